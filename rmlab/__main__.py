@@ -1,0 +1,3 @@
+from rmlab.cli import main
+
+main()
