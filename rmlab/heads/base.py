@@ -5,12 +5,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from rmlab.comparisons import Comparisons
-from rmlab.losses.base import Loss
+from rmlab.heads.inputs import Compared, Prepared, check_inputs, mean_loss, prepare
+from rmlab.heads.linear_head import LinearHead
+from rmlab.heads.mlp_head import FittedLayers, MlpHead
+from rmlab.heads.scoring import NormalisedHead, mean_zero_std_one
+from rmlab.heads.standardise import Standardiser, row_blocks
+from rmlab.heads.storage import broken, read_description
+from rmlab.heads.trees_head import TreesHead, lightgbm
+
+if TYPE_CHECKING:  # scoring a saved head must not wait for torch
+    from rmlab.losses.base import Loss
+
+__all__ = [
+    "Compared",
+    "FitData",
+    "FitLog",
+    "FittedLayers",
+    "HeadFitter",
+    "LinearHead",
+    "MlpHead",
+    "NormalisedHead",
+    "Prepared",
+    "RewardHead",
+    "Standardiser",
+    "TreesHead",
+    "broken",
+    "check_inputs",
+    "lightgbm",
+    "mean_loss",
+    "mean_zero_std_one",
+    "prepare",
+    "read_description",
+    "row_blocks",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +73,10 @@ class FitLog:
 class RewardHead(Protocol):
     def score(self, x: np.ndarray) -> np.ndarray:
         """[m, d] embeddings -> [m] float64 rewards."""
+        ...
+
+    def normalised(self, reference_x: np.ndarray) -> RewardHead:
+        """A copy whose rewards have mean 0 and standard deviation 1 on [m, d] reference responses."""
         ...
 
     def save(self, folder: Path) -> None: ...

@@ -1,0 +1,74 @@
+"""Whole files or none: everything is written beside its place and renamed into it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rmlab.errors import InputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path; renames it to `path` at the end, removes it on any failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Page checksums always; no dictionary or statistics for vectors, which gain nothing from them."""
+    vectors = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
+    plain = [f.name for f in table.schema if f.name not in vectors]
+    with replacing(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            row_group_size=_rows_per_group(table),
+            use_dictionary=plain,
+            write_statistics=plain,
+            compression="zstd",
+            write_page_checksum=True,
+        )
+
+
+def _rows_per_group(table: pa.Table) -> int:
+    """Row groups of about 64 MB."""
+    width = max(1, table.nbytes // max(1, table.num_rows))
+    return max(1, min(1_000_000, 64_000_000 // width))
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Reads a table with its page checksums verified."""
+    try:
+        return pq.read_table(
+            path, columns=columns, page_checksum_verification=True, partitioning=None
+        ).replace_schema_metadata(None)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (pa.ArrowException, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read ({reason}); run its stage again with --force") from None

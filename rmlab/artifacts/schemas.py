@@ -1,0 +1,246 @@
+"""Every table that a stage writes: columns, types, keys and meaning.
+
+docs/tables.md is made from this module (`make tables`), so the page cannot go stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())]))
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: pa.DataType
+    meaning: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: `files` says which files of the stage's artifact hold it."""
+
+    name: str
+    stage: str
+    files: str
+    key: tuple[str, ...]
+    meaning: str
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
+
+
+_PROMPT = Column("prompt_id", pa.string(), "the prompt")
+_RESPONSE = Column("response_id", pa.string(), "the response; hash of policy, prompt and sample index")
+_SPLIT = Column("split", pa.string(), "train or test; eval tables also have validation, cut from train")
+_ARM = Column("arm", pa.string(), "the head, or the control, by name")
+
+PROMPTS = Table(
+    "prompts",
+    "prompts",
+    "part-*.parquet",
+    ("prompt_id",),
+    "The prompts of an experiment, as imported.",
+    (
+        _PROMPT,
+        _SPLIT,
+        Column("messages", MESSAGES, "the conversation so far; for an opening, one user message"),
+        Column("source_row", pa.int64(), "row in the file it came from, from 1"),
+    ),
+)
+
+RESPONSES = Table(
+    "responses",
+    "sample",
+    "part-*.parquet",
+    ("response_id",),
+    "The policy's responses: n a prompt.",
+    (
+        _PROMPT,
+        _RESPONSE,
+        _SPLIT,
+        Column("sample_index", pa.int32(), "0 to n-1 within the prompt"),
+        Column("text", pa.string(), "the response alone, without the prompt"),
+        Column("n_tokens", pa.int32(), "tokens generated, the end token included; -1 for imported texts"),
+        Column("finish_reason", pa.string(), "stop (end token or stop string), length, or imported"),
+        Column("logprob", pa.float64(), "sum of log-probabilities under the untempered policy; NaN: imported"),
+    ),
+)
+
+SCORES = Table(
+    "scores",
+    "annotate",
+    "part-*.parquet",
+    ("response_id",),
+    "One golden reward for every response.",
+    (
+        _PROMPT,
+        _RESPONSE,
+        Column("reward", pa.string(), "name of the golden reward"),
+        Column("score", pa.float64(), "the golden score; higher is better"),
+    ),
+)
+
+COMPARISONS = Table(
+    "comparisons",
+    "fit_rm",
+    "comparisons.parquet",
+    ("comparison",),
+    "The labelled comparisons that a head was fitted on.",
+    (
+        Column("comparison", pa.int64(), "number of the comparison"),
+        Column("kind", pa.string(), "pair"),
+        Column("items", pa.list_(pa.string()), "response ids, the preferred one first"),
+        Column("prompt_ids", pa.list_(pa.string()), "the prompt of each item"),
+        _SPLIT,
+        Column("weight", pa.float64(), "weight in the loss"),
+        Column("label_prob", pa.float64(), "the annotator's probability of the answer given"),
+        Column("margin", pa.float64(), "absolute difference of the golden scores"),
+        Column("tie", pa.bool_(), "the golden scores are equal"),
+        Column("correct", pa.bool_(), "the answer agrees with the golden order"),
+        Column("annotator", pa.int64(), "who answered"),
+    ),
+)
+
+TRAINING_LOG = Table(
+    "training_log",
+    "sft, fit_rm",
+    "training_log.parquet",
+    ("step", "split"),
+    "Loss during training.",
+    (
+        Column("step", pa.int64(), "optimiser step, or iteration"),
+        Column("epoch", pa.float64(), "epoch"),
+        _SPLIT,
+        Column("loss", pa.float64(), "mean loss"),
+    ),
+)
+
+HEAD_SCORES = Table(
+    "head_scores",
+    "eval_rm",
+    "head_scores.parquet",
+    ("arm", "response_id"),
+    "What each head thinks of each validation and test response.",
+    (
+        _ARM,
+        _PROMPT,
+        _RESPONSE,
+        _SPLIT,
+        Column("score", pa.float64(), "the head's reward, mean 0 and deviation 1 on train responses"),
+        Column("golden", pa.float64(), "the golden score"),
+    ),
+)
+
+METRICS = Table(
+    "metrics",
+    "eval_rm",
+    "metrics.parquet",
+    ("arm", "split", "metric"),
+    "Every metric of every head and control, with its interval.",
+    (
+        _ARM,
+        Column("kind", pa.string(), "head or control"),
+        _SPLIT,
+        Column("metric", pa.string(), "best_of_n, spearman, kendall, accuracy, ece or length_spearman"),
+        Column("n", pa.int32(), "N of best_of_n; 0 for other metrics"),
+        Column("value", pa.float64(), "mean over prompts"),
+        Column("low", pa.float64(), "lower end of the 95% bootstrap interval over prompts"),
+        Column("high", pa.float64(), "upper end"),
+        Column("n_prompts", pa.int64(), "prompts on which the metric is defined"),
+    ),
+)
+
+CURVES = Table(
+    "curves",
+    "eval_rm",
+    "curves.parquet",
+    ("arm", "split", "n"),
+    "Exact best-of-N golden reward against N.",
+    (
+        _ARM,
+        Column("kind", pa.string(), "head or control"),
+        _SPLIT,
+        Column("n", pa.int32(), "responses chosen from"),
+        Column("kl", pa.float64(), "log n - (n - 1) / n"),
+        Column("value", pa.float64(), "expected golden score of the chosen response"),
+        Column("low", pa.float64(), "lower end of the 95% bootstrap interval over prompts"),
+        Column("high", pa.float64(), "upper end"),
+        Column("n_prompts", pa.int64(), "prompts with at least n responses"),
+    ),
+)
+
+PAIRED = Table(
+    "paired",
+    "eval_rm",
+    "paired.parquet",
+    ("arm", "other", "split"),
+    "Differences of best-of-N at the largest N between arms, on the same prompts.",
+    (
+        _ARM,
+        Column("other", pa.string(), "the arm that is subtracted"),
+        _SPLIT,
+        Column("n", pa.int32(), "N"),
+        Column("value", pa.float64(), "mean difference"),
+        Column("low", pa.float64(), "lower end of the paired 95% bootstrap interval over prompts"),
+        Column("high", pa.float64(), "upper end"),
+        Column("n_prompts", pa.int64(), "prompts"),
+    ),
+)
+
+CALIBRATION = Table(
+    "calibration",
+    "eval_rm",
+    "calibration.parquet",
+    ("arm", "split", "bin"),
+    "Predicted probability that one response beats another, against how often it does.",
+    (
+        _ARM,
+        _SPLIT,
+        Column("bin", pa.int32(), "bin of the predicted probability"),
+        Column("predicted", pa.float64(), "mean predicted probability in the bin"),
+        Column("observed", pa.float64(), "share in which the golden order agrees"),
+        Column("count", pa.int64(), "pairs in the bin"),
+    ),
+)
+
+
+def embeddings_table(dimension: int = 0, storage: str = "float32") -> Table:
+    """The embeddings table; its vector column is as wide as the embedding model."""
+    value = pa.float16() if storage == "float16" else pa.float32()
+    vector = pa.list_(pa.field("item", value, nullable=False), dimension or 1)
+    return Table(
+        "embeddings",
+        "embed",
+        "part-*.parquet",
+        ("response_id",),
+        "One vector for every response, from one model, layer and pooling.",
+        (
+            _PROMPT,
+            _RESPONSE,
+            Column("n_tokens", pa.int32(), "response tokens that were embedded"),
+            Column("truncated", pa.bool_(), "the text was cut to the model's context"),
+            Column("embedding", vector, "the vector, one fixed size for the whole table"),
+        ),
+    )
+
+
+TABLES = (
+    PROMPTS,
+    RESPONSES,
+    SCORES,
+    embeddings_table(),
+    COMPARISONS,
+    TRAINING_LOG,
+    HEAD_SCORES,
+    METRICS,
+    CURVES,
+    PAIRED,
+    CALIBRATION,
+)

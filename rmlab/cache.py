@@ -1,0 +1,15 @@
+"""The user's cache: converted models and digests, safe to delete at any time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder(name: str) -> Path:
+    """$RMLAB_CACHE, else rmlab in $XDG_CACHE_HOME or ~/.cache."""
+    base = os.environ.get("RMLAB_CACHE")
+    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "rmlab"
+    folder = root.expanduser() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

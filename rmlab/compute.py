@@ -1,0 +1,60 @@
+"""Where and in which precision models run, and how they are loaded: safetensors only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmlab.errors import InputError
+
+
+@dataclass(frozen=True)
+class Compute:
+    dtype: str = "float32"
+    device: str = "auto"
+    trust_remote_code: bool = False
+
+    def torch_device(self) -> Any:
+        import torch
+
+        if self.device != "auto":
+            return torch.device(self.device)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def load_tokenizer(self, folder: Path) -> Any:
+        """The tokenizer, with a pad token; padding is always masked, so which one it is does not matter."""
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=self.trust_remote_code)
+        except Exception as error:
+            raise InputError(f"{folder}: cannot load its tokenizer ({_first_line(error)})") from None
+        if tokenizer.pad_token_id is None:
+            substitute = tokenizer.eos_token or tokenizer.unk_token or tokenizer.bos_token
+            if substitute is None:
+                raise InputError(f"{folder}: the tokenizer has no pad, end or unknown token; set pad_token")
+            tokenizer.pad_token = substitute
+        return tokenizer
+
+    def load_model(self, auto_class: Any, folder: Path) -> Any:
+        import torch
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        try:
+            model = auto_class.from_pretrained(
+                folder,
+                dtype=getattr(torch, self.dtype),
+                use_safetensors=True,
+                trust_remote_code=self.trust_remote_code,
+            )
+            return model.to(self.torch_device()).train(False)
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            raise InputError(f"{folder}: cannot load the model ({_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

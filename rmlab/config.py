@@ -1,0 +1,130 @@
+"""compose(), typed(), build(): the only module that knows Hydra."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rmlab.errors import ConfigError
+from rmlab.settings import Component, Settings
+from rmlab.shipped import shipped
+
+_OWN = "rmlab."
+
+
+def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
+    """The configuration as plain data: conf/config.yaml, the experiment, then the overrides."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    arguments = [*_search_path(config_dir), *_last_wins(overrides)]
+    try:
+        with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"):
+            config = hydra_compose("config", overrides=arguments)
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def _search_path(config_dir: Path | None) -> list[str]:
+    if config_dir is None:
+        return []
+    if not config_dir.is_dir():
+        raise ConfigError(f"--config-dir {config_dir} is not a folder")
+    return [f"hydra.searchpath=['file://{config_dir.resolve()}']"]
+
+
+def _last_wins(overrides: Sequence[str]) -> list[str]:
+    """Of several overrides of one key the last counts, so that a user's override beats an arm's."""
+    by_key: dict[str, str] = {}
+    for override in overrides:
+        if "=" not in override and not override.startswith("~"):
+            raise ConfigError(f"'{override}' is not an override; write key=value, such as head=mlp or seed=3")
+        key = override.split("=", 1)[0].lstrip("+~")
+        by_key.pop(key, None)
+        by_key[key] = override
+    return list(by_key.values())
+
+
+def _explain(error: Exception) -> str:
+    """Hydra's message as one line with what to type."""
+    text = str(error)
+    if missing := re.search(r"Could not find '([^']+)'", text):
+        group, _, option = missing.group(1).rpartition("/")
+        choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        known = f"; there is: {', '.join(sorted(choices))}" if choices else ""
+        return f"{group}={option}: no such choice{known}"
+    if unknown := re.search(r"Could not override '([^']+)'", text):
+        return f"unknown setting '{unknown.group(1)}'; `rmlab run --dry-run --json` shows all settings"
+    if parse := re.search(r"Error parsing override '(.*?)'\n(.*)", text):
+        return f"cannot read the override {parse.group(1)} ({parse.group(2)}); quote it: 'key=\"value\"'"
+    return " ".join(text.split())
+
+
+def typed(config: dict[str, Any]) -> Settings:
+    """Checks types, ranges and unknown keys."""
+    try:
+        return Settings.model_validate(config)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error)) from None
+
+
+def _first_problem(error: ValidationError, prefix: str = "") -> str:
+    problem = error.errors()[0]
+    where = ".".join([prefix, *map(str, problem["loc"])]).strip(".")
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    given = problem.get("input")
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool | None) and where else ""
+    return f"{where}: {message}{shown}" if where else message
+
+
+def load_settings(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Settings:
+    return typed(compose(overrides, config_dir))
+
+
+def component_class(component: Component, allow: Sequence[str] = (), where: str = "component") -> type:
+    """The class that `_target_` names, if its module is on the allow-list."""
+    target = component.get("_target_")
+    if not isinstance(target, str) or "." not in target:
+        raise ConfigError(f"{where} has no _target_: give it the dotted path of a class")
+    if not any(target.startswith(prefix.rstrip(".") + ".") for prefix in (_OWN, *allow)):
+        module = target.rpartition(".")[0]
+        raise ConfigError(f"{where}: {target} is outside rmlab; allow it with 'allow_modules=[{module}]'")
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}: cannot import {target} ({error})") from None
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise ConfigError(f"{where}: {target} is not a dataclass; components are dataclasses")
+    return found
+
+
+def build(component: Component, allow: Sequence[str] = (), where: str = "component") -> Any:
+    """The only place that makes components: checks names and types of the parameters, then calls the class."""
+    cls = component_class(component, allow, where)
+    parameters = {k: v for k, v in component.items() if k != "_target_"}
+    unknown = sorted(set(parameters) - {f.name for f in dataclasses.fields(cls) if f.init})
+    if unknown:
+        raise ConfigError(f"{where}.{unknown[0]}: {cls.__name__} has no such parameter")
+    try:
+        return TypeAdapter(cls).validate_python(parameters)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error, where)) from None
+
+
+def meaningful(component: Component, allow: Sequence[str] = (), where: str = "component") -> Component:
+    """The component's parameters that decide its results; run-time knobs are left out."""
+    cls = component_class(component, allow, where)
+    runtime = {f.name for f in dataclasses.fields(cls) if f.metadata.get("runtime")}
+    values = dataclasses.asdict(build(component, allow, where))
+    return {"_target_": component["_target_"], **{k: v for k, v in values.items() if k not in runtime}}

@@ -1,0 +1,151 @@
+"""A multilayer perceptron trained on comparisons, the best epoch on validation kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+from torch.optim import Optimizer
+
+from rmlab.errors import RmlabError
+from rmlab.heads.base import (
+    Compared,
+    FitData,
+    FitLog,
+    FittedLayers,
+    MlpHead,
+    Prepared,
+    check_inputs,
+    mean_loss,
+    prepare,
+    row_blocks,
+)
+
+if TYPE_CHECKING:
+    from rmlab.losses.base import Loss
+
+Layers = list[tuple[Tensor, Tensor]]  # (weight [out, in], bias [out])
+
+
+def initialise(sizes: list[int], rng: torch.Generator) -> Layers:
+    """Uniform in ±1/sqrt(in), as torch.nn.Linear; sizes: the widths from the input to the output."""
+    layers: Layers = []
+    for n_in, n_out in pairwise(sizes):
+        values = torch.rand(n_out, n_in + 1, generator=rng).mul_(2).sub_(1).div_(n_in**0.5)
+        weight, bias = values[:, :-1].clone(), values[:, -1].clone()
+        layers.append((weight.requires_grad_(), bias.requires_grad_()))
+    return layers
+
+
+def forward(layers: Layers, x: Tensor, dropout: float, rng: torch.Generator | None) -> Tensor:
+    """[..., d] -> [...] scores; an rng drops hidden units (training), without one all are kept."""
+    for weight, bias in layers[:-1]:
+        x = torch.relu(linear(x, weight, bias))
+        if rng is not None and dropout > 0:
+            kept = torch.rand(x.shape, generator=rng) >= dropout
+            x = x * kept / (1 - dropout)
+    return linear(x, *layers[-1])[..., 0]
+
+
+@torch.no_grad()
+def evaluation_loss(layers: Layers, side: Compared, loss: Loss) -> float:
+    scores = forward(layers, torch.from_numpy(side.x), 0.0, None)
+    return float(mean_loss(loss, scores[torch.from_numpy(side.items)], side.comparisons))
+
+
+def fitted(layers: Layers) -> FittedLayers:
+    return tuple((weight.detach().numpy().copy(), bias.detach().numpy().copy()) for weight, bias in layers)
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """d -> hidden -> 1 with ReLU, one score a response, trained by AdamW on the weighted mean loss.
+
+    An epoch is one pass over all training comparisons, shuffled. After `patience` epochs without a lower
+    validation loss training stops; the weights of the best epoch are kept. Weights decay, biases do not.
+    """
+
+    hidden: list[int] = field(default_factory=lambda: [128, 64])
+    dropout: float = 0.1
+    weight_decay: float = 0.01
+    learning_rate: float = 1e-3
+    epochs: int = 30
+    batch_size: int = 512
+    patience: int = 5
+    standardise: bool = True
+
+    def __post_init__(self) -> None:
+        rules = {
+            "hidden must hold widths >= 1": all(width >= 1 for width in self.hidden),
+            "dropout must be >= 0 and < 1": 0 <= self.dropout < 1,
+            "weight_decay must be >= 0": self.weight_decay >= 0,
+            "learning_rate must be > 0": self.learning_rate > 0,
+            "epochs must be >= 1": self.epochs >= 1,
+            "batch_size must be >= 1": self.batch_size >= 1,
+            "patience must be >= 1": self.patience >= 1,
+        }
+        for rule, kept in rules.items():
+            if not kept:
+                raise ValueError(f"{rule}, got {self}")
+
+    def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[MlpHead, FitLog]:
+        """The same seed gives the same bits; the global random state is neither read nor changed."""
+        check_inputs(data.x, data.train, data.validation, "stopping the MLP at its best epoch")
+        prepared = prepare(data.x, data.train, data.validation, self.standardise, np.float32)
+        rng, log = torch.Generator().manual_seed(seed), FitLog()
+        layers = initialise([data.x.shape[1], *self.hidden, 1], rng)
+        best = self._train(layers, prepared, loss, rng, log)
+        return MlpHead(layers=best, standardiser=prepared.standardiser), log
+
+    def _train(
+        self, layers: Layers, prepared: Prepared, loss: Loss, rng: torch.Generator, log: FitLog
+    ) -> FittedLayers:
+        train, validation = prepared.train, prepared.validation
+        groups = [
+            {"params": [weight for weight, _ in layers], "weight_decay": self.weight_decay},
+            {"params": [bias for _, bias in layers], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=self.learning_rate)
+        best, best_loss, best_epoch, step = fitted(layers), float("inf"), 0, 0
+        for epoch in range(1, self.epochs + 1):
+            train_loss = self._epoch(layers, optimiser, train, loss, rng)
+            validation_loss = evaluation_loss(layers, validation, loss)
+            step += -(-len(train.items) // self.batch_size)
+            log.add(step, epoch, "train", train_loss)
+            log.add(step, epoch, "validation", validation_loss)
+            if validation_loss < best_loss:
+                best, best_loss, best_epoch = fitted(layers), validation_loss, epoch
+            elif epoch - best_epoch >= self.patience:
+                break
+        self._conclude(best_epoch, best_loss, log)
+        return best
+
+    def _epoch(
+        self, layers: Layers, optimiser: Optimizer, train: Compared, loss: Loss, rng: torch.Generator
+    ) -> float:
+        """One pass over the comparisons; returns their mean loss as they were met."""
+        x, weight = torch.from_numpy(train.x), train.comparisons.weight
+        order = torch.randperm(len(train.items), generator=rng).numpy()
+        total = 0.0
+        for block in row_blocks(len(order), self.batch_size):
+            rows = order[block]
+            scores = forward(layers, x[torch.from_numpy(train.items[rows])], self.dropout, rng)
+            value = mean_loss(loss, scores, train.comparisons.take(rows))
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            total += value.item() * float(weight[rows].sum())
+        return total / float(weight.sum())
+
+    def _conclude(self, best_epoch: int, best_loss: float, log: FitLog) -> None:
+        if best_epoch == 0:
+            raise RmlabError("the MLP's validation loss was never finite; lower learning_rate")
+        log.chosen = {"epoch": best_epoch, "validation_loss": best_loss}
+        log.converged = best_epoch < self.epochs
+        if not log.converged:
+            log.message = f"MLP not converged: its best epoch was the last of {self.epochs}; raise epochs"

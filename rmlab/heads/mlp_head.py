@@ -1,0 +1,54 @@
+"""A fitted multilayer perceptron, scored with numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rmlab.heads.scoring import NormalisedHead
+from rmlab.heads.standardise import Standardiser
+from rmlab.heads.storage import read_tensors, write_tensors
+
+FittedLayers = tuple[tuple[np.ndarray, np.ndarray], ...]  # (weight [out, in], bias [out]), first to last
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MlpHead(NormalisedHead):
+    """raw = W_L relu(… relu(W_1 z + b_1) …) + b_L with z = (x - mean) / scale, in float32."""
+
+    kind: ClassVar[str] = "mlp"
+    layers: FittedLayers
+    standardiser: Standardiser
+
+    @property
+    def d(self) -> int:
+        return int(self.layers[0][0].shape[1])
+
+    def _raw_block(self, x: np.ndarray) -> np.ndarray:
+        hidden = self.standardiser.apply(x, np.float32)
+        for weight, bias in self.layers[:-1]:
+            hidden = hidden @ weight.T + bias
+            np.maximum(hidden, 0, out=hidden)
+        weight, bias = self.layers[-1]
+        return (hidden @ weight.T + bias)[:, 0]
+
+    def save(self, folder: Path) -> None:
+        tensors = {"mean": self.standardiser.mean, "scale": self.standardiser.scale}
+        for index, (weight, bias) in enumerate(self.layers):
+            tensors |= {f"weight_{index}": weight, f"bias_{index}": bias}
+        write_tensors(folder, tensors, {**self._description(), "n_layers": len(self.layers)})
+
+    @classmethod
+    def load(cls, folder: Path, description: Mapping[str, Any]) -> MlpHead:
+        tensors = read_tensors(folder, description)
+        indices = range(int(description["n_layers"]))
+        return cls(
+            layers=tuple((tensors[f"weight_{index}"], tensors[f"bias_{index}"]) for index in indices),
+            standardiser=Standardiser(tensors["mean"], tensors["scale"]),
+            gain=float(description["gain"]),
+            bias=float(description["bias"]),
+        )

@@ -1,0 +1,75 @@
+"""What every fitted head shares: checked input, bounded memory, and normalised rewards."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+
+from rmlab.errors import InputError
+from rmlab.heads.standardise import row_blocks
+
+ROUNDING = 1e-12  # of the largest score: a smaller spread is rounding, not a difference in reward
+
+
+def mean_zero_std_one(raw: np.ndarray) -> tuple[float, float]:
+    """Gain and bias such that gain * raw + bias has mean 0 and (population) standard deviation 1.
+
+    raw: [m]. As the rewards of Ziegler et al. 2019; constant scores keep gain 1.
+    """
+    if len(raw) == 0:
+        raise InputError("no reference responses to normalise the rewards on; give at least one")
+    mean, std = float(raw.mean()), float(raw.std())
+    gain = 1.0 / std if std > ROUNDING * float(np.abs(raw).max()) else 1.0
+    return gain, -gain * mean
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NormalisedHead(ABC):
+    """reward = gain * raw + bias, where raw is the fitted score; both are kept with the head."""
+
+    kind: ClassVar[str]
+    gain: float = 1.0
+    bias: float = 0.0
+
+    @property
+    @abstractmethod
+    def d(self) -> int:
+        """The width of the embeddings the head was fitted on."""
+
+    @abstractmethod
+    def _raw_block(self, x: np.ndarray) -> np.ndarray:
+        """[b, d] checked embeddings -> [b] scores as fitted."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Writes head.json and the numbers beside it."""
+
+    def raw(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] embeddings -> [m] float64 scores as fitted, a block of rows at a time."""
+        if x.ndim != 2 or x.shape[1] != self.d:
+            raise InputError(
+                f"this head scores embeddings of width {self.d}, got shape {list(x.shape)}; "
+                "embed with the model the head was fitted on"
+            )
+        raw = np.empty(len(x))
+        for block in row_blocks(len(x)):
+            if not np.isfinite(x[block]).all():
+                raise InputError("the embeddings to score hold NaN or infinity; embed these responses again")
+            raw[block] = self._raw_block(x[block])
+        return raw
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] embeddings -> [m] float64 rewards."""
+        return self.gain * self.raw(x) + self.bias
+
+    def normalised(self, reference_x: np.ndarray) -> Self:
+        """A copy whose rewards have mean 0 and standard deviation 1 on [m, d] reference responses."""
+        gain, bias = mean_zero_std_one(self.raw(reference_x))
+        return replace(self, gain=gain, bias=bias)
+
+    def _description(self) -> dict[str, str | int | float]:
+        return {"kind": self.kind, "d": self.d, "gain": self.gain, "bias": self.bias}

@@ -1,0 +1,72 @@
+"""A head in a folder: head.json says what it is, the payload file beside it holds the numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rmlab.errors import InputError
+
+FORMAT = 1
+DESCRIPTION, TENSORS, TREES = "head.json", "head.safetensors", "head.txt"
+
+
+def broken(folder: Path, what: str) -> InputError:
+    return InputError(f"cannot load the head in {folder}: {what}; fit the head again")
+
+
+def write_head(folder: Path, payload_name: str, payload: bytes, description: Mapping[str, Any]) -> None:
+    """The description is written last: a folder that holds it holds the whole head."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / payload_name).write_bytes(payload)
+    record = {"format": FORMAT, **description, "sha256": sha256(payload).hexdigest()}
+    (folder / DESCRIPTION).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What head.json says, once it is known to be an object of this format."""
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except OSError:
+        raise broken(folder, f"no readable {DESCRIPTION}") from None
+    except ValueError:
+        raise broken(folder, f"{DESCRIPTION} is not JSON") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise broken(folder, f"{DESCRIPTION} is not of format {FORMAT}")
+    return description
+
+
+def read_payload(folder: Path, payload_name: str, description: Mapping[str, Any]) -> bytes:
+    try:
+        payload = (folder / payload_name).read_bytes()
+    except OSError:
+        raise broken(folder, f"no readable {payload_name}") from None
+    if sha256(payload).hexdigest() != description.get("sha256"):
+        raise broken(folder, f"{payload_name} is not the file that was saved")
+    return payload
+
+
+def write_tensors(folder: Path, tensors: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    write_head(folder, TENSORS, save(arrays), {**description, "shapes": shapes})
+
+
+def read_tensors(folder: Path, description: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(read_payload(folder, TENSORS, description))
+    except SafetensorError:
+        raise broken(folder, f"{TENSORS} is not a safetensors file") from None
+    if {name: list(tensor.shape) for name, tensor in tensors.items()} != description.get("shapes"):
+        raise broken(folder, f"{DESCRIPTION} and {TENSORS} differ in shapes")
+    return {name: np.array(tensor) for name, tensor in tensors.items()}

@@ -1,0 +1,60 @@
+"""Fitted gradient-boosted trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rmlab.errors import RmlabError
+from rmlab.heads.scoring import NormalisedHead
+from rmlab.heads.storage import TREES, broken, read_payload, write_head
+
+
+def lightgbm() -> ModuleType:
+    """The optional package, imported only where trees are fitted or scored."""
+    try:
+        import lightgbm as package
+    except ImportError:
+        raise RmlabError('LightGBM is not installed; run: pip install "rmlab[trees]"') from None
+    return package
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TreesHead(NormalisedHead):
+    """raw = the log-odds that a response wins, the sum of the leaves it falls in.
+
+    model: the trees in LightGBM's text format. Trees are blind to the scale of a feature, so there is
+    no standardisation to keep.
+    """
+
+    kind: ClassVar[str] = "trees"
+    model: str
+    n_threads: int = 1  # of the run, not of the head: it changes no score and is not saved
+
+    @cached_property
+    def _booster(self) -> Any:
+        return lightgbm().Booster(model_str=self.model)
+
+    @property
+    def d(self) -> int:
+        return int(self._booster.num_feature())
+
+    def _raw_block(self, x: np.ndarray) -> np.ndarray:
+        return self._booster.predict(x, raw_score=True, num_threads=self.n_threads)
+
+    def save(self, folder: Path) -> None:
+        write_head(folder, TREES, self.model.encode(), self._description())
+
+    @classmethod
+    def load(cls, folder: Path, description: Mapping[str, Any]) -> TreesHead:
+        model = read_payload(folder, TREES, description).decode()
+        head = cls(model=model, gain=float(description["gain"]), bias=float(description["bias"]))
+        if head.d != description["d"]:
+            raise broken(folder, f"{TREES} has {head.d} features, not {description['d']}")
+        return head

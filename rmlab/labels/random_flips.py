@@ -1,0 +1,50 @@
+"""An annotator who errs at the same rate on every comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rmlab.comparisons import Comparisons, Pool
+from rmlab.errors import InputError
+
+
+@dataclass(frozen=True)
+class RandomFlips:
+    """The golden order, each answer flipped with probability rate; ties are dropped.
+
+    Count the dropped ties as len(before) - len(after).
+    Source: Bukharin et al. 2024 (R3M), the random-flip noise model.
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate <= 1:
+            raise ValueError(f"rate is {self.rate}: use a share in [0, 1]")
+
+    def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
+        """Answers for items [n, 2]: the preferred item first, with label_prob, margin, tie, correct."""
+        if comparisons.items.ndim != 2 or comparisons.items.shape[1] != 2:
+            raise InputError("these labels answer pairs: use a pairing with 2 responses a comparison")
+        golden = pool.golden[comparisons.items]
+        if not np.isfinite(golden).all():
+            raise InputError("some golden rewards are not finite: annotate the responses again")
+        gap = golden[:, 0] - golden[:, 1]
+        if not gap.any():
+            raise InputError("all compared responses have equal golden rewards: use a reward that varies")
+        right = rng.random(len(gap)) >= self.rate
+        items = np.where((right == (gap > 0))[:, None], comparisons.items, comparisons.items[:, ::-1])
+        answered = Comparisons(
+            items=items,
+            group=pool.group[items[:, 0]],
+            kind=comparisons.kind,
+            weight=comparisons.weight,
+            label_prob=np.where(right, 1 - self.rate, self.rate),
+            margin=np.abs(gap),
+            tie=gap == 0,
+            correct=right,
+            annotator=comparisons.annotator,
+        )
+        return answered.take(gap != 0)

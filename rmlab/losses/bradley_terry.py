@@ -1,0 +1,25 @@
+"""The Bradley-Terry loss of a pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from rmlab.comparisons import Comparisons
+from rmlab.errors import InputError
+
+
+@dataclass(frozen=True)
+class BradleyTerry:
+    """-log sigma(s_w - s_l), s_w the score of the preferred response and s_l of the other.
+
+    Source: Bradley & Terry 1952; Christiano et al. 2017 for reward models.
+    """
+
+    def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
+        """scores: [n, 2], the preferred response in column 0 -> [n]."""
+        if scores.shape[1] != 2:
+            raise InputError(f"bradley_terry compares 2 responses, not {scores.shape[1]}: use a pairing of 2")
+        return -logsigmoid(scores[:, 0] - scores[:, 1])

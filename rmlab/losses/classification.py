@@ -1,0 +1,28 @@
+"""The classification loss of a pair: preferred responses are one class, the others the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from rmlab.comparisons import Comparisons
+from rmlab.errors import InputError
+
+
+@dataclass(frozen=True)
+class Classification:
+    """-log sigma(s_w) - log sigma(-s_l), an upper bound of the Bradley-Terry loss.
+
+    It keeps the order but not the freedom to shift all scores of a prompt.
+    Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
+    """
+
+    def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
+        """scores: [n, 2], the preferred response in column 0 -> [n]."""
+        if scores.shape[1] != 2:
+            raise InputError(
+                f"classification compares 2 responses, not {scores.shape[1]}: use a pairing of 2"
+            )
+        return -logsigmoid(scores[:, 0]) - logsigmoid(-scores[:, 1])

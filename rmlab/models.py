@@ -1,0 +1,109 @@
+"""A model name -> local weights: a Hugging Face id, a folder, or a model that a package carries."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmlab import carried
+from rmlab.artifacts.files import write_json
+from rmlab.artifacts.fingerprint import digest, folder_digest
+from rmlab.cache import cache_folder
+from rmlab.errors import InputError
+
+_HUB_LINE = "check the name and the network, log in with `hf auth login`, or give a local folder"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Where weights and tokenizer are, and what they are: equal identities mean equal contents."""
+
+    name: str
+    identity: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    def folder(self) -> Path:
+        """The local folder; converts a carried model or downloads a hub model at first use."""
+        if carried.is_carried(self.name):
+            return carried.folder(self.name)
+        if _is_folder(self.name):
+            return Path(self.name).expanduser()
+        return _snapshot(self.name, self.revision)
+
+
+def find_model(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Model:
+    """Identifies a model without loading or downloading it; raises InputError when there is none."""
+    if carried.is_carried(name):
+        return Model(name, carried.identity(name))
+    if _is_folder(name):
+        folder = Path(name).expanduser()
+        _check_folder(folder)
+        return Model(name, f"folder:{_cached_digest(folder)}", trust_remote_code=trust_remote_code)
+    if name.startswith((".", "/", "~")):
+        raise InputError(f"model={name}: no such folder")
+    return Model(name, f"hub:{name}@{_commit(name, revision)}", revision, trust_remote_code)
+
+
+def _is_folder(name: str) -> bool:
+    return Path(name).expanduser().is_dir()
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"model={folder}: no config.json; a model folder is what save_pretrained writes")
+    if not any((folder / n).is_file() for n in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+        raise InputError(
+            f"model={folder}: no tokenizer; save one there with AutoTokenizer.from_pretrained(...)"
+            ".save_pretrained(folder)"
+        )
+
+
+def _cached_digest(folder: Path) -> str:
+    """Digest of the folder's contents, computed again only when a file's size or time changed."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    stamp = [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+    record = cache_folder("digests") / f"{digest({'folder': str(folder.resolve())})[:24]}.json"
+    if record.is_file():
+        known = json.loads(record.read_text(encoding="utf-8"))
+        if known["stamp"] == stamp:
+            return known["digest"]
+    found = folder_digest(folder)
+    write_json(record, {"folder": str(folder.resolve()), "stamp": stamp, "digest": found})
+    return found
+
+
+def _commit(name: str, revision: str | None) -> str:
+    """The commit of a hub model: from the local cache when it is there, else asked of the hub."""
+    try:
+        return _snapshot(name, revision, local_only=True).name
+    except InputError:
+        pass
+    if os.environ.get("HF_HUB_OFFLINE"):
+        raise InputError(f"model={name} is not in the local cache and HF_HUB_OFFLINE is set; {_HUB_LINE}")
+    try:
+        from huggingface_hub import HfApi
+
+        sha = HfApi().model_info(name, revision=revision, timeout=10).sha
+    except Exception as error:
+        raise InputError(f"model={name} cannot be reached ({_short(error)}); {_HUB_LINE}") from None
+    return str(sha)
+
+
+def _snapshot(name: str, revision: str | None, local_only: bool = False) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+    try:
+        return Path(
+            snapshot_download(name, revision=revision, local_files_only=local_only, allow_patterns=patterns)
+        )
+    except Exception as error:
+        raise InputError(f"model={name} cannot be fetched ({_short(error)}); {_HUB_LINE}") from None
+
+
+def _short(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__

@@ -1,0 +1,98 @@
+"""Pairs of responses to different prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rmlab.comparisons import Comparisons, Pool
+from rmlab.errors import InputError
+
+
+@dataclass(frozen=True)
+class CrossPrompt:
+    """n distinct pairs whose two responses answer different prompts.
+
+    With the pool in golden order (ties at random) and i < j two positions in it, choice takes first
+    random: any pair; similar: j - i = 1, then 2, and so on, at random within a step;
+    diverse: i + j = m - 1 (lowest with highest, second lowest with second highest, ...), then the
+    same shifted by one either way, extremes first. Both use each response about equally often, and a
+    matching of the lower with the upper half has the largest total gap of all matchings.
+    similar and diverse read the golden score, so they are study designs, not collection methods.
+    Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
+    """
+
+    choice: Literal["random", "similar", "diverse"] = "random"
+
+    def __post_init__(self) -> None:
+        if self.choice not in ("random", "similar", "diverse"):
+            raise ValueError(f"choice is {self.choice!r}: use random, similar or diverse")
+
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
+        """n pairs: items [n, 2] int64 rows of the pool, unordered; group [n] is that of the first."""
+        _check(pool, self.choice, n)
+        items = _random(pool, n, rng) if self.choice == "random" else _ranked(pool, n, self.choice, rng)
+        items = rng.permuted(items, axis=1)  # which response is shown first is a coin's choice
+        return Comparisons(items=items.astype(np.int64), group=pool.group[items[:, 0]])
+
+
+def _check(pool: Pool, choice: str, n: int) -> None:
+    _, size = np.unique(pool.group, return_counts=True)
+    total = (len(pool) * (len(pool) - 1) - int((size * (size - 1)).sum())) // 2
+    if n < 1:
+        raise InputError(f"asked for {n} comparisons: ask for at least 1")
+    if total == 0:
+        raise InputError("there is one prompt only: add prompts, or use pairing=same_prompt")
+    if n > total:
+        raise InputError(
+            f"asked for {n} comparisons, but only {total} distinct cross-prompt pairs exist: "
+            "lower comparisons.n or sample more responses"
+        )
+    if choice != "random" and not np.isfinite(pool.golden).all():
+        raise InputError("some golden rewards are not finite: annotate the responses again")
+    if choice != "random" and np.ptp(pool.golden) == 0:
+        raise InputError(f"all golden rewards are equal: {choice} pairs need a reward that varies")
+
+
+def _random(pool: Pool, n: int, rng: np.random.Generator) -> np.ndarray:
+    """[n, 2]: with responses sorted by prompt, pair number c belongs to the first response whose
+    running count of responses to later prompts exceeds c."""
+    order = np.argsort(pool.group, kind="stable")
+    sorted_group = pool.group[order]
+    later = np.searchsorted(sorted_group, sorted_group, side="right")
+    count = np.cumsum(len(pool) - later)
+    pair = rng.choice(int(count[-1]), n, replace=False)
+    first = np.searchsorted(count, pair, side="right")
+    second = len(pool) - (count[first] - pair)
+    return np.stack([order[first], order[second]], axis=1)
+
+
+def _ranked(pool: Pool, n: int, choice: str, rng: np.random.Generator) -> np.ndarray:
+    """[n, 2]: the first n cross-prompt pairs of the steps through the golden order."""
+    order = np.lexsort((rng.random(len(pool)), pool.golden))
+    steps = _similar_steps(len(pool), rng) if choice == "similar" else _diverse_steps(len(pool))
+    found: list[np.ndarray] = []
+    missing = n
+    while missing > 0:
+        items = order[next(steps)]
+        items = items[pool.group[items[:, 0]] != pool.group[items[:, 1]]][:missing]
+        found.append(items)
+        missing -= len(items)
+    return np.concatenate(found)
+
+
+def _similar_steps(m: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    for gap in range(1, m):
+        low = rng.permutation(m - gap)
+        yield np.stack([low, low + gap], axis=1)
+
+
+def _diverse_steps(m: int) -> Iterator[np.ndarray]:
+    for step in range(2 * m - 3):
+        shift = (step + 1) // 2
+        total = m - 1 + (shift if step % 2 == 0 else -shift)
+        low = np.arange(max(0, total - m + 1), (total + 1) // 2)
+        yield np.stack([low, total - low], axis=1)

@@ -1,0 +1,64 @@
+"""The arms of a report in the order and the style in which every table and figure shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from rmlab.report.content import ReportContent
+
+N_COLOURS = 6
+_MARKERS = "osD^vP"
+_HEAD_DASHES: tuple[str, ...] = ("-", "--", "-.", ":")
+_CONTROL_DASHES: tuple[str, ...] = ("--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A head or a control. `role` names its colour: a CSS variable of the page."""
+
+    name: str
+    is_head: bool
+    is_chosen: bool
+    role: str
+    marker: str
+    dashes: str
+
+
+def ordered_arms(content: ReportContent) -> list[Arm]:
+    """Heads before controls, each by best-of-N on validation (on the reported split without one).
+
+    The chosen head has the first colour, wherever it stands.
+    """
+    kinds = content.metrics.drop_duplicates("arm").set_index("arm")["kind"].to_dict()
+    key = _sort_key(content)
+    names = sorted(kinds, key=lambda name: (kinds[name] != "head", -key.get(name, float("-inf")), name))
+    heads = [n for n in names if kinds[n] == "head"]
+    coloured = sorted(heads, key=lambda name: name != content.chosen)
+    return [_head(n, coloured.index(n), n == content.chosen) for n in heads] + [
+        _control(n, i) for i, n in enumerate(n for n in names if kinds[n] != "head")
+    ]
+
+
+def _sort_key(content: ReportContent) -> dict[str, float]:
+    frame = content.metrics[content.metrics["metric"] == "best_of_n"]
+    splits = set(frame["split"])
+    frame = frame[frame["split"] == ("validation" if "validation" in splits else content.split)]
+    return frame.dropna(subset="value").sort_values("n").groupby("arm")["value"].last().to_dict()
+
+
+def _head(name: str, index: int, is_chosen: bool) -> Arm:
+    dashes = _HEAD_DASHES[index // N_COLOURS % len(_HEAD_DASHES)]
+    return Arm(
+        name, True, is_chosen, f"series-{index % N_COLOURS + 1}", _MARKERS[index % len(_MARKERS)], dashes
+    )
+
+
+def _control(name: str, index: int) -> Arm:
+    return Arm(name, False, False, "quiet", "", _CONTROL_DASHES[index % len(_CONTROL_DASHES)])
+
+
+def rows_of(frame: pd.DataFrame, arm: Arm, split: str) -> pd.DataFrame:
+    """The rows of one arm on one split."""
+    return frame[(frame["arm"] == arm.name) & (frame["split"] == split)]

@@ -1,0 +1,107 @@
+"""Example prompts: where the chosen head and the golden reward agree most, and where least."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rmlab.report.content import ReportContent
+
+N_EXAMPLES = 6
+_NO_TEXT = "(this text is not in the responses table)"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, with everything it is an example of."""
+
+    tags: list[str]
+    text: str
+    score: float
+    golden: float
+    n_tokens: int
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class Example:
+    prompt_id: str
+    messages: list[tuple[str, str]]  # (role, content)
+    agreement: float  # Spearman of head and golden within the prompt
+    n_responses: int
+    answers: list[Answer]
+
+
+@dataclass(frozen=True)
+class Examples:
+    agree: list[Example] = field(default_factory=list)
+    differ: list[Example] = field(default_factory=list)
+
+
+def pick_examples(content: ReportContent, n: int = N_EXAMPLES) -> Examples:
+    """Half of the n prompts where the ranks agree most, half where they agree least.
+
+    Prompts on which the head or the golden reward has a single value have no rank correlation and are
+    left out. Equal correlations are ordered by prompt_id, so that the choice is the same every time.
+    """
+    frame = content.head_scores
+    frame = frame[(frame["arm"] == content.chosen) & (frame["split"] == content.split)]
+    frame = frame.dropna(subset=["score", "golden"])
+    ranked = agreement(frame).reset_index(name="rho").sort_values(["rho", "prompt_id"])
+    total = min(n, len(ranked))
+    n_differ = total // 2
+    differ = ranked.head(n_differ)
+    agree = ranked.iloc[n_differ:].sort_values(["rho", "prompt_id"], ascending=[False, True])
+    agree = agree.head(total - n_differ)
+    return Examples(_examples(content, frame, agree), _examples(content, frame, differ))
+
+
+def agreement(scores: pd.DataFrame) -> pd.Series:
+    """Spearman correlation of `score` and `golden` within each prompt_id, where it is defined."""
+    prompt = scores["prompt_id"]
+    ranks = scores.groupby("prompt_id")[["score", "golden"]].rank()
+    ranks = ranks - ranks.groupby(prompt).transform("mean")
+    product = (ranks["score"] * ranks["golden"]).groupby(prompt).sum()
+    norm = np.sqrt((ranks**2).groupby(prompt).sum().prod(axis=1))
+    # Rounded: equal correlations must not be ordered by the last bit of a sum.
+    return (product[norm > 1e-9] / norm[norm > 1e-9]).round(9)
+
+
+def _examples(content: ReportContent, scores: pd.DataFrame, picked: pd.DataFrame) -> list[Example]:
+    prompts = content.prompts.set_index("prompt_id")["messages"]
+    texts = content.responses.drop_duplicates("response_id").set_index("response_id")
+    examples = []
+    for prompt_id, rho in picked[["prompt_id", "rho"]].itertuples(index=False):
+        mine = scores[scores["prompt_id"] == prompt_id]
+        messages = _messages(prompts.get(prompt_id))
+        examples.append(Example(str(prompt_id), messages, float(rho), len(mine), _answers(mine, texts)))
+    return examples
+
+
+def _messages(messages: Any) -> list[tuple[str, str]]:
+    """From Parquet they come as an array of dicts; None: the prompt is not in the table."""
+    return [] if messages is None else [(str(m["role"]), str(m["content"])) for m in messages]
+
+
+def _answers(scores: pd.DataFrame, texts: pd.DataFrame) -> list[Answer]:
+    """Best and worst by head and by golden; a response that is several of them appears once."""
+    tags: dict[str, list[str]] = {}
+    for end, ascending in (("best", False), ("worst", True)):
+        for column, judge in (("score", "head"), ("golden", "golden")):
+            order = scores.sort_values([column, "response_id"], ascending=[ascending, True])
+            tags.setdefault(str(order["response_id"].iloc[0]), []).append(f"{end} by {judge}")
+    values = scores.set_index("response_id")
+    return [_answer(tag, values.loc[i], texts.loc[i] if i in texts.index else None) for i, tag in tags.items()]
+
+
+def _answer(tags: list[str], values: Any, row: Any) -> Answer:
+    text, tokens, finish = (_NO_TEXT, math.nan, "") if row is None else tuple(row[_COLUMNS])
+    n_tokens = -1 if pd.isna(tokens) else int(tokens)
+    return Answer(tags, str(text), float(values["score"]), float(values["golden"]), n_tokens, str(finish))
+
+
+_COLUMNS = ["text", "n_tokens", "finish_reason"]

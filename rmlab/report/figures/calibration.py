@@ -1,0 +1,64 @@
+"""Reliability curves: the probability a head gives, against how often it is right."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rmlab.report.arms import Arm, ordered_arms, rows_of
+from rmlab.report.content import ReportContent
+from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.tables import metric
+from rmlab.report.wording import count, number, shorten
+
+SIZE = (300, 340)
+
+
+def reliability(content: ReportContent) -> list[str]:
+    """One panel a head: the reliability curve, and below it how many pairs each bin holds."""
+    bins = content.calibration[content.calibration["split"] == content.split]
+    low = _floor(bins)
+    return [
+        _panel(content, arm, i, low)
+        for i, arm in enumerate(ordered_arms(content))
+        if arm.is_head and len(rows_of(bins, arm, content.split))
+    ]
+
+
+def _floor(bins: pd.DataFrame) -> float:
+    """Where both axes begin, the same for all heads: 0.5 when only the favourite's side is tabled."""
+    smallest = float(bins[["predicted", "observed"]].min().min()) if len(bins) else 0.0
+    return 0.0 if not np.isfinite(smallest) else max(0.0, np.floor(smallest * 10) / 10)
+
+
+def _panel(content: ReportContent, arm: Arm, index: int, low: float) -> str:
+    rows = rows_of(content.calibration, arm, content.split).sort_values("bin")
+    ece = number(metric(content, arm.name, "ece", content.split).value)
+    points = ", ".join(f"{number(r.predicted, 2)}: {number(r.observed, 2)}" for r in rows.itertuples())
+    alt = f"Reliability curve of {arm.name}, calibration error {ece}. Predicted: observed: {points}."
+    return draw(
+        f"calibration-{index}", alt, SIZE, partial(_paint, rows=rows, arm=arm, ece=ece, low=low)
+    )
+
+
+def _paint(figure: Figure, rows: pd.DataFrame, arm: Arm, ece: str, low: float) -> None:
+    curve, bars = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    colour = COLOURS[arm.role]
+    pad = 0.02 * (1 - low)
+    curve.plot([low, 1], [low, 1], color=COLOURS["quiet"], linewidth=1, linestyle="--")
+    curve.plot(
+        rows["predicted"], rows["observed"], color=colour, linewidth=1.8, marker=arm.marker, markersize=5
+    )
+    curve.set(xlim=(low - pad, 1 + pad), ylim=(low - pad, 1 + pad), ylabel="observed")
+    curve.grid()
+    curve.set_title(f"{shorten(arm.name, 30)}\n")
+    curve.text(0, 1.02, f"ECE {ece}", transform=curve.transAxes, color=COLOURS["muted"], fontsize=11)
+    width = 0.6 * (1 - low) / max(len(rows), 5)
+    bars.bar(rows["predicted"], rows["count"], width=width, color=colour, alpha=0.45)
+    largest = int(rows["count"].max())
+    bars.set_yticks([largest], [count(largest)])
+    bars.set_ylabel("pairs")
+    bars.set_xlabel("predicted probability")

@@ -1,0 +1,37 @@
+"""The loss of supervised fine-tuning."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.wording import number, shorten
+
+SIZE = (460, 260)
+_STYLES = (("muted", "-", ""), ("series-1", "-", "o"), ("series-2", "--", "s"))
+
+
+def sft_loss(log: pd.DataFrame) -> str:
+    """Loss against optimiser step, train beside what is held out."""
+    log = log.dropna(subset="loss").sort_values("step")
+    splits = sorted(log["split"].unique(), key=lambda s: (s != "train", s))
+    ends = [f"{s} {number(log.loc[log['split'] == s, 'loss'].iloc[-1])}" for s in splits]
+    alt = f"Line chart of the fine-tuning loss against step; last values: {', '.join(ends)}."
+    return draw("sft-loss", alt, SIZE, partial(_paint, log=log, splits=splits)) if splits else ""
+
+
+def _paint(figure: Figure, log: pd.DataFrame, splits: list[str]) -> None:
+    axes = figure.add_subplot()
+    for split, (role, dashes, marker) in zip(splits, _STYLES, strict=False):
+        rows = log[log["split"] == split]
+        marker = "o" if len(rows) == 1 else marker
+        axes.plot(
+            rows["step"], rows["loss"], color=COLOURS[role], linestyle=dashes, marker=marker, markersize=4,
+            linewidth=1.6, label=shorten(split, 20),
+        )  # fmt: skip
+    axes.set(xlabel="optimiser step", ylabel="loss")
+    axes.grid(axis="y")
+    axes.legend(frameon=False, loc="upper right", labelcolor=COLOURS["ink"])

@@ -1,0 +1,81 @@
+"""The report: one self-contained HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from rmlab.report import tables, wording
+from rmlab.report.arms import ordered_arms
+from rmlab.report.content import ReportContent
+from rmlab.report.examples import pick_examples
+from rmlab.report.figures import calibration, curves, histograms, intervals, loss
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(content: ReportContent) -> str:
+    """The page. Equal content gives equal text."""
+    css = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    page = _environment().get_template("page.html.j2")
+    return page.render(content=content, css=Markup(css), **_tables(content), **_figures(content))
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=_printable,
+    )
+    environment.filters |= {
+        "number": wording.number,
+        "interval": wording.interval,
+        "has_interval": lambda low, high: bool(wording.interval(low, high)),
+        "count": wording.count,
+        "duration": wording.duration,
+        "listed": wording.listed,
+    }
+    return environment
+
+
+def _printable(value: Any) -> Any:
+    """Applied to everything a template writes; markup of our own is left as it is."""
+    return wording.clean(value) if type(value) is str else value
+
+
+def _tables(content: ReportContent) -> dict[str, Any]:
+    arms = ordered_arms(content)
+    rows = tables.head_rows(content, arms)
+    return {
+        "arms": arms,
+        "rows": rows,
+        "chosen": next((r for r in rows if r.arm.is_chosen), None),
+        "differences": tables.differences(content, arms),
+        "largest_n": tables.largest_n(content),
+        "n_prompts": tables.n_prompts(content),
+        "response_rows": tables.response_rows(content),
+        "examples": pick_examples(content),
+    }
+
+
+def _figures(content: ReportContent) -> dict[str, Any]:
+    """Markup: the SVG is our own, every text in it escaped by the XML writer."""
+    return {
+        "dots": _markup(intervals.metric_dots(content)),
+        "curve_wide": Markup(curves.best_of_n(content)),
+        "curve_narrow": Markup(curves.best_of_n(content, wide=False)),
+        "paired": Markup(intervals.paired_differences(content)),
+        "calibration": _markup(calibration.reliability(content)),
+        "golden": _markup(histograms.golden_histograms(content)),
+        "scores": _markup(histograms.score_histograms(content)),
+        "sft_loss": Markup("" if content.sft_log is None else loss.sft_loss(content.sft_log)),
+    }
+
+
+def _markup(svgs: list[str]) -> list[Markup]:
+    return [Markup(svg) for svg in svgs]

@@ -1,0 +1,70 @@
+"""A sampler draws n responses for each prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from rmlab.artifacts.fingerprint import digest
+from rmlab.compute import Compute
+from rmlab.settings import Sampling, TemplateName
+from rmlab.text import Message
+
+
+@dataclass(frozen=True)
+class Task:
+    """A prompt to answer n times; tokens may have been cut, messages never are."""
+
+    prompt_id: str
+    messages: list[Message]
+    tokens: list[int]
+    n: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """finish_reason: stop or length (imported for texts from a file); logprob: untempered, summed."""
+
+    text: str
+    n_tokens: int
+    finish_reason: str
+    logprob: float
+    response_id: str | None = None
+
+
+Tick = Callable[[int], None]  # told the number of tokens just generated
+
+
+class OpenSampler(Protocol):
+    context: int  # longest prompt and response together, in tokens
+    template_hash: str
+
+    def encode(self, messages: Sequence[Message]) -> list[int]: ...
+
+    def generate(
+        self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick
+    ) -> list[list[Sample]]: ...
+
+
+class Sampler(Protocol):
+    needs_model: bool
+
+    def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler: ...
+
+
+def sample_rng(seed: int, prompt_id: str, index: int) -> np.random.Generator:
+    """The random stream of one sample: the same in any batch, shard or order."""
+    key = int(digest([seed, "sample", prompt_id, index])[:32], 16)
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> str | None:
+    """The text before the first stop string, or None where there is none."""
+    found = [text.index(s) for s in stop if s in text]
+    return text[: min(found)] if found else None
+
+

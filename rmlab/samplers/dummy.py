@@ -1,0 +1,53 @@
+"""A sampler without a model: words drawn at random. For smoke runs and tests of the plumbing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rmlab.compute import Compute
+from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
+from rmlab.settings import Sampling, TemplateName
+from rmlab.text import Message
+
+_WORDS = (
+    "a the and but then bright dark slow quick kind cruel warm cold glad sorry good bad fine poor "
+    "river road window letter garden engine morning winter friend stranger found lost kept broke"
+).split()
+
+
+@dataclass(frozen=True)
+class DummySampler:
+    needs_model = False
+
+    def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
+        return _Session()
+
+
+class _Session:
+    context = 10**6
+    template_hash = "dummy"
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        return [len(word) for m in messages for word in m["content"].split()]
+
+    def generate(
+        self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick
+    ) -> list[list[Sample]]:
+        samples = []
+        for task in tasks:
+            rows = [_sample(sample_rng(seed, task.prompt_id, k), params) for k in range(task.n)]
+            tick(sum(row.n_tokens for row in rows))
+            samples.append(rows)
+        return samples
+
+
+def _sample(rng: np.random.Generator, params: Sampling) -> Sample:
+    n = int(rng.integers(1, params.max_new_tokens + 1))
+    text = " " + " ".join(rng.choice(_WORDS, size=n))
+    cut = cut_at_stop(text, params.stop)
+    reason = "length" if n == params.max_new_tokens and cut is None else "stop"
+    return Sample(text if cut is None else cut, n, reason, -n * float(np.log(len(_WORDS))))

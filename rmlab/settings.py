@@ -1,0 +1,111 @@
+"""The types of the configuration. The values, each with a comment, are in conf/."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+Component = dict[str, Any]
+TemplateName = Literal["plain", "chat", "hh"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prompts(_Section):
+    path: str
+    template: TemplateName
+    n_train: int | None = Field(ge=1)
+    n_test: int | None = Field(ge=1)
+    test_fraction: float = Field(ge=0, le=1)
+
+
+class Demonstrations(_Section):
+    path: str
+    n: int | None = Field(ge=1)
+
+
+class Sft(_Section):
+    method: Literal["none", "lora", "full"]
+    rank: int = Field(ge=1)
+    alpha: int = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    accumulate: int = Field(ge=1)
+    max_tokens: int = Field(ge=8)
+    checkpoint_steps: int = Field(ge=1)
+
+
+class Sampling(_Section):
+    n_train: int = Field(ge=1)
+    n_test: int = Field(ge=1)
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    max_new_tokens: int = Field(ge=1)
+    stop: list[str]
+    max_prompt_tokens: int | None = Field(ge=1)
+    long_prompts: Literal["drop", "cut"]
+
+
+class ComparisonSettings(_Section):
+    n: int = Field(ge=1)
+    n_validation: int = Field(ge=1)
+
+
+class Validation(_Section):
+    fraction: float = Field(gt=0, lt=1)
+    seed: int
+
+
+class Evaluation(_Section):
+    level: float = Field(gt=0, lt=1)
+    resamples: int = Field(ge=10)
+    select_by: Literal["best_of_n", "spearman", "accuracy"]
+
+
+class Settings(_Section):
+    name: Name
+    model: str = Field(min_length=1)
+    revision: str | None
+    dtype: Literal["float32", "bfloat16", "float16"]
+    trust_remote_code: bool
+    prompts: Prompts
+    demonstrations: Demonstrations
+    sft: Sft
+    sampling: Sampling
+    sampler: Component
+    golden: dict[str, Component] = Field(min_length=1)
+    label_golden: str | None
+    embedder: Component
+    comparisons: ComparisonSettings
+    pairing: Component
+    noise: Component
+    head: Component
+    loss: Component
+    validation: Validation
+    evaluation: Evaluation
+    seed: int = Field(ge=0)
+    generation_seed: int = Field(ge=0)
+    arms: list[str]
+    allow_modules: list[str]
+    out: str
+    device: str
+    prompts_per_shard: int = Field(ge=1)
+    rows_per_shard: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _label_golden_is_listed(self) -> Settings:
+        if self.label_golden is not None and self.label_golden not in self.golden:
+            names = ", ".join(self.golden)
+            raise ValueError(f"label_golden={self.label_golden} is not one of the golden rewards: {names}")
+        return self
+
+    @property
+    def labelling(self) -> str:
+        """The golden reward that labels comparisons and judges heads."""
+        return self.label_golden or next(iter(self.golden))
