@@ -21,6 +21,7 @@ class Prompts(_Section):
     n_train: int | None = Field(ge=1)
     n_test: int | None = Field(ge=1)
     test_fraction: float = Field(ge=0, le=1)
+    duplicates: Literal["error", "merge"]
 
 
 class Demonstrations(_Section):
@@ -70,6 +71,7 @@ class Evaluation(_Section):
 
 class Settings(_Section):
     name: Name
+    input: str | None
     model: str = Field(min_length=1)
     revision: str | None
     dtype: Literal["float32", "bfloat16", "float16"]

@@ -1,0 +1,77 @@
+"""Importing prompts: ids, splits, no duplicates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmlab.artifacts.fingerprint import digest, row_id
+from rmlab.data.messages import prompt_messages
+from rmlab.data.reader import Row, check_text, read_rows
+from rmlab.errors import InputError
+from rmlab.text import Message
+
+_SPLITS = {"train": "train", "test": "test", "validation": "test", "eval": "test"}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    prompt_id: str
+    split: str
+    messages: list[Message]
+    source_row: int
+
+
+def read_prompts(path: Path, test_fraction: float, merge: bool = False) -> list[Prompt]:
+    """Prompts in the order of the file; `merge` keeps one of several rows with the same prompt."""
+    seen: dict[str, int] = {}
+    prompts = []
+    for number, row in read_rows(path):
+        where = f"{path}, row {number}"
+        messages = prompt_messages(row, where)
+        prompt_id = _prompt_id(row, messages, where)
+        if prompt_id in seen:
+            if merge:
+                continue
+            raise InputError(
+                f"{where}: prompt_id {prompt_id} repeats row {seen[prompt_id]}; give each prompt its own id, "
+                "or keep one of them with prompts.duplicates=merge"
+            )
+        seen[prompt_id] = number
+        prompts.append(Prompt(prompt_id, _split(row, prompt_id, test_fraction, where), messages, number))
+    return prompts
+
+
+def _prompt_id(row: Row, messages: list[Message], where: str) -> str:
+    given = row.get("prompt_id")
+    if given is None or given == "":
+        return content_id(messages)
+    return check_text(str(given), "prompt_id", where)
+
+
+def content_id(messages: list[Message]) -> str:
+    """The id of a prompt that was given none: a hash of its content."""
+    return row_id(*(part for m in messages for part in (m["role"], m["content"])))
+
+
+def _split(row: Row, prompt_id: str, test_fraction: float, where: str) -> str:
+    given = row.get("split")
+    if given is None or given == "":
+        return "test" if hash_share(prompt_id, "split") < test_fraction else "train"
+    if given not in _SPLITS:
+        raise InputError(f"{where}: split is {given!r}; use train or test")
+    return _SPLITS[given]
+
+
+def hash_share(prompt_id: str, salt: str) -> float:
+    """A number in [0, 1) that depends on the prompt alone."""
+    return int(digest([salt, prompt_id])[:13], 16) / 16**13
+
+
+def limit(prompts: list[Prompt], split: str, n: int | None) -> list[Prompt]:
+    """At most n prompts of a split: those with the smallest hash, so that more prompts only add to them."""
+    chosen = [p for p in prompts if p.split == split]
+    if n is None or n >= len(chosen):
+        return chosen
+    keep = {p.prompt_id for p in sorted(chosen, key=lambda p: hash_share(p.prompt_id, "limit"))[:n]}
+    return [p for p in chosen if p.prompt_id in keep]

@@ -1,0 +1,38 @@
+"""An embedder turns exchanges into vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from rmlab.compute import Compute
+from rmlab.settings import TemplateName
+from rmlab.text import Exchange
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """vectors [n, d] float32; n_tokens [n] response tokens; truncated [n] bool."""
+
+    vectors: np.ndarray
+    n_tokens: np.ndarray
+    truncated: np.ndarray
+
+
+Tick = Callable[[int, int], None]  # told the rows and the tokens just done
+
+
+class OpenEmbedder(Protocol):
+    dimension: int
+    template_hash: str
+
+    def embed(self, exchanges: Sequence[Exchange], tick: Tick) -> Embedded: ...
+
+
+class Embedder(Protocol):
+    def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
+        """model: the policy's model, used where the embedder names none of its own."""
+        ...
