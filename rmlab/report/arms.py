@@ -50,9 +50,9 @@ def _sort_key(content: ReportContent) -> dict[str, float]:
 
 def _head(name: str, index: int, is_chosen: bool) -> Arm:
     dashes = _HEAD_DASHES[index // N_COLOURS % len(_HEAD_DASHES)]
-    return Arm(
-        name, True, is_chosen, f"series-{index % N_COLOURS + 1}", _MARKERS[index % len(_MARKERS)], dashes
-    )
+    # With more heads than colours, a colour that returns has other dashes and another marker.
+    marker = _MARKERS[(index + index // N_COLOURS) % len(_MARKERS)]
+    return Arm(name, True, is_chosen, f"series-{index % N_COLOURS + 1}", marker, dashes)
 
 
 def _control(name: str, index: int) -> Arm:

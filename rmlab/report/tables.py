@@ -28,7 +28,7 @@ class Estimate:
             return "no interval"
         if self.low > 0:
             return "higher"
-        return "lower" if self.high < 0 else "interval includes 0"
+        return "lower" if self.high < 0 else "undecided"
 
 
 @dataclass(frozen=True)

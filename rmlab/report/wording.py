@@ -30,11 +30,11 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
     return f"{rounded:{'+' if signed else ''},.{digits}f}".replace("-", MINUS)
 
 
-def interval(low: float, high: float, digits: int = 3, signed: bool = False) -> str:
+def interval(low: float, high: float, digits: int = 3) -> str:
     """`[low, high]`, or nothing when there is no interval."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f"[{number(low, digits, signed)}, {number(high, digits, signed)}]"
+    return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
 def count(value: object) -> str:

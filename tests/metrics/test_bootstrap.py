@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rmlab.errors import InputError
+from rmlab.metrics.bootstrap import interval, interval_curves, paired_interval
+
+
+def test_it_equals_scipy_on_a_seed():
+    values = np.random.default_rng(0).exponential(size=80)
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=1000, method="percentile", random_state=np.random.default_rng(7)
+    ).confidence_interval
+    mean, low, high = interval(values, np.random.default_rng(7))
+    assert mean == pytest.approx(values.mean())
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_blocks_of_resamples_draw_the_same_prompts(monkeypatch):
+    values = np.random.default_rng(0).normal(size=50)
+    whole = interval(values, np.random.default_rng(1))
+    monkeypatch.setattr("rmlab.metrics.bootstrap.CELLS", 333)
+    assert interval(values, np.random.default_rng(1)) == pytest.approx(whole)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        _, low, high = interval(rng.normal(1, 2, 60), rng, n=400, level=0.9)
+        covered += low <= 1 <= high
+    assert 0.85 < covered / 400 < 0.94
+
+
+def test_a_higher_level_gives_a_wider_interval():
+    values = np.random.default_rng(0).normal(size=50)
+    _, low, high = interval(values, np.random.default_rng(1), level=0.5)
+    _, lower, higher = interval(values, np.random.default_rng(1), level=0.99)
+    assert lower < low < high < higher
+
+
+def test_nan_prompts_are_left_out():
+    values = np.random.default_rng(0).normal(size=60)
+    values[::3] = np.nan
+    mean, low, high = interval(values, np.random.default_rng(1), n=4000)
+    assert mean == pytest.approx(np.nanmean(values))
+    _, low_defined, high_defined = interval(values[~np.isnan(values)], np.random.default_rng(2), n=4000)
+    assert (low, high) == pytest.approx((low_defined, high_defined), abs=0.03)
+
+
+def test_nothing_defined_gives_nan_without_a_warning(recwarn):
+    assert np.isnan(interval(np.full(5, np.nan), np.random.default_rng(0))).all()
+    assert not recwarn.list
+
+
+def test_paired_differences_cancel_what_prompts_share():
+    rng = np.random.default_rng(0)
+    prompt = rng.normal(0, 10, 100)
+    a, b = prompt + 0.5 + 0.1 * rng.normal(size=100), prompt + 0.1 * rng.normal(size=100)
+    a[3], b[4] = np.nan, np.nan
+    mean, low, high = paired_interval(a, b, np.random.default_rng(1))
+    assert mean == pytest.approx(np.nanmean(a - b))
+    assert 0.4 < low < mean < high < 0.6
+
+
+def test_curves_share_the_resamples_of_a_single_column():
+    values = np.random.default_rng(0).normal(size=(40, 3))
+    values[:5, 2] = np.nan
+    mean, low, high = interval_curves(values, np.random.default_rng(3))
+    for column in range(3):
+        single = interval(values[:, column], np.random.default_rng(3))
+        assert (mean[column], low[column], high[column]) == pytest.approx(single)
+
+
+def test_the_seed_decides_the_interval():
+    values = np.random.default_rng(0).normal(size=30)
+    first, again, other = (interval(values, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first[1:] != other[1:]
+
+
+def test_impossible_bootstraps_are_refused():
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="no prompts"):
+        interval(np.zeros(0), rng)
+    with pytest.raises(InputError, match="use n >= 1"):
+        interval(np.zeros(3), rng, n=0)
+    with pytest.raises(InputError, match="use n >= 1"):
+        interval(np.zeros(3), rng, level=95)
+    with pytest.raises(InputError, match="same prompts"):
+        paired_interval(np.zeros(3), np.zeros(4), rng)
