@@ -98,7 +98,6 @@ class Settings(_Section):
     out: str
     device: str
     prompts_per_shard: int = Field(ge=1)
-    rows_per_shard: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _label_golden_is_listed(self) -> Settings:

@@ -49,14 +49,16 @@ class Writer:
 
     def part(self, index: int, data: pa.Table, counts: dict[str, int | float]) -> None:
         """One shard, with its counts beside it, so that a resumed run reports the whole."""
-        write_json(self.work / f"counts-{index:05d}.json", counts)
+        write_json(self.work / f"counts-{index:05d}.json", {"counts": counts, "metrics": self.metrics})
         write_parquet(self.path / part_name(index), data)
 
     def has_part(self, index: int) -> bool:
         return (self.path / part_name(index)).is_file()
 
     def part_counts(self, index: int) -> dict[str, int | float]:
-        return json.loads((self.work / f"counts-{index:05d}.json").read_text())
+        record = json.loads((self.work / f"counts-{index:05d}.json").read_text())
+        self.metrics.update(record["metrics"])
+        return record["counts"]
 
     def shard_size(self, wanted: int) -> int:
         """Rows a shard: what an interrupted run began with, else what is wanted now."""

@@ -53,10 +53,18 @@ def gguf_file() -> Path:
 
 def folder() -> Path:
     """The converted model in the cache, checked against the checksum it was stored with."""
-    target = cache_folder("models") / f"{NAME}-{CONVERSION}"
+    target = _place()
     if not _is_whole(target):
         _convert(target)
     return target
+
+
+def is_converted() -> bool:
+    return _is_whole(_place())
+
+
+def _place() -> Path:
+    return cache_folder("models") / f"{NAME}-{CONVERSION}"
 
 
 def _is_whole(target: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from rmlab.heads.base import (
     Compared,
@@ -98,7 +99,9 @@ class Linear:
         check_inputs(data.x, data.train, data.validation, needed_for)
         prepared = prepare(data.x, data.train, data.validation, self.standardise, np.float64)
         log = FitLog()
-        best = self._best(prepared, loss, log)
+        # On one thread: the pools of torch, numpy and scipy, called in turn, stall each other tenfold or more.
+        with threadpool_limits(1):
+            best = self._best(prepared, loss, log)
         self._conclude(best, log)
         w, b = best.parameters[:-1], float(best.parameters[-1])
         return LinearHead(weight=w, intercept=b, standardiser=prepared.standardiser), log

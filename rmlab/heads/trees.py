@@ -37,11 +37,11 @@ def check_classification(loss: Loss, train: Comparisons) -> None:
 
 def responses(x: np.ndarray, comparisons: Comparisons) -> dict[str, np.ndarray]:
     """[n, 2] comparisons as 2n single responses, winners (label 1) then losers (label 0)."""
-    n = len(comparisons)
+    weighted = comparisons.take(np.flatnonzero(comparisons.weight))  # min_child_samples would count the rest
     return {
-        "data": x[comparisons.items.T.ravel()].astype(np.float32),
-        "label": np.repeat([1.0, 0.0], n),
-        "weight": np.tile(comparisons.weight, 2),
+        "data": x[weighted.items.T.ravel()].astype(np.float32),
+        "label": np.repeat([1.0, 0.0], len(weighted)),
+        "weight": np.tile(weighted.weight, 2),
     }
 
 

@@ -55,6 +55,10 @@ class TreesHead(NormalisedHead):
     def load(cls, folder: Path, description: Mapping[str, Any]) -> TreesHead:
         model = read_payload(folder, TREES, description).decode()
         head = cls(model=model, gain=float(description["gain"]), bias=float(description["bias"]))
-        if head.d != description["d"]:
-            raise broken(folder, f"{TREES} has {head.d} features, not {description['d']}")
+        try:
+            width = head.d
+        except lightgbm().basic.LightGBMError:
+            raise broken(folder, f"{TREES} is not a LightGBM model") from None
+        if width != description["d"]:
+            raise broken(folder, f"{TREES} has {width} features, not {description['d']}")
         return head

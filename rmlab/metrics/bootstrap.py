@@ -47,9 +47,9 @@ def interval_curves(
         [_means(weights, filled, defined) for weights in _weights(len(values), rng, n)]
     )
     low, high = np.full(len(mean), np.nan), np.full(len(mean), np.nan)
-    some = ~np.isnan(resampled).all(axis=0)
     tail = (1 - level) / 2
-    low[some], high[some] = np.nanquantile(resampled[:, some], [tail, 1 - tail], axis=0)
+    for column in np.flatnonzero(defined.any(axis=0)):
+        low[column], high[column] = np.nanquantile(resampled[:, column], [tail, 1 - tail])
     return mean, low, high
 
 

@@ -10,4 +10,8 @@ from rmlab.comparisons import Comparisons, Pool
 
 
 class Pairing(Protocol):
+    def capacity(self, pool: Pool) -> int:
+        """How many distinct comparisons the pool allows."""
+        ...
+
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons: ...

@@ -31,17 +31,19 @@ class CrossPrompt:
         if self.choice not in ("random", "similar", "diverse"):
             raise ValueError(f"choice is {self.choice!r}: use random, similar or diverse")
 
+    def capacity(self, pool: Pool) -> int:
+        _, size = np.unique(pool.group, return_counts=True)
+        return (len(pool) * (len(pool) - 1) - int((size * (size - 1)).sum())) // 2
+
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
         """n pairs: items [n, 2] int64 rows of the pool, unordered; group [n] is that of the first."""
-        _check(pool, self.choice, n)
+        _check(pool, self.choice, n, self.capacity(pool))
         items = _random(pool, n, rng) if self.choice == "random" else _ranked(pool, n, self.choice, rng)
         items = rng.permuted(items, axis=1)  # which response is shown first is a coin's choice
         return Comparisons(items=items.astype(np.int64), group=pool.group[items[:, 0]])
 
 
-def _check(pool: Pool, choice: str, n: int) -> None:
-    _, size = np.unique(pool.group, return_counts=True)
-    total = (len(pool) * (len(pool) - 1) - int((size * (size - 1)).sum())) // 2
+def _check(pool: Pool, choice: str, n: int, total: int) -> None:
     if n < 1:
         raise InputError(f"asked for {n} comparisons: ask for at least 1")
     if total == 0:

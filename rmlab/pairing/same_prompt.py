@@ -31,6 +31,10 @@ class SamePrompt:
         if self.choice not in ("random", "similar", "diverse"):
             raise ValueError(f"choice is {self.choice!r}: use random, similar or diverse")
 
+    def capacity(self, pool: Pool) -> int:
+        _, size = np.unique(pool.group, return_counts=True)
+        return int((size * (size - 1) // 2).sum())
+
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
         """n pairs: items [n, 2] int64 rows of the pool, unordered; its first rows are spread evenly too."""
         _check(pool, self.choice)

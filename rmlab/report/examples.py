@@ -95,7 +95,9 @@ def _answers(scores: pd.DataFrame, texts: pd.DataFrame) -> list[Answer]:
             order = scores.sort_values([column, "response_id"], ascending=[ascending, True])
             tags.setdefault(str(order["response_id"].iloc[0]), []).append(f"{end} by {judge}")
     values = scores.set_index("response_id")
-    return [_answer(tag, values.loc[i], texts.loc[i] if i in texts.index else None) for i, tag in tags.items()]
+    return [
+        _answer(tag, values.loc[i], texts.loc[i] if i in texts.index else None) for i, tag in tags.items()
+    ]
 
 
 def _answer(tags: list[str], values: Any, row: Any) -> Answer:

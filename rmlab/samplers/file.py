@@ -54,7 +54,10 @@ class _Session:
         self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick
     ) -> list[list[Sample]]:
         """All responses that the file has for each prompt, whatever n says."""
-        for task in tasks:
-            if task.prompt_id not in self.responses:
-                raise InputError(f"{self.path}: no response for prompt {task.prompt_id}")
-        return [self.responses[task.prompt_id] for task in tasks]
+        return [self._find(task) for task in tasks]
+
+    def _find(self, task: Task) -> list[Sample]:
+        for key in (task.prompt_id, content_id(task.messages)):
+            if key in self.responses:
+                return self.responses[key]
+        raise InputError(f"{self.path}: no response for prompt {task.prompt_id}")

@@ -87,6 +87,22 @@ def test_diverse_matches_lowest_with_highest_then_shifts_by_one():
     assert ranks == [[0, 5], [1, 4], [2, 3], [0, 4], [1, 3], [1, 5], [2, 4], [0, 3]]
 
 
+@pytest.mark.parametrize(
+    ("choice", "golden", "expected"),
+    [
+        ("similar", [0, 1, 2, 3], [(0, 1), (1, 2), (2, 3)]),
+        ("diverse", [0, 0, 1, 1], [(0, 2), (0, 3), (1, 2), (1, 3)]),
+    ],
+)
+def test_what_the_golden_order_leaves_open_is_drawn_at_random(choice, golden, expected):
+    pool = Pool(np.array(golden, dtype=float), np.arange(4))
+    rng = np.random.default_rng(1)
+    seen = [tuple(np.sort(CrossPrompt(choice)(pool, 1, rng).items[0]).tolist()) for _ in range(1200)]
+    assert set(seen) == set(expected)
+    counts = [seen.count(pair) for pair in expected]
+    assert max(counts) - min(counts) < 90
+
+
 def test_diverse_gaps_exceed_random_gaps_exceed_similar_gaps():
     pool = make_pool([5] * 200, 0)
     mean = {}
@@ -121,3 +137,9 @@ def test_golden_rewards_without_an_order_are_refused(choice, golden, message):
 def test_misspelt_choice_is_refused():
     with pytest.raises(ValueError, match="use random, similar or diverse"):
         CrossPrompt("close")
+
+
+def test_capacity_is_the_largest_budget_that_can_be_met():
+    pool = Pool(np.arange(5.0), np.array([0, 0, 1, 1, 2]))
+    assert CrossPrompt().capacity(pool) == 10 - 1 - 1
+    assert len(CrossPrompt()(pool, 8, np.random.default_rng(0))) == 8

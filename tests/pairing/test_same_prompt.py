@@ -99,6 +99,22 @@ def test_equal_gaps_are_taken_in_random_order(choice):
     assert max(counts) - min(counts) < 90
 
 
+def test_two_of_four_equal_gaps_are_any_two():
+    pool = Pool(np.array([0.0, 0.0, 1.0, 1.0]), np.zeros(4, dtype=np.int64))
+    rng = np.random.default_rng(2)
+    disjoint = [len(np.unique(SamePrompt("diverse")(pool, 2, rng).items)) == 4 for _ in range(900)]
+    assert np.mean(disjoint) == pytest.approx(1 / 3, abs=0.06)  # 2 of the 6 ways to take two
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_a_budget_below_one_pair_a_prompt_favours_no_prompt(choice):
+    pool = ragged_pool([3] * 6, 0)
+    rng = np.random.default_rng(3)
+    prompts = np.concatenate([SamePrompt(choice)(pool, 2, rng).group for _ in range(900)])
+    count = np.unique(prompts, return_counts=True)[1]  # 6 prompts, each expected 300 times, sd about 14
+    assert np.abs(count - 300).max() < 60
+
+
 def test_blocks_do_not_change_the_counts(monkeypatch):
     pool = ragged_pool([5] * 20, 2)
     monkeypatch.setattr("rmlab.pairing.same_prompt.CELLS", 1)
@@ -132,3 +148,9 @@ def test_unusable_golden_rewards_are_refused(choice, golden, message):
 def test_unknown_choice_is_refused():
     with pytest.raises(ValueError, match="use random, similar or diverse"):
         SamePrompt("close")
+
+
+def test_capacity_is_the_largest_budget_that_can_be_met():
+    pool = Pool(np.arange(9.0), np.array([0, 0, 0, 1, 1, 1, 1, 2, 2]))
+    assert SamePrompt().capacity(pool) == 3 + 6 + 1
+    assert len(SamePrompt()(pool, 10, np.random.default_rng(0))) == 10

@@ -14,15 +14,16 @@ from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.tables import metric
 from rmlab.report.wording import count, number, shorten
 
-SIZE = (300, 340)
+SIZE = (320, 340)
 
 
 def reliability(content: ReportContent) -> list[str]:
     """One panel a head: the reliability curve, and below it how many pairs each bin holds."""
-    bins = content.calibration[content.calibration["split"] == content.split]
+    bins = content.calibration.dropna(subset=["predicted", "observed"])
+    bins = bins[bins["split"] == content.split]
     low = _floor(bins)
     return [
-        _panel(content, arm, i, low)
+        _panel(content, arm, rows_of(bins, arm, content.split), f"calibration-{i}", low)
         for i, arm in enumerate(ordered_arms(content))
         if arm.is_head and len(rows_of(bins, arm, content.split))
     ]
@@ -34,14 +35,12 @@ def _floor(bins: pd.DataFrame) -> float:
     return 0.0 if not np.isfinite(smallest) else max(0.0, np.floor(smallest * 10) / 10)
 
 
-def _panel(content: ReportContent, arm: Arm, index: int, low: float) -> str:
-    rows = rows_of(content.calibration, arm, content.split).sort_values("bin")
+def _panel(content: ReportContent, arm: Arm, rows: pd.DataFrame, name: str, low: float) -> str:
+    rows = rows.sort_values("bin")
     ece = number(metric(content, arm.name, "ece", content.split).value)
     points = ", ".join(f"{number(r.predicted, 2)}: {number(r.observed, 2)}" for r in rows.itertuples())
     alt = f"Reliability curve of {arm.name}, calibration error {ece}. Predicted: observed: {points}."
-    return draw(
-        f"calibration-{index}", alt, SIZE, partial(_paint, rows=rows, arm=arm, ece=ece, low=low)
-    )
+    return draw(name, alt, SIZE, partial(_paint, rows=rows, arm=arm, ece=ece, low=low))
 
 
 def _paint(figure: Figure, rows: pd.DataFrame, arm: Arm, ece: str, low: float) -> None:

@@ -36,13 +36,15 @@ def _golden_panel(content: ReportContent, split: str) -> str:
     picked = first.drop_duplicates("prompt_id")["golden"].to_numpy()
     every = frame["golden"].to_numpy()
     labels = (f"all responses, mean {number(every.mean())}", f"ranked first, mean {number(picked.mean())}")
-    paint = partial(_paint_golden, every=every, picked=picked, split=split, labels=labels, reward=content.reward)
+    paint = partial(
+        _paint_golden, every=every, picked=picked, split=split, labels=labels, reward=content.reward
+    )
     alt = f"Histogram of {content.reward} on {split} prompts: {labels[0]}; {labels[1]} by {content.chosen}."
     return draw(f"golden-{_splits(content).index(split)}", alt, SIZE, paint)
 
 
 def _paint_golden(
-    figure: Figure, every: np.ndarray, picked: np.ndarray, split: str, labels: tuple[str, str], reward: str
+    figure: Figure, *, every: np.ndarray, picked: np.ndarray, split: str, labels: tuple[str, str], reward: str
 ) -> None:
     axes = figure.add_subplot()
     edges = np.histogram_bin_edges(every, bins=_BINS)
@@ -51,7 +53,7 @@ def _paint_golden(
         colour = COLOURS["fill"] if fill else COLOURS[role]
         axes.stairs(share, edges, fill=fill, color=colour, linewidth=1.8)
         axes.axvline(values.mean(), color=COLOURS[role], linewidth=1.2, linestyle="--" if fill else "-")
-    axes.set_title(f"{split}\n", linespacing=2.4)
+    axes.set_title(f"{split}\n", linespacing=2.0)
     axes.text(0, 1.10, labels[0], transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
     axes.text(0, 1.02, labels[1], transform=axes.transAxes, color=COLOURS["series-1"], fontsize=11)
     axes.set_xlabel(shorten(reward, 40))
@@ -70,13 +72,13 @@ def _score_panel(content: ReportContent, arm: Arm) -> str:
         return ""
     score, golden = frame["score"].to_numpy(), frame["golden"].to_numpy()
     golden = (golden - golden.mean()) / (golden.std() or 1.0)
-    spread = f"mean {number(score.mean(), 2)}, deviation {number(score.std(), 2)}"
-    alt = f"Histogram of the scores of {arm.name} on {content.split} responses: {spread}."
+    summary = f"mean {number(score.mean(), 2)}, deviation {number(score.std(), 2)}"
+    alt = f"Histogram of the scores of {arm.name} on {content.split} responses: {summary}."
     name = f"scores-{ordered_arms(content).index(arm)}"
-    return draw(name, alt, SIZE, partial(_paint_score, score=score, golden=golden, arm=arm, spread=spread))
+    return draw(name, alt, SIZE, partial(_paint_score, score=score, golden=golden, arm=arm, summary=summary))
 
 
-def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Arm, spread: str) -> None:
+def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Arm, summary: str) -> None:
     axes = figure.add_subplot()
     both = np.concatenate([score, golden])
     low, high = np.quantile(both, [0.001, 0.999])
@@ -86,7 +88,7 @@ def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Arm
         share = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)
         axes.stairs(share, edges, fill=fill, color=colour, alpha=0.45 if fill else 1, linewidth=1.1)
     axes.set_title(shorten(arm.name, 34) + "\n")
-    axes.text(0, 1.02, spread, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
+    axes.text(0, 1.02, summary, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
     axes.set_xlabel("score")
     axes.set_ylabel("share")
     axes.locator_params(axis="y", nbins=4)

@@ -51,14 +51,14 @@ def paired_differences(content: ReportContent) -> str:
     if not rows:
         return ""
     title = f"{shorten(content.chosen, 24)} minus …"
-    paint = partial(_paint, rows=rows, title=title, note="right of 0: the chosen head is better", reference=0.0)
+    paint = partial(
+        _paint, rows=rows, title=title, note="right of 0: the chosen head is better", reference=0.0
+    )
     alt = f"Differences of best-of-{largest_n(content)}, {content.chosen} minus: {_alt(rows)}"
-    return draw("paired", alt, (460, _FRAME + _ROW * len(rows)), paint)
+    return draw("paired", alt, (420, _FRAME + _ROW * len(rows)), paint)
 
 
-def _paint(
-    figure: Figure, rows: list[tuple[Arm, Estimate]], title: str, note: str, reference: float
-) -> None:
+def _paint(figure: Figure, rows: list[tuple[Arm, Estimate]], title: str, note: str, reference: float) -> None:
     axes = figure.add_subplot()
     if math.isfinite(reference):
         axes.axvline(reference, color=COLOURS["quiet"], linewidth=1, linestyle="--")

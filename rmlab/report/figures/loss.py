@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -27,11 +28,13 @@ def _paint(figure: Figure, log: pd.DataFrame, splits: list[str]) -> None:
     axes = figure.add_subplot()
     for split, (role, dashes, marker) in zip(splits, _STYLES, strict=False):
         rows = log[log["split"] == split]
-        marker = "o" if len(rows) == 1 else marker
-        axes.plot(
-            rows["step"], rows["loss"], color=COLOURS[role], linestyle=dashes, marker=marker, markersize=4,
-            linewidth=1.6, label=shorten(split, 20),
-        )  # fmt: skip
+        look: dict[str, Any] = {
+            "color": COLOURS[role],
+            "linestyle": dashes,
+            "marker": marker if len(rows) > 1 else "o",
+            "markersize": 4,
+        }
+        axes.plot(rows["step"], rows["loss"], linewidth=1.6, label=shorten(split, 20), **look)
     axes.set(xlabel="optimiser step", ylabel="loss")
     axes.grid(axis="y")
     axes.legend(frameon=False, loc="upper right", labelcolor=COLOURS["ink"])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from rmlab.report.wording import clean
@@ -33,7 +34,7 @@ _VARIABLES = {colour: f"var(--{role}, {colour})" for role, colour in COLOURS.ite
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # an arm may be called a$b$c
     "text.usetex": False,
@@ -61,8 +62,6 @@ _STYLE = {
     "axes.axisbelow": True,
     "axes.facecolor": "none",
     "figure.facecolor": "none",
-    "savefig.facecolor": "none",
-    "savefig.bbox": None,
 }
 ET.register_namespace("", _SVG)
 
@@ -76,7 +75,8 @@ def draw(name: str, alt: str, size: tuple[int, int], paint: Callable[[Figure], N
         paint(figure)
         buffer = io.StringIO()
         metadata: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=metadata)
+        # Straight to the canvas: savefig lays everything out twice, for a bounding box nobody needs.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)
     return _inline(buffer.getvalue(), name, clean(alt))
 
 

@@ -1,0 +1,127 @@
+"""The command line: parse, call, print. Settings are Hydra overrides at the end of a command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rmlab import __version__
+
+_HELP = """Reward-model research as a laptop job: sft, sample, annotate and embed once; fit and judge
+reward heads on the cached embeddings in seconds.
+
+Settings trail as overrides:  rmlab fit-rm experiment=demo head=mlp seed=3
+
+Start with:  rmlab run experiment=smoke   (under a minute, no model)
+then:        rmlab run experiment=demo    (a real language model, about 6 minutes on 2 cores)
+"""
+app = typer.Typer(
+    help=_HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True
+)
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="key=value settings, such as experiment=demo head=mlp seed=3")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Force = Annotated[bool, typer.Option("--force", help="Do it again even if it is done.")]
+ConfigDir = Annotated[
+    Path | None, typer.Option("--config-dir", help="A folder with settings of your own, laid out like conf/.")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"rmlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _stage(name: str, help_text: str) -> None:
+    """Adds the command of one stage; all of them take the same options."""
+
+    def command(
+        overrides: Overrides = None,
+        dry_run: DryRun = False,
+        as_json: AsJson = False,
+        force: Force = False,
+        config_dir: ConfigDir = None,
+    ) -> None:
+        from rmlab.commands.run import run_command
+
+        run_command([name.replace("-", "_")], overrides or [], dry_run, as_json, force, config_dir)
+
+    app.command(name, help=help_text)(command)
+
+
+_stage("sft", "Fine-tune the model on demonstrations (LoRA or full), completions only.")
+_stage("sample", "Draw n responses a prompt from the policy, for train and for test prompts.")
+_stage("annotate", "Score every response with the golden rewards.")
+_stage("embed", "Embed every response with one model, layer and pooling.")
+_stage("fit-rm", "Fit the reward heads of the experiment's arms on noisy comparisons.")
+_stage("eval-rm", "Judge heads and controls: best-of-N, rank correlation, accuracy, calibration.")
+_stage("report", "Write the evaluation as one self-contained HTML file.")
+
+
+@app.command()
+def run(
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    force: Force = False,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Run all stages of an experiment; what is done is skipped, what was begun goes on."""
+    from rmlab.commands.run import run_command
+
+    run_command([], overrides or [], dry_run, as_json, force, config_dir)
+
+
+@app.command()
+def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
+    """Show which stages of an experiment are done, begun or missing."""
+    from rmlab.commands.status import status_command
+
+    status_command(overrides or [], as_json, config_dir)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="An artifact's folder, or a Parquet file.")],
+    rows: Annotated[int, typer.Option("--rows", min=0, help="Sample rows to show.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Show the schema, rows, lineage back to the first input, and some rows of a table."""
+    from rmlab.commands.inspect import inspect_command
+
+    inspect_command(path, rows, as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Show what this machine can run, what is missing, and the command that installs it."""
+    from rmlab.commands.doctor import doctor_command
+
+    doctor_command(as_json)
+
+
+def main() -> None:
+    """The entry point: every expected failure is one line and an exit code, never a traceback."""
+    from rmlab.commands.guard import guarded
+
+    sys.exit(guarded(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""rmlab inspect: schema, rows, lineage and sample rows of an artifact or a Parquet file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rmlab.artifacts.artifact import Artifact, open_artifact
+from rmlab.artifacts.files import plain, read_parquet
+from rmlab.errors import InputError, RmlabError
+
+_WIDTH = 100  # characters of a value that are shown
+
+
+def inspect_command(path: Path, rows: int, as_json: bool) -> None:
+    found = describe(path, rows)
+    if as_json:
+        print(json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        _print(found)
+
+
+def describe(path: Path, rows: int) -> dict[str, Any]:
+    if path.is_file() and path.suffix == ".parquet":
+        return {"path": str(path), "tables": [_table([path], path.stem, rows)], "lineage": []}
+    if path.is_file() and path.name == "manifest.json":
+        path = path.parent
+    if not path.exists():
+        raise InputError(f"{path} does not exist; `rmlab status` shows where artifacts are")
+    artifact = open_artifact(path)
+    m = artifact.manifest
+    keys = ("stage", "name", "fingerprint", "created", "seconds", "command", "config", "counts", "metrics")
+    header = {k: v for k, v in m.to_json().items() if k in (*keys, "warnings", "versions", "git")}
+    return {"path": str(path), **header, "tables": _tables(artifact, rows), "lineage": lineage(artifact)}
+
+
+def _tables(artifact: Artifact, rows: int) -> list[dict[str, Any]]:
+    names = [f.name for f in artifact.manifest.files if f.name.endswith(".parquet")]
+    singles = [_table([artifact.path / n], Path(n).stem, rows) for n in names if not n.startswith("part-")]
+    return ([_table(artifact.parts, "part-*", rows)] if artifact.parts else []) + singles
+
+
+def _table(files: list[Path], name: str, rows: int) -> dict[str, Any]:
+    try:
+        schema = pq.read_schema(files[0])
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{files[0]} is not a readable Parquet file ({str(error).splitlines()[0]})") from None
+    total = sum(pq.read_metadata(f).num_rows for f in files)
+    sample = read_parquet(files[0]).slice(0, rows).to_pylist()
+    columns = [{"name": f.name, "type": str(f.type)} for f in schema]
+    return {"table": name, "files": len(files), "rows": total, "columns": columns, "sample": sample}
+
+
+def lineage(artifact: Artifact, depth: int = 0) -> list[dict[str, Any]]:
+    """Every input, and theirs, down to files and models; an input that is gone is said to be."""
+    found = []
+    for record in artifact.manifest.inputs:
+        row = {"depth": depth, "role": record.role, "kind": record.kind, "name": record.name}
+        row |= {"identity": record.fingerprint}
+        if record.kind != "artifact":
+            found.append(row)
+            continue
+        place = (artifact.path / record.path).resolve()
+        try:
+            upstream = open_artifact(place)
+            found += [row | {"path": str(place)}, *lineage(upstream, depth + 1)]
+        except RmlabError as error:
+            found.append(row | {"path": str(place), "problem": str(error)})
+    return found
+
+
+def _print(found: dict[str, Any]) -> None:
+    print(found["path"])
+    for key in ("stage", "name", "fingerprint", "created", "command"):
+        if found.get(key):
+            print(f"  {key}: {found[key]}")
+    for key in ("counts", "metrics", "warnings"):
+        if found.get(key):
+            print(f"  {key}: {_short(found[key], 400)}")
+    for table in found["tables"]:
+        print(f"\ntable {table['table']}: {table['rows']:,} rows in {table['files']} files")
+        for column in table["columns"]:
+            print(f"  {column['name']}: {column['type']}")
+        for i, row in enumerate(table["sample"], start=1):
+            print(f"  row {i}: " + ", ".join(f"{k}={_short(v)}" for k, v in row.items()))
+    if found["lineage"]:
+        print("\nlineage")
+    for row in found["lineage"]:
+        problem = f" ({row['problem']})" if "problem" in row else ""
+        print(f"  {'  ' * row['depth']}{row['role']}: {row['kind']} {row['name']} {row['identity'][:40]}{problem}")
+
+
+def _short(value: Any, width: int = _WIDTH) -> str:
+    """One line; control characters are shown as escapes."""
+    text = json.dumps(plain(value), ensure_ascii=False, default=str)
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return text if len(text) <= width else text[: width - 1] + "…"

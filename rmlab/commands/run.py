@@ -1,0 +1,80 @@
+"""rmlab run, and the command of each stage."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rmlab.artifacts.files import plain
+from rmlab.errors import InputError
+from rmlab.execute import Outcome, run_nodes
+from rmlab.pipeline import load_arms, plan
+from rmlab.plan import Node
+
+
+def run_command(
+    stages: Sequence[str],
+    overrides: Sequence[str],
+    dry_run: bool,
+    as_json: bool,
+    force: bool,
+    config_dir: Path | None,
+) -> None:
+    """stages: the ones to run, with their inputs done already; none means all of the experiment."""
+    arms = load_arms(overrides, config_dir)
+    nodes = [n for n in plan(arms) if not stages or n.stage in stages]
+    if not nodes:
+        raise InputError(f"nothing to do: these settings have no {stages[0]} stage (sft.method=none?)")
+    if dry_run:
+        outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in nodes]
+    else:
+        outcomes = run_nodes(nodes, _command(), force=force, alone=bool(stages))
+    if as_json:
+        settings = arms[""].model_dump()
+        print(json.dumps(document(outcomes, settings), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        _print_outcomes(outcomes, dry_run)
+
+
+def _command() -> str:
+    return shlex.join(["rmlab", *sys.argv[1:]])
+
+
+def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any]:
+    """Everything that was run, as one JSON document."""
+    by_stage = {o.node.stage: o for o in outcomes}
+    summary = by_stage["eval_rm"].artifact if "eval_rm" in by_stage else None
+    report = by_stage["report"] if "report" in by_stage else None
+    return plain(
+        {
+            "experiment": settings["name"],
+            "stages": [o.to_json() for o in outcomes],
+            "evaluation": summary.manifest.metrics if summary else None,
+            "report": str(_report_file(report.node)) if report else None,
+            "settings": settings,
+        }
+    )
+
+
+def _print_outcomes(outcomes: list[Outcome], dry_run: bool) -> None:
+    from rmlab.commands.tables import print_evaluation, print_stages
+
+    if dry_run or len({o.node.stage for o in outcomes}) == 1 or not _evaluated(outcomes):
+        print_stages(outcomes)
+    for outcome in outcomes:
+        if outcome.node.stage == "eval_rm" and outcome.artifact:
+            print_evaluation(outcome.artifact)
+        if outcome.node.stage == "report" and not dry_run:
+            print(f"report: {_report_file(outcome.node)}")
+
+
+def _evaluated(outcomes: list[Outcome]) -> bool:
+    return any(o.node.stage == "eval_rm" for o in outcomes)
+
+
+def _report_file(node: Node) -> Path:
+    return node.folder / "report.html"

@@ -1,0 +1,61 @@
+"""Tables for a terminal; plain text where there is none."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rmlab.artifacts.artifact import Artifact
+from rmlab.execute import Outcome
+
+
+def console() -> Console:
+    """Wide enough for a file or a pipe, where rich would assume 80 columns."""
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
+def print_stages(outcomes: list[Outcome]) -> None:
+    table = Table("stage", "name", "state", "rows", "seconds", "artifact", box=None, pad_edge=False)
+    for o in outcomes:
+        made = o.artifact.manifest if o.artifact else None
+        rows, seconds = (f"{made.rows:,}", f"{made.seconds:,.1f}") if made else ("", "")
+        table.add_row(o.node.stage, escape(o.node.name), o.state, rows, seconds, escape(str(o.node.folder)))
+    console().print(table, soft_wrap=True)
+
+
+def print_evaluation(artifact: Artifact) -> None:
+    """Heads and controls on test prompts; the chosen head is marked."""
+    frame = artifact.read("metrics").to_pandas()
+    test = frame[frame["split"] == "test"]
+    wide = test.pivot(index=["arm", "kind"], columns="metric", values="value").reset_index()
+    best = test[test["metric"] == "best_of_n"].set_index("arm")
+    n = int(best["n"].max())
+    prompts = int(best["n_prompts"].max())
+    table = Table(
+        "head", f"best of {n}", "95% interval", "Spearman", "accuracy", "ECE", "with length",
+        title=f"test prompts: {prompts}", box=None, pad_edge=False, title_justify="left",
+    )  # fmt: skip
+    chosen = artifact.manifest.metrics["chosen"]
+    wide["order"] = wide["kind"].map({"head": 0, "control": 1})
+    for row in wide.sort_values(["order", "best_of_n"], ascending=[True, False]).to_dict("records"):
+        arm = row["arm"]
+        name = f"{arm} *" if arm == chosen else arm if row["kind"] == "head" else f"({arm})"
+        interval = f"{_number(best.loc[arm, 'low'])} to {_number(best.loc[arm, 'high'])}"
+        shown = [_number(row.get(m)) for m in ("spearman", "accuracy", "ece", "length_spearman")]
+        table.add_row(escape(name), _number(row["best_of_n"]), interval, *shown)
+    console().print(table)
+    by = artifact.manifest.metrics["chosen_by"]
+    console().print(f"* chosen by {by}; in brackets: controls", highlight=False)
+    for other in ("random", "length"):
+        gap = artifact.manifest.metrics["chosen_minus"][other]
+        if gap["low"] is not None:
+            text = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+            console().print(f"chosen head less {other}: {text}", highlight=False, markup=False)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"

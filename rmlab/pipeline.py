@@ -1,0 +1,171 @@
+"""The pipeline on one screen: which stage reads what, and what in the settings decides its result.
+
+    prompts -> [sft] -> sample -> annotate (one a golden reward) -> fit_rm (one an arm) -> eval_rm -> report
+                               -> embed  (one an embedder)       ->
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rmlab.config import component_class, load_settings
+from rmlab.errors import ConfigError
+from rmlab.plan import Node, described, file_source, model_source
+from rmlab.settings import Settings
+
+VERSIONS = {
+    "prompts": 1,
+    "sft": 1,
+    "sample": 1,
+    "annotate": 1,
+    "embed": 1,
+    "fit_rm": 1,
+    "eval_rm": 1,
+    "report": 1,
+}
+STAGES = tuple(VERSIONS)
+_SHARED_BY_ARMS = ("prompts", "sample", "judge")
+
+
+def load_arms(overrides: Sequence[str], config_dir: Path | None = None) -> dict[str, Settings]:
+    """The experiment's settings under "" and those of each arm under its overrides."""
+    base = load_settings(overrides, config_dir)
+    arms = {"": base}
+    for arm in base.arms:
+        arms[arm] = load_settings([*arm.split(), *overrides], config_dir)
+    return arms
+
+
+def plan(arms: dict[str, Settings]) -> list[Node]:
+    """Every node of an experiment, inputs before what reads them; equal nodes once."""
+    base = arms[""]
+    chains = {_arm_name(s, arm): _chain(s) for arm, s in arms.items() if arm or len(arms) == 1}
+    chains = _distinct(chains)
+    first = _chain(base)
+    for name, chain in chains.items():
+        changed = [r for r in _SHARED_BY_ARMS if chain[r].fingerprint != first[r].fingerprint]
+        if chain["sample"].settings.validation != base.validation:
+            changed.append("validation")
+        if changed:
+            raise ConfigError(f"arm {name} changes {changed[0]}; all arms must be judged on the same")
+    heads = {f"fit_rm:{name}": _fit(chain, name) for name, chain in chains.items()}
+    embeds = {f"embed:{name}": chain["embed"] for name, chain in chains.items()}
+    shared = {"prompts": first["prompts"], "sample": first["sample"], "annotate": first["judge"]}
+    eval_config = {
+        "evaluation": base.evaluation.model_dump(),
+        "validation": base.validation.model_dump(),
+        "seed": base.seed,
+    }
+    eval_rm = _node(base, "eval_rm", base.name, eval_config, {**shared, **heads, **embeds})
+    others = {role: n for c in chains.values() for role, n in c.items() if role.startswith(("annotate:", "sft"))}
+    report = _node(base, "report", base.name, {"name": base.name}, {"eval_rm": eval_rm, **shared, **heads, **others})
+    return _in_order(report)
+
+
+def _chain(s: Settings) -> dict[str, Node]:
+    """The nodes before the heads."""
+    prompts = _node(
+        s,
+        "prompts",
+        Path(s.prompts.path).stem,
+        s.prompts.model_dump(exclude={"path", "template"}),
+        {},
+        {"file": file_source(s.prompts.path)},
+    )
+    sampler, sources = described(s.sampler, "sampler", s)
+    chain = {"prompts": prompts}
+    if component_class(s.sampler, s.allow_modules, "sampler").needs_model:  # type: ignore[attr-defined]
+        model = {"model": model_source(s.model, s.revision, s)}
+        if s.sft.method != "none":
+            chain["sft"] = _sft(s, model)
+        else:
+            sources |= model
+    sample_config = {
+        "sampler": sampler,
+        "sampling": s.sampling.model_dump(),
+        "template": s.prompts.template,
+        "dtype": s.dtype,
+        "generation_seed": s.generation_seed,
+    }
+    sample = _node(s, "sample", Path(s.model).name, sample_config, dict(chain), sources)
+    return chain | {"sample": sample} | _on_responses(s, prompts, sample)
+
+
+def _sft(s: Settings, model: dict) -> Node:
+    config = s.sft.model_dump(exclude={"checkpoint_steps"}) | {
+        "n": s.demonstrations.n,
+        "template": s.prompts.template,
+        "dtype": s.dtype,
+        "generation_seed": s.generation_seed,
+    }
+    sources = {"demonstrations": file_source(s.demonstrations.path), **model}
+    return _node(s, "sft", s.sft.method, config, {}, sources)
+
+
+def _on_responses(s: Settings, prompts: Node, sample: Node) -> dict[str, Node]:
+    inputs = {"prompts": prompts, "sample": sample}
+    chain = {}
+    for name, golden in s.golden.items():
+        config, sources = described(golden, f"golden.{name}", s)
+        dtype = {"dtype": s.dtype} if any(x.kind == "model" for x in sources.values()) else {}
+        chain[f"annotate:{name}"] = _node(
+            s, "annotate", name, {"golden": config, **dtype}, inputs, _plain_roles(sources)
+        )
+    chain["judge"] = chain[f"annotate:{s.labelling}"]
+    config, sources = described(s.embedder, "embedder", s)
+    name = component_class(s.embedder, s.allow_modules, "embedder").__module__.rpartition(".")[2]
+    if "model" in config and not sources:
+        config.pop("model")
+        sources["embedder.model"] = model_source(s.model, s.revision, s)
+    embed_config = {"embedder": config, "template": s.prompts.template, "dtype": s.dtype}
+    chain["embed"] = _node(s, "embed", name, embed_config, inputs, _plain_roles(sources))
+    return chain
+
+
+def _plain_roles(sources: dict) -> dict:
+    """Roles without the user's own names for components, so that renaming one changes nothing."""
+    return {role.rpartition(".")[2]: source for role, source in sources.items()}
+
+
+def _fit(chain: dict[str, Node], name: str) -> Node:
+    s = chain["sample"].settings
+    parts = {k: described(getattr(s, k), k, s)[0] for k in ("pairing", "noise", "head", "loss")}
+    config = parts | {
+        "comparisons": s.comparisons.model_dump(),
+        "validation": s.validation.model_dump(),
+        "seed": s.seed,
+    }
+    inputs = {"sample": chain["sample"], "annotate": chain["judge"], "embed": chain["embed"]}
+    return _node(s, "fit_rm", name, config, inputs)
+
+
+def _distinct(chains: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:
+    """Arms that a user's override made equal count once."""
+    by_fingerprint: dict[str, str] = {}
+    for name, chain in chains.items():
+        by_fingerprint.setdefault(_fit(chain, name).fingerprint, name)
+    return {name: chains[name] for name in by_fingerprint.values()}
+
+
+def _arm_name(s: Settings, arm: str) -> str:
+    """head-loss, then what else the arm changes."""
+    module = {k: str(getattr(s, k)["_target_"]).split(".")[-2] for k in ("head", "loss")}
+    rest = [o for o in arm.split() if o.split("=")[0] not in ("head", "loss")]
+    return ".".join([f"{module['head']}-{module['loss']}", *(o.split(".")[-1].replace("=", "_") for o in rest)])
+
+
+def _node(s, stage, name, config, inputs, sources=None) -> Node:  # type: ignore[no-untyped-def]
+    return Node(stage, VERSIONS[stage], name, config, inputs, sources or {}, s)
+
+
+def _in_order(last: Node) -> list[Node]:
+    found: dict[str, Node] = {}
+
+    def visit(node: Node) -> None:
+        for upstream in node.inputs.values():
+            visit(upstream)
+        found.setdefault(node.fingerprint, node)
+
+    visit(last)
+    return sorted(found.values(), key=lambda n: STAGES.index(n.stage))

@@ -1,0 +1,101 @@
+"""Nodes: one run of a stage each, with its configuration, its inputs and its fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rmlab.artifacts.artifact import Artifact, InputRecord, open_artifact
+from rmlab.artifacts.fingerprint import file_digest, fingerprint
+from rmlab.config import component_class, meaningful
+from rmlab.errors import InputError
+from rmlab.models import find_model
+from rmlab.settings import Component, Settings
+from rmlab.shipped import PREFIX, user_path
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something from outside that a stage reads: a file or a model."""
+
+    kind: str  # file or model
+    name: str
+    identity: str
+
+
+@dataclass(frozen=True)
+class Node:
+    stage: str
+    version: int
+    name: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Node]
+    sources: Mapping[str, Source]
+    settings: Settings = field(repr=False)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        known = {role: node.fingerprint for role, node in self.inputs.items()}
+        outside = {f"source:{role}": source.identity for role, source in self.sources.items()}
+        return fingerprint(self.stage, self.version, self.config, {**known, **outside})
+
+    @property
+    def folder(self) -> Path:
+        """The finished or begun artifact with this fingerprint, whatever its name, else where it will be."""
+        root = Path(self.settings.out).expanduser() / self.stage
+        short = self.fingerprint[:16]
+        begun = sorted(root.glob(f"[!.]*-{short}")) if root.is_dir() else []
+        return begun[0] if begun else root / f"{self.name}-{short}"
+
+    @property
+    def is_done(self) -> bool:
+        return (self.folder / "manifest.json").is_file()
+
+    def open(self) -> Artifact:
+        artifact = open_artifact(self.folder)
+        if artifact.manifest.fingerprint != self.fingerprint:
+            raise InputError(f"{self.folder} belongs to other settings; remove it, or use --force")
+        return artifact
+
+    def input_records(self) -> list[InputRecord]:
+        inside = [
+            InputRecord(
+                role,
+                "artifact",
+                f"{node.stage}/{node.name}",
+                node.fingerprint,
+                f"../../{node.stage}/{node.folder.name}",
+            )
+            for role, node in self.inputs.items()
+        ]
+        outside = [InputRecord(r, s.kind, s.name, s.identity, s.name) for r, s in self.sources.items()]
+        return [*inside, *outside]
+
+
+def file_source(path: str) -> Source:
+    file = user_path(path)
+    if not file.is_file():
+        raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
+    name = path if path.startswith(PREFIX) else str(file.resolve())
+    return Source("file", name, f"sha256:{file_digest(file)}")
+
+
+def model_source(name: str, revision: str | None, settings: Settings) -> Source:
+    return Source("model", name, find_model(name, revision, settings.trust_remote_code).identity)
+
+
+def described(component: Component, where: str, settings: Settings) -> tuple[Component, dict[str, Source]]:
+    """A component's meaningful parameters; those that name files or models become sources."""
+    values = meaningful(component, settings.allow_modules, where)
+    sources = {}
+    for known in dataclasses.fields(component_class(component, settings.allow_modules, where)):
+        if known.metadata.get("source"):
+            sources[f"{where}.{known.name}"] = file_source(values.pop(known.name))
+        elif known.metadata.get("model") and values[known.name] is not None:
+            name = values.pop(known.name)
+            sources[f"{where}.{known.name}"] = model_source(name, values.get("revision"), settings)
+    return values, sources

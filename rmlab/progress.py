@@ -1,0 +1,94 @@
+"""What a stage is doing, how fast, and how long yet: a bar at a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, TextIO
+
+_LINE_EVERY = 15.0  # seconds between plain lines
+
+
+class Progress:
+    """Counts rows, and tokens where there are any. Always on stderr; silent when `quiet`."""
+
+    def __init__(
+        self, label: str, unit: str = "rows", quiet: bool = False, stream: TextIO | None = None
+    ) -> None:
+        self.label, self.unit, self.quiet = label, unit, quiet
+        self.stream = stream or sys.stderr
+        self.total = self.done = self.tokens = self.resumed = 0
+        self.started = self.last_line = time.monotonic()
+        self._bar: Any = None
+
+    def start(self, total: int, unit: str | None = None) -> None:
+        """Begins a count of `total` things; a stage that has none to count never calls this."""
+        self.unit = unit or self.unit
+        self.total, self.done, self.tokens, self.resumed = total, 0, 0, 0
+        self.started = self.last_line = time.monotonic()
+        if not self.quiet and self.stream.isatty():
+            self._open_bar()
+
+    def skip(self, n: int) -> None:
+        """n things were done by an earlier run."""
+        self.resumed += n
+        self.advance(n)
+
+    def advance(self, n: int = 0, tokens: int = 0) -> None:
+        self.done += n
+        self.tokens += tokens
+        if self.quiet:
+            return
+        if self._bar is not None:
+            self._bar.update(0, completed=self.done, rate=self.rate())
+        elif time.monotonic() - self.last_line > _LINE_EVERY:
+            self.last_line = time.monotonic()
+            self.say(f"{self.done}/{self.total} {self.unit}, {self.rate()}{self._left()}")
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            print(f"{self.label}: {text}", file=self.stream, flush=True)
+
+    def rate(self) -> str:
+        elapsed = max(1e-9, time.monotonic() - self.started)
+        rows = (self.done - self.resumed) / elapsed
+        tokens = f", {self.tokens / elapsed:,.0f} tokens/s" if self.tokens else ""
+        return f"{rows:,.1f} {self.unit}/s{tokens}"
+
+    def _left(self) -> str:
+        fresh = self.done - self.resumed
+        if fresh <= 0:
+            return ""
+        left = (self.total - self.done) * (time.monotonic() - self.started) / fresh
+        return f", about {left:,.0f} s left"
+
+    def _open_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self.close()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Bar(*columns, console=Console(file=self.stream), transient=True)
+        self._bar.add_task(self.label, total=self.total, rate="")
+        self._bar.start()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,59 @@
+"""What a stage is handed: its settings, its opened inputs and a writer. It never builds a path itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from rmlab.artifacts.artifact import Artifact
+from rmlab.artifacts.writer import Writer
+from rmlab.compute import Compute
+from rmlab.config import build
+from rmlab.progress import Progress
+from rmlab.settings import Component, Settings
+
+Counts = dict[str, int | float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """inputs: role -> artifact; a role is a stage's name, or stage:name where there are several."""
+
+    name: str
+    fingerprint: str
+    settings: Settings
+    config: dict[str, Any]
+    inputs: dict[str, Artifact]
+    writer: Writer
+    progress: Progress
+
+    @property
+    def compute(self) -> Compute:
+        s = self.settings
+        return Compute(s.dtype, s.device, s.trust_remote_code)
+
+    def build(self, component: Component, where: str) -> Any:
+        return build(component, self.settings.allow_modules, where)
+
+    def several(self, stage: str) -> dict[str, Artifact]:
+        """The inputs of one stage by their names."""
+        prefix = stage + ":"
+        return {r.removeprefix(prefix): a for r, a in self.inputs.items() if r.startswith(prefix)}
+
+
+Shard = Callable[[], tuple[pa.Table, Counts]]
+
+
+def map_shards(job: Job, shards: Iterator[tuple[int, Shard]]) -> None:
+    """Computes and writes the shards that an earlier run has not; each is (rows of progress, how)."""
+    for index, (n, compute) in enumerate(shards):
+        if job.writer.has_part(index):
+            counts = job.writer.part_counts(index)
+            job.progress.skip(n)
+        else:
+            data, counts = compute()
+            job.writer.part(index, data, counts)
+        job.writer.add(counts)

@@ -1,0 +1,127 @@
+"""report: everything that was run -> one self-contained HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from rmlab.artifacts.artifact import Artifact, Manifest
+from rmlab.artifacts.files import write_text
+from rmlab.provenance import git_state, now, versions
+from rmlab.report.content import ReportContent, StageRow
+from rmlab.report.render import render
+from rmlab.stages.base import Job
+
+FILE = "report.html"
+
+
+def run(job: Job) -> None:
+    write_text(job.writer.path / FILE, render(_content(job)))
+    job.writer.metrics["report"] = FILE
+
+
+def _content(job: Job) -> ReportContent:
+    evaluation = job.inputs["eval_rm"]
+    summary = evaluation.manifest.metrics
+    sft = job.inputs.get("sft")
+    return ReportContent(
+        title=f"Which reward head picks better answers? {job.name}",
+        experiment=job.name,
+        chosen=summary["chosen"],
+        verdict=verdict(summary),
+        config_yaml=yaml.safe_dump(job.settings.model_dump(), sort_keys=False, allow_unicode=True),
+        commands=_commands(job),
+        stages=[_stage_row(m) for m in _manifests(job)],
+        metrics=_frame(evaluation, "metrics"),
+        curves=_frame(evaluation, "curves"),
+        paired=_frame(evaluation, "paired"),
+        calibration=_frame(evaluation, "calibration"),
+        head_scores=_frame(evaluation, "head_scores"),
+        responses=_responses(job.inputs["sample"]),
+        prompts=pd.DataFrame(job.inputs["prompts"].read().to_pylist()),
+        sft_log=None if sft is None else _frame(sft, "training_log"),
+        versions=versions(),
+        git=git_state(),
+        created=now(),
+        question=_question(job),
+        reward=job.settings.labelling,
+        facts=_facts(job),
+    )
+
+
+def _frame(artifact: Artifact, table: str) -> pd.DataFrame:
+    return artifact.read(table).to_pandas()
+
+
+def _responses(sample: Artifact) -> pd.DataFrame:
+    columns = ["prompt_id", "response_id", "text", "split", "finish_reason", "n_tokens"]
+    return sample.read(columns=columns).to_pandas()
+
+
+def _manifests(job: Job) -> list[Manifest]:
+    """Each input once, in the order of the pipeline."""
+    by_fingerprint = {a.manifest.fingerprint: a.manifest for a in job.inputs.values()}
+    order = ("prompts", "sft", "sample", "annotate", "embed", "fit_rm", "eval_rm")
+    return sorted(by_fingerprint.values(), key=lambda m: order.index(m.stage))
+
+
+def _stage_row(m: Manifest) -> StageRow:
+    return StageRow(m.stage, m.name, m.rows, m.seconds, m.fingerprint, m.counts, m.warnings)
+
+
+def _commands(job: Job) -> list[str]:
+    return list(dict.fromkeys(m.command for m in _manifests(job) if m.command))
+
+
+def _question(job: Job) -> str:
+    return (
+        f"Heads are fitted on noisy comparisons of responses, labelled by the golden reward "
+        f"“{job.settings.labelling}”, and judged by the golden reward of the response they choose among N."
+    )
+
+
+def verdict(summary: dict[str, Any]) -> list[str]:
+    """The chosen head on test prompts, against random choice and against length."""
+    chosen, best = summary["chosen"], summary["best_of_n"]
+    mine = best[chosen]
+    n, over = mine["n"], summary["chosen_minus"]
+    sentences = [
+        f"{chosen}, chosen by {summary['chosen_by']}, reaches a golden reward of {_number(mine)} "
+        f"with the best of {n} on {mine['n_prompts']} test prompts; random choice has "
+        f"{best['random']['value']:.3f}, the oracle {best['oracle']['value']:.3f}."
+    ]
+    for control in ("random", "length"):
+        if control in over and over[control]["low"] is not None:
+            sentences.append(f"Its gain over {control} is {_number(over[control])}: {_judgement(over[control])}.")
+    return sentences
+
+
+def _number(x: dict[str, Any]) -> str:
+    return f"{x['value']:.3f} [{x['low']:.3f}, {x['high']:.3f}]"
+
+
+def _judgement(difference: dict[str, Any]) -> str:
+    if difference["low"] > 0:
+        return "better, beyond the interval"
+    return "worse, beyond the interval" if difference["high"] < 0 else "undecided on these prompts"
+
+
+def _facts(job: Job) -> dict[str, str]:
+    s = job.settings
+    fit = next(a for role, a in job.inputs.items() if role.startswith("fit_rm:"))
+    labels = fit.manifest.metrics["train_labels"]
+    error = labels["error_rate"]
+    return {
+        "Policy": f"{s.model}, SFT: {s.sft.method}" if "sft" in job.inputs else s.model,
+        "Responses": f"{s.sampling.n_train} a train prompt, {s.sampling.n_test} a test prompt",
+        "Comparisons": f"{labels['n']} kept of {s.comparisons.n} drawn, {labels['n_ties']} ties dropped",
+        "Annotator error": "none" if error is None else f"{error:.1%} of the kept comparisons",
+        "Seeds": f"{s.seed} for fitting, {s.generation_seed} for generation",
+    }
+
+
+def report_path(artifact: Artifact) -> Path:
+    return artifact.path / FILE

@@ -1,0 +1,161 @@
+"""The linear head against scikit-learn, choix and finite differences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import choix
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import approx_fprime
+from sklearn.linear_model import LogisticRegression
+
+from rmlab.comparisons import Comparisons
+from rmlab.heads.base import FitData, mean_loss
+from rmlab.heads.inputs import prepare
+from rmlab.heads.linear import Linear, objective
+from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.classification import Classification
+
+
+def first_of_k(scores: torch.Tensor, comparisons: Comparisons) -> torch.Tensor:
+    """-log softmax at the first item, for any K."""
+    return -torch.log_softmax(scores, dim=1)[:, 0]
+
+
+def held_out_loss(head, world) -> float:
+    scores = torch.from_numpy(head.score(world.data.x)[world.test])
+    return float(-torch.nn.functional.logsigmoid(scores[:, 0] - scores[:, 1]).mean())
+
+
+def test_classification_equals_scikit_learn(linear_world, compare):
+    x, items, l2 = linear_world.data.x, linear_world.data.train.items, 0.03
+    weight = np.random.default_rng(0).uniform(0.2, 3.0, len(items))
+    data = FitData(x, compare(items, weight=weight), linear_world.data.validation)
+    head, log = Linear(l2=l2, tolerance=1e-9, standardise=False).fit(data, Classification(), 0)
+
+    oracle = LogisticRegression(C=1 / (l2 * weight.sum()), tol=1e-10, max_iter=10_000)
+    label = np.repeat([1, 0], len(items))
+    oracle.fit(x[items.T.ravel()].astype(np.float64), label, sample_weight=np.tile(weight, 2))
+    assert log.converged
+    np.testing.assert_allclose(head.weight, oracle.coef_[0], atol=1e-4)
+    assert head.intercept == pytest.approx(oracle.intercept_[0], abs=1e-4)
+    assert abs(head.intercept) > 0.1
+    np.testing.assert_allclose(head.score(x), oracle.decision_function(x), atol=1e-4)
+
+
+def test_bradley_terry_on_one_hot_equals_choix(compare):
+    rng = np.random.default_rng(1)
+    strength = rng.normal(size=8)
+    pair = np.array([rng.choice(8, 2, replace=False) for _ in range(600)])
+    lost = rng.random(600) > 1 / (1 + np.exp(strength[pair[:, 1]] - strength[pair[:, 0]]))
+    items = np.where(lost[:, None], pair[:, ::-1], pair)
+    data = FitData(np.eye(8, dtype=np.float32), compare(items), compare(items[:0]))
+    head, log = Linear(l2=0.0, tolerance=1e-9, standardise=False).fit(data, BradleyTerry(), 0)
+    scores = head.score(data.x)
+    assert log.converged
+    np.testing.assert_allclose(scores - scores.mean(), choix.ilsr_pairwise(8, items), atol=1e-5)
+    assert head.intercept == 0.0
+
+
+@pytest.mark.parametrize(("loss", "k"), [(BradleyTerry(), 2), (Classification(), 2), (first_of_k, 4)])
+def test_gradient_equals_finite_differences(loss, k, compare):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(9, 3)).astype(np.float32)
+    items = np.array([rng.choice(9, k, replace=False) for _ in range(30)])  # rows come up many times
+    comparisons = compare(items, weight=rng.uniform(0, 2, 30))
+    train = prepare(x, comparisons, comparisons, True, np.float64).train
+    at = rng.normal(size=4)
+    _, gradient = objective(at, train, loss, 0.7)
+    numeric = approx_fprime(at, lambda p: objective(p, train, loss, 0.7)[0], 1e-7)
+    np.testing.assert_allclose(gradient, numeric, atol=1e-5)
+
+
+def test_l2_chosen_on_validation_beats_the_worst(world):
+    noisy = world(lambda z: z[:, 0] + z[:, 1], d=40, train=60, validation=100, noise=0.2)
+    grid = [1e-4, 1e-1, 1e2]
+    head, log = Linear(l2=grid).fit(noisy.data, BradleyTerry(), 0)
+    alone = {l2: Linear(l2=l2).fit(noisy.data, BradleyTerry(), 0)[0] for l2 in grid}
+    losses = {l2: held_out_loss(one, noisy) for l2, one in alone.items()}
+    assert log.chosen["l2"] == 1e-1
+    assert held_out_loss(head, noisy) < max(losses.values()) - 0.1
+    # A warm start changes the way, not the optimum.
+    np.testing.assert_allclose(head.weight, alone[1e-1].weight, atol=1e-4)
+    validation = [row["loss"] for row in log.rows if row["split"] == "validation"]
+    by_hand = [
+        mean_loss(
+            BradleyTerry(),
+            torch.from_numpy(alone[l2].score(noisy.data.x)[noisy.data.validation.items]),
+            noisy.data.validation,
+        )
+        for l2 in sorted(grid, reverse=True)
+    ]
+    np.testing.assert_allclose(validation, by_hand, atol=1e-4)
+
+
+def test_standardises_by_training_rows_only(linear_world):
+    x, used = linear_world.data.x, np.unique(linear_world.data.train.items)
+    head, _ = Linear(l2=0.1).fit(linear_world.data, BradleyTerry(), 0)
+    np.testing.assert_allclose(head.standardiser.mean, x[used].mean(axis=0, dtype=np.float64))
+    np.testing.assert_allclose(head.standardiser.scale, x[used].std(axis=0, dtype=np.float64))
+    others = x.copy()
+    others[np.setdiff1d(np.arange(len(x)), used)] *= 100
+    moved, _ = Linear(l2=0.1).fit(replace(linear_world.data, x=others), BradleyTerry(), 0)
+    assert np.array_equal(head.weight, moved.weight)
+
+
+def test_standardising_makes_l2_blind_to_units(linear_world):
+    scaled = replace(linear_world.data, x=linear_world.data.x * 64)
+    one, _ = Linear(l2=0.1).fit(linear_world.data, BradleyTerry(), 0)
+    other, _ = Linear(l2=0.1).fit(scaled, BradleyTerry(), 0)
+    np.testing.assert_allclose(one.score(linear_world.data.x), other.score(scaled.x), atol=1e-5)
+
+
+def test_constant_feature_does_no_harm(linear_world):
+    constant = np.full((len(linear_world.data.x), 1), 0.1, dtype=np.float32)
+    data = replace(linear_world.data, x=np.hstack([linear_world.data.x, constant]))
+    head, _ = Linear(l2=0.1).fit(data, BradleyTerry(), 0)
+    assert head.standardiser.scale[-1] == 1.0
+    assert abs(head.weight[-1]) < 1e-6
+    assert np.isfinite(head.score(data.x)).all()
+
+
+def test_weight_two_is_the_comparison_twice(linear_world, compare):
+    items = linear_world.data.train.items[:50]
+    twice = np.vstack([items, items[:10]])
+    weight = np.where(np.arange(50) < 10, 2.0, 1.0)
+    fitter, x, none = Linear(l2=0.1, tolerance=1e-9), linear_world.data.x, compare(items[:0])
+    weighted, _ = fitter.fit(FitData(x, compare(items, weight=weight), none), BradleyTerry(), 0)
+    repeated, _ = fitter.fit(FitData(x, compare(twice), none), BradleyTerry(), 0)
+    plain, _ = fitter.fit(FitData(x, compare(items), none), BradleyTerry(), 0)
+    np.testing.assert_allclose(weighted.weight, repeated.weight, atol=1e-6)
+    assert np.abs(weighted.weight - plain.weight).max() > 1e-3
+
+
+def test_says_when_it_did_not_converge(linear_world):
+    _, log = Linear(l2=1e-4, max_iterations=2).fit(linear_world.data, Classification(), 0)
+    assert not log.converged
+    assert "raise max_iterations" in log.message
+    _, log = Linear(l2=0.1).fit(linear_world.data, Classification(), 0)
+    assert log.converged
+    assert log.message == ""
+
+
+def test_thread_counts_are_given_back(linear_world):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        Linear(l2=0.1).fit(linear_world.data, BradleyTerry(), 0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"l2": -1.0}, {"l2": []}, {"l2": [1.0, float("nan")]}, {"tolerance": 0.0}, {"max_iterations": 0}],
+)
+def test_refuses_wrong_parameters(wrong):
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must be"):
+        Linear(**wrong)

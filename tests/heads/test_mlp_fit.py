@@ -1,0 +1,190 @@
+"""The MLP: what it can learn, which epoch it keeps, and its random numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rmlab.comparisons import Comparisons
+from rmlab.errors import RmlabError
+from rmlab.heads.base import FitData, mean_loss
+from rmlab.heads.linear import Linear
+from rmlab.heads.mlp import Mlp, forward, initialise
+from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.classification import Classification
+
+SMALL = Mlp(hidden=[16], epochs=3, batch_size=64)
+
+
+def losses(log, split: str) -> list[float]:
+    return [row["loss"] for row in log.rows if row["split"] == split]
+
+
+def loss_of(head, x: np.ndarray, comparisons: Comparisons) -> float:
+    return float(mean_loss(BradleyTerry(), torch.from_numpy(head.score(x)[comparisons.items]), comparisons))
+
+
+@pytest.fixture(scope="module")
+def overfitted():
+    """40 epochs on 60 comparisons, a third of them wrong: the last epoch is far from the best."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 10)).astype(np.float32)
+    items = rng.permutation(400).reshape(-1, 2)
+    better = (x[items[:, 0], 0] > x[items[:, 1], 0]) ^ (rng.random(200) < 0.33)
+    items = np.where(better[:, None], items, items[:, ::-1])
+    train, validation = (Comparisons(items=part, group=part[:, 0]) for part in np.split(items, [60]))
+    data = FitData(x, train, validation)
+    fitter = Mlp(hidden=[64], dropout=0.0, epochs=40, batch_size=16, patience=40, learning_rate=3e-3)
+    return data, *fitter.fit(data, BradleyTerry(), 0)
+
+
+@pytest.mark.parametrize("loss", [BradleyTerry(), Classification()])
+def test_learns_what_a_linear_head_cannot(product_world, loss):
+    linear, _ = Linear(l2=0.01).fit(product_world.data, loss, 0)
+    mlp, _ = Mlp(hidden=[32, 16], batch_size=128).fit(product_world.data, loss, 0)
+    assert product_world.accuracy(linear) < 0.6
+    assert product_world.accuracy(mlp) > 0.85
+
+
+def test_learns_a_linear_reward_as_well(linear_world):
+    head, _ = Mlp(hidden=[16], batch_size=64).fit(linear_world.data, BradleyTerry(), 0)
+    assert linear_world.accuracy(head) > 0.85
+
+
+def test_keeps_the_best_epoch_not_the_last(overfitted):
+    data, head, log = overfitted
+    validation = losses(log, "validation")
+    assert min(validation) < validation[-1] - 0.1
+    assert log.chosen["epoch"] == 1 + int(np.argmin(validation)) < 40
+    assert loss_of(head, data.x, data.validation) == pytest.approx(min(validation), abs=1e-5)
+    assert log.converged
+
+
+def test_training_loss_falls(overfitted):
+    training = losses(overfitted[2], "train")
+    assert training[-1] < training[0] / 2
+
+
+def test_stops_after_patience_epochs_without_progress(overfitted):
+    data, _, log = overfitted
+    validation = losses(log, "validation")
+    waits = [
+        epoch
+        for epoch in range(3, 40)
+        if min(validation[epoch - 2 : epoch + 1]) > min(validation[: epoch - 2])
+    ]
+    fitter = Mlp(hidden=[64], dropout=0.0, epochs=40, batch_size=16, patience=3, learning_rate=3e-3)
+    _, stopped = fitter.fit(data, BradleyTerry(), 0)
+    assert losses(stopped, "validation") == validation[: waits[0] + 1]
+    assert stopped.rows[-1]["epoch"] == stopped.chosen["epoch"] + 3
+
+
+def test_says_when_the_best_epoch_was_the_last(linear_world):
+    _, log = replace(SMALL, epochs=2, learning_rate=1e-4).fit(linear_world.data, BradleyTerry(), 0)
+    assert not log.converged
+    assert "raise epochs" in log.message
+
+
+def test_an_epoch_meets_every_comparison_once(linear_world):
+    met: list[np.ndarray] = []
+
+    def spy(scores: torch.Tensor, comparisons: Comparisons) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            met.append(comparisons.items)
+        return BradleyTerry()(scores, comparisons)
+
+    items = linear_world.data.train.items
+    _, log = replace(SMALL, epochs=2, batch_size=150).fit(linear_world.data, spy, 0)
+    assert [len(batch) for batch in met] == [150, 150, 100] * 2
+    first, second = np.vstack(met[:3]), np.vstack(met[3:])
+    for epoch in (first, second):
+        assert np.array_equal(np.sort(epoch[:, 0]), np.sort(items[:, 0]))
+    assert not np.array_equal(first, second)
+    assert log.rows[-1]["step"] == 6
+
+
+def test_same_seed_same_bits_whatever_the_global_state(linear_world):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    one, _ = SMALL.fit(linear_world.data, BradleyTerry(), 7)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    same, _ = SMALL.fit(linear_world.data, BradleyTerry(), 7)
+    other, _ = SMALL.fit(linear_world.data, BradleyTerry(), 8)
+    x = linear_world.data.x
+    assert one.score(x).tobytes() == same.score(x).tobytes()
+    assert not np.array_equal(one.score(x), other.score(x))
+
+
+def test_dropout_keeps_the_mean_score():
+    rng = torch.Generator().manual_seed(0)
+    layers = initialise([3, 200, 1], rng)
+    x = torch.ones(1, 3)
+    with torch.no_grad():
+        whole = forward(layers, x, 0.4, None)
+        dropped = forward(layers, x.expand(20_000, 3), 0.4, rng)
+    assert dropped.std() > 0.01
+    assert float(dropped.mean()) == pytest.approx(float(whole), abs=5 * float(dropped.std()) / 20_000**0.5)
+
+
+def test_numpy_scores_equal_the_torch_forward(linear_world):
+    head, _ = replace(SMALL, hidden=[16, 8]).fit(linear_world.data, BradleyTerry(), 0)
+    z = torch.from_numpy(head.standardiser.apply(linear_world.data.x, np.float32))
+    layers = [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in head.layers]
+    np.testing.assert_allclose(head.score(linear_world.data.x), forward(layers, z, 0.0, None), atol=1e-5)
+
+
+def test_standardises_by_training_rows_only(linear_world):
+    x, used = linear_world.data.x, np.unique(linear_world.data.train.items)
+    head, _ = SMALL.fit(linear_world.data, BradleyTerry(), 0)
+    np.testing.assert_allclose(head.standardiser.mean, x[used].mean(axis=0, dtype=np.float64))
+    np.testing.assert_allclose(head.standardiser.scale, x[used].std(axis=0, dtype=np.float64))
+    assert np.abs(head.standardiser.mean - x.mean(axis=0, dtype=np.float64)).max() > 1e-3
+
+
+def test_comparisons_of_weight_zero_change_nothing(linear_world, compare):
+    items, x = linear_world.data.train.items, linear_world.data.x
+    weight = np.where(np.arange(len(items)) < 300, 1.0, 0.0)
+    fitter = replace(SMALL, batch_size=1, epochs=1)  # a batch of weight 0 alone would be 0/0
+    kept, _ = fitter.fit(FitData(x, compare(items[:300]), linear_world.data.validation), BradleyTerry(), 0)
+    zero, _ = fitter.fit(
+        FitData(x, compare(items, weight=weight), linear_world.data.validation), BradleyTerry(), 0
+    )
+    assert np.array_equal(kept.score(x), zero.score(x))
+
+
+def test_fits_choices_among_three(linear_world, compare):
+    def first_of_k(scores: torch.Tensor, comparisons: Comparisons) -> torch.Tensor:
+        return -torch.log_softmax(scores, dim=1)[:, 0]
+
+    x = np.random.default_rng(0).normal(size=(1500, 3)).astype(np.float32)
+    rows = np.arange(1500).reshape(-1, 3)
+    items = np.take_along_axis(rows, np.argsort(-x[rows, 0], axis=1), axis=1)
+    data = FitData(x, compare(items[:400]), compare(items[400:]))
+    head, _ = Mlp(hidden=[8], batch_size=32).fit(data, first_of_k, 0)
+    assert np.mean(np.argmax(head.score(x)[items[400:]], axis=1) == 0) > 0.85
+
+
+def test_says_when_training_diverged(linear_world):
+    with pytest.raises(RmlabError, match="lower learning_rate"):
+        SMALL.fit(linear_world.data, lambda scores, comparisons: scores[:, 0] * float("nan"), 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hidden": [0]},
+        {"dropout": 1.0},
+        {"weight_decay": -1.0},
+        {"learning_rate": 0.0},
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"patience": 0},
+    ],
+)
+def test_refuses_wrong_parameters(wrong):
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must"):
+        Mlp(**wrong)
