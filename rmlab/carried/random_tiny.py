@@ -39,7 +39,9 @@ def write_random_model(target: Path, seed: int = 0, **changes: Any) -> None:
     """Writes a two-layer Llama of 32 dimensions; `changes` replace values of its configuration."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     tokenizer = byte_tokenizer()
     settings = {
         "vocab_size": len(tokenizer),

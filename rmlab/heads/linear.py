@@ -99,7 +99,7 @@ class Linear:
         check_inputs(data.x, data.train, data.validation, needed_for)
         prepared = prepare(data.x, data.train, data.validation, self.standardise, np.float64)
         log = FitLog()
-        # On one thread: the pools of torch, numpy and scipy, called in turn, stall each other tenfold or more.
+        # One thread: the pools of torch, numpy and scipy, called in turn, stall each other tenfold or more.
         with threadpool_limits(1):
             best = self._best(prepared, loss, log)
         self._conclude(best, log)

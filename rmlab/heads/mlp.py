@@ -98,8 +98,7 @@ class Mlp:
         check_inputs(data.x, data.train, data.validation, "stopping the MLP at its best epoch")
         prepared = prepare(data.x, data.train, data.validation, self.standardise, np.float32)
         rng, log = torch.Generator().manual_seed(seed), FitLog()
-        layers = initialise([data.x.shape[1], *self.hidden, 1], rng)
-        best = self._train(layers, prepared, loss, rng, log)
+        best = self._train(initialise([data.x.shape[1], *self.hidden, 1], rng), prepared, loss, rng, log)
         return MlpHead(layers=best, standardiser=prepared.standardiser), log
 
     def _train(

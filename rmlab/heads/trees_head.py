@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -34,7 +34,7 @@ class TreesHead(NormalisedHead):
     """
 
     kind: ClassVar[str] = "trees"
-    model: str
+    model: str = field(repr=False)
     n_threads: int = 1  # of the run, not of the head: it changes no score and is not saved
 
     @cached_property

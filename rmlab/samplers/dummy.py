@@ -1,4 +1,4 @@
-"""A sampler without a model: words drawn at random. For smoke runs and tests of the plumbing."""
+"""Words drawn at random, whatever the policy. For smoke runs and tests of the plumbing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class DummySampler:
-    needs_model = False
+    needs_model = True
 
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         return _Session()

@@ -41,7 +41,7 @@ class Judged:
     @property
     def largest_n(self) -> int:
         """The most responses that every prompt has."""
-        return int(np.bincount(self.responses.group).min())
+        return int(np.unique(self.responses.group, return_counts=True)[1].min())
 
     def rng(self, seed: int) -> np.random.Generator:
         """One stream a split: all arms are judged on the same resamples of prompts."""

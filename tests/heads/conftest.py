@@ -10,6 +10,10 @@ import pytest
 
 from rmlab.comparisons import Comparisons
 from rmlab.heads.base import FitData, RewardHead
+from rmlab.heads.linear import Linear
+from rmlab.heads.mlp import Mlp
+from rmlab.heads.trees import Trees
+from rmlab.losses.classification import Classification
 
 Reward = Callable[[np.ndarray], np.ndarray]
 
@@ -31,13 +35,13 @@ def pairs(items: np.ndarray, **columns: np.ndarray) -> Comparisons:
 
 
 def make_world(
-    reward: Reward, d: int = 5, train: int = 400, validation: int = 150, noise: float = 0.0, seed: int = 0
+    reward: Reward, *, d: int = 5, train: int = 400, validation: int = 150, noise: float = 0.0
 ) -> World:
     """Features with unlike means and scales; noise: the share of wrong answers in train and validation.
 
     The three splits compare rows of their own, so nothing leaks.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     z = rng.normal(size=(2 * (train + validation + 1000), d))
     x = (z * np.linspace(0.5, 3.0, d) + np.linspace(-4.0, 4.0, d)).astype(np.float32)
     items = np.arange(len(x)).reshape(-1, 2)
@@ -68,3 +72,21 @@ def linear_world() -> World:
 def product_world() -> World:
     """A reward with no linear part: the product of two features."""
     return make_world(lambda z: z[:, 0] * z[:, 1], d=4, train=2000, validation=400)
+
+
+FITTERS = {
+    "linear": Linear(l2=0.01),
+    "mlp": Mlp(hidden=[16, 8], epochs=3, batch_size=64),
+    "trees": Trees(n_estimators=20, early_stopping_rounds=3),
+}
+
+
+@pytest.fixture(params=FITTERS)
+def head(request: pytest.FixtureRequest, linear_world: World) -> RewardHead:
+    """One fitted head of each kind."""
+    return FITTERS[request.param].fit(linear_world.data, Classification(), 0)[0]
+
+
+@pytest.fixture
+def x(linear_world: World) -> np.ndarray:
+    return linear_world.data.x

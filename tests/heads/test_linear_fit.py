@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import choix
 import numpy as np
 import pytest
@@ -73,7 +71,7 @@ def test_gradient_equals_finite_differences(loss, k, compare):
 
 
 def test_l2_chosen_on_validation_beats_the_worst(world):
-    noisy = world(lambda z: z[:, 0] + z[:, 1], d=40, train=60, validation=100, noise=0.2)
+    noisy = world(lambda z: z[:, 0] + z[:, 1], d=40, train=120, validation=150, noise=0.1)
     grid = [1e-4, 1e-1, 1e2]
     head, log = Linear(l2=grid).fit(noisy.data, BradleyTerry(), 0)
     alone = {l2: Linear(l2=l2).fit(noisy.data, BradleyTerry(), 0)[0] for l2 in grid}
@@ -92,33 +90,6 @@ def test_l2_chosen_on_validation_beats_the_worst(world):
         for l2 in sorted(grid, reverse=True)
     ]
     np.testing.assert_allclose(validation, by_hand, atol=1e-4)
-
-
-def test_standardises_by_training_rows_only(linear_world):
-    x, used = linear_world.data.x, np.unique(linear_world.data.train.items)
-    head, _ = Linear(l2=0.1).fit(linear_world.data, BradleyTerry(), 0)
-    np.testing.assert_allclose(head.standardiser.mean, x[used].mean(axis=0, dtype=np.float64))
-    np.testing.assert_allclose(head.standardiser.scale, x[used].std(axis=0, dtype=np.float64))
-    others = x.copy()
-    others[np.setdiff1d(np.arange(len(x)), used)] *= 100
-    moved, _ = Linear(l2=0.1).fit(replace(linear_world.data, x=others), BradleyTerry(), 0)
-    assert np.array_equal(head.weight, moved.weight)
-
-
-def test_standardising_makes_l2_blind_to_units(linear_world):
-    scaled = replace(linear_world.data, x=linear_world.data.x * 64)
-    one, _ = Linear(l2=0.1).fit(linear_world.data, BradleyTerry(), 0)
-    other, _ = Linear(l2=0.1).fit(scaled, BradleyTerry(), 0)
-    np.testing.assert_allclose(one.score(linear_world.data.x), other.score(scaled.x), atol=1e-5)
-
-
-def test_constant_feature_does_no_harm(linear_world):
-    constant = np.full((len(linear_world.data.x), 1), 0.1, dtype=np.float32)
-    data = replace(linear_world.data, x=np.hstack([linear_world.data.x, constant]))
-    head, _ = Linear(l2=0.1).fit(data, BradleyTerry(), 0)
-    assert head.standardiser.scale[-1] == 1.0
-    assert abs(head.weight[-1]) < 1e-6
-    assert np.isfinite(head.score(data.x)).all()
 
 
 def test_weight_two_is_the_comparison_twice(linear_world, compare):
@@ -150,12 +121,3 @@ def test_thread_counts_are_given_back(linear_world):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"l2": -1.0}, {"l2": []}, {"l2": [1.0, float("nan")]}, {"tolerance": 0.0}, {"max_iterations": 0}],
-)
-def test_refuses_wrong_parameters(wrong):
-    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must be"):
-        Linear(**wrong)

@@ -34,19 +34,21 @@ def _paint(figure: Figure, content: ReportContent, size: tuple[int, int], wide: 
     axes = figure.add_axes(box)
     # Controls first: the heads belong on top, the chosen one above all.
     arms = [a for a in ordered_arms(content) if len(rows_of(content.curves, a, content.split))]
+    band = min(0.13, 0.6 / max(1, sum(a.is_head for a in arms)))  # many bands would hide the lines
     for arm in sorted(arms, key=lambda a: (a.is_head, a.is_chosen)):
-        _curve(axes, rows_of(frame, arm, content.split).sort_values("n"), arm)
+        opacity = 0.13 if arm.is_chosen else band
+        _curve(axes, rows_of(frame, arm, content.split).sort_values("n"), arm, opacity)
     _scales(axes, frame, 12 if wide else 6)
     axes.set_ylabel(f"best-of-N, mean {shorten(content.reward, 30)}")
     if wide:
         _label_ends(axes, frame, arms, (height - bottom - top))
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, arm: Arm) -> None:
+def _curve(axes: Axes, rows: pd.DataFrame, arm: Arm, opacity: float) -> None:
     colour = COLOURS[arm.role]
     n, value = rows["n"].to_numpy(), rows["value"].to_numpy()
     if arm.is_head:
-        axes.fill_between(n, rows["low"], rows["high"], color=colour, alpha=0.13, linewidth=0)
+        axes.fill_between(n, rows["low"], rows["high"], color=colour, alpha=opacity, linewidth=0)
         if len(rows) == 1:  # a band over one point has no width
             axes.vlines(n, rows["low"], rows["high"], color=colour, linewidth=1.2)
     marker = arm.marker if arm.is_head else ("_" if len(rows) == 1 else "")
@@ -65,7 +67,7 @@ def _scales(axes: Axes, frame: pd.DataFrame, most_ticks: int) -> None:
     pad = 2**0.15 if high > low else 2.0
     ticks = _thin(kl.index.to_list(), most_ticks)
     top = axes.secondary_xaxis("top")
-    top.set_xlabel("KL from the policy (nats)")
+    top.set_xlabel("KL from the policy (nats)", labelpad=7)
     top.spines["top"].set_visible(True)
     top.spines["top"].set_color(COLOURS["grid"])
     axes.set_xlim(low / pad, high * pad)
