@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -10,8 +11,17 @@ from rmlab.report.content import ReportContent
 
 N_COLOURS = 6
 _MARKERS = "osD^vP"
-_HEAD_DASHES: tuple[str, ...] = ("-", "--", "-.", ":")
-_CONTROL_DASHES: tuple[str, ...] = ("--", ":", "-.")
+# Lengths of dash, gap, dash, …; nothing: a solid line.
+_HEAD_DASHES: tuple[tuple[int, ...], ...] = ((), (5, 2), (6, 2, 1, 2), (2, 2))
+_CONTROL_DASHES: tuple[tuple[int, ...], ...] = ((5, 2), (1, 2), (6, 2, 1, 2), (10, 3), (4, 2, 1, 2, 1, 2))
+# What the controls of eval_rm do, for the captions.
+CONTROLS = {
+    "random": "picks any response",
+    "oracle": "picks by the golden reward itself",
+    "length": "picks by the number of words, in whichever direction pays on train prompts",
+    "copying": "picks by the share of words repeated from the prompt, the direction chosen as for length",
+    "golden_regression": "is a linear fit to the golden scores, about what a linear head could reach",
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,17 @@ class Arm:
     is_chosen: bool
     role: str
     marker: str
-    dashes: str
+    dashes: tuple[int, ...]
+
+    @property
+    def linestyle(self) -> Any:
+        """The dashes as matplotlib wants them."""
+        return (0, self.dashes) if self.dashes else "-"
+
+    @property
+    def meaning(self) -> str:
+        """What a known control does; nothing for a head."""
+        return "" if self.is_head else CONTROLS.get(self.name, "")
 
 
 def ordered_arms(content: ReportContent) -> list[Arm]:

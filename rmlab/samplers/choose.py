@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_HEAD = 128  # tokens looked at first; rows whose top-p mass is wider are sorted whole
+_HEADS = (128, 1024, 8192)  # most likely tokens looked at first, then all of them
 
 
 def choose(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> Tensor:
@@ -19,15 +19,18 @@ def choose(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) ->
     scaled = logits.float() / temperature
     if top_p >= 1:
         return _draw(torch.softmax(scaled, dim=-1).double().cumsum(dim=-1), uniform)
-    total = scaled.logsumexp(dim=-1, keepdim=True)
-    top, ids = scaled.topk(min(_HEAD, scaled.shape[-1]), dim=-1)
+    return _top_p(scaled, scaled.logsumexp(dim=-1, keepdim=True), uniform, top_p, _HEADS)
+
+
+def _top_p(scaled: Tensor, total: Tensor, uniform: Tensor, top_p: float, heads: tuple[int, ...]) -> Tensor:
+    """Looks at the most likely tokens only; rows whose mass lies wider look at more of them."""
+    size = heads[0] if heads and heads[0] < scaled.shape[-1] else scaled.shape[-1]
+    top, ids = scaled.topk(size, dim=-1)
     cumulative = (top - total).exp().double().cumsum(dim=-1)
-    wide = cumulative[:, -1] < top_p
     chosen = _nucleus(cumulative, ids, uniform, top_p)
-    if wide.any():
-        sorted_logits, sorted_ids = scaled[wide].sort(dim=-1, descending=True)
-        mass = (sorted_logits - total[wide]).exp().double().cumsum(dim=-1)
-        chosen[wide] = _nucleus(mass, sorted_ids, uniform[wide], top_p)
+    wide = cumulative[:, -1] < top_p
+    if size < scaled.shape[-1] and wide.any():
+        chosen[wide] = _top_p(scaled[wide], total[wide], uniform[wide], top_p, heads[1:])
     return chosen
 
 

@@ -74,6 +74,17 @@ def test_dropout_keeps_the_mean_score():
     assert float(dropped.mean()) == pytest.approx(float(whole), abs=5 * float(dropped.std()) / 20_000**0.5)
 
 
+def test_training_drops_units_and_validation_does_not(linear_world):
+    """With next to no learning, both losses are those of the first weights: only dropout tells them apart."""
+    frozen = Mlp(hidden=[16], dropout=0.8, epochs=1, batch_size=400, learning_rate=1e-12)
+    same = replace(linear_world.data, validation=linear_world.data.train)
+    _, log = frozen.fit(same, BradleyTerry(), 0)
+    _, whole = replace(frozen, dropout=0.0).fit(same, BradleyTerry(), 0)
+    (train, validation), (expected, _) = ([row["loss"] for row in one.rows] for one in (log, whole))
+    assert validation == pytest.approx(expected, abs=1e-6)
+    assert abs(train - expected) > 1e-3
+
+
 def test_numpy_scores_equal_the_torch_forward(linear_world):
     head, _ = replace(SMALL, hidden=[16, 8]).fit(linear_world.data, BradleyTerry(), 0)
     z = torch.from_numpy(head.standardiser.apply(linear_world.data.x, np.float32))

@@ -11,7 +11,7 @@ import pandas as pd
 from rmlab.report.content import ReportContent, StageRow
 
 HEADS = {"mlp_bt": 0.6, "a$b<i>": 1.4}  # name: how much noise
-CONTROLS = {"oracle": 0.0, "random": 1e9, "length": 3.0}
+CONTROLS = {"oracle": 0.0, "random": 1e9, "length": 3.0, "copying": 5.0, "golden_regression": 0.4}
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "rmlab": "0.1.0"}
 
 

@@ -25,9 +25,10 @@ def test_the_balance_check_sees_a_tag_that_does_not_close():
 def test_every_arm_is_in_the_heads_table_and_the_chosen_one_is_marked(html):
     heads = html[html.index('id="heads"') : html.index('id="curves"')]
     cells = [c.strip() for c in Page(heads[heads.index("<table") : heads.index("</table>") + 8]).cells]
-    arms = [c for c in cells if c in ("mlp_bt chosen", "a$b<i>", "oracle", "random", "length")]
+    names = ["copying", "golden_regression", "length", "oracle", "random"]
+    arms = [c for c in cells if c in ("mlp_bt chosen", "a$b<i>", *names)]
     assert sorted(arms[:2]) == ["a$b<i>", "mlp_bt chosen"]
-    assert sorted(arms[2:]) == ["length", "oracle", "random"]
+    assert sorted(arms[2:]) == names
 
 
 def test_ids_are_unique_and_every_reference_has_its_target(html):
@@ -94,3 +95,8 @@ def test_empty_scores_and_calibration(make_content):
     page = Page(render(content))
     assert "There are no scores to show." in page.text
     assert "No head gives pair probabilities" in page.text
+
+
+def test_controls_are_explained_only_where_they_stand(html, bare):
+    assert "repeated from the prompt" in Page(html).text
+    assert "repeated from the prompt" not in Page(bare).text

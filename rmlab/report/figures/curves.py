@@ -53,7 +53,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, arm: Arm, opacity: float) -> None:
             axes.vlines(n, rows["low"], rows["high"], color=colour, linewidth=1.2)
     marker = arm.marker if arm.is_head else ("_" if len(rows) == 1 else "")
     width = 2.6 if arm.is_chosen else (1.6 if arm.is_head else 1.3)
-    axes.plot(n, value, color=colour, linestyle=arm.dashes, linewidth=width, marker=marker, markersize=4.5)
+    axes.plot(n, value, color=colour, linestyle=arm.linestyle, linewidth=width, marker=marker, markersize=4.5)
 
 
 def _scales(axes: Axes, frame: pd.DataFrame, most_ticks: int) -> None:

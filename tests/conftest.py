@@ -1,0 +1,84 @@
+"""What all tests share: a cache of their own, no hub, a way to call the command line in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def line(self) -> str:
+        """The one line of an error."""
+        lines = [x for x in self.err.splitlines() if x.startswith("rmlab: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    from rmlab.cli import app
+    from rmlab.commands.guard import guarded
+
+    def call(*arguments: object) -> Result:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["rmlab", *map(str, arguments)])
+        code = guarded(app)
+        captured = capfd.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return call
+
+
+SMALL = (
+    "experiment=smoke",
+    "prompts.n_train=12",
+    "prompts.n_test=6",
+    "sampling.n_train=5",
+    "sampling.n_test=6",
+    "sampling.max_new_tokens=12",
+    "comparisons.n=60",
+    "comparisons.n_validation=15",
+    "evaluation.resamples=50",
+    "demonstrations.n=4",
+    "arms=['head=linear loss=bradley_terry','head=trees loss=classification']",
+)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifacts of a small smoke experiment, run once; do not write into them."""
+    from rmlab.execute import run_nodes
+    from rmlab.pipeline import load_arms, plan
+
+    out = tmp_path_factory.mktemp("small") / "artifacts"
+    run_nodes(plan(load_arms([*SMALL, f"out={out}"])), "test", quiet=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from rmlab.carried.random_tiny import write_random_model
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    write_random_model(folder, seed=1)
+    return folder
