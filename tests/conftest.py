@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_settings import SMALL
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -47,21 +48,6 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
         return Result(code, captured.out, captured.err)
 
     return call
-
-
-SMALL = (
-    "experiment=smoke",
-    "prompts.n_train=12",
-    "prompts.n_test=6",
-    "sampling.n_train=5",
-    "sampling.n_test=6",
-    "sampling.max_new_tokens=12",
-    "comparisons.n=60",
-    "comparisons.n_validation=15",
-    "evaluation.resamples=50",
-    "demonstrations.n=4",
-    "arms=['head=linear loss=bradley_terry','head=trees loss=classification']",
-)
 
 
 @pytest.fixture(scope="session")

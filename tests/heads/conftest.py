@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 
 from rmlab.comparisons import Comparisons
 from rmlab.heads.base import FitData, RewardHead
@@ -51,6 +52,15 @@ def make_world(
     items = np.where((wrong ^ flipped)[:, None], items[:, ::-1], items)
     splits = np.split(items, [train, train + validation])
     return World(FitData(x, pairs(splits[0]), pairs(splits[1])), splits[2])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The networks here are tiny: more threads only wait for each other, for seconds on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

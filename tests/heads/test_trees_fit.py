@@ -81,8 +81,9 @@ def test_same_seed_same_trees(linear_world, fitted):
     assert fitted[0].model != SMALL.fit(linear_world.data, Classification(), 1)[0].model
 
 
-def test_a_long_seed_is_taken(linear_world):
-    SMALL.fit(linear_world.data, Classification(), 2**63 + 5)
+@pytest.mark.parametrize("seed", [2**63 + 5, -1])
+def test_any_seed_fits_the_32_bits_of_lightgbm(seed):
+    assert 0 <= SMALL._parameters(seed)["seed"] < 2**31
 
 
 def test_comparisons_of_weight_zero_change_nothing(linear_world, fitted, compare):

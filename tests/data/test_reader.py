@@ -1,0 +1,126 @@
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmlab.data.demonstrations import read_demonstrations
+from rmlab.data.prompts import limit, read_prompts
+from rmlab.data.reader import read_rows
+from rmlab.data.splits import validation_prompts
+from rmlab.errors import InputError
+
+
+def jsonl(path, *rows):
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    return path
+
+
+def test_one_prompt_in_every_kind_of_file(tmp_path):
+    rows = [{"prompt": "Hello, “you”", "split": "train"}, {"prompt": "Bye\u2028now", "split": "test"}]
+    a = jsonl(tmp_path / "a.jsonl", *rows)
+    b = tmp_path / "b.jsonl.gz"
+    b.write_bytes(gzip.compress(a.read_bytes()))
+    c = tmp_path / "c.csv"
+    c.write_text('prompt,split\n"Hello, “you”",train\nBye\u2028now,test\n', encoding="utf-8-sig")
+    d = tmp_path / "d.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), d)
+    found = [[(p.prompt_id, p.split, p.messages) for p in read_prompts(f, 0.2)] for f in (a, b, c, d)]
+    assert found[0] == found[1] == found[2] == found[3]
+    assert found[0][0][2] == [{"role": "user", "content": "Hello, “you”"}]
+
+
+BAD = {
+    "not.jsonl": (b'{"prompt": "a"}\n{"prompt": \n', "line 2: not JSON"),
+    "list.jsonl": (b'["a"]\n', "line 1: expected an object"),
+    "latin.jsonl": ('{"prompt": "a"}\n{"prompt": "caf\xe9"}\n'.encode("latin-1"), "line 2: not UTF-8"),
+    "latin.csv": ("prompt\ncaf\xe9\n".encode("latin-1"), "line 2: not UTF-8"),
+    "empty.jsonl": (b"\n", "has no rows"),
+    "blank.jsonl": (b'{"prompt": "  "}\n', "row 1: 'prompt' is empty"),
+    "none.jsonl": (b'{"text": "a"}\n', "row 1: no 'prompt'; the row has text"),
+    "number.jsonl": (b'{"prompt": 3}\n', "must be text, got int"),
+    "surrogate.jsonl": (b'{"prompt": "\\ud800"}\n', "lone surrogate"),
+    "twice.jsonl": (b'{"prompt": "a"}\n{"prompt": "b"}\n{"prompt": "a"}\n', "row 3: .* repeats row 1"),
+    "ids.jsonl": (
+        b'{"prompt_id": "x", "prompt": "a"}\n{"prompt_id": "x", "prompt": "b"}\n',
+        "row 2: prompt_id x repeats row 1",
+    ),
+    "split.jsonl": (b'{"prompt": "a", "split": "tset"}\n', "split is 'tset'; use train or test"),
+    "ragged.csv": (b"prompt,split\na,train,x\n", "row 1: not as many fields"),
+    "short.csv": (b"prompt,split\na\n", "row 1: not as many fields"),
+    "cut.jsonl.gz": (gzip.compress(b'{"prompt": "a"}\n')[:-4], "cannot be read"),
+    "bad.parquet": (b"PAR1 not really", "not a readable Parquet file"),
+    "kind.txt": (b"a", "unknown kind of file"),
+    "role.jsonl": (b'{"messages": [{"role": "me", "content": "a"}]}\n', "each message needs a role"),
+    "last.jsonl": (
+        b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n',
+        "ends with the user's",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_one_line_with_file_and_row(tmp_path, name):
+    content, message = BAD[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as found:
+        read_prompts(tmp_path / name, 0.2)
+    assert name in str(found.value) and "\n" not in str(found.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_rows(tmp_path / "none.jsonl")
+
+
+def test_duplicates_can_be_merged(tmp_path):
+    path = jsonl(tmp_path / "a.jsonl", {"prompt": "a"}, {"prompt": "a"}, {"prompt": "b"})
+    assert [p.source_row for p in read_prompts(path, 0.5, merge=True)] == [1, 3]
+
+
+def test_the_split_depends_on_the_prompt_alone(tmp_path):
+    rows = [{"prompt": f"prompt {i}"} for i in range(400)]
+    whole = {p.prompt_id: p.split for p in read_prompts(jsonl(tmp_path / "a.jsonl", *rows), 0.25)}
+    half = {p.prompt_id: p.split for p in read_prompts(jsonl(tmp_path / "b.jsonl", *rows[::-2]), 0.25)}
+    assert all(whole[k] == v for k, v in half.items())
+    assert 70 < sum(v == "test" for v in whole.values()) < 130
+
+
+def test_a_larger_limit_only_adds_prompts(tmp_path):
+    rows = [{"prompt": f"prompt {i}", "split": "train"} for i in range(50)]
+    prompts = read_prompts(jsonl(tmp_path / "a.jsonl", *rows), 0)
+    few, more = ({p.prompt_id for p in limit(prompts, "train", n)} for n in (5, 20))
+    assert len(few) == 5 and len(more) == 20 and few < more
+    assert limit(prompts, "train", None) == prompts and limit(prompts, "test", 3) == []
+
+
+def test_messages_in_csv_are_json(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('messages\n"[{""role"": ""user"", ""content"": ""a, b""}]"\n')
+    assert read_prompts(path, 0)[0].messages == [{"role": "user", "content": "a, b"}]
+
+
+def test_demonstrations_in_each_form(tmp_path):
+    user, answer = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+    path = jsonl(
+        tmp_path / "d.jsonl",
+        {"prompt": "a", "completion": "b"},
+        {"messages": [user, answer]},
+        {"prompt": [user], "completion": [answer]},
+    )
+    assert {(d.messages[0]["content"], d.completion) for d in read_demonstrations(path)} == {("a", "b")}
+    with pytest.raises(InputError, match="row 1: no 'completion'"):
+        read_demonstrations(jsonl(path, {"prompt": "a"}))
+    with pytest.raises(InputError, match="end with the assistant's"):
+        read_demonstrations(jsonl(path, {"messages": [user]}))
+
+
+def test_validation_prompts_are_a_share_of_the_prompts_and_stay_put():
+    ids = [f"p{i}" for i in range(100)]
+    held = validation_prompts(ids * 3, 0.2, 0)
+    assert len(held) == 20 and held == validation_prompts(ids[::-1], 0.2, 0)
+    assert held != validation_prompts(ids, 0.2, 1)
+    assert len(validation_prompts(["a", "b"], 0.01, 0)) == 1
+    with pytest.raises(InputError, match="at least 2"):
+        validation_prompts(["a", "a"], 0.2, 0)

@@ -1,0 +1,333 @@
+"""What goes wrong for people: one line, the right exit code, nothing lost, and the next run continues."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from small_settings import SMALL
+
+from rmlab.artifacts.writer import Writer
+
+STAGES = ("prompts", "sft", "sample", "annotate", "embed", "fit_rm", "eval_rm", "report")
+PART = "part-00000.parquet"
+
+
+def write_prompts(path, *rows):
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    return path
+
+
+def run_on(cli, tmp_path, file, *more):
+    base = ("experiment=smoke", "prompts=file", "prompts.template=plain", "sft=none", f"out={tmp_path / 'out'}")
+    return cli("run", *base, f"prompts.path={file}", "prompts.n_train=null", "prompts.n_test=null", *more)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("heda=mlp", "unknown setting 'heda'"),
+        ("head=mpl", "no such choice; there is: linear, mlp, trees"),
+        ("head.l3=1", "unknown setting 'head.l3'"),
+        ("sampler.batch_size=many", "sampler.batch_size"),
+    ],
+)
+def test_a_typo_is_found_before_anything_runs(cli, tmp_path, override, message):
+    result = cli("run", *SMALL, "sampler=transformers", "arms=[]", f"out={tmp_path}", override)
+    assert result.code == 2 and message in result.line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_upstream_stage_is_named_with_its_command(cli, tmp_path):
+    result = cli("fit-rm", *SMALL, f"out={tmp_path}")
+    assert result.code == 3 and "fit_rm needs sample" in result.line and "`rmlab sample`" in result.line
+
+
+@pytest.fixture
+def copied(small_run, tmp_path):
+    shutil.copytree(small_run, tmp_path / "a")
+    return tmp_path / "a"
+
+
+def rewrite(file: Path, table: pa.Table) -> None:
+    """A table that is whole, and in the manifest, but not what the stage wrote."""
+    pq.write_table(table, file, write_page_checksum=True)
+    manifest = file.parent / "manifest.json"
+    data = json.loads(manifest.read_text())
+    for record in data["files"]:
+        if record["name"] == file.name:
+            record["bytes"] = file.stat().st_size
+    manifest.write_text(json.dumps(data))
+
+
+def test_an_unreadable_table_is_one_line(cli, copied):
+    part = next((copied / "embed").glob(f"*/{PART}"))
+    whole = bytearray(part.read_bytes())
+    whole[200] ^= 0xFF
+    part.write_bytes(bytes(whole))
+    shutil.rmtree(copied / "fit_rm")
+    result = cli("fit-rm", *SMALL, f"out={copied}")
+    assert result.code == 3 and "cannot be read" in result.line and "--force" in result.line
+    assert cli("embed", *SMALL, f"out={copied}", "--force").code == 0
+    assert cli("fit-rm", *SMALL, f"out={copied}").code == 0
+
+
+def test_a_table_with_the_wrong_schema_is_one_line(cli, copied):
+    part = next((copied / "annotate").glob(f"sentiment-*/{PART}"))
+    rewrite(part, pq.read_table(part).rename_columns(["prompt_id", "response_id", "reward", "points"]))
+    shutil.rmtree(copied / "fit_rm")
+    result = cli("fit-rm", *SMALL, f"out={copied}")
+    assert result.code == 3 and "score" in result.line and part.parent.name in result.line
+
+
+def test_scores_or_embeddings_that_are_missing_are_counted(cli, copied):
+    for stage, word in (("annotate", "no score for 1 responses"), ("embed", "no embedding for 1 responses")):
+        for part in (copied / stage).glob(f"*/{PART}"):
+            table = pq.read_table(part)
+            train = pq.read_table(next((copied / "sample").glob(f"*/{PART}")))
+            drop = train.filter(pa.compute.field("split") == "train")["response_id"][0]
+            rewrite(part, table.filter(pa.compute.field("response_id") != drop))
+        shutil.rmtree(copied / "fit_rm", ignore_errors=True)
+        result = cli("fit-rm", *SMALL, f"out={copied}")
+        assert result.code == 3 and word in result.line
+        assert cli(stage, *SMALL, f"out={copied}", "--force").code == 0
+
+
+def test_duplicate_prompt_ids(cli, tmp_path):
+    rows = [{"prompt_id": "a", "prompt": "x"}, {"prompt_id": "a", "prompt": "y"}]
+    result = run_on(cli, tmp_path, write_prompts(tmp_path / "p.jsonl", *rows))
+    assert result.code == 3 and "row 2: prompt_id a repeats row 1" in result.line
+
+
+def test_an_empty_prompt(cli, tmp_path):
+    result = run_on(cli, tmp_path, write_prompts(tmp_path / "p.jsonl", {"prompt": "a"}, {"prompt": " "}))
+    assert result.code == 3 and "row 2: 'prompt' is empty" in result.line
+
+
+def test_a_file_that_is_not_utf_8(cli, tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(b'{"prompt": "a"}\n{"prompt": "caf\xe9"}\n')
+    result = run_on(cli, tmp_path, path)
+    assert result.code == 3 and "line 2: not UTF-8" in result.line
+
+
+def test_nothing_half_imported_is_taken_for_whole(cli, tmp_path):
+    path = write_prompts(tmp_path / "p.jsonl", {"prompt": "a"}, {"prompt": ""})
+    assert run_on(cli, tmp_path, path).code == 3
+    assert not list((tmp_path / "out").rglob("manifest.json"))
+
+
+def long_prompts(tmp_path, n_long):
+    rows = [{"prompt": f"prompt {i} " + "x" * (600 if i < n_long else 3)} for i in range(24)]
+    for i, row in enumerate(rows):
+        row["split"] = "test" if i % 2 else "train"
+    return write_prompts(tmp_path / "p.jsonl", *rows)
+
+
+REAL = ("sampler=transformers", "sampling.max_new_tokens=4", "sampling.n_train=2", "sampling.n_test=2")
+MANY = ("comparisons.n=5", "comparisons.n_validation=2", "evaluation.resamples=20", "arms=[]")
+
+
+@pytest.mark.parametrize("how", ["drop", "cut"])
+def test_prompts_longer_than_the_context_are_counted(cli, tmp_path, how):
+    path = long_prompts(tmp_path, 6)
+    result = run_on(cli, tmp_path, path, *REAL, *MANY, f"sampling.long_prompts={how}", "--json")
+    assert result.code == 0, result.err
+    sample = next(s for s in result.json["stages"] if s["stage"] == "sample")
+    dropped, cut = (6, 0) if how == "drop" else (0, 6)
+    assert (sample["counts"]["prompts_dropped"], sample["counts"]["prompts_cut"]) == (dropped, cut)
+    assert sample["rows"] == 2 * (24 - dropped) and len(sample["warnings"]) == 1
+    assert "6 prompts over the limit" in result.err
+
+
+def test_no_prompt_that_fits_is_one_line(cli, tmp_path):
+    result = run_on(cli, tmp_path, long_prompts(tmp_path, 24), *REAL, *MANY)
+    assert result.code == 3 and "no prompt fits the context" in result.line
+
+
+def test_more_new_tokens_than_the_context(cli, tmp_path):
+    result = run_on(cli, tmp_path, long_prompts(tmp_path, 1), *REAL, *MANY, "sampling.max_new_tokens=600")
+    assert result.code == 3 and "leaves no room for a prompt" in result.line
+
+
+def test_a_model_folder_without_a_tokenizer(cli, tiny_model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("token*", "special*"))
+    result = cli("run", *SMALL, f"out={tmp_path / 'o'}", f"model={folder}")
+    assert result.code == 3 and "no tokenizer" in result.line and "save_pretrained" in result.line
+
+
+def test_a_model_folder_without_a_pad_token_works(cli, tiny_model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config.pop("pad_token")
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    args = ("sampler=transformers", "embedder=transformers", "sft=none", "sampling.max_new_tokens=4")
+    result = cli("run", *SMALL, f"out={tmp_path / 'o'}", f"model={folder}", *args, "--json")
+    assert result.code == 0, result.err
+
+
+def test_a_tokenizer_without_any_token_to_pad_with(cli, tiny_model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    for name in ("pad_token", "bos_token", "eos_token", "unk_token"):
+        config.pop(name, None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    result = cli("sample", *SMALL, f"out={tmp_path / 'o'}", f"model={folder}", "sampler=transformers", "sft=none")
+    assert result.code == 3 and "fit_rm" not in result.line
+    result = cli("run", *SMALL, f"out={tmp_path / 'o'}", f"model={folder}", "sampler=transformers", "sft=none")
+    assert result.code == 3 and "no pad, end or unknown token" in result.line
+
+
+def test_a_model_that_is_nowhere(cli, tmp_path):
+    result = cli("run", *SMALL, f"out={tmp_path}", "model=./no/such/folder")
+    assert result.code == 3 and "no such folder" in result.line
+
+
+def test_a_hub_that_cannot_be_reached(cli, tmp_path):
+    result = cli("run", *SMALL, f"out={tmp_path}", "model=someone/some-model")
+    assert result.code == 3 and "someone/some-model" in result.line and "local folder" in result.line
+
+
+class Broken:
+    """Lets n writes of one stage through, then fails."""
+
+    def __init__(self, monkeypatch, stage, error, method, after=0):
+        original, self.left = getattr(Writer, method), after
+
+        def write(writer, *args, **kwargs):
+            if writer.path.parent.name == stage:
+                if self.left == 0:
+                    raise error
+                self.left -= 1
+            return original(writer, *args, **kwargs)
+
+        monkeypatch.setattr(Writer, method, write)
+
+
+def same_tables(a: Path, b: Path) -> None:
+    files = sorted(p.relative_to(a) for p in a.rglob("*.parquet"))
+    assert files == sorted(p.relative_to(b) for p in b.rglob("*.parquet"))
+    for name in files:
+        assert pq.read_table(a / name).equals(pq.read_table(b / name)), name
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("kind", ["interrupt", "full disk"])
+def test_a_stage_that_is_stopped_goes_on(cli, monkeypatch, small_run, tmp_path, stage, kind):
+    error = KeyboardInterrupt() if kind == "interrupt" else OSError(errno.ENOSPC, "No space left on device")
+    args = ("run", *SMALL, f"out={tmp_path / 'o'}")
+    copy_done(small_run, tmp_path / "o", STAGES[: STAGES.index(stage)])
+    with monkeypatch.context() as patch:
+        Broken(patch, stage, error, "commit")
+        result = cli(*args)
+    assert result.code == (130 if kind == "interrupt" else 1)
+    assert "same command" in result.line and ("no space left" in result.line) == (kind != "interrupt")
+    assert not list((tmp_path / "o" / stage).glob("*/manifest.json"))
+    assert cli(*args).code == 0
+    same_tables(small_run, tmp_path / "o")
+
+
+def copy_done(source: Path, target: Path, stages) -> None:
+    for stage in stages:
+        shutil.copytree(source / stage, target / stage)
+
+
+@pytest.mark.parametrize("stage", ["sample", "annotate", "embed"])
+def test_shards_that_are_done_are_not_done_again(cli, monkeypatch, tmp_path, stage):
+    args = ("run", *SMALL, "sft=none", "golden=sentiment", "prompts_per_shard=4")
+    assert cli(*args, f"out={tmp_path / 'whole'}").code == 0
+    with monkeypatch.context() as patch:
+        Broken(patch, stage, KeyboardInterrupt(), "part", after=2)
+        assert cli(*args, f"out={tmp_path / 'o'}").code == 130
+    [folder] = (tmp_path / "o" / stage).iterdir()
+    before = {p.name: p.stat().st_mtime_ns for p in folder.glob("part-*")}
+    assert len(before) == 2
+    assert cli(*args[:-1], "prompts_per_shard=5", f"out={tmp_path / 'o'}").code == 0
+    after = {p.name: p.stat().st_mtime_ns for p in folder.glob("part-*")}
+    assert len(after) == 5 and all(after[name] == at for name, at in before.items())
+    same_tables(tmp_path / "whole", tmp_path / "o")
+    counts = [json.loads(next((tmp_path / x / stage).glob("*/manifest.json")).read_text())["counts"] for x in ("whole", "o")]
+    assert counts[0] == counts[1]
+
+
+def test_another_shard_size_gives_the_same_rows(cli, tmp_path):
+    found = []
+    for size in (3, 100):
+        cli("run", *SMALL, "sft=none", f"prompts_per_shard={size}", f"out={tmp_path / str(size)}")
+        files = sorted((tmp_path / str(size) / "embed").glob("*/part-*"))
+        found.append(pa.concat_tables([pq.read_table(f) for f in files]).combine_chunks())
+    assert found[0].equals(found[1])
+
+
+def test_sft_goes_on_from_its_checkpoint(cli, monkeypatch, tmp_path):
+    from transformers import Trainer
+
+    args = ("run", *SMALL, "sft.batch_size=1", "sft.checkpoint_steps=2", "sft.dropout=0.1", "sft.epochs=2")
+    assert cli(*args, f"out={tmp_path / 'whole'}").code == 0
+    original, steps = Trainer.training_step, []
+
+    def step(trainer, *rest, **more):
+        steps.append(trainer.state.global_step)
+        if len(steps) == 6:
+            raise KeyboardInterrupt
+        return original(trainer, *rest, **more)
+
+    monkeypatch.setattr(Trainer, "training_step", step)
+    assert cli(*args, f"out={tmp_path / 'o'}").code == 130
+    assert cli(*args, f"out={tmp_path / 'o'}").code == 0
+    assert steps[6:] == [4, 5, 6, 7]
+    weights = [next((tmp_path / x / "sft").glob("*/model/model.safetensors")).read_bytes() for x in ("whole", "o")]
+    assert weights[0] == weights[1]
+    same_tables(tmp_path / "whole", tmp_path / "o")
+
+
+def test_a_real_interrupt_ends_with_one_line_and_code_130(tmp_path):
+    args = [*SMALL, "sampler=transformers", "sft=none", "sampling.n_test=200", "sampling.max_new_tokens=200"]
+    command = [sys.executable, "-m", "rmlab", "run", *args, f"out={tmp_path}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for _ in range(600):
+        time.sleep(0.1)
+        if list((tmp_path / "sample").glob("*/.work/shards.json")) if (tmp_path / "sample").is_dir() else False:
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert err.strip().splitlines()[-1].startswith("rmlab: interrupted")
+
+
+def test_an_unexpected_error_is_one_line_too(cli, monkeypatch, tmp_path):
+    Broken(monkeypatch, "prompts", ZeroDivisionError("oh"), "part")
+    result = cli("run", *SMALL, f"out={tmp_path}")
+    assert result.code == 1 and "unexpected ZeroDivisionError: oh" in result.line
+
+
+def test_trees_fit_classification_only(cli, tmp_path):
+    args = ("sft=none", "arms=['head=trees loss=bradley_terry']", f"out={tmp_path}")
+    result = cli("run", *SMALL, *args)
+    assert result.code == 2 and "add loss=classification" in result.line
+
+
+def test_more_comparisons_than_there_are(cli, tmp_path):
+    result = cli("run", *SMALL, "sft=none", "comparisons.n=100000", f"out={tmp_path}")
+    assert result.code == 3 and "lower comparisons.n" in result.line
+
+
+def test_a_golden_reward_that_never_varies(cli, tmp_path):
+    path = write_prompts(tmp_path / "p.jsonl", *({"prompt": f"p {i}", "response": f"r {i} {k}", "score": 1}
+                                                 for i in range(12) for k in range(3)))  # fmt: skip
+    result = cli("run", "experiment=own_responses", f"input={path}", f"out={tmp_path / 'o'}", "embedder=hashing",
+                 "comparisons.n=10", "comparisons.n_validation=3")  # fmt: skip
+    assert result.code == 3 and "equal golden rewards" in result.line

@@ -1,0 +1,173 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_settings import SMALL
+
+from rmlab.artifacts.artifact import open_artifact
+
+
+def test_help_loads_nothing_heavy():
+    heavy = "{'torch', 'transformers', 'pandas', 'pyarrow', 'hydra', 'numpy', 'pydantic', 'sklearn'}"
+    code = f"import rmlab.cli, sys; found = {heavy} & set(sys.modules); assert not found, found"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_names_every_stage_and_teaches_overrides(cli):
+    shown = cli("--help")
+    assert shown.code == 0
+    for word in ("sft", "sample", "annotate", "embed", "fit-rm", "eval-rm", "report", "run", "status", "inspect"):
+        assert f"\n  {word} " in shown.out
+    assert "rmlab fit-rm experiment=demo head=mlp seed=3" in shown.out
+    assert "--dry-run" in cli("fit-rm", "--help").out
+
+
+def test_the_version(cli):
+    from rmlab import __version__
+
+    assert cli("--version").out.strip() == f"rmlab {__version__}"
+
+
+@pytest.mark.parametrize("arguments", [("rnu",), ("run", "--drive"), ("inspect",)])
+def test_wrong_use_is_one_line_and_code_2(cli, arguments):
+    result = cli(*arguments)
+    assert result.code == 2 and result.line
+
+
+def test_run_as_one_json_document_then_skips_what_is_done(cli, small_run):
+    result = cli("run", *SMALL, f"out={small_run}", "--json")
+    found = result.json
+    assert result.code == 0 and {s["state"] for s in found["stages"]} == {"already"}
+    stages = [s["stage"] for s in found["stages"]]
+    assert list(dict.fromkeys(stages)) == [
+        "prompts", "sft", "sample", "annotate", "embed", "fit_rm", "eval_rm", "report",
+    ]  # fmt: skip
+    assert all(open_artifact(Path(s["path"])).manifest.stage == s["stage"] for s in found["stages"])
+    assert found["evaluation"]["chosen"] in found["evaluation"]["best_of_n"]
+    labels = [s["metrics"]["train_labels"] for s in found["stages"] if s["stage"] == "fit_rm"]
+    assert all(0 < x["error_rate"] < 0.5 and x["n"] + x["n_ties"] == 60 for x in labels)
+    assert found["report"].endswith("report.html")
+
+
+def test_dry_run_writes_nothing(cli, tmp_path):
+    result = cli("run", *SMALL, f"out={tmp_path / 'x'}", "--dry-run", "--json")
+    assert {s["state"] for s in result.json["stages"]} == {"planned"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stage_by_stage_equals_run_and_force_does_it_again(cli, tmp_path):
+    args = (*SMALL, f"out={tmp_path}", "sft=none")
+    assert cli("run", *args, "--json").code == 0
+    again = cli("fit-rm", *args, "--json", "--force").json["stages"]
+    assert {s["state"] for s in again} == {"done"} and len(again) == 2
+    found = cli("fit-rm", *args, "seed=3", "head=mlp", "--json").json["stages"]
+    assert [s["name"] for s in found] == ["mlp-bradley_terry", "mlp-classification"]
+    assert cli("eval-rm", *args, "seed=3", "head=mlp").code == 0
+    report = cli("report", *args, "seed=3", "head=mlp")
+    assert report.code == 0 and "report.html" in report.out
+
+
+def test_the_same_seed_gives_the_same_bits(cli, tmp_path):
+    tables = {}
+    for name in ("a", "b"):
+        cli("run", *SMALL, f"out={tmp_path / name}")
+        for file in sorted((tmp_path / name).rglob("*.parquet")):
+            tables.setdefault(file.relative_to(tmp_path / name), []).append(file.read_bytes())
+    assert len(tables) >= 14
+    for name, (first, second) in tables.items():
+        assert first == second, name
+
+
+def test_status_tells_done_begun_and_missing(cli, small_run, tmp_path):
+    done = cli("status", *SMALL, f"out={small_run}", "--json").json["stages"]
+    assert {s["state"] for s in done} == {"done"}
+    assert "all done" in cli("status", *SMALL, f"out={small_run}").out
+    missing = cli("status", *SMALL, f"out={tmp_path}")
+    assert "missing" in missing.out and f"{len(done)} of {len(done)} to do" in missing.out
+
+
+def test_inspect_shows_schema_rows_and_lineage_to_the_first_input(cli, small_run):
+    folder = next((small_run / "eval_rm").iterdir())
+    found = cli("inspect", folder, "--json").json
+    names = {row["name"] for row in found["lineage"]}
+    assert {"shipped:prompts/openings.jsonl", "shipped:demonstrations/openings.jsonl", "random-tiny"} <= names
+    assert {t["table"] for t in found["tables"]} >= {"metrics", "curves", "paired", "head_scores"}
+    sample = next((small_run / "sample").iterdir())
+    shown = cli("inspect", sample, "--rows", 2).out
+    assert "response_id: string" in shown and "row 2:" in shown and "row 3:" not in shown
+    assert "table part-*: 96 rows" in shown
+    assert cli("inspect", sample / "part-00000.parquet", "--json").json["tables"][0]["rows"] == 96
+
+
+def test_doctor_says_what_is_there(cli):
+    checks = {c["what"]: c for c in cli("doctor", "--json").json["checks"]}
+    assert checks["python"]["ok"] and any("torch" in what for what in checks)
+    assert "model=smollm2-135m-q4" in cli("doctor").out
+
+
+def test_doctor_names_the_command_for_what_is_missing(cli, monkeypatch):
+    import importlib.metadata as metadata
+
+    version = metadata.version
+
+    def without(name):
+        if name == "lightgbm":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without)
+    shown = cli("doctor").out
+    assert "missing  lightgbm (head=trees)" in shown and 'run: pip install "rmlab[trees]"' in shown
+
+
+def test_progress_goes_to_stderr_as_plain_lines(cli, tmp_path):
+    result = cli("run", *SMALL, f"out={tmp_path}", "sft=none", "--json")
+    assert json.loads(result.out) and "sample: done in" in result.err and "\x1b" not in result.err
+
+
+def test_pandas_polars_duckdb_and_datasets_read_the_tables(small_run, tmp_path):
+    import duckdb
+    import polars
+    from datasets import load_dataset
+
+    embed, sample = (next((small_run / stage).iterdir()) for stage in ("embed", "sample"))
+    files = str(embed / "part-*.parquet")
+    rows = pd.read_parquet(embed)
+    assert len(rows) == 96 and len(rows["embedding"][0]) == 64
+    assert polars.read_parquet(files).shape == (96, 5)
+    assert duckdb.sql(f"select count(distinct response_id) from '{files}'").fetchone() == (96,)
+    read = load_dataset("parquet", data_files=str(sample / "part-*.parquet"), split="train", cache_dir=str(tmp_path))
+    assert read.num_rows == 96 and read.column_names[:2] == ["prompt_id", "response_id"]
+
+
+def test_the_report_is_whole(small_run):
+    page = next((small_run / "report").iterdir()).joinpath("report.html").read_text()
+    for word in ("linear-bradley_terry", "trees-classification", "golden_regression", "best", "</html>"):
+        assert word in page
+
+
+def test_own_responses_and_scores_from_one_file(cli, tmp_path):
+    rows = [
+        {
+            "prompt": f"question {i}",
+            "response": f"answer {i} {k} " + "good " * (k % 4) + "bad " * ((i + k) % 3),
+            "score": (k % 4) - (i + k) % 3 + 0.01 * k,
+            "split": "test" if i % 3 == 0 else "train",
+        }
+        for i in range(18)
+        for k in range(5)
+    ]
+    path = tmp_path / "mine.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    args = ("experiment=own_responses", f"input={path}", f"out={tmp_path / 'out'}", "embedder=hashing")
+    result = cli("run", *args, "comparisons.n=60", "comparisons.n_validation=10", "--json")
+    assert result.code == 0, result.err
+    found = {s["stage"]: s for s in result.json["stages"]}
+    assert found["sample"]["rows"] == 90 and found["annotate"]["rows"] == 90 and "sft" not in found
+    scores = pd.read_parquet(found["annotate"]["path"])
+    texts = pd.read_parquet(found["sample"]["path"])
+    joined = texts.merge(scores, on="response_id").set_index("text")["score"]
+    assert all(joined[r["response"]] == pytest.approx(r["score"]) for r in rows)

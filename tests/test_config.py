@@ -1,0 +1,118 @@
+from dataclasses import dataclass, field
+
+import pytest
+
+from rmlab.config import build, compose, load_settings, meaningful
+from rmlab.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Own:
+    size: int = 1
+    batch: int = field(default=8, metadata={"runtime": True})
+
+    def __post_init__(self):
+        if self.size < 0:
+            raise ValueError("size is negative: use 0 or more")
+
+
+def own(**parameters):
+    return {"_target_": f"{__name__}.Own", **parameters}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("heda=mlp", "unknown setting 'heda'"),
+        ("head=mpl", "head=mpl: no such choice; there is: .*linear.*mlp"),
+        ("experiment=dmo", "experiment=dmo: no such choice; there is: .*demo"),
+        ("sampling.n_trian=3", "unknown setting 'sampling.n_trian'"),
+        ("sampling.n_train=many", r"sampling.n_train: .*integer.* \(got 'many'\)"),
+        ("sampling.top_p=1.5", "sampling.top_p: .*less than or equal to 1"),
+        ("sampling.long_prompts=keep", "sampling.long_prompts: .*'drop' or 'cut'"),
+        ("label_golden=beauty", "not one of the golden rewards: sentiment"),
+        ("name=../evil", "name: "),
+        ("seed", "is not an override"),
+        ("head.hidden=[", "cannot read the override|quote"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_helps(override, message):
+    with pytest.raises(ConfigError, match=message) as found:
+        load_settings([override])
+    assert "\n" not in str(found.value)
+
+
+def test_every_shipped_choice_composes():
+    from rmlab.shipped import shipped
+
+    filled = {"prompts": "prompts.path=x", "sampler": "sampler.path=x", "demonstrations": "demonstrations.path=x"}
+    for file in sorted(shipped("conf").glob("*/*.yaml")):
+        group, choice = file.parent.name, file.stem
+        extra = [f"{filled[group]}"] if choice == "file" and group in filled else []
+        if group == "golden":
+            extra = {"file": ["golden.file.path=x"], "classifier": ["golden.classifier.model=x"]}.get(choice, [])
+        if choice == "own_responses":
+            extra = ["input=x"]
+        load_settings([f"{group}={choice}", *extra])
+
+
+def test_the_last_of_two_overrides_counts():
+    assert load_settings(["head=mlp", "seed=1", "head=linear", "seed=2"]).seed == 2
+    assert load_settings(["head=mlp", "head=linear"]).head["_target_"].endswith("Linear")
+
+
+def test_own_settings_come_from_config_dir(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nname: mine\nseed: 7\n")
+    settings = load_settings(["experiment=mine"], tmp_path)
+    assert (settings.name, settings.seed) == ("mine", 7)
+    with pytest.raises(ConfigError, match="is not a folder"):
+        load_settings([], tmp_path / "none")
+
+
+def test_components_outside_rmlab_need_leave():
+    with pytest.raises(ConfigError, match=f"outside rmlab; allow it with 'allow_modules=\\[{__name__}\\]'"):
+        build(own(), (), "golden.own")
+    assert build(own(size=3), (__name__,)) == Own(3)
+    with pytest.raises(ConfigError, match="outside rmlab"):
+        build({"_target_": "rmlabevil.x.Y"}, ())
+    with pytest.raises(ConfigError, match="not a dataclass"):
+        build({"_target_": "os.path.join"}, ("os",))
+    with pytest.raises(ConfigError, match="cannot import"):
+        build({"_target_": "rmlab.nothing.Here"}, ())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [({"sizes": 1}, "x.sizes: Own has no such parameter"), ({"size": "a"}, "x.size: .*integer")],
+)
+def test_wrong_parameters_are_named(parameters, message):
+    with pytest.raises(ConfigError, match=message):
+        build(own(**parameters), (__name__,), "x")
+
+
+def test_a_component_s_own_check_is_shown():
+    with pytest.raises(ConfigError, match="size is negative: use 0 or more"):
+        build(own(size=-1), (__name__,), "x")
+
+
+def test_run_time_knobs_do_not_count():
+    assert meaningful(own(batch=64), (__name__,)) == meaningful(own(batch=2), (__name__,))
+    assert meaningful(own(size=2), (__name__,)) != meaningful(own(), (__name__,))
+    assert meaningful(own(size=1), (__name__,)) == meaningful(own(), (__name__,))
+
+
+def test_every_setting_has_a_comment():
+    from rmlab.shipped import shipped
+
+    for file in shipped("conf").rglob("*.yaml"):
+        if file.parent.name == "experiment":
+            continue
+        for line in file.read_text().splitlines():
+            is_value = ":" in line and not line.lstrip().startswith(("#", "-", "_target_", "defaults"))
+            if is_value and not line.rstrip().endswith(":"):
+                assert "#" in line, f"{file}: {line}"
+
+
+def test_compose_is_plain_data():
+    assert type(compose()) is dict
