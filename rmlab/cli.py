@@ -19,7 +19,11 @@ Start with:  rmlab run experiment=smoke   (under a minute, no model)
 then:        rmlab run experiment=demo    (a real language model, about 6 minutes on 2 cores)
 """
 app = typer.Typer(
-    help=_HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True
+    help=_HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
 )
 
 Overrides = Annotated[

@@ -110,7 +110,7 @@ def component_class(component: Component, allow: Sequence[str] = (), where: str 
 
 
 def build(component: Component, allow: Sequence[str] = (), where: str = "component") -> Any:
-    """The only place that makes components: checks names and types of the parameters, then calls the class."""
+    """The only place that makes components: checks names and types of parameters, then calls the class."""
     cls = component_class(component, allow, where)
     parameters = {k: v for k, v in component.items() if k != "_target_"}
     unknown = sorted(set(parameters) - {f.name for f in dataclasses.fields(cls) if f.init})

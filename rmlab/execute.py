@@ -63,7 +63,9 @@ def _input(upstream: Node, node: Node, alone: bool) -> Artifact:
     if alone and not upstream.is_done:
         name = upstream.stage.replace("_", "-")
         how = "`rmlab run` with the same settings" if name == "prompts" else f"`rmlab {name}` with them first"
-        raise InputError(f"{node.stage} needs {upstream.stage} for these settings, which is not done: run {how}")
+        raise InputError(
+            f"{node.stage} needs {upstream.stage} for these settings, which is not done: run {how}"
+        )
     return upstream.open()
 
 
@@ -131,7 +133,5 @@ class _disk_errors:
         elif error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG):
             return
         raise RmlabError(
-            f"{self.node.stage}: {text} ({place}); what is done is kept, mend it and run the same command again"
+            f"{self.node.stage}: {text} ({place}); what is done is kept; mend it, run the same command"
         ) from None
-
-

@@ -54,7 +54,9 @@ def _is_folder(name: str) -> bool:
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise InputError(f"model={folder}: no config.json; a model folder is what save_pretrained writes")
-    if not any((folder / n).is_file() for n in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+    if not any(
+        (folder / n).is_file() for n in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
+    ):
         raise InputError(
             f"model={folder}: no tokenizer; save one there with AutoTokenizer.from_pretrained(...)"
             ".save_pretrained(folder)"

@@ -1,7 +1,7 @@
 """The pipeline on one screen: which stage reads what, and what in the settings decides its result.
 
-    prompts -> [sft] -> sample -> annotate (one a golden reward) -> fit_rm (one an arm) -> eval_rm -> report
-                               -> embed  (one an embedder)       ->
+prompts -> [sft] -> sample -> annotate (one a golden reward) -> fit_rm (one an arm) -> eval_rm -> report
+                           -> embed  (one an embedder)       ->
 """
 
 from __future__ import annotations
@@ -58,8 +58,12 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
         "seed": base.seed,
     }
     eval_rm = _node(base, "eval_rm", base.name, eval_config, {**shared, **heads, **embeds})
-    others = {role: n for c in chains.values() for role, n in c.items() if role.startswith(("annotate:", "sft"))}
-    report = _node(base, "report", base.name, {"name": base.name}, {"eval_rm": eval_rm, **shared, **heads, **others})
+    others = {
+        role: n for c in chains.values() for role, n in c.items() if role.startswith(("annotate:", "sft"))
+    }
+    report = _node(
+        base, "report", base.name, {"name": base.name}, {"eval_rm": eval_rm, **shared, **heads, **others}
+    )
     return _in_order(report)
 
 
@@ -152,7 +156,9 @@ def _arm_name(s: Settings, arm: str) -> str:
     """head-loss, then what else the arm changes."""
     module = {k: str(getattr(s, k)["_target_"]).split(".")[-2] for k in ("head", "loss")}
     rest = [o for o in arm.split() if o.split("=")[0] not in ("head", "loss")]
-    return ".".join([f"{module['head']}-{module['loss']}", *(o.split(".")[-1].replace("=", "_") for o in rest)])
+    return ".".join(
+        [f"{module['head']}-{module['loss']}", *(o.split(".")[-1].replace("=", "_") for o in rest)]
+    )
 
 
 def _node(s, stage, name, config, inputs, sources=None) -> Node:  # type: ignore[no-untyped-def]

@@ -18,7 +18,9 @@ one table have one schema. Join tables on their ids, never on the order of rows.
 
 ```python
 import pandas as pd
-responses = pd.read_parquet("artifacts/sample/NAME-FINGERPRINT")  # a folder reads as one table
+from pathlib import Path
+parts = sorted(Path("artifacts/sample/NAME-FINGERPRINT").glob("part-*.parquet"))
+responses = pd.concat(map(pd.read_parquet, parts))
 
 from datasets import load_dataset
 scores = load_dataset("parquet", data_files="artifacts/annotate/sentiment-FINGERPRINT/part-*.parquet")
@@ -31,9 +33,7 @@ def page() -> str:
 
 
 def section(table: Table) -> str:
-    rows = "".join(
-        f"| `{c.name}` | `{_type(str(c.type))}` | {c.meaning} |\n" for c in table.columns
-    )
+    rows = "".join(f"| `{c.name}` | `{_type(str(c.type))}` | {c.meaning} |\n" for c in table.columns)
     return (
         f"\n## {table.name}\n{table.meaning}\n\n"
         f"Stage: `{table.stage}`. Files: `{table.files}`. Key: {', '.join(f'`{k}`' for k in table.key)}.\n\n"

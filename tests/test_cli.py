@@ -19,7 +19,18 @@ def test_help_loads_nothing_heavy():
 def test_help_names_every_stage_and_teaches_overrides(cli):
     shown = cli("--help")
     assert shown.code == 0
-    for word in ("sft", "sample", "annotate", "embed", "fit-rm", "eval-rm", "report", "run", "status", "inspect"):
+    for word in (
+        "sft",
+        "sample",
+        "annotate",
+        "embed",
+        "fit-rm",
+        "eval-rm",
+        "report",
+        "run",
+        "status",
+        "inspect",
+    ):
         assert f"\n  {word} " in shown.out
     assert "rmlab fit-rm experiment=demo head=mlp seed=3" in shown.out
     assert "--dry-run" in cli("fit-rm", "--help").out
@@ -109,7 +120,7 @@ def test_doctor_says_what_is_there(cli):
 
 
 def test_doctor_names_the_command_for_what_is_missing(cli, monkeypatch):
-    import importlib.metadata as metadata
+    from importlib import metadata
 
     version = metadata.version
 
@@ -135,11 +146,13 @@ def test_pandas_polars_duckdb_and_datasets_read_the_tables(small_run, tmp_path):
 
     embed, sample = (next((small_run / stage).iterdir()) for stage in ("embed", "sample"))
     files = str(embed / "part-*.parquet")
-    rows = pd.read_parquet(embed)
+    rows = pd.concat(pd.read_parquet(f) for f in sorted(embed.glob("part-*")))
     assert len(rows) == 96 and len(rows["embedding"][0]) == 64
     assert polars.read_parquet(files).shape == (96, 5)
-    assert duckdb.sql(f"select count(distinct response_id) from '{files}'").fetchone() == (96,)
-    read = load_dataset("parquet", data_files=str(sample / "part-*.parquet"), split="train", cache_dir=str(tmp_path))
+    assert duckdb.sql(f"select count(distinct response_id) from '{files}'").fetchall() == [(96,)]
+    read = load_dataset(
+        "parquet", data_files=str(sample / "part-*.parquet"), split="train", cache_dir=str(tmp_path)
+    )
     assert read.num_rows == 96 and read.column_names[:2] == ["prompt_id", "response_id"]
 
 
@@ -167,7 +180,7 @@ def test_own_responses_and_scores_from_one_file(cli, tmp_path):
     assert result.code == 0, result.err
     found = {s["stage"]: s for s in result.json["stages"]}
     assert found["sample"]["rows"] == 90 and found["annotate"]["rows"] == 90 and "sft" not in found
-    scores = pd.read_parquet(found["annotate"]["path"])
-    texts = pd.read_parquet(found["sample"]["path"])
+    scores = pd.read_parquet(Path(found["annotate"]["path"]) / "part-00000.parquet")
+    texts = pd.read_parquet(Path(found["sample"]["path"]) / "part-00000.parquet")
     joined = texts.merge(scores, on="response_id").set_index("text")["score"]
     assert all(joined[r["response"]] == pytest.approx(r["score"]) for r in rows)

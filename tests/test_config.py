@@ -45,12 +45,18 @@ def test_a_wrong_setting_is_one_line_that_helps(override, message):
 def test_every_shipped_choice_composes():
     from rmlab.shipped import shipped
 
-    filled = {"prompts": "prompts.path=x", "sampler": "sampler.path=x", "demonstrations": "demonstrations.path=x"}
+    filled = {
+        "prompts": "prompts.path=x",
+        "sampler": "sampler.path=x",
+        "demonstrations": "demonstrations.path=x",
+    }
     for file in sorted(shipped("conf").glob("*/*.yaml")):
         group, choice = file.parent.name, file.stem
         extra = [f"{filled[group]}"] if choice == "file" and group in filled else []
         if group == "golden":
-            extra = {"file": ["golden.file.path=x"], "classifier": ["golden.classifier.model=x"]}.get(choice, [])
+            extra = {"file": ["golden.file.path=x"], "classifier": ["golden.classifier.model=x"]}.get(
+                choice, []
+            )
         if choice == "own_responses":
             extra = ["input=x"]
         load_settings([f"{group}={choice}", *extra])

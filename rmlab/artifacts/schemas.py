@@ -69,7 +69,9 @@ RESPONSES = Table(
         Column("text", pa.string(), "the response alone, without the prompt"),
         Column("n_tokens", pa.int32(), "tokens generated, the end token included; -1 for imported texts"),
         Column("finish_reason", pa.string(), "stop (end token or stop string), length, or imported"),
-        Column("logprob", pa.float64(), "sum of log-probabilities under the untempered policy; NaN: imported"),
+        Column(
+            "logprob", pa.float64(), "sum of log-probabilities under the untempered policy; NaN: imported"
+        ),
     ),
 )
 

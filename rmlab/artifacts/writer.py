@@ -116,5 +116,3 @@ def discard(path: Path) -> None:
         trash = path.with_name(f".{path.name}.{os.getpid()}.trash")
         path.rename(trash)
         shutil.rmtree(trash)
-
-

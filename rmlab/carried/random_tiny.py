@@ -1,4 +1,4 @@
-"""A tiny language model with random weights and a byte tokenizer, made on the spot: for smoke runs and tests."""
+"""A tiny language model with random weights and a byte tokenizer, made on the spot, for smoke runs."""
 
 from __future__ import annotations
 

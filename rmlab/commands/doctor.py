@@ -61,7 +61,9 @@ def _torch() -> dict[str, Any]:
     except (ImportError, OSError) as error:
         return _check("torch", False, str(error), "apt-get install libgomp1, then make setup")
     if torch.cuda.is_available():
-        return _check("torch", True, f"{torch.__version__}, {torch.cuda.get_device_name(0)}: use dtype=bfloat16")
+        return _check(
+            "torch", True, f"{torch.__version__}, {torch.cuda.get_device_name(0)}: use dtype=bfloat16"
+        )
     return _check("torch", True, f"{torch.__version__}, CPU only: small models")
 
 

@@ -22,17 +22,17 @@ def guarded(app: Callable[..., Any]) -> int:
     if not os.environ.get(_DEBUG):
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
-    # Threads that spin while they wait make torch ten times slower where another process wants a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that spin long while they wait stall torch where another process wants a core.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        result = app(standalone_mode=False)
+        code = int(app(standalone_mode=False) or 0)
         sys.stdout.flush()
-        return int(result or 0)
+        return _interrupted() if code == INTERRUPTED else code  # Typer turns Ctrl-C into this code
     except RmlabError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted; what is done is kept, run the same command to go on", INTERRUPTED)
+        return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
@@ -44,12 +44,16 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _interrupted() -> int:
+    return _fail("interrupted; what is done is kept, run the same command to go on", INTERRUPTED)
+
+
 def _other(error: Exception) -> int:
     """Wrong use of the command line has its own code and message; the rest is unexpected."""
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):
         return _fail(error.format_message(), int(error.exit_code))
     if type(error).__name__ == "Abort":
-        return _fail("interrupted; what is done is kept, run the same command to go on", INTERRUPTED)
+        return _interrupted()
     if os.environ.get(_DEBUG):
         traceback.print_exc()
     if isinstance(error, OSError) and error.strerror:

@@ -48,7 +48,9 @@ def _table(files: list[Path], name: str, rows: int) -> dict[str, Any]:
     try:
         schema = pq.read_schema(files[0])
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{files[0]} is not a readable Parquet file ({str(error).splitlines()[0]})") from None
+        raise InputError(
+            f"{files[0]} is not a readable Parquet file ({str(error).splitlines()[0]})"
+        ) from None
     total = sum(pq.read_metadata(f).num_rows for f in files)
     sample = read_parquet(files[0]).slice(0, rows).to_pylist()
     columns = [{"name": f.name, "type": str(f.type)} for f in schema]
@@ -91,7 +93,10 @@ def _print(found: dict[str, Any]) -> None:
         print("\nlineage")
     for row in found["lineage"]:
         problem = f" ({row['problem']})" if "problem" in row else ""
-        print(f"  {'  ' * row['depth']}{row['role']}: {row['kind']} {row['name']} {row['identity'][:40]}{problem}")
+        print(
+            f"  {'  ' * row['depth']}{row['role']}: {row['kind']} {row['name']} "
+            f"{row['identity'][:40]}{problem}"
+        )
 
 
 def _short(value: Any, width: int = _WIDTH) -> str:

@@ -48,7 +48,7 @@ def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any
     """Everything that was run, as one JSON document."""
     by_stage = {o.node.stage: o for o in outcomes}
     summary = by_stage["eval_rm"].artifact if "eval_rm" in by_stage else None
-    report = by_stage["report"] if "report" in by_stage else None
+    report = by_stage.get("report")
     return plain(
         {
             "experiment": settings["name"],

@@ -49,7 +49,9 @@ def _text(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         row = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {row}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None
+        raise InputError(
+            f"{path}, line {row}: not UTF-8 (byte {error.start}); save the file as UTF-8"
+        ) from None
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:

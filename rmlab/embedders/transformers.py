@@ -54,7 +54,9 @@ class _Session:
     def embed(self, exchanges: Sequence[Exchange], tick: Tick) -> Embedded:
         """Rows of one prompt stand together, so that a causal model reads the prompt once."""
         rows = [encode(e, self.template, self.tokenizer, self.limit) for e in exchanges]
-        order = sorted(range(len(rows)), key=lambda i: (len(rows[i].prompt), rows[i].prompt, len(rows[i].response)))
+        order = sorted(
+            range(len(rows)), key=lambda i: (len(rows[i].prompt), rows[i].prompt, len(rows[i].response))
+        )
         vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
         for start in range(0, len(order), self.how.batch_size):
             batch = order[start : start + self.how.batch_size]

@@ -75,6 +75,10 @@ class RewardHead(Protocol):
         """[m, d] embeddings -> [m] float64 rewards."""
         ...
 
+    def raw(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] embeddings -> [m] float64 scores as fitted, whose differences are log-odds."""
+        ...
+
     def normalised(self, reference_x: np.ndarray) -> RewardHead:
         """A copy whose rewards have mean 0 and standard deviation 1 on [m, d] reference responses."""
         ...

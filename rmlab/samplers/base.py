@@ -66,5 +66,3 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> str | None:
     """The text before the first stop string, or None where there is none."""
     found = [text.index(s) for s in stop if s in text]
     return text[: min(found)] if found else None
-
-

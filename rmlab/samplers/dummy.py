@@ -13,10 +13,41 @@ from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sa
 from rmlab.settings import Sampling, TemplateName
 from rmlab.text import Message
 
-_WORDS = (
-    "a the and but then bright dark slow quick kind cruel warm cold glad sorry good bad fine poor "
-    "river road window letter garden engine morning winter friend stranger found lost kept broke"
-).split()
+_WORDS = [
+    "a",
+    "the",
+    "and",
+    "but",
+    "then",
+    "bright",
+    "dark",
+    "slow",
+    "quick",
+    "kind",
+    "cruel",
+    "warm",
+    "cold",
+    "glad",
+    "sorry",
+    "good",
+    "bad",
+    "fine",
+    "poor",
+    "river",
+    "road",
+    "window",
+    "letter",
+    "garden",
+    "engine",
+    "morning",
+    "winter",
+    "friend",
+    "stranger",
+    "found",
+    "lost",
+    "kept",
+    "broke",
+]
 
 
 @dataclass(frozen=True)
@@ -34,9 +65,7 @@ class _Session:
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return [len(word) for m in messages for word in m["content"].split()]
 
-    def generate(
-        self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick
-    ) -> list[list[Sample]]:
+    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
         samples = []
         for task in tasks:
             rows = [_sample(sample_rng(seed, task.prompt_id, k), params) for k in range(task.n)]

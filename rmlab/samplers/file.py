@@ -20,7 +20,7 @@ from rmlab.text import Message
 
 @dataclass(frozen=True)
 class FileSampler:
-    """path: rows with `response` and the prompt's `prompt_id`, `prompt` or `messages`; optional response_id."""
+    """path: rows with `response` and `prompt_id`, `prompt` or `messages`; response_id is optional."""
 
     path: str = field(metadata={"source": True})
     needs_model = False
@@ -50,9 +50,7 @@ class _Session:
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return [0]
 
-    def generate(
-        self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick
-    ) -> list[list[Sample]]:
+    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
         """All responses that the file has for each prompt, whatever n says."""
         return [self._find(task) for task in tasks]
 

@@ -50,11 +50,11 @@ class _Session:
         self.end_tokens = _end_tokens(model, tokenizer)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        return encode_prompt(render(messages, "", self.template, self.tokenizer), self.template, self.tokenizer)
+        return encode_prompt(
+            render(messages, "", self.template, self.tokenizer), self.template, self.tokenizer
+        )
 
-    def generate(
-        self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick
-    ) -> list[list[Sample]]:
+    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
         samples: list[list[Sample]] = [[] for _ in tasks]
         for rows in self._batches(tasks, params, seed):
             self._decode(tasks, rows, params, tick)

@@ -44,7 +44,7 @@ def _embed_part(
         "truncated": done.truncated,
         "embedding": _column(_stored(done.vectors, storage), table.schema.field("embedding").type),
     }
-    counts = {
+    counts: Counts = {
         "responses": len(exchanges),
         "response_tokens": int(done.n_tokens.sum()),
         "truncated": int(done.truncated.sum()),

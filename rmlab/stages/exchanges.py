@@ -10,7 +10,7 @@ from rmlab.errors import InputError
 from rmlab.text import Exchange
 
 
-def exchange_parts(prompts: Artifact, sample: Artifact) -> Iterator[tuple[int, "Part"]]:
+def exchange_parts(prompts: Artifact, sample: Artifact) -> Iterator[tuple[int, Part]]:
     """(rows, part) for each part of the responses; a part is read when it is called."""
     table = prompts.read(columns=["prompt_id", "messages"]).to_pylist()
     messages = {row["prompt_id"]: row["messages"] for row in table}

@@ -58,7 +58,7 @@ def _columns(c: Comparisons) -> dict[str, Any]:
 
 
 def _comparison_rows(responses: Responses, by_split: Mapping[str, Comparisons]) -> pa.Table:
-    tables = []
+    tables: list[pa.Table] = []
     for split, c in by_split.items():
         columns = {
             "comparison": np.arange(len(c)) + sum(t.num_rows for t in tables),

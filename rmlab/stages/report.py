@@ -95,7 +95,9 @@ def verdict(summary: dict[str, Any]) -> list[str]:
     ]
     for control in ("random", "length"):
         if control in over and over[control]["low"] is not None:
-            sentences.append(f"Its gain over {control} is {_number(over[control])}: {_judgement(over[control])}.")
+            sentences.append(
+                f"Its gain over {control} is {_number(over[control])}: {_judgement(over[control])}."
+            )
     return sentences
 
 

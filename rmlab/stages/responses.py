@@ -51,7 +51,9 @@ def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) 
 def positions(wanted: pa.ChunkedArray, known: pa.ChunkedArray, missing: str) -> np.ndarray:
     """Where each wanted id stands among the known ones; InputError if one does not."""
     if len(known) != len(pc.unique(known)):
-        raise InputError(f"{missing.split(':')[0]}: response ids repeat; run its stage again with --force")
+        raise InputError(
+            f"{missing.split(':', maxsplit=1)[0]}: response ids repeat; run its stage again with --force"
+        )
     found = pc.index_in(wanted, value_set=pc.cast(known, wanted.type).combine_chunks())
     if found.null_count:
         first = wanted.filter(pc.is_null(found))[0].as_py()

@@ -31,7 +31,9 @@ def run(job: Job) -> None:
     demonstrations = read_demonstrations(user_path(s.demonstrations.path), s.demonstrations.n)
     rows = _tokenised(job, demonstrations, tokenizer)
     job.writer.metrics["template_hash"] = template_hash(s.prompts.template, tokenizer)
-    model, log = training.train(model, tokenizer, rows, s.sft, s.generation_seed, job.writer.work, job.progress)
+    model, log = training.train(
+        model, tokenizer, rows, s.sft, s.generation_seed, job.writer.work, job.progress
+    )
     _save(model, tokenizer, job.writer.path / "model")
     job.writer.table(TRAINING_LOG, pa.Table.from_pylist(log, schema=TRAINING_LOG.schema))
     if log:

@@ -9,7 +9,13 @@ from rmlab.embedders.transformers import TransformersEmbedder
 from rmlab.errors import ConfigError
 from rmlab.text import Exchange
 
-PAIRS = [("Hello", " there"), ("Hello", " you, over by the wall"), ("A", " b"), ("Hello", ""), ("Longer one", " c")]
+PAIRS = [
+    ("Hello", " there"),
+    ("Hello", " you, over by the wall"),
+    ("A", " b"),
+    ("Hello", ""),
+    ("Longer one", " c"),
+]
 EXCHANGES = [Exchange(p, f"r{i}", [{"role": "user", "content": p}], r) for i, (p, r) in enumerate(PAIRS)]
 
 
@@ -69,7 +75,9 @@ def test_pad_being_the_end_token_changes_nothing(tiny_model, tmp_path):
     tokenizer.save_pretrained(tmp_path / "m")
     ends = [Exchange("p", str(i), e.messages, e.response + "<eos>") for i, e in enumerate(EXCHANGES)]
     for how in ("mean", "last"):
-        assert np.allclose(embed(tmp_path / "m", ends, pooling=how).vectors, embed(tiny_model, ends, pooling=how).vectors)
+        assert np.allclose(
+            embed(tmp_path / "m", ends, pooling=how).vectors, embed(tiny_model, ends, pooling=how).vectors
+        )
 
 
 def test_what_is_cut_is_counted(tiny_model):

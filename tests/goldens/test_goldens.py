@@ -15,7 +15,9 @@ from rmlab.goldens.sequence_classifier import SequenceClassifier
 from rmlab.text import Exchange
 
 TEXTS = ["I love this!", "It is a terrible, sad day.", "The table has four legs.", "ok"]
-EXCHANGES = [Exchange("p", f"r{i}", [{"role": "user", "content": "How was it?"}], t) for i, t in enumerate(TEXTS)]
+EXCHANGES = [
+    Exchange("p", f"r{i}", [{"role": "user", "content": "How was it?"}], t) for i, t in enumerate(TEXTS)
+]
 
 
 def write_classifier(folder, labels=1, pad_is_eos=False):

@@ -26,15 +26,15 @@ def drawn(logits, temperature, top_p, n):
 @pytest.mark.parametrize("size", [50, 3000])
 def test_the_distribution_is_that_of_transformers(top_p, temperature, size):
     logits = torch.randn(1, size, generator=torch.Generator().manual_seed(0)) * 2
-    n = 20_000
+    n = 4000
     found = drawn(logits, temperature, top_p, n)
     assert np.abs(found - reference(logits, temperature, top_p)).max() <= 2 / n
 
 
 def test_a_flat_distribution_needs_the_whole_vocabulary():
     logits = torch.zeros(1, 9000)
-    found = drawn(logits, 1.0, 0.95, 9000)
-    assert (found > 0).sum() == pytest.approx(8550, abs=2)
+    found = drawn(logits, 1.0, 0.95, 450)
+    assert (found > 0).sum() == 450 and (np.abs(found[found > 0] - 1 / 450) < 1e-12).all()
 
 
 def test_narrow_and_wide_rows_stand_together():

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rmlab.compute import Compute
 from rmlab.errors import InputError
 from rmlab.samplers.base import Task, cut_at_stop
-from rmlab.samplers.transformers import TransformersSampler
+from rmlab.samplers.transformers import TransformersSampler, _Session
 from rmlab.settings import Sampling
 
 TEXTS = ["Hi", "A much longer prompt, with commas", "Then", "x"]
@@ -26,7 +26,10 @@ def generate(folder, how, n=3, batch_size=128, seed=0, texts=TEXTS):
 
 def test_greedy_text_equals_transformers_own(tiny_model):
     found = generate(tiny_model, params(temperature=0.0), n=1)
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(tiny_model),
+        AutoTokenizer.from_pretrained(tiny_model),
+    )
     for text, [sample] in zip(TEXTS, found, strict=True):
         ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)
         out = model.generate(**ids, max_new_tokens=12, do_sample=False)[0, ids["input_ids"].shape[1] :]
@@ -34,23 +37,24 @@ def test_greedy_text_equals_transformers_own(tiny_model):
         assert sample.n_tokens == len(out)
 
 
-def test_logprobs_are_those_of_the_untempered_policy(tiny_model):
-    found = generate(tiny_model, params(temperature=0.7, top_p=0.8))
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
-    checked = 0
-    for text, samples in zip(TEXTS, found, strict=True):
-        prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
-        for sample in samples:
-            tokens = tokenizer(sample.text, add_special_tokens=False)["input_ids"]
-            tokens += [tokenizer.eos_token_id] * (sample.finish_reason == "stop")
-            if len(tokens) != sample.n_tokens:
-                continue  # bytes that are not UTF-8 do not survive the way through text
-            with torch.no_grad():
-                logits = model(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1]
-            expected = torch.log_softmax(logits, -1)[range(len(tokens)), tokens].sum().item()
-            assert sample.logprob == pytest.approx(expected, abs=1e-3)
-            checked += 1
-    assert checked >= 4
+def test_logprobs_are_those_of_the_untempered_policy(tiny_model, monkeypatch):
+    made = []
+    finish = _Session._finish
+    monkeypatch.setattr(
+        _Session, "_finish", lambda self, row, how: made.append(row) or finish(self, row, how)
+    )
+    generate(tiny_model, params(temperature=0.7, top_p=0.8))
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(tiny_model),
+        AutoTokenizer.from_pretrained(tiny_model),
+    )
+    assert len(made) == 12
+    for row in made:
+        prompt = tokenizer(TEXTS[row.task], add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + row.tokens])).logits[0, len(prompt) - 1 : -1]
+        expected = torch.log_softmax(logits, -1)[range(len(row.tokens)), row.tokens].sum().item()
+        assert row.logprob == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
@@ -76,7 +80,7 @@ def test_some_samples_end_and_others_go_on(tiny_model):
     reasons = {s.finish_reason for s in samples}
     assert reasons == {"stop", "length"}
     assert all(s.n_tokens == 300 for s in samples if s.finish_reason == "length")
-    assert all(s.n_tokens < 300 or s.finish_reason == "stop" for s in samples)
+    assert any(s.n_tokens < 300 for s in samples)
 
 
 def test_a_stop_string_ends_the_response_and_is_left_out(tiny_model):
