@@ -64,7 +64,6 @@ class Validation(_Section):
 
 
 class Evaluation(_Section):
-    level: float = Field(gt=0, lt=1)
     resamples: int = Field(ge=10)
     select_by: Literal["best_of_n", "spearman", "accuracy"]
 

@@ -42,7 +42,7 @@ def test_run_time_knobs_change_no_result(knob):
     [
         ("seed=3", ["eval_rm", "fit_rm", "report"]),
         ("noise.beta=3", ["eval_rm", "fit_rm", "report"]),
-        ("evaluation.level=0.9", ["eval_rm", "report"]),
+        ("evaluation.resamples=700", ["eval_rm", "report"]),
         ("embedder.dimension=32", ["embed", "eval_rm", "fit_rm", "report"]),
         ("label_golden=length", ["eval_rm", "fit_rm", "report"]),
         ("sft.rank=8", ["annotate", "embed", "eval_rm", "fit_rm", "report", "sample", "sft"]),

@@ -57,6 +57,7 @@ def _tables(content: ReportContent) -> dict[str, Any]:
         "chosen": next((r for r in rows if r.arm.is_chosen), None),
         "differences": tables.differences(content, arms),
         "largest_n": tables.largest_n(content),
+        "validation_n": tables.largest_n(content, "validation"),
         "n_prompts": tables.n_prompts(content),
         "response_rows": tables.response_rows(content),
         "examples": pick_examples(content),

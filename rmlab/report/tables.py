@@ -86,10 +86,11 @@ def differences(content: ReportContent, arms: list[Arm]) -> list[Difference]:
     return [Difference(a, difference(content, content.chosen, a.name)) for a in arms if not a.is_chosen]
 
 
-def largest_n(content: ReportContent) -> int:
-    """The N that best-of-N figures in the tables refer to."""
+def largest_n(content: ReportContent, split: str | None = None) -> int:
+    """The N that best-of-N figures in the tables refer to: of the reported split, or of another."""
     frame = content.metrics[content.metrics["metric"] == "best_of_n"]
     frame = frame if len(frame) else content.curves
+    frame = frame[frame["split"] == (split or content.split)]
     return int(frame["n"].max()) if len(frame) else 0
 
 

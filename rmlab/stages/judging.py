@@ -59,7 +59,7 @@ def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     rows = []
     for j in judged:
         for metric, n, values in _per_prompt(j):
-            mean, low, high = interval(values, j.rng(seed), how.resamples, how.level)
+            mean, low, high = interval(values, j.rng(seed), how.resamples)
             defined = int((~np.isnan(values)).sum())
             numbers = {"value": mean, "low": low, "high": high, "n_prompts": defined}
             rows.append({**j.label(), "metric": metric, "n": n, **numbers})
@@ -84,7 +84,7 @@ def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     for j in judged:
         ns = default_ns(j.largest_n)
         values = best_of_n_ragged(*j.flat, ns)
-        mean, low, high = interval_curves(values, j.rng(seed), how.resamples, how.level)
+        mean, low, high = interval_curves(values, j.rng(seed), how.resamples)
         for k, n in enumerate(ns):
             numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": len(values)}
             rows.append({**j.label(), "n": n, "kl": kl_of_n(n), **numbers})
@@ -96,7 +96,7 @@ def paired_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     rows = []
     for a in (j for j in judged if j.kind == "head"):
         for b in (j for j in judged if j.split == a.split and j.arm != a.arm):
-            mean, low, high = paired_interval(_best(a), _best(b), a.rng(seed), how.resamples, how.level)
+            mean, low, high = paired_interval(_best(a), _best(b), a.rng(seed), how.resamples)
             numbers = {"value": mean, "low": low, "high": high, "n_prompts": len(_best(a))}
             rows.append({"arm": a.arm, "other": b.arm, "split": a.split, "n": a.largest_n, **numbers})
     return rows

@@ -64,7 +64,7 @@ def _paint(figure: Figure, rows: list[tuple[Arm, Estimate]], title: str, note: s
         axes.axvline(reference, color=COLOURS["quiet"], linewidth=1, linestyle="--")
     for place, (arm, estimate) in enumerate(rows):
         _dot(axes, place, arm, estimate)
-    axes.set_yticks(range(len(rows)), [shorten(a.name, 20) for a, _ in rows])
+    axes.set_yticks(range(len(rows)), [shorten(a.name, 24) for a, _ in rows])
     for label, (arm, _) in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(COLOURS["ink"] if arm.is_head else COLOURS["muted"])
         label.set_fontweight("bold" if arm.is_chosen else "normal")
