@@ -36,7 +36,7 @@ type: setup-dev  ## types
 layers: setup-dev  ## imports go one way
 	@$(BIN)/lint-imports --no-cache
 
-tables: setup-dev  ## make docs/tables.md from the schemas in the code
+tables: setup-dev  ## make TABLES.md from the schemas in the code
 	@$(BIN)/python scripts/tables.py
 
 bench: setup-dev  ## the benchmarks

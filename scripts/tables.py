@@ -1,4 +1,4 @@
-"""Writes docs/tables.md from the schemas in the code (`make tables`)."""
+"""Writes TABLES.md from the schemas in the code (`make tables`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rmlab.artifacts.schemas import TABLES, Table
 
-PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
+PAGE = Path(__file__).parents[1] / "TABLES.md"
 
 HEAD = """# Tables
 

@@ -1,6 +1,6 @@
 """Every table that a stage writes: columns, types, keys and meaning.
 
-docs/tables.md is made from this module (`make tables`), so the page cannot go stale.
+TABLES.md is made from this module (`make tables`), so the page cannot go stale.
 """
 
 from __future__ import annotations

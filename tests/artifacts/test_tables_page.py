@@ -12,7 +12,7 @@ def test_the_page_of_tables_is_what_the_code_says():
     spec = importlib.util.spec_from_file_location("tables", ROOT / "scripts" / "tables.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "tables.md").read_text() == module.page(), "run: make tables"
+    assert (ROOT / "TABLES.md").read_text() == module.page(), "run: make tables"
 
 
 def test_every_table_that_a_run_writes_has_its_schema(small_run):

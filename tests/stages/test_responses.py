@@ -1,0 +1,67 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmlab.artifacts.artifact import open_artifact
+from rmlab.errors import InputError
+from rmlab.heads.load import load_head
+from rmlab.stages.responses import positions, read_embeddings, read_responses
+
+
+def artifact(run, stage):
+    return open_artifact(sorted((run / stage).iterdir())[-1])
+
+
+def test_tables_are_joined_by_id_whatever_their_order(small_run):
+    sample, embed = artifact(small_run, "sample"), artifact(small_run, "embed")
+    annotate = artifact(small_run, "annotate")
+    r = read_responses(sample, annotate, ["train"])
+    scores = annotate.read().to_pandas().set_index("response_id")["score"]
+    assert len(r) == 60 and np.array_equal(r.golden, scores[r.ids].to_numpy())
+    vectors = embed.read().to_pandas().set_index("response_id")["embedding"]
+    mixed = np.random.default_rng(0).permutation(r.ids)
+    assert np.array_equal(read_embeddings(embed, mixed), np.stack(vectors[mixed].to_numpy()))
+
+
+def test_a_missing_or_doubled_id_is_an_error():
+    wanted = pa.chunked_array([["a", "b"]])
+    assert positions(wanted, pa.chunked_array([["b", "a"]]), "x: no").tolist() == [1, 0]
+    with pytest.raises(InputError, match="no score for 1 responses, such as b"):
+        positions(wanted, pa.chunked_array([["a"]]), "x: no score for")
+    with pytest.raises(InputError, match="ids repeat"):
+        positions(wanted, pa.chunked_array([["a", "b", "a"]]), "x: no")
+
+
+def test_no_validation_prompt_is_fitted_on(small_run):
+    for folder in (small_run / "fit_rm").iterdir():
+        rows = pq.read_table(folder / "comparisons.parquet").to_pandas()
+        by_split = {s: set(np.concatenate(g["prompt_ids"].to_numpy())) for s, g in rows.groupby("split")}
+        assert set(by_split) == {"train", "validation"} and not by_split["train"] & by_split["validation"]
+
+
+def test_the_realised_noise_is_what_the_saved_pairs_say(small_run):
+    scores = artifact(small_run, "annotate")
+    for folder in (small_run / "fit_rm").iterdir():
+        m = open_artifact(folder).manifest
+        rows = pq.read_table(folder / "comparisons.parquet").to_pandas()
+        train = rows[rows["split"] == "train"]
+        golden = next(
+            pd.read_parquet(f / "part-00000.parquet").set_index("response_id")["score"]
+            for f in sorted((small_run / "annotate").glob("sentiment-*"))
+        )
+        gap = np.array([golden[a] - golden[b] for a, b in train["items"]])
+        assert np.array_equal(gap > 0, train["correct"]) and np.allclose(np.abs(gap), train["margin"])
+        assert m.metrics["train_labels"]["error_rate"] == pytest.approx((gap < 0).mean())
+    assert scores.manifest.rows == 96
+
+
+def test_a_saved_head_gives_the_scores_of_the_evaluation(small_run):
+    evaluation = artifact(small_run, "eval_rm").read("head_scores").to_pandas()
+    embed = artifact(small_run, "embed")
+    for folder in (small_run / "fit_rm").iterdir():
+        arm = open_artifact(folder).manifest.name
+        rows = evaluation[(evaluation["arm"] == arm) & (evaluation["split"] == "test")]
+        x = read_embeddings(embed, rows["response_id"].to_numpy())
+        assert np.array_equal(load_head(folder / "head").score(x), rows["score"].to_numpy())
