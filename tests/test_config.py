@@ -33,7 +33,7 @@ def own(**parameters):
         ("label_golden=beauty", "not one of the golden rewards: sentiment"),
         ("name=../evil", "name: "),
         ("seed", "is not an override"),
-        ("head.hidden=[", "cannot read the override|quote"),
+        ("head.hidden=[", r"cannot read the override head.hidden=\[ .*quote it"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_helps(override, message):

@@ -62,7 +62,7 @@ def test_a_user_s_override_beats_the_arms_and_equal_arms_count_once():
 def test_arms_are_told_apart_by_what_they_change():
     arms = "arms=['head=linear pairing=cross_prompt','head=linear noise.beta=5']"
     names = [n.name for n in plan(load_arms([SMOKE, arms])) if n.stage == "fit_rm"]
-    assert names == ["linear-bradley_terry.cross_prompt", "linear-bradley_terry.beta_5"]
+    assert names == ["linear-bradley_terry.pairing_cross_prompt", "linear-bradley_terry.beta_5"]
 
 
 def test_arms_may_have_embeddings_of_their_own():
