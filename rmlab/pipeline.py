@@ -6,6 +6,7 @@ prompts -> [sft] -> sample -> annotate (one a golden reward) -> fit_rm (one an a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,8 +41,7 @@ def load_arms(overrides: Sequence[str], config_dir: Path | None = None) -> dict[
 def plan(arms: dict[str, Settings]) -> list[Node]:
     """Every node of an experiment, inputs before what reads them; equal nodes once."""
     base = arms[""]
-    chains = {_arm_name(s, arm): _chain(s) for arm, s in arms.items() if arm or len(arms) == 1}
-    chains = _distinct(chains)
+    chains = _distinct(_named(arms))
     first = _chain(base)
     for name, chain in chains.items():
         changed = [r for r in _SHARED_BY_ARMS if chain[r].fingerprint != first[r].fingerprint]
@@ -153,12 +153,23 @@ def _distinct(chains: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:
 
 
 def _arm_name(s: Settings, arm: str) -> str:
-    """head-loss, then what else the arm changes."""
+    """head-loss, then what else the arm changes, in characters that a folder may bear."""
     module = {k: str(getattr(s, k)["_target_"]).split(".")[-2] for k in ("head", "loss")}
-    rest = [o for o in arm.split() if o.split("=")[0] not in ("head", "loss")]
-    return ".".join(
-        [f"{module['head']}-{module['loss']}", *(o.split(".")[-1].replace("=", "_") for o in rest)]
-    )
+    pairs = [override.partition("=") for override in arm.split()]
+    rest = [f"{k.rpartition('.')[2]}_{v}" for k, _, v in pairs if k not in ("head", "loss")]
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", ".".join([f"{module['head']}-{module['loss']}", *rest]))
+
+
+def _named(arms: dict[str, Settings]) -> dict[str, dict[str, Node]]:
+    """The chain of each arm by its name; equal names of different arms are numbered."""
+    chains: dict[str, dict[str, Node]] = {}
+    for arm, s in arms.items():
+        if arm or len(arms) == 1:
+            name, n = _arm_name(s, arm), 2
+            while name in chains:
+                name, n = f"{_arm_name(s, arm)}-{n}", n + 1
+            chains[name] = _chain(s)
+    return chains
 
 
 def _node(s, stage, name, config, inputs, sources=None) -> Node:  # type: ignore[no-untyped-def]

@@ -1,8 +1,9 @@
 import pytest
 
+from rmlab.config import load_settings
 from rmlab.errors import ConfigError, InputError
 from rmlab.execute import run_nodes
-from rmlab.pipeline import load_arms, plan
+from rmlab.pipeline import _arm_name, load_arms, plan
 
 SMOKE = "experiment=smoke"
 
@@ -63,6 +64,25 @@ def test_arms_are_told_apart_by_what_they_change():
     arms = "arms=['head=linear pairing=cross_prompt','head=linear noise.beta=5']"
     names = [n.name for n in plan(load_arms([SMOKE, arms])) if n.stage == "fit_rm"]
     assert names == ["linear-bradley_terry.pairing_cross_prompt", "linear-bradley_terry.beta_5"]
+
+
+def test_no_arm_is_lost_to_another_of_the_same_name():
+    arms = "arms=['noise.beta=0.5','noise.beta=1.5','embedder.dimension=[8]','head.l2=a/b','a.x=1','b.x=1']"
+    settings = load_settings([SMOKE])
+    named = [_arm_name(settings, arm) for arm in load_settings([SMOKE, arms]).arms]
+    assert named[:4] == [
+        "linear-bradley_terry.beta_0.5",
+        "linear-bradley_terry.beta_1.5",
+        "linear-bradley_terry.dimension__8_",
+        "linear-bradley_terry.l2_a_b",
+    ]
+    two = "arms=['pairing=cross_prompt pairing.choice=random noise.beta=2','noise.beta=2 seed=5 seed=0']"
+    names = [n.name for n in plan(load_arms([SMOKE, two])) if n.stage == "fit_rm"]
+    assert len(names) == len(set(names)) == 2
+    twins = {"": settings, "noise.beta=2": load_settings([SMOKE, "noise.beta=2"])}
+    twins["validation.beta=2"] = load_settings([SMOKE, "noise.beta=3"])
+    names = [n.name for n in plan(twins) if n.stage == "fit_rm"]
+    assert names == ["linear-bradley_terry.beta_2", "linear-bradley_terry.beta_2-2"]
 
 
 def test_arms_may_have_embeddings_of_their_own():
