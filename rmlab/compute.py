@@ -14,6 +14,7 @@ class Compute:
     dtype: str = "float32"
     device: str = "auto"
     trust_remote_code: bool = False
+    revision: str | None = None  # of the experiment's model
 
     def torch_device(self) -> Any:
         import torch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OK, FAILURE, USAGE, MISSING_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
+OK, FAILURE, USAGE, MISSING_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class RmlabError(Exception):
@@ -21,9 +21,3 @@ class InputError(RmlabError):
     """An input is missing, unreadable, stale, or not what a stage can use."""
 
     exit_code = MISSING_INPUT
-
-
-class PartialError(RmlabError):
-    """Part of the work is done and kept; the same command goes on from there."""
-
-    exit_code = PARTIAL

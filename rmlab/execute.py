@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmlab.artifacts.artifact import Artifact, FileRecord, Manifest
-from rmlab.artifacts.writer import discard, writing
+from rmlab.artifacts.writer import writing
 from rmlab.errors import InputError, RmlabError
 from rmlab.plan import Node
 from rmlab.progress import Progress
@@ -53,10 +53,8 @@ def _run(node: Node, command: str, force: bool, quiet: bool, alone: bool) -> Out
     if node.is_done and not force:
         return Outcome(node, "already", node.open())
     inputs = {role: _input(upstream, node, alone) for role, upstream in node.inputs.items()}
-    if force:
-        discard(node.folder)
     with _disk_errors(node):
-        return Outcome(node, "done", _execute(node, inputs, command, quiet))
+        return Outcome(node, "done", _execute(node, inputs, command, quiet, fresh=node.is_done))
 
 
 def _input(upstream: Node, node: Node, alone: bool) -> Artifact:
@@ -69,10 +67,11 @@ def _input(upstream: Node, node: Node, alone: bool) -> Artifact:
     return upstream.open()
 
 
-def _execute(node: Node, inputs: dict[str, Artifact], command: str, quiet: bool) -> Artifact:
+def _execute(node: Node, inputs: dict[str, Artifact], command: str, quiet: bool, fresh: bool) -> Artifact:
+    """fresh: a finished artifact is made again; one that was begun goes on."""
     started = time.monotonic()
     label = node.stage.replace("_", "-") + (f" {node.name}" if node.stage in ("annotate", "fit_rm") else "")
-    with writing(node.folder) as writer, Progress(label, quiet=quiet) as progress:
+    with writing(node.folder, fresh) as writer, Progress(label, quiet=quiet) as progress:
         progress.say("starts")
         job = Job(node.name, node.fingerprint, node.settings, dict(node.config), inputs, writer, progress)
         importlib.import_module(f"rmlab.stages.{node.stage}").run(job)

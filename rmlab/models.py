@@ -31,7 +31,7 @@ class Model:
             return carried.folder(self.name)
         if _is_folder(self.name):
             return Path(self.name).expanduser()
-        return _snapshot(self.name, self.revision)
+        return _snapshot(self.name, self.identity.rpartition("@")[2])  # the commit that was identified
 
 
 def find_model(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Model:

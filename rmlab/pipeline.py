@@ -119,7 +119,7 @@ def _on_responses(s: Settings, prompts: Node, sample: Node) -> dict[str, Node]:
     chain["judge"] = chain[f"annotate:{s.labelling}"]
     config, sources = described(s.embedder, "embedder", s)
     name = component_class(s.embedder, s.allow_modules, "embedder").__module__.rpartition(".")[2]
-    if "model" in config and not sources:
+    if "model" in config and "embedder.model" not in sources:
         config.pop("model")
         sources["embedder.model"] = model_source(s.model, s.revision, s)
     embed_config = {"embedder": config, "template": s.prompts.template, "dtype": s.dtype}
@@ -134,14 +134,16 @@ def _plain_roles(sources: dict) -> dict:
 
 def _fit(chain: dict[str, Node], name: str) -> Node:
     s = chain["sample"].settings
-    parts = {k: described(getattr(s, k), k, s)[0] for k in ("pairing", "noise", "head", "loss")}
+    found = {k: described(getattr(s, k), k, s) for k in ("pairing", "noise", "head", "loss")}
+    parts = {k: config for k, (config, _) in found.items()}
+    sources = {role: source for _, extra in found.values() for role, source in extra.items()}
     config = parts | {
         "comparisons": s.comparisons.model_dump(),
         "validation": s.validation.model_dump(),
         "seed": s.seed,
     }
     inputs = {"sample": chain["sample"], "annotate": chain["judge"], "embed": chain["embed"]}
-    return _node(s, "fit_rm", name, config, inputs)
+    return _node(s, "fit_rm", name, config, inputs, sources)
 
 
 def _distinct(chains: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -88,11 +89,21 @@ def model_source(name: str, revision: str | None, settings: Settings) -> Source:
     return Source("model", name, find_model(name, revision, settings.trust_remote_code).identity)
 
 
+def _own_code(cls: type, where: str) -> dict[str, Source]:
+    """The file of a component from outside rmlab: editing it is a change; rmlab's own have stage versions."""
+    if cls.__module__.startswith("rmlab."):
+        return {}
+    file = sys.modules[cls.__module__].__file__
+    identity = f"sha256:{file_digest(Path(file))}" if file else cls.__module__
+    return {f"{where}.code": Source("code", cls.__module__, identity)}
+
+
 def described(component: Component, where: str, settings: Settings) -> tuple[Component, dict[str, Source]]:
     """A component's meaningful parameters; those that name files or models become sources."""
     values = meaningful(component, settings.allow_modules, where)
-    sources = {}
-    for known in dataclasses.fields(component_class(component, settings.allow_modules, where)):
+    cls = component_class(component, settings.allow_modules, where)
+    sources = _own_code(cls, where)
+    for known in dataclasses.fields(cls):
         if known.metadata.get("source"):
             sources[f"{where}.{known.name}"] = file_source(values.pop(known.name))
         elif known.metadata.get("model") and values[known.name] is not None:

@@ -15,6 +15,7 @@ from rmlab.errors import InputError
 from rmlab.settings import TemplateName
 
 Message = dict[str, str]
+_STAND_IN = "rmlab-response-stand-in"
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ def _render_chat(messages: Sequence[Message], response: str, tokenizer: Any) -> 
         name = getattr(tokenizer, "name_or_path", "this model")
         raise InputError(f"{name} has no chat template; use a template that needs none: plain or hh")
     prompt = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-    whole = [*messages, {"role": "assistant", "content": response}]
+    # a stand-in shows what the template puts after a response, even where it trims or wraps content
+    whole = [*messages, {"role": "assistant", "content": _STAND_IN}]
     full = tokenizer.apply_chat_template(whole, tokenize=False)
-    return Rendered(prompt, response, full.removeprefix(prompt + response) if response else "")
+    return Rendered(prompt, response, full.rpartition(_STAND_IN)[2] if _STAND_IN in full else "")
 
 
 def template_hash(template: TemplateName, tokenizer: Any) -> str:
@@ -88,10 +90,26 @@ def encode_prompt(rendered: Rendered, template: TemplateName, tokenizer: Any) ->
 
 
 def _begin_tokens(tokenizer: Any) -> list[int]:
-    """[bos] if the tokenizer puts it before plain text, else nothing."""
-    bos = tokenizer.bos_token_id
-    with_special = tokenizer("a")["input_ids"]
-    return [bos] if bos is not None and with_special[:1] == [bos] else []
+    """[bos], or an encoder's [cls], if the tokenizer puts it before plain text, else nothing."""
+    first = tokenizer("a")["input_ids"][:1]
+    known = [tokenizer.bos_token_id, getattr(tokenizer, "cls_token_id", None)]
+    return first if first and first[0] in [t for t in known if t is not None] else []
+
+
+def end_tokens(tokenizer: Any) -> list[int]:
+    """[sep] if the tokenizer is an encoder's that puts it after plain text, else nothing."""
+    sep = getattr(tokenizer, "sep_token_id", None)
+    return [sep] if sep is not None and tokenizer("a")["input_ids"][-1:] == [sep] else []
+
+
+def cut_prompt(prompt: list[int], limit: int, tokenizer: Any) -> list[int]:
+    """The end of a prompt, and its begin token if it has one; limit is at least 1."""
+    if len(prompt) <= limit:
+        return prompt
+    begin = _begin_tokens(tokenizer)
+    if begin and prompt[: len(begin)] == begin and limit > len(begin):
+        return [*begin, *prompt[len(begin) + len(prompt) - limit :]]
+    return prompt[len(prompt) - limit :]
 
 
 def encode(
@@ -105,7 +123,7 @@ def encode(
     if len(prompt) + len(response) <= max_tokens:
         return Encoded(prompt, response)
     response = response[: max_tokens - 1]
-    return Encoded(prompt[len(prompt) + len(response) - max_tokens :], response, truncated=True)
+    return Encoded(cut_prompt(prompt, max_tokens - len(response), tokenizer), response, truncated=True)
 
 
 def context_length(config: Any, tokenizer: Any) -> int:

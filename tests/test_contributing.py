@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def own(tmp_path, monkeypatch):
         "_target_: mine.consecutive.Consecutive\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [n for n in sys.modules if n.partition(".")[0] == "mine"]:
+        monkeypatch.delitem(sys.modules, name)
     return tmp_path
 
 
@@ -58,3 +61,15 @@ def test_each_example_runs(cli, own, override):
     result = cli("run", *args, override, "allow_modules=[mine]", "--config-dir", own / "conf", "--json")
     assert result.code == 0, result.err
     assert "mine." in result.out
+
+
+def test_editing_a_component_of_one_s_own_is_a_change(cli, own):
+    args = [*SMALL, "sft=none", f"out={own / 'out'}", "golden=[sentiment,questions]", "allow_modules=[mine]"]
+    prints = []
+    for _ in range(2):
+        stages = cli("run", *args, "--config-dir", own / "conf", "--dry-run", "--json").json["stages"]
+        prints.append({s["name"]: s["fingerprint"] for s in stages if s["stage"] == "annotate"})
+        with (own / "mine" / "questions.py").open("a") as file:
+            file.write("# another version\n")
+    assert prints[0]["sentiment"] == prints[1]["sentiment"]
+    assert prints[0]["questions"] != prints[1]["questions"]

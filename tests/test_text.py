@@ -2,7 +2,16 @@ import pytest
 
 from rmlab.carried.random_tiny import byte_tokenizer
 from rmlab.errors import InputError
-from rmlab.text import Exchange, context_length, encode, encode_prompt, render, template_hash
+from rmlab.text import (
+    Exchange,
+    context_length,
+    cut_prompt,
+    encode,
+    encode_prompt,
+    end_tokens,
+    render,
+    template_hash,
+)
 
 USER = [{"role": "user", "content": "Hi"}]
 
@@ -94,3 +103,35 @@ def test_the_context_is_the_smallest_known_limit():
     assert context_length(Config, Tokenizer) == 512
     Tokenizer.model_max_length = 128
     assert context_length(Config, Tokenizer) == 128
+
+
+def test_the_closing_does_not_hang_on_what_the_template_does_to_content():
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] | trim }}<end>{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    for response in ("yes", " yes ", ""):
+        rendered = render(USER, response, "chat", tokenizer)
+        assert (rendered.prompt, rendered.closing) == ("<user>Hi<end><assistant>", "<end>")
+
+
+def test_a_cut_prompt_keeps_its_begin_token(tokenizer):
+    ids = encode_prompt(render(USER, "", "hh", tokenizer), "hh", tokenizer)
+    cut = cut_prompt(ids, 5, tokenizer)
+    assert len(cut) == 5 and cut[-4:] == ids[-4:]
+    assert (cut[0] == tokenizer.bos_token_id) == (tokenizer.habit != "no bos")
+    assert cut_prompt(ids, 1000, tokenizer) == ids
+
+
+def test_an_encoder_s_tokens_stand_around_the_text():
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"cls_token": "<bos>", "sep_token": "<eos>"})
+    tokenizer.bos_token = None
+    special = [("<bos>", tokenizer.cls_token_id), ("<eos>", tokenizer.sep_token_id)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing("<bos> $A <eos>", None, special)
+    encoded = encode(Exchange("p", "r", USER, "yes"), "plain", tokenizer, 1000)
+    assert encoded.prompt[0] == tokenizer.cls_token_id and end_tokens(tokenizer) == [tokenizer.sep_token_id]
+    assert end_tokens(byte_tokenizer()) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,8 +89,8 @@ def _record(path: Path, root: Path) -> FileRecord:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Writer]:
-    """Opens an artifact directory for writing, for this process alone."""
+def writing(path: Path, fresh: bool = False) -> Iterator[Writer]:
+    """Opens an artifact directory for writing, for this process alone; fresh: what it holds goes first."""
     path.mkdir(parents=True, exist_ok=True)
     with (path / ".lock").open("w") as lock:
         try:
@@ -100,19 +99,21 @@ def writing(path: Path) -> Iterator[Writer]:
             raise RmlabError(
                 f"another rmlab process is writing {path.name}; wait for it, then run this again"
             ) from None
+        if fresh:
+            _empty(path)
         _remove_leftovers(path)
         yield Writer(path)
+
+
+def _empty(path: Path) -> None:
+    """Removes all but the lock, the manifest first, so that half of it never looks whole."""
+    (path / "manifest.json").unlink(missing_ok=True)
+    for entry in path.iterdir():
+        if entry.name == ".lock":
+            continue
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _remove_leftovers(path: Path) -> None:
     for leftover in path.rglob(".*.tmp"):
         leftover.unlink(missing_ok=True)
-
-
-def discard(path: Path) -> None:
-    """Removes an artifact, its manifest first, so that half of it never looks whole."""
-    if path.is_dir():
-        (path / "manifest.json").unlink(missing_ok=True)
-        trash = path.with_name(f".{path.name}.{os.getpid()}.trash")
-        path.rename(trash)
-        shutil.rmtree(trash)

@@ -42,7 +42,7 @@ def _machine() -> list[dict[str, Any]]:
     cache, free = cache_folder("models"), shutil.disk_usage(Path.cwd()).free / 2**30
     return [
         _check("python", True, platform.python_version()),
-        _check("cores", True, str(len(os.sched_getaffinity(0)))),
+        _check("cores", True, str(os.cpu_count())),
         _memory(),
         _check("disk here", free > 2, f"{free:.0f} GiB free", "free at least 2 GiB"),
         _check("cache", os.access(cache, os.W_OK), str(cache), "point RMLAB_CACHE at a folder you can write"),

@@ -32,7 +32,11 @@ class TransformersEmbedder:
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
         from transformers import AutoModel
 
-        found = find_model(self.model or model, self.revision, compute.trust_remote_code)
+        found = find_model(
+            self.model or model,
+            self.revision if self.model else compute.revision,
+            compute.trust_remote_code,
+        )
         folder = found.folder()
         tokenizer = compute.load_tokenizer(folder)
         network = compute.load_model(AutoModel, folder)

@@ -11,7 +11,7 @@ from rmlab.errors import InputError
 from rmlab.goldens.base import Scorer
 from rmlab.models import find_model
 from rmlab.settings import TemplateName
-from rmlab.text import Exchange, context_length, encode
+from rmlab.text import Exchange, context_length, encode, end_tokens
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ class SequenceClassifier:
                 f"golden model {self.model} has {model.config.num_labels} labels; a reward model has one"
             )
         model.config.pad_token_id = tokenizer.pad_token_id
-        limit = min(self.max_tokens or 10**9, context_length(model.config, tokenizer))
+        end = end_tokens(tokenizer)
+        limit = min(self.max_tokens or 10**9, context_length(model.config, tokenizer)) - len(end)
 
         def score(exchanges: Sequence[Exchange]) -> list[float]:
             rows = [encode(e, self.template, tokenizer, limit, closing=True) for e in exchanges]
-            return _score_batches(model, [r.prompt + r.response for r in rows], self.batch_size)
+            return _score_batches(model, [r.prompt + r.response + end for r in rows], self.batch_size)
 
         return score
 

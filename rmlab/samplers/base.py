@@ -45,6 +45,10 @@ class OpenSampler(Protocol):
 
     def encode(self, messages: Sequence[Message]) -> list[int]: ...
 
+    def cut(self, tokens: list[int], limit: int) -> list[int]:
+        """The end of a prompt that is too long."""
+        ...
+
     def generate(
         self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick
     ) -> list[list[Sample]]: ...

@@ -65,6 +65,9 @@ class _Session:
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return [len(word) for m in messages for word in m["content"].split()]
 
+    def cut(self, tokens: list[int], limit: int) -> list[int]:
+        return tokens[-limit:]
+
     def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
         samples = []
         for task in tasks:

@@ -50,6 +50,9 @@ class _Session:
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return [0]
 
+    def cut(self, tokens: list[int], limit: int) -> list[int]:
+        return tokens[-limit:]
+
     def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
         """All responses that the file has for each prompt, whatever n says."""
         return [self._find(task) for task in tasks]

@@ -13,7 +13,7 @@ from rmlab.compute import Compute
 from rmlab.errors import InputError
 from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
 from rmlab.settings import Sampling, TemplateName
-from rmlab.text import Message, context_length, encode_prompt, render, template_hash
+from rmlab.text import Message, context_length, cut_prompt, encode_prompt, render, template_hash
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ class _Session:
         return encode_prompt(
             render(messages, "", self.template, self.tokenizer), self.template, self.tokenizer
         )
+
+    def cut(self, tokens: list[int], limit: int) -> list[int]:
+        return cut_prompt(tokens, limit, self.tokenizer)
 
     def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
         samples: list[list[Sample]] = [[] for _ in tasks]

@@ -33,7 +33,7 @@ class Job:
     @property
     def compute(self) -> Compute:
         s = self.settings
-        return Compute(s.dtype, s.device, s.trust_remote_code)
+        return Compute(s.dtype, s.device, s.trust_remote_code, s.revision)
 
     def build(self, component: Component, where: str) -> Any:
         return build(component, self.settings.allow_modules, where)

@@ -17,6 +17,7 @@ from rmlab.stages.responses import Responses, read_embeddings, read_responses
 
 def run(job: Job) -> None:
     judged = _judge(job)
+    _warn_of_uneven_prompts(job, judged)
     evaluation, seed = job.settings.evaluation, job.settings.seed
     tables = {
         METRICS: metric_rows(judged, evaluation, seed),
@@ -28,6 +29,15 @@ def run(job: Job) -> None:
         job.writer.table(table, pa.Table.from_pylist(rows, schema=table.schema))
     job.writer.table(HEAD_SCORES, pa.concat_tables([_score_table(j) for j in judged]))
     job.writer.metrics.update(_summary(job, tables[METRICS], tables[PAIRED]))
+
+
+def _warn_of_uneven_prompts(job: Job, judged: list[Judged]) -> None:
+    for j in {j.split: j for j in judged}.values():
+        most = int(np.unique(j.responses.group, return_counts=True)[1].max())
+        if most > j.largest_n:
+            job.writer.warnings.append(
+                f"{j.split} prompts have {j.largest_n} to {most} responses; best-of-N ends at {j.largest_n}"
+            )
 
 
 def _judge(job: Job) -> list[Judged]:

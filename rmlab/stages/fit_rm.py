@@ -45,6 +45,8 @@ def _compare(job: Job, responses: Responses, mask: np.ndarray, split: str, n: in
     rng = np.random.default_rng([settings.seed, stream])
     if split == "validation":
         n = min(n, pairing.capacity(pool))
+        if n == 0:
+            raise InputError("validation prompts allow no comparison; raise validation.fraction")
     drawn = pairing(pool, n, rng)
     answered = labels(drawn, pool, rng)
     if len(answered) == 0:

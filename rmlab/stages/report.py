@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -117,13 +116,17 @@ def _facts(job: Job) -> dict[str, str]:
     labels = fit.manifest.metrics["train_labels"]
     error = labels["error_rate"]
     return {
-        "Policy": f"{s.model}, SFT: {s.sft.method}" if "sft" in job.inputs else s.model,
-        "Responses": f"{s.sampling.n_train} a train prompt, {s.sampling.n_test} a test prompt",
-        "Comparisons": f"{labels['n']} kept of {s.comparisons.n} drawn, {labels['n_ties']} ties dropped",
+        **_responses_facts(job),
+        "Comparisons": f"{labels['n']} kept of {labels['n'] + labels['n_ties']} drawn, the rest ties",
         "Annotator error": "none" if error is None else f"{error:.1%} of the kept comparisons",
         "Seeds": f"{s.seed} for fitting, {s.generation_seed} for generation",
     }
 
 
-def report_path(artifact: Artifact) -> Path:
-    return artifact.path / FILE
+def _responses_facts(job: Job) -> dict[str, str]:
+    s, sample = job.settings, job.inputs["sample"].manifest
+    if not {"sft", "model"} & {record.role for record in sample.inputs}:
+        return {"Responses": f"{sample.rows:,}, imported"}
+    trained = f", SFT: {s.sft.method}" if "sft" in job.inputs else ""
+    counts = f"{s.sampling.n_train} a train prompt, {s.sampling.n_test} a test prompt"
+    return {"Policy": s.model + trained, "Responses": counts}

@@ -86,7 +86,9 @@ def _tasks(job: Job, prompts: list[Row], sampler: OpenSampler) -> tuple[list[Tas
             dropped += 1
             continue
         cut += len(tokens) > limit
-        tasks.append(Task(prompt["prompt_id"], prompt["messages"], tokens[-limit:], n[prompt["split"]]))
+        tasks.append(
+            Task(prompt["prompt_id"], prompt["messages"], sampler.cut(tokens, limit), n[prompt["split"]])
+        )
     return tasks, {"prompts_dropped": dropped, "prompts_cut": cut}
 
 

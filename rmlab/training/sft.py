@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ def train(
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         from datasets import Dataset, disable_progress_bars
-        from transformers.trainer_utils import get_last_checkpoint, set_seed
+        from transformers.trainer_utils import set_seed
         from trl import SFTTrainer
     except ImportError as error:
         raise RmlabError(f'sft needs TRL and peft ({error}); run: pip install "rmlab[train]"') from None
@@ -36,9 +38,22 @@ def train(
         callbacks=[_reporter(progress)],
     )
     trainer.remove_callback(_printer())
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)))
+    trainer.train(resume_from_checkpoint=_last_whole_checkpoint(work))
     trained = trainer.model.merge_and_unload() if how.method == "lora" else trainer.model
-    return trained, _log_rows(trainer.state.log_history)
+    log = _log_rows(trainer.state.log_history)
+    if any(not math.isfinite(row["loss"]) for row in log):
+        raise RmlabError("the loss of sft is not finite; lower sft.learning_rate, or use dtype=float32")
+    return trained, log
+
+
+def _last_whole_checkpoint(work: Path) -> str | None:
+    """The newest checkpoint whose last file was written; a half-written one is removed."""
+    found = sorted(work.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    for folder in reversed(found):
+        if (folder / "trainer_state.json").is_file():
+            return str(folder)
+        shutil.rmtree(folder)
+    return None
 
 
 def _arguments(how: Sft, seed: int, work: Path, model: Any) -> Any:

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from rmlab.artifacts.artifact import Manifest, open_artifact
-from rmlab.artifacts.writer import discard, writing
+from rmlab.artifacts.writer import writing
 from rmlab.errors import InputError, RmlabError
 
 
@@ -71,11 +71,11 @@ def test_an_interrupted_run_keeps_its_shard_size_and_counts(tmp_path):
         assert writer.metrics == {"hash": "h"}
 
 
-def test_discard_leaves_nothing(tmp_path):
+def test_a_fresh_start_leaves_nothing_of_before(tmp_path):
     write(tmp_path / "a")
-    discard(tmp_path / "a")
-    assert list(tmp_path.iterdir()) == []
-    discard(tmp_path / "a")
+    (tmp_path / "a" / "head").mkdir()
+    with writing(tmp_path / "a", fresh=True):
+        assert [p.name for p in (tmp_path / "a").iterdir()] == [".lock"]
 
 
 def test_the_manifest_holds_checksums(tmp_path):
