@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import InputError
+from rmlab.labels.base import golden_gap
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Logistic:
 
     def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
         """Answers for items [n, 2]: the preferred item first, with label_prob, margin, tie, correct."""
-        gap = _golden_gap(comparisons, pool)
+        gap = golden_gap(comparisons, pool)
         size, tie = np.abs(gap), gap == 0
         prob = np.where(tie, 0.5, self._prob_correct(size, pool))
         right = rng.random(len(gap)) < prob
@@ -66,19 +67,6 @@ class Logistic:
         if self.error is None and self.beta is not None:
             return expit(self.beta * scaled)
         return np.ones(len(size))
-
-
-def _golden_gap(comparisons: Comparisons, pool: Pool) -> np.ndarray:
-    """[n] golden reward of the first item less that of the second."""
-    if comparisons.items.ndim != 2 or comparisons.items.shape[1] != 2:
-        raise InputError("these labels answer pairs: use a pairing with 2 responses a comparison")
-    golden = pool.golden[comparisons.items]
-    if not np.isfinite(golden).all():
-        raise InputError("some golden rewards are not finite: annotate the responses again")
-    gap = golden[:, 0] - golden[:, 1]
-    if not gap.any():
-        raise InputError("all compared responses have equal golden rewards: use a reward that varies")
-    return gap
 
 
 def _solve_beta(scaled: np.ndarray, error: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.errors import InputError
+from rmlab.labels.base import golden_gap
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,7 @@ class RandomFlips:
 
     def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
         """Answers for items [n, 2]: the preferred item first, with label_prob, margin, tie, correct."""
-        if comparisons.items.ndim != 2 or comparisons.items.shape[1] != 2:
-            raise InputError("these labels answer pairs: use a pairing with 2 responses a comparison")
-        golden = pool.golden[comparisons.items]
-        if not np.isfinite(golden).all():
-            raise InputError("some golden rewards are not finite: annotate the responses again")
-        gap = golden[:, 0] - golden[:, 1]
-        if not gap.any():
-            raise InputError("all compared responses have equal golden rewards: use a reward that varies")
+        gap = golden_gap(comparisons, pool)
         right = rng.random(len(gap)) >= self.rate
         items = np.where((right == (gap > 0))[:, None], comparisons.items, comparisons.items[:, ::-1])
         answered = Comparisons(
