@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+
+from typing import Literal
 
 import numpy as np
+
+Kind = Literal["pair", "list", "choice", "unpaired"]
 
 
 @dataclass(frozen=True)
@@ -25,22 +29,28 @@ class Pool:
 class Comparisons:
     """n comparisons of K responses each.
 
-    items: [n, K] int64 rows of the pool, the preferred response first once labelled.
+    items: [n, K] int64 rows of the pool; once labelled, by kind:
+    pair: the preferred response first; list: a ranking, best first; choice: the chosen one first, the
+    rest in no order; unpaired: K = 1, a single response that was found good (share 1) or not (share 0).
     weight: [n]; label_prob: [n], the annotator's probability of the answer that was given;
     margin: [n] absolute golden gap of first and last item; tie: [n] bool, golden scores equal;
     correct: [n] bool, the answer agrees with the golden order (False for ties);
+    share: [n] of the annotators who gave this answer (pairs), or found the response good (unpaired);
+    golden: [n, K] golden rewards of the items, NaN where unknown;
     annotator: [n] int64; group: [n] int64, prompt of the first item.
     """
 
     items: np.ndarray
     group: np.ndarray
-    kind: str = "pair"
+    kind: Kind = "pair"
     weight: np.ndarray = field(default_factory=lambda: np.empty(0))
     label_prob: np.ndarray = field(default_factory=lambda: np.empty(0))
     margin: np.ndarray = field(default_factory=lambda: np.empty(0))
     tie: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     correct: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     annotator: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    share: np.ndarray = field(default_factory=lambda: np.empty(0))
+    golden: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         n = len(self.items)
@@ -51,6 +61,8 @@ class Comparisons:
             "tie": np.zeros(n, dtype=bool),
             "correct": np.ones(n, dtype=bool),
             "annotator": np.zeros(n, dtype=np.int64),
+            "share": np.ones(n),
+            "golden": np.full(self.items.shape, np.nan),
         }
         for name, default in fill.items():
             if len(getattr(self, name)) == 0 and n:
@@ -61,5 +73,5 @@ class Comparisons:
 
     def take(self, rows: np.ndarray) -> Comparisons:
         """The comparisons at these rows (indices or a mask)."""
-        columns = ("items", "group", "weight", "label_prob", "margin", "tie", "correct", "annotator")
+        columns = (f.name for f in fields(self) if f.name != "kind")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
