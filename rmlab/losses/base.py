@@ -8,9 +8,12 @@ import numpy as np
 from torch import Tensor
 
 from rmlab.comparisons import Comparisons
+from rmlab.errors import InputError
 
 
 class Loss(Protocol):
+    """A loss without a lower bound says so with a class attribute `unbounded = True`: it needs L2 > 0."""
+
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, K], the preferred response in column 0; returns the loss of each comparison, [n].
 
@@ -26,3 +29,46 @@ class Diagnosing(Protocol):
     def diagnose(self, scores: Tensor, comparisons: Comparisons) -> dict[str, np.ndarray]:
         """scores: [n, K] of the fitted head -> named columns of [n] float64."""
         ...
+
+
+def check_pair(scores: Tensor, name: str) -> None:
+    """Refuses scores [n, K] unless K = 2; name: of the loss, as it is typed."""
+    k = scores.shape[1]
+    if k != 2:
+        other = "loss=unpaired" if k < 2 else "loss=choice, plackett_luce or all_pairs"
+        raise InputError(f"{name} compares 2 responses, not {k}: use a pairing of 2, or {other}")
+
+
+def check_list(scores: Tensor, name: str) -> None:
+    """Refuses scores [n, K] unless K >= 2."""
+    k = scores.shape[1]
+    if k < 2:
+        raise InputError(
+            f"{name} compares 2 or more responses, not {k}: use a pairing of 2 or more, or loss=unpaired"
+        )
+
+
+def check_ranking(scores: Tensor, comparisons: Comparisons, name: str) -> None:
+    """Refuses scores [n, K] unless K >= 2, best first: of a choice only the first place is known."""
+    check_list(scores, name)
+    if comparisons.kind == "choice":
+        raise InputError(f"{name} needs whole rankings, but these are choices of one: use loss=choice")
+
+
+def pair_margin(scores: Tensor, name: str) -> Tensor:
+    """m = s_w - s_l of scores [n, 2] -> [n]."""
+    check_pair(scores, name)
+    return scores[:, 0] - scores[:, 1]
+
+
+def shares(scores: Tensor, comparisons: Comparisons, name: str) -> Tensor:
+    """comparisons.share like the scores, [n], refused unless all are in [0, 1]."""
+    share = comparisons.share
+    if not ((share >= 0) & (share <= 1)).all():
+        raise InputError(f"{name} needs shares of annotators in [0, 1]: label the comparisons again")
+    return scores.new_tensor(share)
+
+
+def column(values: Tensor) -> np.ndarray:
+    """A diagnosis as [n] float64."""
+    return values.detach().cpu().double().numpy()

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from rmlab.comparisons import Comparisons
-from rmlab.errors import InputError
+from rmlab.losses.base import pair_margin
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,4 @@ class BradleyTerry:
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, 2], the preferred response in column 0 -> [n]."""
-        if scores.shape[1] != 2:
-            raise InputError(f"bradley_terry compares 2 responses, not {scores.shape[1]}: use a pairing of 2")
-        return -logsigmoid(scores[:, 0] - scores[:, 1])
+        return -logsigmoid(pair_margin(scores, "bradley_terry"))

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from rmlab.comparisons import Comparisons
-from rmlab.errors import InputError
+from rmlab.losses.base import check_pair
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,5 @@ class Classification:
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, 2], the preferred response in column 0 -> [n]."""
-        if scores.shape[1] != 2:
-            raise InputError(
-                f"classification compares 2 responses, not {scores.shape[1]}: use a pairing of 2"
-            )
+        check_pair(scores, "classification")
         return -logsigmoid(scores[:, 0]) - logsigmoid(-scores[:, 1])

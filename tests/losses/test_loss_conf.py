@@ -1,0 +1,24 @@
+"""The YAML of each loss names every parameter, with the default of the class."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from rmlab.config import build, component_class
+from rmlab.shipped import shipped
+
+FILES = sorted(shipped("conf").joinpath("loss").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_settings_are_the_defaults_of_the_class(file):
+    component = yaml.safe_load(file.read_text())
+    loss_class = component_class(component)
+    name = "".join(part.capitalize() for part in file.stem.split("_"))
+    assert component.pop("_target_") == f"rmlab.losses.{file.stem}.{name}"
+    assert list(component) == [field.name for field in fields(loss_class)]
+    assert build({"_target_": f"{loss_class.__module__}.{name}", **component}) == loss_class()
+    assert all("#" in line for line in file.read_text().splitlines())
