@@ -21,11 +21,12 @@ VERSIONS = {
     "sample": 1,
     "annotate": 1,
     "embed": 1,
-    "fit_rm": 1,
-    "eval_rm": 1,
-    "report": 1,
+    "fit_rm": 2,
+    "eval_rm": 2,
+    "report": 2,
 }
 STAGES = tuple(VERSIONS)
+_FITTED = ("pairing", "noise", "selection", "head", "loss")
 _SHARED_BY_ARMS = ("prompts", "sample", "judge")
 
 
@@ -134,11 +135,13 @@ def _plain_roles(sources: dict) -> dict:
 
 def _fit(chain: dict[str, Node], name: str) -> Node:
     s = chain["sample"].settings
-    found = {k: described(getattr(s, k), k, s) for k in ("pairing", "noise", "head", "loss")}
+    found = {k: described(getattr(s, k), k, s) for k in _FITTED}
     parts = {k: config for k, (config, _) in found.items()}
     sources = {role: source for _, extra in found.values() for role, source in extra.items()}
     config = parts | {
         "comparisons": s.comparisons.model_dump(),
+        "ensemble": s.ensemble.model_dump(),
+        "centring": s.centring,
         "validation": s.validation.model_dump(),
         "seed": s.seed,
     }

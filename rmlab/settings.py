@@ -56,6 +56,15 @@ class Sampling(_Section):
 class ComparisonSettings(_Section):
     n: int = Field(ge=1)
     n_validation: int = Field(ge=1)
+    rounds: int = Field(ge=1)
+    candidates: int | None = Field(ge=1)
+
+
+class EnsembleSettings(_Section):
+    members: int = Field(ge=1)
+    combine: Literal["mean", "min", "lcb"]
+    k: float = Field(ge=0)
+    resample: bool
 
 
 class Validation(_Section):
@@ -86,8 +95,11 @@ class Settings(_Section):
     comparisons: ComparisonSettings
     pairing: Component
     noise: Component
+    selection: Component
     head: Component
+    ensemble: EnsembleSettings
     loss: Component
+    centring: float = Field(ge=0)
     validation: Validation
     evaluation: Evaluation
     seed: int = Field(ge=0)

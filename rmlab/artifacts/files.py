@@ -52,7 +52,7 @@ def plain(value: Any) -> Any:
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Page checksums always; no dictionary or statistics for vectors, which gain nothing from them."""
+    """Page checksums always; vectors plain: dictionary, statistics and compression only slow their reading."""
     vectors = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
     plain = [f.name for f in table.schema if f.name not in vectors]
     with replacing(path) as temporary:
@@ -62,9 +62,17 @@ def write_parquet(path: Path, table: pa.Table) -> None:
             row_group_size=_rows_per_group(table),
             use_dictionary=plain,
             write_statistics=plain,
-            compression="zstd",
+            compression={leaf: "none" if leaf.split(".")[0] in vectors else "zstd" for leaf in _leaves(table)},
             write_page_checksum=True,
         )
+
+
+def _leaves(table: pa.Table) -> list[str]:
+    """Parquet's own names of the columns, such as messages.list.element.role."""
+    empty = pa.BufferOutputStream()
+    pq.write_metadata(table.schema, empty)
+    columns = pq.read_metadata(pa.BufferReader(empty.getvalue())).schema
+    return [columns.column(i).path for i in range(len(columns))]
 
 
 def _rows_per_group(table: pa.Table) -> int:
@@ -82,5 +90,26 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (pa.ArrowException, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} cannot be read ({reason}); run its stage again with --force") from None
+        raise _unreadable(path, error) from None
+
+
+def count_rows(path: Path) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def stream_parquet(path: Path, column: str, rows: int) -> Iterator[pa.Array]:
+    """One column of a table, at most so many rows at a time, with its page checksums verified."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(rows, columns=[column], use_threads=False):
+                yield batch.column(0)
+    except (pa.ArrowException, OSError, KeyError, IndexError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(f"{path} cannot be read ({reason}); run its stage again with --force")

@@ -97,8 +97,8 @@ COMPARISONS = Table(
     "The labelled comparisons that a head was fitted on.",
     (
         Column("comparison", pa.int64(), "number of the comparison"),
-        Column("kind", pa.string(), "pair"),
-        Column("items", pa.list_(pa.string()), "response ids, the preferred one first"),
+        Column("kind", pa.string(), "pair, list (a ranking), choice or unpaired"),
+        Column("items", pa.list_(pa.string()), "response ids, best or chosen first"),
         Column("prompt_ids", pa.list_(pa.string()), "the prompt of each item"),
         _SPLIT,
         Column("weight", pa.float64(), "weight in the loss"),
@@ -106,7 +106,34 @@ COMPARISONS = Table(
         Column("margin", pa.float64(), "absolute difference of the golden scores"),
         Column("tie", pa.bool_(), "the golden scores are equal"),
         Column("correct", pa.bool_(), "the answer agrees with the golden order"),
+        Column("share", pa.float64(), "share of the annotators who gave this answer; unpaired: found it good"),
         Column("annotator", pa.int64(), "who answered"),
+    ),
+)
+
+DIAGNOSTICS = Table(
+    "diagnostics",
+    "fit_rm",
+    "diagnostics.parquet",
+    ("comparison", "diagnostic"),
+    "What a loss says about each train comparison, for the losses that do: robust_btl and adaptive.",
+    (
+        Column("comparison", pa.int64(), "number of the comparison, as in comparisons"),
+        Column("diagnostic", pa.string(), "delta, outlier (1 flagged, 0 not), margin, or scale"),
+        Column("value", pa.float64(), "its value at the fitted head"),
+    ),
+)
+
+LABEL_VARIANCE = Table(
+    "label_variance",
+    "fit_rm",
+    "label_variance.parquet",
+    ("low",),
+    "The distribution of p(1-p) over the train comparisons, p = label_prob: how much their answers can tell.",
+    (
+        Column("low", pa.float64(), "lower edge of the bin"),
+        Column("high", pa.float64(), "upper edge"),
+        Column("count", pa.int64(), "comparisons in the bin"),
     ),
 )
 
@@ -150,8 +177,12 @@ METRICS = Table(
         _ARM,
         Column("kind", pa.string(), "head or control"),
         _SPLIT,
-        Column("metric", pa.string(), "best_of_n, spearman, kendall, accuracy, ece or length_spearman"),
-        Column("n", pa.int32(), "N of best_of_n; 0 for other metrics"),
+        Column(
+            "metric",
+            pa.string(),
+            "best_of_n, selected_quantile, spearman, kendall, accuracy, length_spearman or ece",
+        ),
+        Column("n", pa.int32(), "N of best_of_n and selected_quantile; 0 for other metrics"),
         Column("value", pa.float64(), "mean over prompts"),
         Column("low", pa.float64(), "lower end of the 95% bootstrap interval over prompts"),
         Column("high", pa.float64(), "upper end"),
@@ -164,7 +195,7 @@ CURVES = Table(
     "eval_rm",
     "curves.parquet",
     ("arm", "split", "n"),
-    "Exact best-of-N golden reward against N.",
+    "Exact best-of-N against N: the golden reward of the chosen response, and the head's own score of it.",
     (
         _ARM,
         Column("kind", pa.string(), "head or control"),
@@ -174,6 +205,15 @@ CURVES = Table(
         Column("value", pa.float64(), "expected golden score of the chosen response"),
         Column("low", pa.float64(), "lower end of the 95% bootstrap interval over prompts"),
         Column("high", pa.float64(), "upper end"),
+        Column("proxy", pa.float64(), "mean score of the chosen response by the head itself; controls: NaN"),
+        Column("proxy_low", pa.float64(), "lower end of its 95% bootstrap interval over prompts"),
+        Column("proxy_high", pa.float64(), "upper end"),
+        Column(
+            "golden_mean",
+            pa.float64(),
+            "of all golden scores of the split: (value - golden_mean) / golden_deviation is in proxy's unit",
+        ),
+        Column("golden_deviation", pa.float64(), "standard deviation of the same"),
         Column("n_prompts", pa.int64(), "prompts with at least n responses"),
     ),
 )
@@ -182,17 +222,18 @@ PAIRED = Table(
     "paired",
     "eval_rm",
     "paired.parquet",
-    ("arm", "other", "split"),
-    "Differences of best-of-N at the largest N between arms, on the same prompts.",
+    ("arm", "other", "split", "metric"),
+    "Differences of a metric between arms, on the same prompts.",
     (
         _ARM,
         Column("other", pa.string(), "the arm that is subtracted"),
         _SPLIT,
-        Column("n", pa.int32(), "N"),
+        Column("metric", pa.string(), "best_of_n, spearman, accuracy or selected_quantile"),
+        Column("n", pa.int32(), "N of best_of_n and selected_quantile, the largest; 0 for other metrics"),
         Column("value", pa.float64(), "mean difference"),
         Column("low", pa.float64(), "lower end of the paired 95% bootstrap interval over prompts"),
         Column("high", pa.float64(), "upper end"),
-        Column("n_prompts", pa.int64(), "prompts"),
+        Column("n_prompts", pa.int64(), "prompts on which both are defined"),
     ),
 )
 
@@ -239,6 +280,8 @@ TABLES = (
     SCORES,
     embeddings_table(),
     COMPARISONS,
+    DIAGNOSTICS,
+    LABEL_VARIANCE,
     TRAINING_LOG,
     HEAD_SCORES,
     METRICS,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from rmlab.comparisons import Comparisons
-from rmlab.heads.inputs import Compared, Prepared, check_inputs, mean_loss, prepare
+from rmlab.heads.ensemble_head import Combine, EnsembleHead, check_combination
+from rmlab.heads.inputs import Compared, FitData, Prepared, check_inputs, mean_loss, prepare, weighted
+from rmlab.heads.laplace_head import LaplaceHead
 from rmlab.heads.linear_head import LinearHead
 from rmlab.heads.mlp_head import FittedLayers, MlpHead
 from rmlab.heads.scoring import NormalisedHead, mean_zero_std_one
@@ -22,11 +23,14 @@ if TYPE_CHECKING:  # scoring a saved head must not wait for torch
     from rmlab.losses.base import Loss
 
 __all__ = [
+    "Combine",
     "Compared",
+    "EnsembleHead",
     "FitData",
     "FitLog",
     "FittedLayers",
     "HeadFitter",
+    "LaplaceHead",
     "LinearHead",
     "MlpHead",
     "NormalisedHead",
@@ -35,6 +39,7 @@ __all__ = [
     "Standardiser",
     "TreesHead",
     "broken",
+    "check_combination",
     "check_inputs",
     "lightgbm",
     "mean_loss",
@@ -42,19 +47,8 @@ __all__ = [
     "prepare",
     "read_description",
     "row_blocks",
+    "weighted",
 ]
-
-
-@dataclass(frozen=True)
-class FitData:
-    """x: [m, d] float32 embeddings of the pool; train and validation compare rows of it.
-
-    The prompts of train and of validation are disjoint.
-    """
-
-    x: np.ndarray
-    train: Comparisons
-    validation: Comparisons
 
 
 @dataclass
@@ -77,6 +71,14 @@ class RewardHead(Protocol):
 
     def raw(self, x: np.ndarray) -> np.ndarray:
         """[m, d] embeddings -> [m] float64 scores as fitted, whose differences are log-odds."""
+        ...
+
+    def score_and_raw(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both in one pass."""
+        ...
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] embeddings -> [m, f], what the last layer weighs; ConfigError where there is no such thing."""
         ...
 
     def normalised(self, reference_x: np.ndarray) -> RewardHead:

@@ -9,13 +9,25 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from rmlab.comparisons import Comparisons
-from rmlab.errors import InputError, RmlabError
+from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.heads.standardise import Standardiser, row_blocks
 
 if TYPE_CHECKING:  # scoring a saved head must not wait for torch
     from torch import Tensor
 
     from rmlab.losses.base import Loss
+
+
+@dataclass(frozen=True)
+class FitData:
+    """x: [m, d] float32 embeddings of the pool; train and validation compare rows of it.
+
+    The prompts of train and of validation are disjoint.
+    """
+
+    x: np.ndarray
+    train: Comparisons
+    validation: Comparisons
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +48,14 @@ class Prepared:
     validation: Compared
 
 
-def prepare(
-    x: np.ndarray, train: Comparisons, validation: Comparisons, standardise: bool, dtype: DTypeLike
-) -> Prepared:
-    """x: [m, d] embeddings of the pool."""
-    train = train.take(np.flatnonzero(train.weight))
-    validation = validation.take(np.flatnonzero(validation.weight))
-    standardiser = Standardiser.fit(x, train.items) if standardise else Standardiser.identity(x.shape[1])
+def weighted(comparisons: Comparisons) -> Comparisons:
+    """Those that count: of a weight above 0."""
+    return comparisons.take(np.flatnonzero(comparisons.weight))
+
+
+def prepare(data: FitData, standardise: bool, dtype: DTypeLike) -> Prepared:
+    x, train, validation = data.x, weighted(data.train), weighted(data.validation)
+    standardiser = Standardiser.of(x, train.items, standardise)
     return Prepared(
         standardiser, _compared(x, train, standardiser, dtype), _compared(x, validation, standardiser, dtype)
     )
@@ -57,30 +70,40 @@ def _compared(
 
 
 def mean_loss(loss: Loss, scores: Tensor, comparisons: Comparisons) -> Tensor:
-    """sum(weight * loss) / sum(weight), a scalar; scores: [n, K]."""
+    """sum(weight * loss) / sum(weight), or the one value of a set loss; a scalar. scores: [n, K]."""
     losses = loss(scores, comparisons)
+    if losses.ndim == 0:
+        return losses
     weight = scores.new_tensor(comparisons.weight)
     if losses.shape != weight.shape:
         raise RmlabError(
             f"the loss returned shape {list(losses.shape)}, not {list(weight.shape)}; "
-            "a loss must return one value for each comparison"
+            "a loss must return one value for each comparison, or one for the whole set"
         )
     return (weight * losses).sum() / weight.sum()
 
 
-def check_inputs(
-    x: np.ndarray, train: Comparisons, validation: Comparisons, validation_for: str = ""
-) -> None:
+def check_inputs(data: FitData, loss: Loss, validation_for: str = "", penalised: bool = True) -> None:
     """Refuses what no head can be fitted on. validation_for: what validation comparisons are needed for."""
+    x, train, validation = data.x, data.train, data.validation
     if x.ndim != 2:
         raise InputError(f"embeddings must be [m, d], got shape {list(x.shape)}; run embed again")
     if len(train) == 0:
         raise InputError("no training comparisons; annotate some, or keep more prompts for training")
     if validation_for and len(validation) == 0:
         raise InputError(f"no validation comparisons for {validation_for}; keep some prompts for validation")
+    if getattr(loss, "unbounded", False) and not penalised:
+        raise ConfigError("this loss has no minimum without a penalty; set head.l2 or head.weight_decay above 0")
     for split, comparisons in (("training", train), ("validation", validation)):
         if len(comparisons):
             _check_comparisons(x, comparisons, split)
+    _check_classes(train)
+
+
+def _check_classes(train: Comparisons) -> None:
+    if train.kind == "unpaired" and np.ptp(train.share[train.weight > 0]) == 0:
+        found = "good" if train.share[0] else "not good"
+        raise InputError(f"all training responses were found {found}; a head needs answers of both kinds")
 
 
 def _check_comparisons(x: np.ndarray, comparisons: Comparisons, split: str) -> None:

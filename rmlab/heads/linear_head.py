@@ -30,6 +30,9 @@ class LinearHead(NormalisedHead):
     def _raw_block(self, x: np.ndarray) -> np.ndarray:
         return self.standardiser.apply(x, np.float64) @ self.weight + self.intercept
 
+    def features(self, x: np.ndarray) -> np.ndarray:
+        return self.standardiser.apply(x, np.float64)
+
     def save(self, folder: Path) -> None:
         tensors = {
             "weight": self.weight,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rmlab.heads.scoring import NormalisedHead
-from rmlab.heads.standardise import Standardiser
+from rmlab.heads.standardise import Standardiser, row_blocks
 from rmlab.heads.storage import read_tensors, write_tensors
 
 FittedLayers = tuple[tuple[np.ndarray, np.ndarray], ...]  # (weight [out, in], bias [out]), first to last
@@ -29,12 +29,20 @@ class MlpHead(NormalisedHead):
         return int(self.layers[0][0].shape[1])
 
     def _raw_block(self, x: np.ndarray) -> np.ndarray:
+        weight, bias = self.layers[-1]
+        return (self._hidden(x) @ weight.T + bias)[:, 0]
+
+    def _hidden(self, x: np.ndarray) -> np.ndarray:
+        """[b, d] -> [b, f], the last hidden layer."""
         hidden = self.standardiser.apply(x, np.float32)
         for weight, bias in self.layers[:-1]:
-            hidden = hidden @ weight.T + bias
+            hidden = hidden @ weight.T
+            hidden += bias
             np.maximum(hidden, 0, out=hidden)
-        weight, bias = self.layers[-1]
-        return (hidden @ weight.T + bias)[:, 0]
+        return hidden
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        return np.concatenate([self._hidden(x[block]) for block in row_blocks(len(x))])
 
     def save(self, folder: Path) -> None:
         tensors = {"mean": self.standardiser.mean, "scale": self.standardiser.scale}

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.heads.standardise import row_blocks
 
 ROUNDING = 1e-12  # of the largest score: a smaller spread is rounding, not a difference in reward
@@ -64,7 +64,16 @@ class NormalisedHead(ABC):
 
     def score(self, x: np.ndarray) -> np.ndarray:
         """[m, d] embeddings -> [m] float64 rewards."""
-        return self.gain * self.raw(x) + self.bias
+        return self.score_and_raw(x)[0]
+
+    def score_and_raw(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[m, d] embeddings -> rewards and scores as fitted, [m] float64 each, in one pass."""
+        raw = self.raw(x)
+        return self.gain * raw + self.bias, raw
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] embeddings -> [m, f], what the last layer weighs: active selection compares it."""
+        raise ConfigError(f"a {self.kind} head has no features to select by; use head=linear, mlp or laplace")
 
     def normalised(self, reference_x: np.ndarray) -> Self:
         """A copy whose rewards have mean 0 and standard deviation 1 on [m, d] reference responses."""

@@ -29,6 +29,10 @@ class Standardiser:
         return cls(np.zeros(d), np.ones(d))
 
     @classmethod
+    def of(cls, x: np.ndarray, rows: np.ndarray, wanted: bool) -> Standardiser:
+        return cls.fit(x, rows) if wanted else cls.identity(x.shape[1])
+
+    @classmethod
     def fit(cls, x: np.ndarray, rows: np.ndarray) -> Standardiser:
         """The mean and the population standard deviation of x[rows], each row of the pool once."""
         rows = np.unique(rows)
@@ -38,7 +42,8 @@ class Standardiser:
         mean = total / len(rows)
         squares = np.zeros(x.shape[1])
         for block in row_blocks(len(rows)):
-            squares += np.square(x[rows[block]] - mean).sum(axis=0)
+            centred = x[rows[block]] - mean
+            squares += np.einsum("ij,ij->j", centred, centred)
         std = np.sqrt(squares / len(rows))
         # Spread below the resolution of the embeddings is rounding: dividing by it would blow it up.
         return cls(mean, np.where(std > FLOAT32_RESOLUTION * np.abs(mean), std, 1.0))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.schemas import CALIBRATION, CURVES, HEAD_SCORES, METRICS, PAIRED
-from rmlab.data.splits import validation_prompts
+from rmlab.heads.base import RewardHead
 from rmlab.heads.load import load_head
 from rmlab.stages.base import Job
-from rmlab.stages.controls import control_scores, surface
+from rmlab.stages.controls import REGRESSION, control_scores, directions, read_surface
+from rmlab.stages.fitting import held_out
 from rmlab.stages.judging import Judged, calibration_rows, curve_rows, metric_rows, paired_rows
-from rmlab.stages.responses import Responses, read_embeddings, read_responses
+from rmlab.stages.responses import Responses, read_responses
+from rmlab.stages.scoring import Scores, regression_on_golden, score_all
+from rmlab.stages.vectors import StreamedVectors
 
 
 def run(job: Job) -> None:
@@ -42,44 +44,61 @@ def _warn_of_uneven_prompts(job: Job, judged: list[Judged]) -> None:
 
 def _judge(job: Job) -> list[Judged]:
     """Every arm's scores on every split that is judged."""
-    heads, embeds = job.several("fit_rm"), job.several("embed")
     sample, annotate = job.inputs["sample"], job.inputs["annotate"]
-    train = read_responses(sample, annotate, ["train"])
-    test = read_responses(sample, annotate, ["test"])
-    v = job.settings.validation
-    held_out = np.isin(train.prompt_ids, list(validation_prompts(list(train.prompt_ids), v.fraction, v.seed)))
-    splits = {"validation": train.take(np.flatnonzero(held_out)), "test": test}
-    fitted_on = train.take(np.flatnonzero(~held_out))
+    everyone = read_responses(sample, annotate, ["train", "test"])
+    parts = _parts(job, everyone)
+    looks = read_surface(job.inputs["prompts"], sample, everyone)
+    fitted = np.flatnonzero(parts.pop("fitted"))
+    directed = directions(everyone.take(fitted), looks.take(fitted))
+    scores = _scores(job, everyone, fitted, np.logical_or.reduce(list(parts.values())))
     judged = []
-    job.progress.start(len(heads) * len(splits), "head scores")
-    for split, responses in splits.items():
-        by_embed: dict[str, np.ndarray] = {}
-        looks = surface(job, responses)
-        for name, artifact in heads.items():
-            x = _cached(by_embed, embeds[name], responses)
-            head = load_head(artifact.path / "head")
-            judged.append(Judged(name, "head", split, responses, looks.length, head.score(x), head.raw(x)))
-            job.progress.advance(1)
-        first = next(iter(embeds.values()))
-        for name, scores in control_scores(job, fitted_on, responses, first).items():
-            judged.append(Judged(name, "control", split, responses, looks.length, scores))
+    for split, mask in parts.items():
+        rows = np.flatnonzero(mask)
+        responses, seen = everyone.take(rows), looks.take(rows)
+        for name, found in scores.items():
+            kind, raw = ("control", None) if name == REGRESSION else ("head", found.raw[rows])
+            judged.append(Judged(name, kind, split, responses, seen.length, found.score[rows], raw))
+        for name, values in control_scores(directed, responses, seen).items():
+            judged.append(Judged(name, "control", split, responses, seen.length, values))
     return judged
 
 
-def _cached(known: dict[str, np.ndarray], embed: Artifact, responses: Responses) -> np.ndarray:
-    key = embed.manifest.fingerprint
-    if key not in known:
-        known[key] = read_embeddings(embed, responses.ids)
-    return known[key]
+def _parts(job: Job, everyone: Responses) -> dict[str, np.ndarray]:
+    """Masks of the responses that heads are fitted on, chosen on and judged on."""
+    is_test = everyone.is_test
+    train = everyone.take(np.flatnonzero(~is_test))
+    validation = np.zeros(len(everyone), dtype=bool)
+    validation[~is_test] = held_out(job.settings, train)
+    return {"validation": validation, "test": is_test, "fitted": ~is_test & ~validation}
+
+
+def _scores(job: Job, everyone: Responses, fitted: np.ndarray, judged: np.ndarray) -> dict[str, Scores]:
+    """One pass over each embedding artifact for all its heads, and one more of the first for the ceiling."""
+    artifacts = {e.manifest.fingerprint: e for e in job.several("embed").values()}
+    heads: dict[str, dict[str, RewardHead]] = {key: {} for key in artifacts}
+    for name, artifact in job.several("fit_rm").items():
+        heads[job.inputs[f"embed:{name}"].manifest.fingerprint][name] = load_head(artifact.path / "head")
+    first = next(iter(artifacts))
+    job.progress.start(len(artifacts) * int(judged.sum()) + len(fitted), "responses")
+    scores: dict[str, Scores] = {}
+    for key, artifact in artifacts.items():
+        vectors = StreamedVectors(artifact, everyone.ids)
+        if key == first:
+            is_fitted = np.zeros(len(everyone), dtype=bool)
+            is_fitted[fitted] = True
+            ceiling = regression_on_golden(vectors, everyone.golden, is_fitted, job.progress.advance)
+            heads[key][REGRESSION] = ceiling
+        scores |= score_all(heads[key], vectors, judged, job.progress.advance)
+    return {name: scores[name] for name in [*job.several("fit_rm"), REGRESSION]}
 
 
 def _score_table(judged: Judged) -> pa.Table:
     n, r = len(judged.responses), judged.responses
     columns = {
-        "arm": [judged.arm] * n,
-        "prompt_id": r.prompt_ids.tolist(),
-        "response_id": r.ids.tolist(),
-        "split": [judged.split] * n,
+        "arm": pa.repeat(judged.arm, n),
+        "prompt_id": pa.array(r.prompt_ids, pa.string()),
+        "response_id": pa.array(r.ids, pa.string()),
+        "split": pa.repeat(judged.split, n),
         "score": judged.scores,
         "golden": r.golden,
     }
@@ -95,7 +114,9 @@ def _summary(job: Job, metrics: list[dict], paired: list[dict]) -> dict:
     defined = [m for m in candidates if not np.isnan(m["value"])]
     chosen = max(defined or candidates, key=lambda m: m["value"])["arm"]
     test = [m for m in metrics if m["split"] == "test" and m["metric"] == "best_of_n"]
-    against = [p for p in paired if p["split"] == "test" and p["arm"] == chosen]
+    against = [
+        p for p in paired if p["split"] == "test" and p["arm"] == chosen and p["metric"] == "best_of_n"
+    ]
     keys = ("value", "low", "high", "n", "n_prompts")
     return {
         "chosen": chosen,

@@ -3,60 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from rmlab.artifacts.schemas import COMPARISONS, TRAINING_LOG
+from rmlab.artifacts.schemas import COMPARISONS, DIAGNOSTICS, LABEL_VARIANCE, TRAINING_LOG
 from rmlab.comparisons import Comparisons
-from rmlab.data.splits import validation_prompts
-from rmlab.errors import InputError
-from rmlab.heads.base import FitData, FitLog
-from rmlab.labels.report import noise_report
+from rmlab.labels.report import label_variance_histogram
 from rmlab.stages.base import Job
-from rmlab.stages.responses import Responses, read_embeddings, read_responses
+from rmlab.stages.fitting import Fit, fit_head
+from rmlab.stages.responses import Responses, read_responses
+from rmlab.stages.vectors import StreamedVectors
 
 
 def run(job: Job) -> None:
-    settings = job.settings
     responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train"])
-    held_out = validation_prompts(
-        list(responses.prompt_ids), settings.validation.fraction, settings.validation.seed
-    )
-    is_validation = np.isin(responses.prompt_ids, list(held_out))
-    train = _compare(job, responses, ~is_validation, "train", settings.comparisons.n)
-    validation = _compare(job, responses, is_validation, "validation", settings.comparisons.n_validation)
-    x = read_embeddings(job.inputs["embed"], responses.ids)
-    loss, fitter = job.build(settings.loss, "loss"), job.build(settings.head, "head")
-    head, log = fitter.fit(FitData(x, train, validation), loss, settings.seed)
-    head.normalised(x[~is_validation]).save(job.writer.path / "head")
-    job.writer.table(COMPARISONS, _comparison_rows(responses, {"train": train, "validation": validation}))
-    job.writer.table(TRAINING_LOG, pa.Table.from_pylist(log.rows, schema=TRAINING_LOG.schema))
-    _record(job, log)
-
-
-def _compare(job: Job, responses: Responses, mask: np.ndarray, split: str, n: int) -> Comparisons:
-    """n labelled comparisons among the responses of a split, as rows of all responses."""
-    settings, rows = job.settings, np.flatnonzero(mask)
-    pool = responses.take(rows).pool
-    pairing, labels = job.build(settings.pairing, "pairing"), job.build(settings.noise, "noise")
-    stream = ["train", "validation"].index(split)
-    rng = np.random.default_rng([settings.seed, stream])
-    if split == "validation":
-        n = min(n, pairing.capacity(pool))
-        if n == 0:
-            raise InputError("validation prompts allow no comparison; raise validation.fraction")
-    drawn = pairing(pool, n, rng)
-    answered = labels(drawn, pool, rng)
-    if len(answered) == 0:
-        raise InputError(f"all {split} comparisons are ties of the golden reward; use a reward that varies")
-    job.writer.metrics[f"{split}_labels"] = noise_report(answered, len(drawn) - len(answered))
-    return Comparisons(**{**_columns(answered), "items": rows[answered.items]})
-
-
-def _columns(c: Comparisons) -> dict[str, Any]:
-    return {name: getattr(c, name) for name in c.__dataclass_fields__}
+    fit = fit_head(job.settings, responses, StreamedVectors(job.inputs["embed"], responses.ids))
+    fit.head.save(job.writer.path / "head")
+    by_split = {"train": fit.train, "validation": fit.validation}
+    job.writer.table(COMPARISONS, _comparison_rows(responses, by_split))
+    job.writer.table(TRAINING_LOG, pa.Table.from_pylist(fit.log.rows, schema=TRAINING_LOG.schema))
+    job.writer.table(LABEL_VARIANCE, pa.table(label_variance_histogram(fit.train)))
+    if fit.diagnostics:
+        job.writer.table(DIAGNOSTICS, _diagnostic_rows(fit))
+    _record(job, fit)
 
 
 def _comparison_rows(responses: Responses, by_split: Mapping[str, Comparisons]) -> pa.Table:
@@ -73,25 +43,48 @@ def _comparison_rows(responses: Responses, by_split: Mapping[str, Comparisons]) 
             "margin": c.margin,
             "tie": c.tie,
             "correct": c.correct,
+            "share": c.share,
             "annotator": c.annotator,
         }
         tables.append(pa.table(columns, schema=COMPARISONS.schema))
     return pa.concat_tables(tables)
 
 
-def _record(job: Job, log: FitLog) -> None:
-    job.writer.metrics["converged"] = log.converged
-    job.writer.metrics["chosen"] = log.chosen
+def _diagnostic_rows(fit: Fit) -> pa.Table:
+    """The train comparisons come first in COMPARISONS, so their numbers are those of the rows here."""
+    tables = [
+        pa.table({"comparison": np.arange(len(values)), "diagnostic": [name] * len(values), "value": values})
+        for name, values in fit.diagnostics.items()
+    ]
+    return pa.concat_tables(tables)
+
+
+def _record(job: Job, fit: Fit) -> None:
+    log, labels = fit.log, fit.reports["train"]
+    job.writer.metrics.update({f"{split}_labels": report for split, report in fit.reports.items()})
+    job.writer.metrics.update(converged=log.converged, chosen=log.chosen)
+    if "outlier" in fit.diagnostics:
+        job.writer.metrics["flagged"] = _flagged(fit)
     if log.message:
         job.writer.metrics["message"] = log.message
     if not log.converged:
         job.writer.warnings.append(f"{job.name} did not converge: {log.message}")
-    labels = job.writer.metrics["train_labels"]
     job.writer.counts.update(
         train_comparisons=labels["n"],
         train_ties_dropped=labels["n_ties"],
-        validation_comparisons=job.writer.metrics["validation_labels"]["n"],
+        validation_comparisons=fit.reports["validation"]["n"],
     )
     job.progress.say(
         f"{labels['n']} comparisons, {labels['n_ties']} ties dropped, error rate {labels['error_rate']:.1%}"
     )
+
+
+def _flagged(fit: Fit) -> dict[str, float]:
+    """The comparisons that the loss took for outliers, against those that are wrong by the golden order."""
+    flagged, wrong = fit.diagnostics["outlier"] > 0, ~fit.train.correct & ~fit.train.tie
+    both = int((flagged & wrong).sum())
+    return {
+        "n": int(flagged.sum()),
+        "precision": both / flagged.sum() if flagged.any() else float("nan"),
+        "recall": both / wrong.sum() if wrong.any() else float("nan"),
+    }

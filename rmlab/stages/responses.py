@@ -1,9 +1,9 @@
-"""Responses of some splits with golden scores and embeddings, joined by response_id."""
+"""Responses of some splits with golden scores, joined by response_id."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -16,22 +16,38 @@ from rmlab.errors import InputError
 
 @dataclass(frozen=True)
 class Responses:
-    """ids, prompt_ids: [m] text; group: [m] int64 number of the prompt; golden: [m] float64."""
+    """ids, prompt_ids: [m] text; group: [m] int64 number of the prompt; golden: [m] float64;
+    is_test: [m] whether the prompt is a test prompt."""
 
     ids: np.ndarray
     prompt_ids: np.ndarray
     golden: np.ndarray
     group: np.ndarray
+    is_test: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: np.ndarray) -> Responses:
-        return Responses(self.ids[rows], self.prompt_ids[rows], self.golden[rows], self.group[rows])
+        columns = (self.ids, self.prompt_ids, self.golden, self.group)
+        is_test = self.is_test[rows] if len(self.is_test) else self.is_test
+        return Responses(*(column[rows] for column in columns), is_test)
 
     @property
     def pool(self) -> Pool:
         return Pool(self.golden, self.group)
+
+    def of_prompts(self, wanted: set[str]) -> np.ndarray:
+        """[m] whether the response answers one of these prompts."""
+        _, first = np.unique(self.group, return_index=True)
+        member = np.zeros(int(self.group.max()) + 1, dtype=bool)
+        member[self.group[first]] = [self.prompt_ids[i] in wanted for i in first]
+        return member[self.group]
+
+    @property
+    def distinct_prompts(self) -> list[str]:
+        _, first = np.unique(self.group, return_index=True)
+        return [str(p) for p in self.prompt_ids[first]]
 
 
 def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) -> Responses:
@@ -43,9 +59,21 @@ def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) 
     scores = annotate.read(columns=["response_id", "score"])
     rows = positions(table["response_id"], scores["response_id"], f"{annotate.path}: no score for")
     golden = scores["score"].to_numpy()[rows]
-    prompt_ids = table["prompt_id"].to_numpy()
-    _, group = np.unique(prompt_ids.astype(str), return_inverse=True)
-    return Responses(table["response_id"].to_numpy(), prompt_ids, golden, group.astype(np.int64))
+    return Responses(
+        ids=table["response_id"].to_numpy(),
+        prompt_ids=table["prompt_id"].to_numpy(),
+        golden=golden,
+        group=_groups(table["prompt_id"]),
+        is_test=pc.equal(table["split"], "test").to_numpy(),
+    )
+
+
+def _groups(prompt_ids: pa.ChunkedArray) -> np.ndarray:
+    """[m] int64 number of each prompt among the sorted ones."""
+    encoded = prompt_ids.combine_chunks().dictionary_encode()
+    rank = np.empty(len(encoded.dictionary), dtype=np.int64)
+    rank[pc.array_sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
+    return rank[encoded.indices.to_numpy()]
 
 
 def positions(wanted: pa.ChunkedArray, known: pa.ChunkedArray, missing: str) -> np.ndarray:
@@ -59,29 +87,3 @@ def positions(wanted: pa.ChunkedArray, known: pa.ChunkedArray, missing: str) -> 
         first = wanted.filter(pc.is_null(found))[0].as_py()
         raise InputError(f"{missing} {found.null_count} responses, such as {first}; run that stage again")
     return found.to_numpy()
-
-
-def read_embeddings(embed: Artifact, ids: np.ndarray) -> np.ndarray:
-    """[m, d] float32, the rows in the order of ids; parts are read one at a time."""
-    place = {response_id: i for i, response_id in enumerate(ids)}
-    x: np.ndarray | None = None
-    seen = np.zeros(len(ids), dtype=bool)
-    for part in embed.stream(columns=["response_id", "embedding"]):
-        vectors = _matrix(part["embedding"])
-        if x is None:
-            x = np.empty((len(ids), vectors.shape[1]), dtype=np.float32)
-        found = [(k, place[r]) for k, r in enumerate(part["response_id"].to_pylist()) if r in place]
-        if found:
-            source, target = map(list, zip(*found, strict=True))
-            x[target] = vectors[source]
-            seen[target] = True
-    if x is None or not seen.all():
-        n = int((~seen).sum())
-        raise InputError(f"{embed.path}: no embedding for {n} responses; run `rmlab embed` again")
-    return x
-
-
-def _matrix(column: pa.ChunkedArray) -> np.ndarray:
-    """A column of fixed-size lists as [n, d]; flatten() minds the offset of a slice, values would not."""
-    array = column.combine_chunks()
-    return array.flatten().to_numpy().reshape(-1, array.type.list_size)

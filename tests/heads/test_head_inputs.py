@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from rmlab.errors import InputError, RmlabError
+from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp
 from rmlab.heads.trees import Trees
+from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.classification import Classification
 
 FITTERS = [Linear(), Mlp(hidden=[4], epochs=1), Trees(n_estimators=2)]
@@ -74,6 +76,35 @@ def test_embeddings_of_another_shape(fitter, linear_world):
 
 
 @pytest.mark.parametrize("fitter", FITTERS[:2], ids=["linear", "mlp"])
-def test_a_loss_that_returns_one_value(fitter, linear_world):
+def test_a_loss_of_another_shape(fitter, linear_world):
     with pytest.raises(RmlabError, match="one value for each comparison"):
-        fitter.fit(linear_world.data, lambda scores, comparisons: scores.mean(), 0)
+        fitter.fit(linear_world.data, lambda scores, comparisons: scores, 0)
+
+
+@pytest.mark.parametrize("fitter", [Linear(l2=0.01), Mlp(hidden=[8], epochs=5)], ids=["linear", "mlp"])
+def test_a_set_loss_returns_one_value(fitter, linear_world):
+    def mean_margin(scores, comparisons):
+        return torch.nn.functional.softplus(scores[:, 1] - scores[:, 0]).mean()
+
+    head, _ = fitter.fit(linear_world.data, mean_margin, 0)
+    alone, _ = fitter.fit(linear_world.data, BradleyTerry(), 0)
+    np.testing.assert_allclose(head.score(linear_world.data.x), alone.score(linear_world.data.x), atol=1e-3)
+
+
+@pytest.mark.parametrize("fitter", [Linear(l2=0.0), Linear(l2=[0.0, 1.0]), Mlp(weight_decay=0.0)])
+def test_a_loss_without_a_minimum_needs_a_penalty(fitter, linear_world):
+    class Unbounded(Classification):
+        unbounded = True
+
+    with pytest.raises(ConfigError, match="set head.l2"):
+        fitter.fit(linear_world.data, Unbounded(), 0)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_unpaired_answers_of_one_kind(share, linear_world):
+    items = linear_world.data.train.items[:, :1]
+    one_kind = replace(
+        linear_world.data.train, items=items, kind="unpaired", share=np.full(len(items), share)
+    )
+    with pytest.raises(InputError, match="answers of both kinds"):
+        Linear(l2=0.1).fit(replace(linear_world.data, train=one_kind), lambda s, c: s[:, 0].square(), 0)

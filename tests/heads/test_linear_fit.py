@@ -10,9 +10,10 @@ from scipy.optimize import approx_fprime
 from sklearn.linear_model import LogisticRegression
 
 from rmlab.comparisons import Comparisons
-from rmlab.heads.base import FitData, mean_loss
-from rmlab.heads.inputs import prepare
-from rmlab.heads.linear import Linear, objective
+from rmlab.heads.base import FitData, Standardiser, mean_loss
+from rmlab.heads.design import is_shift_invariant, make_design
+from rmlab.heads.linear import Linear
+from rmlab.heads.solve import objective
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.classification import Classification
 
@@ -63,10 +64,14 @@ def test_gradient_equals_finite_differences(loss, k, compare):
     x = rng.normal(size=(9, 3)).astype(np.float32)
     items = np.array([rng.choice(9, k, replace=False) for _ in range(30)])  # rows come up many times
     comparisons = compare(items, weight=rng.uniform(0, 2, 30))
-    train = prepare(x, comparisons, comparisons, True, np.float64).train
-    at = rng.normal(size=4)
-    _, gradient = objective(at, train, loss, 0.7)
-    numeric = approx_fprime(at, lambda p: objective(p, train, loss, 0.7)[0], 1e-7)
+    shifts = is_shift_invariant(loss, comparisons)
+    assert shifts == (not isinstance(loss, Classification))
+    design = make_design(x, comparisons, Standardiser.fit(x, items), shifts)
+    p = design.x.shape[1]
+    penalty = torch.full((p,), 0.7, dtype=torch.float64)
+    at = rng.normal(size=p)
+    _, gradient = objective(torch.from_numpy(at), design, loss, penalty)
+    numeric = approx_fprime(at, lambda w: objective(torch.from_numpy(w), design, loss, penalty)[0], 1e-7)
     np.testing.assert_allclose(gradient, numeric, atol=1e-5)
 
 

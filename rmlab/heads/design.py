@@ -1,0 +1,93 @@
+"""What a linear head sees of some comparisons: the fewest rows whose products with the weights give all scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rmlab.comparisons import Comparisons
+from rmlab.heads.inputs import mean_loss
+from rmlab.heads.standardise import Standardiser, row_blocks
+
+if TYPE_CHECKING:
+    from rmlab.losses.base import Loss
+
+PROBES = 16
+GRAM_DTYPE = torch.float32  # the Gram matrix only preconditions
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """x: [r, p] float64; items: [n, K] rows of x, or None where each row is the difference of a pair.
+
+    With an intercept the last column of x is 1. A loss of differences alone needs no intercept.
+    """
+
+    x: Tensor
+    items: Tensor | None
+    comparisons: Comparisons
+    has_intercept: bool = False
+
+    def scores(self, values: Tensor) -> Tensor:
+        """values: [r] = x @ parameters -> [n, K]; of a difference the second score is 0."""
+        if self.items is None:
+            return torch.stack([values, torch.zeros_like(values)], dim=1)
+        return values[self.items]
+
+    def pull_back(self, by_score: Tensor) -> Tensor:
+        """by_score: [n, K] gradients of the scores -> [r] gradients of the values."""
+        if self.items is None:
+            return by_score[:, 0]
+        by_row = torch.zeros(len(self.x), dtype=by_score.dtype)
+        return by_row.index_add_(0, self.items.ravel(), by_score.ravel())
+
+    def loss(self, parameters: Tensor, loss: Loss) -> float:
+        """sum(weight * loss) / sum(weight), without a penalty; parameters: [p]."""
+        return float(mean_loss(loss, self.scores(self.x @ parameters), self.comparisons))
+
+    @cached_property
+    def gram(self) -> Tensor:
+        """[p, p] float32: sum over items of weight x xᵀ / sum(weight)."""
+        weight = torch.from_numpy(self.comparisons.weight)
+        by_row = self.pull_back(weight[:, None].expand(-1, self.comparisons.items.shape[1]))
+        root = (by_row / weight.sum()).sqrt()
+        total = torch.zeros(self.x.shape[1], self.x.shape[1], dtype=GRAM_DTYPE)
+        for block in row_blocks(len(self.x)):
+            rows = (self.x[block] * root[block, None]).to(GRAM_DTYPE)
+            total.addmm_(rows.T, rows)
+        return total
+
+
+def is_shift_invariant(loss: Loss, comparisons: Comparisons) -> bool:
+    """Whether adding a constant to all scores of a comparison leaves the loss as it is, by its gradient."""
+    some = comparisons.take(np.arange(min(PROBES, len(comparisons))))
+    rng = torch.Generator().manual_seed(0)
+    scores = torch.randn(some.items.shape, generator=rng, dtype=torch.float64).requires_grad_()
+    gradient = torch.autograd.grad(mean_loss(loss, scores, some), scores)[0]
+    return bool(gradient.sum(dim=1).abs().max() <= 1e-12 * (1 + gradient.abs().max()))
+
+
+def make_design(x: np.ndarray, comparisons: Comparisons, standardiser: Standardiser, shifts: bool) -> Design:
+    """x: [m, d] embeddings of the pool; shifts: the loss does not see a shift of a comparison's scores."""
+    if shifts and comparisons.items.shape[1] == 2:
+        return Design(_differences(x, comparisons.items, standardiser), None, comparisons)
+    rows, items = np.unique(comparisons.items, return_inverse=True)
+    local = torch.from_numpy(items.reshape(comparisons.items.shape))
+    design = np.ones((len(rows), x.shape[1] + (not shifts)))
+    for block in row_blocks(len(rows)):
+        design[block, : x.shape[1]] = standardiser.apply(x[rows[block]], np.float64)
+    return Design(torch.from_numpy(design), local, comparisons, has_intercept=not shifts)
+
+
+def _differences(x: np.ndarray, items: np.ndarray, standardiser: Standardiser) -> Tensor:
+    """[n, d] = (x of the preferred - x of the other) / scale."""
+    design = np.empty((len(items), x.shape[1]))
+    for block in row_blocks(len(items)):
+        np.subtract(x[items[block, 0]], x[items[block, 1]], out=design[block], dtype=np.float64)
+        design[block] /= standardiser.scale
+    return torch.from_numpy(design)

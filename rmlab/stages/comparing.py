@@ -1,0 +1,99 @@
+"""Which responses are compared, and what the annotators answer: pairing, noise, rounds of selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rmlab.comparisons import Comparisons
+from rmlab.config import build
+from rmlab.errors import ConfigError, InputError
+from rmlab.labels.report import noise_report
+from rmlab.settings import Settings
+from rmlab.stages.responses import Responses
+
+STREAMS = {"train": 0, "validation": 1, "selection": 2}
+PER_CHOICE = 5  # candidates for each comparison that is selected, where the settings name no number
+
+
+def stream(settings: Settings, name: str) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, STREAMS[name]])
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Labelled comparisons, as rows of all responses, and what the annotators did."""
+
+    comparisons: Comparisons
+    report: dict[str, Any]
+
+
+def is_selective(settings: Settings) -> bool:
+    return settings.comparisons.rounds > 1
+
+
+def answer_train(settings: Settings, responses: Responses, mask: np.ndarray) -> Answered:
+    """The budget of annotated comparisons; with rounds of selection, the candidates for it, all answered.
+
+    Answering all candidates at once gives every selector the same annotators and the same answers.
+    """
+    how = settings.comparisons
+    pairing = build(settings.pairing, settings.allow_modules, "pairing")
+    n = how.n
+    if is_selective(settings):
+        n = min(how.candidates or PER_CHOICE * how.n, pairing.capacity(responses.take(np.flatnonzero(mask)).pool))
+        if n < how.n:
+            raise InputError(f"comparisons.n={how.n} is more than the {n} candidates; lower it or raise candidates")
+    return _answer(settings, responses, mask, "train", n)
+
+
+def answer_validation(settings: Settings, responses: Responses, mask: np.ndarray) -> Answered:
+    pool = responses.take(np.flatnonzero(mask)).pool
+    capacity = build(settings.pairing, settings.allow_modules, "pairing").capacity(pool)
+    n = min(settings.comparisons.n_validation, capacity)
+    if n == 0:
+        raise InputError("validation prompts allow no comparison; raise validation.fraction")
+    return _answer(settings, responses, mask, "validation", n)
+
+
+def _answer(settings: Settings, responses: Responses, mask: np.ndarray, split: str, n: int) -> Answered:
+    rows = np.flatnonzero(mask)
+    pool = responses.take(rows).pool
+    pairing = build(settings.pairing, settings.allow_modules, "pairing")
+    labels = build(settings.noise, settings.allow_modules, "noise")
+    rng = stream(settings, split)
+    drawn = pairing(pool, n, rng)
+    answered = labels(drawn, pool, rng)
+    if len(answered) == 0:
+        raise InputError(f"all {split} comparisons are ties of the golden reward; use a reward that varies")
+    report = noise_report(answered, len(drawn) - len(answered))
+    return Answered(replace(answered, items=rows[answered.items]), report)
+
+
+Choose = Callable[[Comparisons, Comparisons, int, np.random.Generator], np.ndarray]
+
+
+def select_in_rounds(settings: Settings, candidates: Comparisons, choose: Choose) -> Comparisons:
+    """candidates -> the n that are annotated, in rounds of equal size, the first of them at random.
+
+    choose(annotated, left, n, rng) names rows of those left; it fits a head to what is annotated.
+    """
+    how, rng = settings.comparisons, stream(settings, "selection")
+    if len(candidates) < how.n:
+        raise InputError(
+            f"{len(candidates)} candidates without ties are fewer than comparisons.n={how.n}; "
+            "raise comparisons.candidates or lower comparisons.n"
+        )
+    if how.rounds > how.n:
+        raise ConfigError(f"comparisons.rounds={how.rounds} is more than comparisons.n={how.n}; lower it")
+    sizes = np.diff(np.linspace(0, how.n, how.rounds + 1).round().astype(int))
+    left = rng.permutation(len(candidates))
+    taken, left = left[: sizes[0]], left[sizes[0] :]
+    for size in sizes[1:]:
+        chosen = choose(candidates.take(taken), candidates.take(left), int(size), rng)
+        taken = np.concatenate([taken, left[chosen]])
+        left = np.delete(left, chosen)
+    return candidates.take(taken)

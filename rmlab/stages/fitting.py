@@ -1,0 +1,122 @@
+"""One head from golden scores and embeddings: compare, label, select, fit, normalise. Writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from rmlab.comparisons import Comparisons
+from rmlab.config import build
+from rmlab.data.splits import validation_prompts
+from rmlab.heads.base import FitData, FitLog, HeadFitter, RewardHead
+from rmlab.heads.ensemble import Ensemble
+from rmlab.labels.report import noise_report
+from rmlab.losses.base import Diagnosing, Loss
+from rmlab.losses.centring import Centred
+from rmlab.selection.base import Candidates, Selector
+from rmlab.settings import Settings
+from rmlab.stages.comparing import answer_train, answer_validation, is_selective, select_in_rounds
+from rmlab.stages.responses import Responses
+from rmlab.stages.vectors import Vectors
+
+REFERENCE = 20_000  # train responses, at most, on which rewards are normalised
+
+
+@dataclass(frozen=True)
+class Fit:
+    """train, validation: comparisons of rows of all train responses; diagnostics: [n train] by name."""
+
+    head: RewardHead
+    log: FitLog
+    train: Comparisons
+    validation: Comparisons
+    reports: dict[str, dict[str, Any]]
+    diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def held_out(settings: Settings, responses: Responses) -> np.ndarray:
+    """[m] whether a train response belongs to a validation prompt."""
+    how = settings.validation
+    return responses.of_prompts(validation_prompts(responses.distinct_prompts, how.fraction, how.seed))
+
+
+def fit_head(settings: Settings, responses: Responses, vectors: Vectors) -> Fit:
+    """responses: those of all train prompts; vectors: theirs, in their order."""
+    is_validation = held_out(settings, responses)
+    train = answer_train(settings, responses, ~is_validation)
+    validation = answer_validation(settings, responses, is_validation)
+    reference = _reference(np.flatnonzero(~is_validation))
+    needed = np.unique(np.concatenate([*(a.comparisons.items.ravel() for a in (train, validation)), reference]))
+    x = vectors.rows(needed)
+    candidates, held = (_renumbered(a.comparisons, needed) for a in (train, validation))
+    loss, fitter = loss_of(settings), fitter_of(settings)
+    chosen = _selected(settings, x, candidates, held, loss, fitter) if is_selective(settings) else candidates
+    head, log = fitter.fit(FitData(x, chosen, held), loss, settings.seed)
+    reports = {"train": train.report, "validation": validation.report}
+    if is_selective(settings):
+        reports["train"] = noise_report(chosen, int(train.report["n_ties"]))
+    return Fit(
+        head=head.normalised(x[np.searchsorted(needed, reference)]),
+        log=log,
+        train=replace(chosen, items=needed[chosen.items]),
+        validation=validation.comparisons,
+        reports=reports,
+        diagnostics=_diagnose(loss, head, x, chosen),
+    )
+
+
+def loss_of(settings: Settings) -> Loss:
+    loss = build(settings.loss, settings.allow_modules, "loss")
+    return Centred(loss, settings.centring) if settings.centring > 0 else loss
+
+
+def fitter_of(settings: Settings) -> HeadFitter:
+    fitter, how = build(settings.head, settings.allow_modules, "head"), settings.ensemble
+    if how.members == 1:
+        return fitter
+    return Ensemble(fitter, how.members, how.combine, how.k, how.resample)
+
+
+def _reference(rows: np.ndarray) -> np.ndarray:
+    """Evenly spaced; rows are in the order of ids, which are hashes, so this is a random sample."""
+    if len(rows) <= REFERENCE:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, REFERENCE).astype(int)]
+
+
+def _renumbered(comparisons: Comparisons, needed: np.ndarray) -> Comparisons:
+    return replace(comparisons, items=np.searchsorted(needed, comparisons.items))
+
+
+def _selected(
+    settings: Settings, x: np.ndarray, candidates: Comparisons, held: Comparisons, loss: Loss, fitter: HeadFitter
+) -> Comparisons:
+    selector: Selector = build(settings.selection, settings.allow_modules, "selection")
+
+    def choose(done: Comparisons, left: Comparisons, n: int, rng: np.random.Generator) -> np.ndarray:
+        if not selector.needs_head:
+            empty = np.empty((0, 0))
+            return selector(Candidates(empty, np.zeros(len(left)), empty, np.zeros(0)), n, rng)
+        head, _ = fitter.fit(FitData(x, done, held), loss, settings.seed)
+        z, margin = _differences(head, x, left.items)
+        past_z, past_margin = _differences(head, x, done.items)
+        return selector(Candidates(z, margin, past_z, past_margin), n, rng)
+
+    return select_in_rounds(settings, candidates, choose)
+
+
+def _differences(head: RewardHead, x: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features and scores of the first item less those of the last: [n, f], [n]."""
+    first, last = x[items[:, 0]], x[items[:, -1]]
+    return head.features(first) - head.features(last), head.raw(first) - head.raw(last)
+
+
+def _diagnose(loss: Loss, head: RewardHead, x: np.ndarray, comparisons: Comparisons) -> dict[str, np.ndarray]:
+    if not isinstance(loss, Diagnosing):
+        return {}
+    rows, items = np.unique(comparisons.items, return_inverse=True)
+    scores = head.raw(x[rows])[items.reshape(comparisons.items.shape)]
+    return loss.diagnose(torch.from_numpy(scores), comparisons)
