@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,34 @@ from rmlab.shipped import shipped
 _OWN = "rmlab."
 
 
+@dataclasses.dataclass(frozen=True)
+class Override:
+    """key=value as Hydra reads it; values: one text each where commas, or range() and the like, give several."""
+
+    text: str
+    key: str
+    values: tuple[str, ...]
+    value: Any
+
+    @classmethod
+    def parse(cls, text: str) -> Override:
+        parsed = _parsed(text)
+        several = tuple(parsed.sweep_string_iterator()) if parsed.is_sweep_override() else (text,)
+        value = None if parsed.is_sweep_override() else parsed.value()
+        return cls(text, parsed.get_key_element().lstrip("+~"), several, value)
+
+
 def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
     """The configuration as plain data: conf/config.yaml, the experiment, then the overrides."""
+    return _composed(overrides, config_dir, resolve=True)
+
+
+def unresolved(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
+    """The same with references such as ${input} as they stand."""
+    return _composed(overrides, config_dir, resolve=False)
+
+
+def _composed(overrides: Sequence[str], config_dir: Path | None, resolve: bool) -> dict[str, Any]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -31,7 +58,7 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> di
     try:
         with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"):
             config = hydra_compose("config", overrides=arguments)
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+        return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error)) from None
 
@@ -57,18 +84,24 @@ def _last_wins(overrides: Sequence[str]) -> list[str]:
 
 
 def _check_grammar(overrides: Sequence[str]) -> None:
-    """Names the override that cannot be read, which Hydra's own message does not."""
+    for override in overrides:
+        if _parsed(override).is_sweep_override():
+            raise ConfigError(f"{override} has several values; `rmlab sweep` takes a grid, or quote the value")
+
+
+@lru_cache(maxsize=4096)
+def _parsed(override: str) -> Any:
+    """Hydra's reading of an override; names the one that cannot be read, which Hydra's own message does not."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    for override in overrides:
-        try:
-            OverridesParser.create().parse_overrides([override])
-        except HydraException as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConfigError(
-                f"cannot read the override {override} ({reason}); quote it: 'key=\"value\"'"
-            ) from None
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"cannot read the override {override} ({reason}); quote it: 'key=\"value\"'"
+        ) from None
 
 
 def _explain(error: Exception) -> str:
@@ -131,9 +164,14 @@ def build(component: Component, allow: Sequence[str] = (), where: str = "compone
     if unknown:
         raise ConfigError(f"{where}.{unknown[0]}: {cls.__name__} has no such parameter")
     try:
-        return TypeAdapter(cls).validate_python(parameters)
+        return _adapter(cls).validate_python(parameters)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, where)) from None
+
+
+@lru_cache(maxsize=256)
+def _adapter(cls: type) -> TypeAdapter:
+    return TypeAdapter(cls)
 
 
 def meaningful(component: Component, allow: Sequence[str] = (), where: str = "component") -> Component:

@@ -63,7 +63,7 @@ class ComparisonSettings(_Section):
 class EnsembleSettings(_Section):
     members: int = Field(ge=1)
     combine: Literal["mean", "min", "lcb"]
-    k: float = Field(ge=0)
+    k: float = Field(ge=0, allow_inf_nan=False)
     resample: bool
 
 
@@ -99,7 +99,7 @@ class Settings(_Section):
     head: Component
     ensemble: EnsembleSettings
     loss: Component
-    centring: float = Field(ge=0)
+    centring: float = Field(ge=0, allow_inf_nan=False)
     validation: Validation
     evaluation: Evaluation
     seed: int = Field(ge=0)

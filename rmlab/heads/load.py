@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from rmlab.heads.base import LinearHead, MlpHead, RewardHead, TreesHead, broken, read_description
+from rmlab.heads.base import (
+    EnsembleHead,
+    LaplaceHead,
+    LinearHead,
+    MlpHead,
+    NormalisedHead,
+    RewardHead,
+    TreesHead,
+    broken,
+    read_description,
+)
 
-KINDS: dict[str, type[LinearHead] | type[MlpHead] | type[TreesHead]] = {
-    head.kind: head for head in (LinearHead, MlpHead, TreesHead)
-}
+Single = type[LinearHead] | type[MlpHead] | type[TreesHead] | type[LaplaceHead]
+SINGLE: dict[str, Single] = {head.kind: head for head in (LinearHead, MlpHead, TreesHead, LaplaceHead)}
+KINDS = (*SINGLE, EnsembleHead.kind)
 
 
 def load_head(folder: Path) -> RewardHead:
     """The head that `save(folder)` wrote; it scores to the same bits."""
     folder = Path(folder)
     description = read_description(folder)
-    head = KINDS.get(str(description.get("kind")))
-    if head is None:
+    kind = str(description.get("kind"))
+    if kind not in KINDS:
         raise broken(folder, f"unknown kind {description.get('kind')!r} (known: {', '.join(KINDS)})")
+    return _ensemble(folder, description) if kind == EnsembleHead.kind else _single(folder, description)
+
+
+def _single(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
+    head = SINGLE.get(str(description.get("kind")))
+    if head is None:
+        raise broken(folder, f"a member of kind {description.get('kind')!r} (known: {', '.join(SINGLE)})")
     try:
         return head.load(folder, description)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise broken(folder, f"head.json is incomplete ({type(error).__name__}: {error})") from None
+        raise _incomplete(folder, error) from None
+
+
+def _ensemble(folder: Path, description: Mapping[str, Any]) -> EnsembleHead:
+    try:
+        folders = [folder / name for name in description["members"]]
+        members = [_single(member, read_description(member)) for member in folders]
+        return EnsembleHead.load(folder, description, members)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _incomplete(folder, error) from None
+
+
+def _incomplete(folder: Path, error: Exception) -> Exception:
+    return broken(folder, f"head.json is incomplete ({type(error).__name__}: {error})")

@@ -95,8 +95,8 @@ class Mlp:
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[MlpHead, FitLog]:
         """The same seed gives the same bits; the global random state is neither read nor changed."""
-        check_inputs(data.x, data.train, data.validation, "stopping the MLP at its best epoch")
-        prepared = prepare(data.x, data.train, data.validation, self.standardise, np.float32)
+        check_inputs(data, loss, "stopping the MLP at its best epoch", penalised=self.weight_decay > 0)
+        prepared = prepare(data, self.standardise, np.float32)
         rng, log = torch.Generator().manual_seed(seed), FitLog()
         best = self._train(initialise([data.x.shape[1], *self.hidden, 1], rng), prepared, loss, rng, log)
         return MlpHead(layers=best, standardiser=prepared.standardiser), log

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees: is this response a winner or a loser?"""
+"""Gradient-boosted trees: is this response a winner or a loser, good or not?"""
 
 from __future__ import annotations
 
@@ -19,35 +19,59 @@ if TYPE_CHECKING:
 
 LARGEST_SEED = 2**31 - 1  # LightGBM's seed is a signed 32-bit integer
 PROBES = 8
-NO_SPLIT = math.log(2) - 1e-9  # the loss of scores that are all 0
+ROUNDING = 1e-9  # of a loss
 
 
 def check_classification(loss: Loss, train: Comparisons) -> None:
-    """Refuses a loss that is not -log σ(s_w) - log σ(-s_l), by its values on a few comparisons.
+    """Refuses a loss that is not the one of a classifier of single responses, by its values on a few.
 
+    Pairs: -log σ(s_w) - log σ(-s_l); unpaired: -share log σ(s) - (1 - share) log σ(-s).
     Its values rather than its name: a variant with class weights would otherwise be silently ignored.
     """
-    probe = train.take(np.arange(min(PROBES, len(train))))
-    scores = torch.linspace(-3.0, 2.0, 2 * len(probe), dtype=torch.float64).reshape(-1, 2)
-    expected = softplus(-scores[:, 0]) + softplus(scores[:, 1])
+    # The first few, and the best and the worst: a weight of one class must not escape.
+    few = np.arange(min(PROBES, len(train)))
+    probe = train.take(np.union1d(few, [np.argmin(train.share), np.argmax(train.share)]))
+    scores = torch.linspace(-3.0, 2.0, probe.items.size, dtype=torch.float64).reshape(probe.items.shape)
+    good, bad = softplus(-scores), softplus(scores)
+    share = torch.from_numpy(np.asarray(probe.share, dtype=np.float64))
+    if train.kind == "unpaired":
+        name, expected = "unpaired", share * good[:, 0] + (1 - share) * bad[:, 0]
+    else:
+        name, expected = "classification", good[:, 0] + bad[:, 1]
     given = loss(scores, probe)
     if given.shape != expected.shape or not torch.allclose(given.double(), expected, rtol=1e-6):
-        raise ConfigError("head=trees fits loss=classification only; add loss=classification")
+        plain = " without class weights" if train.kind == "unpaired" else ""
+        raise ConfigError(f"head=trees fits loss={name}{plain} only; add loss={name}")
 
 
 def responses(x: np.ndarray, comparisons: Comparisons) -> dict[str, np.ndarray]:
-    """[n, 2] comparisons as 2n single responses, winners (label 1) then losers (label 0)."""
-    weighted = comparisons.take(np.flatnonzero(comparisons.weight))  # min_child_samples would count the rest
-    return {
-        "data": x[weighted.items.T.ravel()].astype(np.float32),
-        "label": np.repeat([1.0, 0.0], len(weighted)),
-        "weight": np.tile(weighted.weight, 2),
-    }
+    """Single responses, those found good (label 1) then the others (label 0).
+
+    [n, 2] pairs are 2n of them, winners and losers. An unpaired one that a share p of the annotators found
+    good counts p times as good and 1 - p times as not.
+    """
+    items, weight = comparisons.items, comparisons.weight
+    if comparisons.kind == "unpaired":
+        rows, by_row = np.tile(items[:, 0], 2), np.concatenate([comparisons.share, 1 - comparisons.share])
+        weight = np.tile(weight, 2) * by_row
+    else:
+        rows, weight = items.T.ravel(), np.tile(weight, 2)
+    label = np.repeat([1.0, 0.0], len(comparisons))
+    counts = weight > 0  # min_child_samples would count the rest
+    return {"data": x[rows[counts]].astype(np.float32), "label": label[counts], "weight": weight[counts]}
+
+
+def no_split(comparisons: Comparisons) -> float:
+    """The loss of a response when all scores are equal: the entropy of its label."""
+    if comparisons.kind != "unpaired":
+        return math.log(2)
+    good = float(np.average(comparisons.share, weights=comparisons.weight))
+    return -good * math.log(good) - (1 - good) * math.log1p(-good)
 
 
 @dataclass(frozen=True)
 class Trees:
-    """LightGBM's binary classifier on winners and losers; the score is its log-odds.
+    """LightGBM's binary classifier on winners and losers, or on unpaired answers; the score is its log-odds.
 
     Stops after early_stopping_rounds trees without a lower validation loss and keeps the best number of
     trees; 0 never stops early and needs no validation. One thread by default: the same bits everywhere.
@@ -81,19 +105,15 @@ class Trees:
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[TreesHead, FitLog]:
         lgb = lightgbm()
         needed_for = "stopping the trees early (or set early_stopping_rounds=0)"
-        check_inputs(data.x, data.train, data.validation, needed_for if self.early_stopping_rounds else "")
+        check_inputs(data, loss, needed_for if self.early_stopping_rounds else "")
         for comparisons in (data.train, data.validation):
-            if len(comparisons) and comparisons.items.shape[1] != 2:
-                raise InputError(
-                    f"head=trees compares 2 responses, got {comparisons.items.shape[1]}; "
-                    "set pairing to pairs, or use head=linear or head=mlp"
-                )
+            _check_size(comparisons)
         check_classification(loss, data.train)
         history: dict[str, dict[str, list[float]]] = {}
         booster = self._boost(lgb, data, seed, history)
         best = booster.best_iteration if self.early_stopping_rounds else self.n_estimators
         head = TreesHead(model=booster.model_to_string(num_iteration=best), n_threads=self.num_threads)
-        return head, self._log(history, best)
+        return head, self._log(data.train, history, best)
 
     def _boost(self, lgb: Any, data: FitData, seed: int, history: dict[str, dict[str, list[float]]]) -> Any:
         train = lgb.Dataset(**responses(data.x, data.train))
@@ -129,16 +149,25 @@ class Trees:
             "verbosity": -1,
         }
 
-    def _log(self, history: dict[str, dict[str, list[float]]], best: int) -> FitLog:
-        """A row for each tree and split; the loss is that of a comparison, twice that of a response."""
+    def _log(self, train: Comparisons, history: dict[str, dict[str, list[float]]], best: int) -> FitLog:
+        """A row for each tree and split; the loss is that of a comparison, of a pair twice a response's."""
         log = FitLog(chosen={"n_estimators": best})
         for split, metrics in history.items():
             for index, value in enumerate(metrics["binary_logloss"]):
-                log.add(index + 1, index + 1, split, 2 * value)
-        if history["train"]["binary_logloss"][best - 1] > NO_SPLIT:
+                log.add(index + 1, index + 1, split, train.items.shape[1] * value)
+        if history["train"]["binary_logloss"][best - 1] > no_split(train) - ROUNDING:
             log.converged = False
             log.message = "the trees made no split: all scores are equal; lower min_child_samples"
         elif self.early_stopping_rounds and best == self.n_estimators:
             log.converged = False
             log.message = f"trees not converged: the best was the last of {best}; raise n_estimators"
         return log
+
+
+def _check_size(comparisons: Comparisons) -> None:
+    size = 1 if comparisons.kind == "unpaired" else 2
+    if len(comparisons) and comparisons.items.shape[1] != size:
+        raise InputError(
+            f"head=trees compares 2 responses, got {comparisons.items.shape[1]}; "
+            "set pairing to pairs, or use head=linear or head=mlp"
+        )

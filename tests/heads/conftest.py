@@ -11,6 +11,8 @@ import torch
 
 from rmlab.comparisons import Comparisons
 from rmlab.heads.base import FitData, RewardHead
+from rmlab.heads.directions import Directions
+from rmlab.heads.laplace import Laplace
 from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp
 from rmlab.heads.trees import Trees
@@ -88,6 +90,8 @@ FITTERS = {
     "linear": Linear(l2=0.01),
     "mlp": Mlp(hidden=[16, 8], epochs=3, batch_size=64),
     "trees": Trees(n_estimators=20, early_stopping_rounds=3),
+    "laplace": Laplace(l2=0.01, k=1.0),
+    "directions": Directions(components=3),
 }
 
 

@@ -59,7 +59,9 @@ BREAKS = {
     "no readable head.json": lambda folder: (folder / "head.json").unlink(),
     "head.json is not JSON": lambda folder: (folder / "head.json").write_text("{"),
     "is not of format 1": lambda folder: edit(folder, format=2),
-    r"unknown kind 'forest' \(known: linear, mlp, trees\)": lambda folder: edit(folder, kind="forest"),
+    r"unknown kind 'forest' \(known: linear, mlp, trees, laplace, ensemble\)": lambda folder: edit(
+        folder, kind="forest"
+    ),
     "no readable head.(safetensors|txt)": lambda folder: other_file(folder).unlink(),
     "is not the file that was saved": lambda folder: other_file(folder).write_bytes(b"cut"),
     "is not a (safetensors file|LightGBM model)": lambda folder: replace_payload(folder, b"cut"),

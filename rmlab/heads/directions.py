@@ -1,0 +1,152 @@
+"""A linear head mixed from the principal directions in which preferred and other responses differ."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.linalg import eigh
+from scipy.special import entr, softmax
+
+from rmlab.errors import InputError
+from rmlab.heads.base import (
+    Compared,
+    FitData,
+    FitLog,
+    LinearHead,
+    check_inputs,
+    mean_loss,
+    prepare,
+    row_blocks,
+)
+
+if TYPE_CHECKING:
+    from rmlab.losses.base import Loss
+
+ROUNDING = 1e-12  # of the largest variance: a direction of less is rounding
+
+
+def moments(side: Compared) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean [d] and population covariance [d, d] of z = φ(winner) - φ(loser)."""
+    share = side.comparisons.weight / side.comparisons.weight.sum()
+    winners, losers = side.items.T
+    mean, covariance = np.zeros(side.x.shape[1]), np.zeros((side.x.shape[1],) * 2)
+    for block in row_blocks(len(share)):
+        mean += share[block] @ (side.x[winners[block]] - side.x[losers[block]])
+    for block in row_blocks(len(share)):
+        z = side.x[winners[block]] - side.x[losers[block]] - mean
+        covariance += (share[block, None] * z).T @ z
+    return mean, covariance
+
+
+def candidates(mean: np.ndarray, covariance: np.ndarray, components: int) -> np.ndarray:
+    """[c, d] directions v: the principal components, then their opposites, then the mean difference.
+
+    Each is scaled so that the margins z · v of the training comparisons have standard deviation 1; a
+    direction in which they do not vary is left out, so there may be fewer components than asked for.
+    """
+    d = len(mean)
+    variance, vectors = eigh(covariance, subset_by_index=[max(d - components, 0), d - 1])
+    varies = variance > ROUNDING * np.trace(covariance)
+    principal = (vectors[:, varies] / np.sqrt(variance[varies])).T[::-1]
+    along_mean = float(mean @ covariance @ mean)
+    if along_mean <= ROUNDING * float(mean @ mean) * np.trace(covariance):
+        return np.vstack([principal, -principal])
+    return np.vstack([principal, -principal, mean / math.sqrt(along_mean)])
+
+
+def losses_of(directions: np.ndarray, side: Compared, loss: Loss) -> np.ndarray:
+    """[c, d] -> [c], the weighted mean loss of the comparisons when each direction scores alone."""
+    scores = torch.from_numpy(side.x @ directions.T)[torch.from_numpy(side.items)]  # [n, 2, c]
+    return np.array([float(mean_loss(loss, one, side.comparisons)) for one in scores.unbind(dim=2)])
+
+
+@dataclass(frozen=True)
+class Directions:
+    """reward = sum_c π_c v_c · φ(x), π_c ∝ exp(-temperature * L_c), with L_c the mean loss of direction v_c.
+
+    φ: standardised embeddings; v_c: see `candidates`. L_c is a mean over training comparisons, so that a
+    temperature means the same for any number of them; weights by the sum of the loss over n comparisons, as
+    for a user who answered a few, are those of temperature n. High temperatures keep the best direction only.
+    Source: Luo et al. 2025, "Rethinking Diverse Human Preference Learning through Principal Component
+    Analysis" (arXiv 2502.13131), with the Bradley-Terry loss; the mean difference is added here.
+
+    components: principal components, each of both signs; temperature: one, or several of which the one with
+    the lowest validation loss is kept; annotator: only this one's comparisons set the weights (and choose
+    the temperature), while all find the directions; None: all do both; standardise: features to mean 0 and
+    standard deviation 1.
+    """
+
+    components: int = 20
+    temperature: float | list[float] = field(default_factory=lambda: [1.0, 3.0, 10.0, 30.0, 100.0, 1000.0])
+    annotator: int | None = None
+    standardise: bool = True
+
+    def __post_init__(self) -> None:
+        if self.components < 1:
+            raise ValueError(f"components must be >= 1, got {self.components}")
+        if not self.temperatures or not all(0 <= t < math.inf for t in self.temperatures):
+            raise ValueError(f"temperature must be one or more finite numbers >= 0, got {self.temperature}")
+
+    @property
+    def temperatures(self) -> list[float]:
+        """From the lowest: of equal ones the most even mixture is kept."""
+        given = self.temperature if isinstance(self.temperature, list) else [self.temperature]
+        return sorted(set(given))
+
+    def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[LinearHead, FitLog]:
+        """The seed changes nothing."""
+        several = len(self.temperatures) > 1
+        needed_for = "choosing between several values of temperature (or give one)" if several else ""
+        check_inputs(data, loss, needed_for)
+        for comparisons in (data.train, data.validation):
+            if len(comparisons) and comparisons.items.shape[1] != 2:
+                raise InputError(
+                    f"head=directions compares 2 responses, got {comparisons.items.shape[1]}; "
+                    "set pairing to pairs, or use head=linear or head=mlp"
+                )
+        prepared = prepare(data, self.standardise, np.float64)
+        directions = candidates(*moments(prepared.train), self.components)
+        if len(directions) == 0:
+            raise InputError("all training comparisons differ in the same way; annotate more of them")
+        train, validation = self._heard(prepared.train), self._heard(prepared.validation)
+        for split, side in (("training", train), ("validation", validation)):
+            if len(side.items) == 0 and (split == "training" or several):
+                raise InputError(
+                    f"annotator {self.annotator} has no {split} comparisons; "
+                    "set head.annotator to one that has, or head.annotator=null"
+                )
+        weight, log = self._mix(directions, train, validation, loss)
+        return LinearHead(weight=weight, intercept=0.0, standardiser=prepared.standardiser), log
+
+    def _heard(self, side: Compared) -> Compared:
+        """The comparisons that weigh the directions."""
+        if self.annotator is None:
+            return side
+        rows = np.flatnonzero(side.comparisons.annotator == self.annotator)
+        return Compared(side.x, side.items[rows], side.comparisons.take(rows))
+
+    def _mix(
+        self, directions: np.ndarray, train: Compared, validation: Compared, loss: Loss
+    ) -> tuple[np.ndarray, FitLog]:
+        """The mixture [d] with the lowest validation loss; the log gets a row for each temperature, split."""
+        log, alone = FitLog(), losses_of(directions, train, loss)
+        found: list[tuple[float, float, np.ndarray]] = []
+        for index, temperature in enumerate(self.temperatures):
+            shares = softmax(-temperature * alone)
+            mixed, validation_loss = shares @ directions, math.nan
+            log.add(index, index, "train", float(losses_of(mixed[None], train, loss)[0]))
+            if len(validation.items):
+                validation_loss = float(losses_of(mixed[None], validation, loss)[0])
+                log.add(index, index, "validation", validation_loss)
+            found.append((validation_loss, temperature, shares))
+        _, temperature, shares = min(found, key=lambda one: one[0])
+        log.chosen = {
+            "temperature": temperature,
+            "directions": len(directions),
+            "effective_directions": float(np.exp(entr(shares).sum())),
+        }
+        return shares @ directions, log

@@ -1,0 +1,101 @@
+"""Several members of any head, each fitted on a bootstrap of the prompts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from rmlab.comparisons import Comparisons
+from rmlab.errors import ConfigError
+from rmlab.heads.base import (
+    Combine,
+    EnsembleHead,
+    FitData,
+    FitLog,
+    HeadFitter,
+    NormalisedHead,
+    check_combination,
+    check_inputs,
+)
+
+if TYPE_CHECKING:
+    from rmlab.losses.base import Loss
+
+PROBES = 8
+
+
+def resampled(train: Comparisons, rng: np.random.Generator) -> Comparisons:
+    """As many prompts drawn with replacement as there are; a comparison weighs as often as its prompt came.
+
+    Prompts rather than comparisons: those of one prompt share responses, so they are not independent.
+    A draw that leaves no comparison of positive weight is drawn again.
+    """
+    prompts, prompt = np.unique(train.group, return_inverse=True)
+    weight = np.zeros(len(train))
+    while not weight.any():
+        drawn = np.bincount(rng.integers(len(prompts), size=len(prompts)), minlength=len(prompts))
+        weight = train.weight * drawn[prompt]
+    return replace(train, weight=weight)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """`members` heads of one kind, combined by their mean, their minimum, or mean - k std (lcb).
+
+    member: what fits each; it gets a seed that derives from (seed, its index), so a larger ensemble begins
+    with the members of a smaller one. resample: fit each on its own bootstrap of the training prompts;
+    without it only the seed tells members apart, which changes nothing for a head that ignores the seed.
+    Source: Lakshminarayanan et al. 2017 for ensembles; Coste et al. 2024 (arXiv 2310.02743) for the minimum
+    as a reward. Theirs also subtracts a multiple of the variance; the standard deviation here has the unit
+    of the reward.
+    """
+
+    member: HeadFitter
+    members: int = 5
+    combine: Combine = "mean"
+    k: float = 1.0
+    resample: bool = True
+
+    def __post_init__(self) -> None:
+        check_combination(self.combine, self.k)
+        if self.members < 1:
+            raise ValueError(f"members must be >= 1, got {self.members}")
+        if isinstance(self.member, Ensemble):
+            raise ValueError("member must be a single head, not an ensemble")
+
+    def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[EnsembleHead, FitLog]:
+        check_inputs(data, loss)
+        if self.resample:
+            _check_weighable(loss, data.train)
+        heads: list[NormalisedHead] = []
+        logs: list[FitLog] = []
+        for index in range(self.members):
+            for_fit, for_draw = np.random.SeedSequence([seed % 2**64, index]).spawn(2)
+            drawn = resampled(data.train, np.random.default_rng(for_draw)) if self.resample else data.train
+            head, log = self.member.fit(replace(data, train=drawn), loss, int(for_fit.generate_state(1)[0]))
+            heads.append(cast(NormalisedHead, head))
+            logs.append(log)
+        return EnsembleHead(members=tuple(heads), combine=self.combine, k=self.k), _summary(logs)
+
+
+def _check_weighable(loss: Loss, train: Comparisons) -> None:
+    """A bootstrap is made of weights, which a loss of a whole set ignores or refuses."""
+    few = train.take(np.arange(min(PROBES, len(train))))
+    if loss(torch.zeros(few.items.shape, dtype=torch.float64), few).ndim == 0:
+        raise ConfigError("a set loss takes no weights, so no bootstrap; set ensemble.resample=false")
+
+
+def _summary(logs: list[FitLog]) -> FitLog:
+    """The rows of the first member, what each member chose, and how many did not converge."""
+    log = FitLog(rows=logs[0].rows, converged=all(one.converged for one in logs))
+    for index, one in enumerate(logs):
+        log.chosen |= {f"member-{index:03d}.{name}": value for name, value in one.chosen.items()}
+    if not log.converged:
+        reasons = Counter(one.message for one in logs if not one.converged)
+        first = next(iter(reasons))
+        log.message = f"{reasons.total()} of {len(logs)} members not converged; the first: {first}"
+    return log

@@ -1,0 +1,130 @@
+"""Several fitted heads that score as one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, get_args
+
+import numpy as np
+
+from rmlab.heads.scoring import NormalisedHead, mean_zero_std_one
+from rmlab.heads.storage import DESCRIPTION, FORMAT, broken
+
+Combine = Literal["mean", "min", "lcb"]
+
+
+def check_combination(combine: str, k: float) -> None:
+    if combine not in get_args(Combine):
+        raise ValueError(f"combine must be one of {', '.join(get_args(Combine))}, got {combine}")
+    if not 0 <= k < np.inf:
+        raise ValueError(f"k must be a finite number >= 0, got {k}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EnsembleHead(NormalisedHead):
+    """reward = gain * c + bias, where c combines the rewards r_j of the members.
+
+    mean: c = mean_j r_j; min: c = min_j r_j; lcb: c = mean_j r_j - k std_j r_j, the population standard
+    deviation over members. Each r_j has mean 0 and standard deviation 1 on the reference responses once the
+    ensemble is `normalised`, so that no member outweighs the others by its scale; before, r_j is as fitted.
+    """
+
+    kind: ClassVar[str] = "ensemble"
+    members: tuple[NormalisedHead, ...]
+    combine: Combine = "mean"
+    k: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_combination(self.combine, self.k)
+        if len({member.d for member in self.members}) != 1:
+            raise ValueError("members must be one or more heads of the same width")
+
+    @property
+    def d(self) -> int:
+        return self.members[0].d
+
+    def _raw_block(self, x: np.ndarray) -> np.ndarray:
+        """The mean of the members' scores as fitted, for what reads their differences as log-odds."""
+        return self.member_raw(x).mean(axis=1)
+
+    def member_raw(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] embeddings -> [m, members] float64 scores as fitted, one pass over x for each member."""
+        return np.column_stack([member.raw(x) for member in self.members])
+
+    def combined(self, member_raw: np.ndarray) -> np.ndarray:
+        """[m, members] scores as fitted -> [m] rewards."""
+        return self.gain * self._combine(self._rewards(member_raw)) + self.bias
+
+    def score_and_raw(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        member_raw = self.member_raw(x)
+        return self.combined(member_raw), member_raw.mean(axis=1)
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        """Those of the first member: features of different members share no axes."""
+        return self.members[0].features(x)
+
+    def uncertainty(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] -> [m], the standard deviation over members, in units of the ensemble's reward."""
+        return self.gain * self._rewards(self.member_raw(x)).std(axis=1)
+
+    def normalised(self, reference_x: np.ndarray) -> Self:
+        return self.calibrated(self.member_raw(reference_x))
+
+    def calibrated(self, member_raw: np.ndarray) -> Self:
+        """`normalised`, from the [m, members] scores that `member_raw` gives for the reference responses."""
+        scales = [mean_zero_std_one(raw) for raw in member_raw.T]
+        members = tuple(
+            replace(member, gain=gain, bias=bias)
+            for member, (gain, bias) in zip(self.members, scales, strict=True)
+        )
+        scaled = replace(self, members=members)
+        gain, bias = mean_zero_std_one(scaled._combine(scaled._rewards(member_raw)))
+        return replace(scaled, gain=gain, bias=bias)
+
+    def _rewards(self, member_raw: np.ndarray) -> np.ndarray:
+        gain = np.array([member.gain for member in self.members])
+        return gain * member_raw + np.array([member.bias for member in self.members])
+
+    def _combine(self, rewards: np.ndarray) -> np.ndarray:
+        if self.combine == "min":
+            return rewards.min(axis=1)
+        mean = rewards.mean(axis=1)
+        return mean - self.k * rewards.std(axis=1) if self.combine == "lcb" else mean
+
+    def save(self, folder: Path) -> None:
+        """A folder for each member, then head.json, which vouches for the members' own head.json."""
+        names = [f"member-{index:03d}" for index in range(len(self.members))]
+        for name, member in zip(names, self.members, strict=True):
+            member.save(folder / name)
+        record = {
+            "format": FORMAT,
+            **self._description(),
+            "combine": self.combine,
+            "k": self.k,
+            "members": names,
+            "sha256": _digest(folder, names),
+        }
+        (folder / DESCRIPTION).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(
+        cls, folder: Path, description: Mapping[str, Any], members: Sequence[NormalisedHead]
+    ) -> EnsembleHead:
+        """members: as loaded from the folders that the description names."""
+        if _digest(folder, description["members"]) != description["sha256"]:
+            raise broken(folder, f"the {DESCRIPTION} of a member is not the file that was saved")
+        return cls(
+            members=tuple(members),
+            combine=description["combine"],
+            k=float(description["k"]),
+            gain=float(description["gain"]),
+            bias=float(description["bias"]),
+        )
+
+
+def _digest(folder: Path, names: Sequence[str]) -> str:
+    return sha256(b"".join((folder / name / DESCRIPTION).read_bytes() for name in names)).hexdigest()

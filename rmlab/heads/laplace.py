@@ -1,0 +1,98 @@
+"""A Bayesian linear head: the penalty is a prior, the curvature at the optimum the rest of the posterior."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from rmlab.errors import ConfigError, InputError
+from rmlab.heads.base import FitData, FitLog, LaplaceHead, LinearHead, weighted
+from rmlab.heads.curvature import Curvature, score_hessians
+from rmlab.heads.linear import Linear
+
+if TYPE_CHECKING:
+    from rmlab.comparisons import Comparisons
+    from rmlab.losses.base import Loss
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """The posterior N(w*, H⁻¹) of the weights of a linear head; reward = mean - k * standard deviation.
+
+    w* minimises f = sum(weight * loss) / W + l2/2 |w|², W = sum(weight). W f is a negative log posterior:
+    the losses are minus log-likelihoods and the prior is N(0, I / (l2 W)). Its curvature at w* is
+    H = l2 W I + sum_i weight_i Z_iᵀ A_i Z_i, where Z_i are the [K, d] standardised embeddings of comparison i
+    and A_i is the [K, K] Hessian of its loss by its scores; for Bradley-Terry Z_iᵀ A_i Z_i = p(1-p) z zᵀ with
+    z the winner minus the loser. An intercept that the loss sees has a flat prior and is integrated out.
+    Source: Laplace's approximation as in MacKay 1992; Rasmussen & Williams 2006, section 3.4.
+
+    l2: one strength > 0, or several of which the one with the lowest validation loss is kept; tolerance,
+    max_iterations, standardise: of the linear head; k: how many standard deviations below the mean to score.
+    """
+
+    l2: float | list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
+    tolerance: float = 1e-6
+    max_iterations: int = 500
+    standardise: bool = True
+    k: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not all(l2 > 0 for l2 in self._linear.strengths):
+            raise ValueError(f"l2 must be > 0, for it is the precision of the prior; got {self.l2}")
+        if not 0 <= self.k < math.inf:
+            raise ValueError(f"k must be a finite number >= 0, got {self.k}")
+
+    @property
+    def _linear(self) -> Linear:
+        return Linear(
+            l2=self.l2,
+            tolerance=self.tolerance,
+            max_iterations=self.max_iterations,
+            standardise=self.standardise,
+        )
+
+    def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[LaplaceHead, FitLog]:
+        """The seed changes nothing."""
+        best, log = self._linear.fit(data, loss, seed)
+        train = weighted(data.train)
+        prior = float(log.chosen["l2"]) * float(train.weight.sum())
+        log.chosen["prior_precision"] = prior
+        rows, items = np.unique(train.items, return_inverse=True)
+        z = best.standardiser.apply(data.x[rows], np.float64)
+        precision = _precision(best, data.x[rows], z, items.reshape(train.items.shape), train, loss)
+        precision[np.diag_indices_from(precision)] += prior
+        head = LaplaceHead(
+            weight=best.weight,
+            intercept=best.intercept,
+            standardiser=best.standardiser,
+            centre=z.mean(axis=0),
+            factor=_inverse_factor(precision),
+            k=self.k,
+        )
+        return head, log
+
+
+def _precision(
+    best: LinearHead, x: np.ndarray, z: np.ndarray, items: np.ndarray, train: Comparisons, loss: Loss
+) -> np.ndarray:
+    """[d, d], what the comparisons say about the weights; x, z: [r, d] embeddings, as is and standardised."""
+    hessians = score_hessians(best.raw(x)[items], train, loss)
+    if not hessians.any():
+        raise ConfigError(
+            "head=laplace needs a loss with curvature, or the uncertainty is the prior's; "
+            "set loss=bradley_terry or head=linear"
+        )
+    return Curvature.of(z, items, hessians, train.weight).profiled()
+
+
+def _inverse_factor(precision: np.ndarray) -> np.ndarray:
+    """L⁻¹ with H = L Lᵀ, so that zᵀ H⁻¹ z = |L⁻¹ z|²."""
+    try:
+        factor = np.linalg.cholesky(precision)
+    except np.linalg.LinAlgError:
+        raise InputError("the posterior has no Cholesky factor: l2 is too small; raise l2") from None
+    return solve_triangular(factor, np.eye(len(factor)), lower=True)

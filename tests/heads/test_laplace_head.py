@@ -1,0 +1,124 @@
+"""The score, the uncertainty and the probabilities of a fitted Bayesian linear head."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit, roots_hermitenorm
+
+from rmlab.errors import InputError
+from rmlab.heads.base import LaplaceHead, Standardiser
+from rmlab.heads.laplace import Laplace
+from rmlab.heads.load import load_head
+from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.classification import Classification
+
+
+@pytest.fixture
+def fitted(linear_world) -> LaplaceHead:
+    return Laplace(l2=0.05, k=0.7).fit(linear_world.data, BradleyTerry(), 0)[0]
+
+
+def test_scores_the_lower_bound(fitted, x):
+    mean = replace(fitted, k=0.0)
+    np.testing.assert_allclose(fitted.raw(x), mean.raw(x) - 0.7 * fitted.uncertainty(x), atol=1e-12)
+    assert fitted.uncertainty(x).min() > 0
+    assert np.array_equal(mean.raw(x), fitted.mean_head.raw(x))
+
+
+def test_features_are_what_the_weights_weigh(fitted, x):
+    np.testing.assert_allclose(fitted.features(x) @ fitted.weight + fitted.intercept, fitted.mean_head.raw(x))
+
+
+def test_uncertainty_is_that_of_sampled_weights(fitted, x):
+    """The spread of scores, relative to the mean training response, over weights from the posterior."""
+    rng = np.random.default_rng(0)
+    covariance = fitted.factor.T @ fitted.factor
+    drawn = rng.multivariate_normal(fitted.weight, covariance, size=20_000)
+    z = fitted.standardiser.apply(x[:30], np.float64)
+    np.testing.assert_allclose(
+        ((z - fitted.centre) @ drawn.T).std(axis=1), fitted.uncertainty(x[:30]), rtol=0.03
+    )
+
+
+def test_uncertainty_is_blind_to_normalisation(fitted, x):
+    assert np.array_equal(fitted.normalised(x[:200]).uncertainty(x), fitted.uncertainty(x))
+
+
+@pytest.mark.parametrize("loss", [BradleyTerry(), Classification()])
+def test_uncertainty_is_blind_to_a_shift_of_all_embeddings(loss, linear_world):
+    fitter = Laplace(l2=0.05, standardise=False, tolerance=1e-9)
+    head, _ = fitter.fit(linear_world.data, loss, 0)
+    moved = replace(linear_world.data, x=linear_world.data.x + np.float32(2.0))
+    shifted, _ = fitter.fit(moved, loss, 0)
+    np.testing.assert_allclose(shifted.uncertainty(moved.x), head.uncertainty(linear_world.data.x), rtol=1e-4)
+
+
+def test_uncertainty_grows_away_from_the_training_responses(fitted):
+    mean, scale = fitted.standardiser.mean, fitted.standardiser.scale
+    along = mean + scale * np.array([[0.0], [1.0], [10.0]])
+    std = fitted.uncertainty(along)
+    assert std[0] < 1e-6
+    assert std[2] == pytest.approx(10 * std[1], rel=1e-4)
+
+
+def test_pair_probability_is_the_averaged_one(fitted, x):
+    """Against the integral over the posterior of the margin, by quadrature."""
+    wide = replace(fitted, factor=6 * fitted.factor)  # uncertain enough for the average to matter
+    a, b = x[:300], x[300:600]
+    margin = wide.mean_head.raw(a) - wide.mean_head.raw(b)
+    z = (a.astype(np.float64) - b) / wide.standardiser.scale
+    std = np.sqrt(np.einsum("nd,de,ne->n", z, wide.factor.T @ wide.factor, z))
+    nodes, weights = roots_hermitenorm(60)
+    exact = expit(margin[:, None] + std[:, None] * nodes) @ weights / weights.sum()
+    given = wide.pair_probability(a, b)
+    np.testing.assert_allclose(given, exact, atol=0.02)
+    assert np.abs(exact - expit(margin)).max() > 0.1
+    np.testing.assert_allclose(given + wide.pair_probability(b, a), 1.0, atol=1e-12)
+    assert np.array_equal(wide.normalised(x).pair_probability(a, b), given)
+
+
+def test_a_certain_head_gives_the_plain_probability(fitted, x):
+    certain = replace(fitted, factor=0 * fitted.factor)
+    margin = certain.raw(x[:50]) - certain.raw(x[50:100])
+    np.testing.assert_allclose(certain.pair_probability(x[:50], x[50:100]), expit(margin), atol=1e-12)
+    extreme = replace(certain, weight=1e4 * certain.weight)
+    assert np.isfinite(extreme.pair_probability(x[:50], x[50:100])).all()
+
+
+def test_same_uncertainty_after_save_and_load(fitted, x, tmp_path):
+    fitted.save(tmp_path)
+    loaded = load_head(tmp_path)
+    assert loaded.k == 0.7
+    assert loaded.uncertainty(x).tobytes() == fitted.uncertainty(x).tobytes()
+    assert (
+        loaded.pair_probability(x[:9], x[9:18]).tobytes() == fitted.pair_probability(x[:9], x[9:18]).tobytes()
+    )
+
+
+def test_memory_is_bounded():
+    head = LaplaceHead(
+        weight=np.ones(64),
+        intercept=0.0,
+        standardiser=Standardiser.identity(64),
+        centre=np.zeros(64),
+        factor=np.eye(64),
+    )
+    x = np.zeros((60_000, 64), dtype=np.float16)  # 31 MB in float64
+    tracemalloc.start()
+    head.uncertainty(x)
+    head.pair_probability(x, x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 25e6
+
+
+def test_refuses_what_every_head_refuses(fitted):
+    for method in (fitted.uncertainty, lambda x: fitted.pair_probability(x, x)):
+        with pytest.raises(InputError, match="embeddings of width 5"):
+            method(np.zeros((3, 4)))
+        with pytest.raises(InputError, match="NaN or infinity"):
+            method(np.full((3, 5), np.inf))
