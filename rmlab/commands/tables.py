@@ -36,7 +36,7 @@ def print_evaluation(artifact: Artifact) -> None:
     n = int(best["n"].max())
     prompts = int(best["n_prompts"].max())
     table = Table(
-        "head", f"best of {n}", "95% interval", "Spearman", "accuracy", "ECE", "with length",
+        "head", f"best of {n}", "95% interval", "quantile", "Spearman", "accuracy", "ECE", "with length",
         title=f"test prompts: {prompts}", box=None, pad_edge=False, title_justify="left",
     )  # fmt: skip
     chosen = artifact.manifest.metrics["chosen"]
@@ -45,7 +45,8 @@ def print_evaluation(artifact: Artifact) -> None:
         arm = row["arm"]
         name = f"{arm} *" if arm == chosen else arm if row["kind"] == "head" else f"({arm})"
         interval = f"{_number(best.loc[arm, 'low'])} to {_number(best.loc[arm, 'high'])}"
-        shown = [_number(row.get(m)) for m in ("spearman", "accuracy", "ece", "length_spearman")]
+        others = ("selected_quantile", "spearman", "accuracy", "ece", "length_spearman")
+        shown = [_number(row.get(m)) for m in others]
         table.add_row(escape(name), _number(row["best_of_n"]), interval, *shown)
     console().print(table)
     by = artifact.manifest.metrics["chosen_by"]

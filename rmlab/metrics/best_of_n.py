@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.metrics.base import prompt_blocks
+from rmlab.metrics.golden_order import GoldenOrder
+from rmlab.metrics.score_order import ScoreBlock, ScoreOrder
 
 
 def best_of_n(scores: np.ndarray, golden: np.ndarray, ns: Sequence[int]) -> np.ndarray:
@@ -17,11 +19,10 @@ def best_of_n(scores: np.ndarray, golden: np.ndarray, ns: Sequence[int]) -> np.n
     equal score are chosen among at random, so each counts with the mean golden reward of the tie.
     Source: the best of N has rank k if k is drawn and the other N-1 come from the K-k below it.
     """
-    if np.isnan(scores).any() or np.isnan(golden).any():
-        raise InputError("scores or golden rewards hold NaN: score the responses again")
-    if golden.shape[1] == 0 or not all(1 <= n <= golden.shape[1] for n in ns):
-        raise InputError(f"best-of-N needs N from 1 to the {golden.shape[1]} responses of a prompt: got {ns}")
-    return _golden_by_rank(scores, golden) @ _rank_weights(golden.shape[1], ns).T
+    n_prompts, k = golden.shape
+    if k == 0 or not all(1 <= n <= k for n in ns):
+        raise InputError(f"best-of-N needs N from 1 to the {k} responses of a prompt: got {ns}")
+    return best_of_n_ragged(scores.ravel(), golden.ravel(), np.repeat(np.arange(n_prompts), k), ns)
 
 
 def best_of_n_ragged(
@@ -31,12 +32,34 @@ def best_of_n_ragged(
 
     ns=(1,) gives the random bound, scores=golden the oracle bound.
     """
-    result = np.full((len(np.unique(group)), len(ns)), np.nan)
-    for prompts, rows in prompt_blocks(group):
-        columns = np.flatnonzero(np.asarray(ns) <= rows.shape[1])
-        reachable = [n for n in ns if n <= rows.shape[1]]
-        result[np.ix_(prompts, columns)] = best_of_n(scores[rows], golden[rows], reachable)
-    return result
+    return best_of_n_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)), ns)
+
+
+def best_of_n_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
+    """[P, len(ns)], from scores that are sorted already."""
+    return expected_of_best(order, lambda block: block.by_score(block.truth.golden), ns)
+
+
+def proxy_of_n_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
+    """[P, len(ns)], E[score of the best scored of N]: what the head itself expects of its choice."""
+    return expected_of_best(order, lambda block: block.scores, ns)
+
+
+def expected_of_best(
+    order: ScoreOrder, values: Callable[[ScoreBlock], np.ndarray], ns: Sequence[int]
+) -> np.ndarray:
+    """values: block -> [b, K], worst scored first -> [P, len(ns)], E[value of the best scored of N]."""
+    if not all(n >= 1 for n in ns):
+        raise InputError(f"best-of-N needs N from 1 to the responses of a prompt: got {ns}")
+
+    def measure(block: ScoreBlock) -> np.ndarray:
+        k = block.order.shape[1]
+        expected = np.full((len(block.order), len(ns)), np.nan)
+        reachable = [column for column, n in enumerate(ns) if n <= k]
+        expected[:, reachable] = values(block) @ _weights(k, tuple(ns[column] for column in reachable))
+        return expected
+
+    return order.per_prompt(measure)
 
 
 def random_bound(golden: np.ndarray) -> np.ndarray:
@@ -60,22 +83,16 @@ def default_ns(k: int) -> list[int]:
     return [2**i for i in range(k.bit_length()) if 2**i < k] + [k]
 
 
-def _rank_weights(k: int, ns: Sequence[int]) -> np.ndarray:
-    """[len(ns), k], rows sum to 1. w_1 = N/K, w_{k+1} = w_k (K-k-N+1)/(K-k): no large binomials."""
+@lru_cache(maxsize=32)
+def _weights(k: int, ns: tuple[int, ...]) -> np.ndarray:
+    """[k, len(ns)], worst rank first, columns sum to 1: the chance that the best of n has that rank.
+
+    w_1 = N/K, w_{k+1} = w_k (K-k-N+1)/(K-k), k = 1 the best: no large binomials.
+    """
     rank = np.arange(1, k)
-    weights = np.empty((len(ns), k))
-    for row, n in zip(weights, ns, strict=True):
+    weights = np.empty((k, len(ns)))
+    for column, n in enumerate(ns):
         ratio = np.maximum(k - rank - n + 1, 0) / (k - rank)
-        row[:] = n / k * np.cumprod(np.concatenate([[1.0], ratio]))
+        weights[::-1, column] = n / k * np.cumprod(np.concatenate([[1.0], ratio]))
+    weights.flags.writeable = False  # kept for the next arm
     return weights
-
-
-def _golden_by_rank(scores: np.ndarray, golden: np.ndarray) -> np.ndarray:
-    """[P, K] golden rewards, best score first, each tie's replaced by its mean."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    scores, golden = np.take_along_axis(scores, order, 1), np.take_along_axis(golden, order, 1)
-    new = np.ones(scores.shape, dtype=bool)
-    new[:, 1:] = scores[:, 1:] != scores[:, :-1]
-    tie = np.cumsum(new.ravel()) - 1
-    mean = np.bincount(tie, weights=golden.ravel()) / np.bincount(tie)
-    return mean[tie].reshape(golden.shape)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from rmlab.metrics.base import pair_signs, prompt_blocks
+from rmlab.metrics.golden_order import GoldenOrder
+from rmlab.metrics.score_order import ScoreBlock, ScoreOrder
 
 
 def spearman(scores: np.ndarray, golden: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -13,11 +16,12 @@ def spearman(scores: np.ndarray, golden: np.ndarray, group: np.ndarray) -> np.nd
     Prompts as in np.unique(group). NaN where scores or golden rewards of a prompt are all equal or
     hold NaN: count them.
     """
-    _, prompt = np.unique(group, return_inverse=True)
-    a, b = _centred_ranks(scores, prompt), _centred_ranks(golden, prompt)
-    spread = np.sqrt(np.bincount(prompt, a * a) * np.bincount(prompt, b * b))
-    with np.errstate(invalid="ignore"):
-        return np.clip(np.bincount(prompt, a * b) / spread, -1, 1)
+    return _defined(spearman_of, scores, golden, group)
+
+
+def spearman_of(order: ScoreOrder) -> np.ndarray:
+    """[P], from scores that are sorted already."""
+    return order.per_prompt(_spearman)
 
 
 def kendall(scores: np.ndarray, golden: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -25,27 +29,39 @@ def kendall(scores: np.ndarray, golden: np.ndarray, group: np.ndarray) -> np.nda
 
     (concordant - discordant) / sqrt(pairs untied in scores * pairs untied in golden).
     Prompts as in np.unique(group). NaN where scores or golden rewards of a prompt are all equal or
-    hold NaN: count them. Source: Kendall 1945.
+    hold NaN: count them. Sources: Kendall 1945; counted as by Knight 1966, in O(K log K).
     """
-    result = np.full(len(np.unique(group)), np.nan)
-    for prompts, rows in prompt_blocks(group, pairs=True):
-        a, b = pair_signs(scores[rows]), pair_signs(golden[rows])
-        agree, a_untied, b_untied = (x.sum(axis=(1, 2), dtype=np.int64) for x in (a * b, a * a, b * b))
-        defined = (a_untied > 0) & (b_untied > 0)
-        defined &= ~np.isnan(scores[rows]).any(axis=1) & ~np.isnan(golden[rows]).any(axis=1)
-        spread = np.sqrt(a_untied[defined]) * np.sqrt(b_untied[defined])
-        result[prompts[defined]] = np.clip(agree[defined] / spread, -1, 1)
+    return _defined(kendall_of, scores, golden, group)
+
+
+def kendall_of(order: ScoreOrder) -> np.ndarray:
+    """[P], from scores that are sorted already."""
+    return order.per_prompt(_kendall)
+
+
+def _defined(
+    metric: Callable[[ScoreOrder], np.ndarray], scores: np.ndarray, golden: np.ndarray, group: np.ndarray
+) -> np.ndarray:
+    """The metric of all prompts without NaN; NaN for the others."""
+    missing = np.isnan(scores) | np.isnan(golden)
+    order = ScoreOrder.of(np.where(missing, 0, scores), GoldenOrder.of(np.where(missing, 0, golden), group))
+    result = metric(order)
+    result[np.isin(np.unique(group), group[missing])] = np.nan
     return result
 
 
-def _centred_ranks(values: np.ndarray, prompt: np.ndarray) -> np.ndarray:
-    """[m] mean ranks within the prompt less their mean; NaN for prompts with a NaN."""
-    order = np.lexsort((values, prompt))
-    value, owner = values[order], prompt[order]
-    new = np.ones(len(values), dtype=bool)
-    new[1:] = (value[1:] != value[:-1]) | (owner[1:] != owner[:-1])
-    tie = np.cumsum(new) - 1
-    rank = np.empty(len(values))
-    rank[order] = (np.bincount(tie, np.arange(len(values))) / np.bincount(tie))[tie]
-    rank[np.isnan(values)] = np.nan
-    return rank - (np.bincount(prompt, rank) / np.bincount(prompt))[prompt]
+def _spearman(block: ScoreBlock) -> np.ndarray:
+    """Quantiles are ranks over K - 1, and equal within a tie of scores: there the mean rank of the scores
+    is the mean of their places 0..K-1. A rank's variance is K^3 - K less t^3 - t for each tie (over 12)."""
+    k = block.order.shape[1]
+    together = (block.quantile - 0.5) @ (np.arange(k) - (k - 1) / 2) * (k - 1)
+    cube = k**3 - k
+    spread = np.sqrt(cube - block.runs.tie_cubes()) * np.sqrt(cube - block.truth.tie_cubes) / 12
+    return np.clip(together / np.where(spread > 0, spread, np.nan), -1, 1)
+
+
+def _kendall(block: ScoreBlock) -> np.ndarray:
+    untied, golden_untied = block.truth.pairs - block.tied, block.truth.pairs - block.truth.tied
+    spread = np.sqrt(untied) * np.sqrt(golden_untied)
+    agree = block.concordant - block.discordant
+    return np.clip(agree / np.where(spread > 0, spread, np.nan), -1, 1)

@@ -12,7 +12,7 @@ from rmlab.report import tables, wording
 from rmlab.report.arms import ordered_arms
 from rmlab.report.content import ReportContent
 from rmlab.report.examples import pick_examples
-from rmlab.report.figures import calibration, curves, histograms, intervals, loss
+from rmlab.report.figures import calibration, curves, histograms, intervals, loss, proxy
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -70,6 +70,7 @@ def _figures(content: ReportContent) -> dict[str, Any]:
         "dots": _markup(intervals.metric_dots(content)),
         "curve_wide": Markup(curves.best_of_n(content)),
         "curve_narrow": Markup(curves.best_of_n(content, wide=False)),
+        "proxy": _markup(proxy.proxy_against_golden(content)),
         "paired": Markup(intervals.paired_differences(content)),
         "calibration": _markup(calibration.reliability(content)),
         "golden": _markup(histograms.golden_histograms(content)),

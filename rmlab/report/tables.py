@@ -37,7 +37,7 @@ class HeadRow:
     validation: Estimate
     best: Estimate
     gain: Estimate
-    others: list[Estimate]  # in the order of OTHER_METRICS
+    others: dict[str, Estimate]  # in the order of OTHER_METRICS
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Difference:
     estimate: Estimate
 
 
-OTHER_METRICS = ("spearman", "kendall", "accuracy", "ece", "length_spearman")
+OTHER_METRICS = ("selected_quantile", "spearman", "kendall", "accuracy", "ece", "length_spearman")
 
 
 def metric(content: ReportContent, arm: str, name: str, split: str) -> Estimate:
@@ -60,7 +60,8 @@ def difference(content: ReportContent, arm: str, other: str) -> Estimate:
     """Best-of-N of `arm` minus that of `other` on the reported split, paired by prompt."""
     if arm == other:
         return Estimate()
-    frame = content.paired[content.paired["split"] == content.split].sort_values("n")
+    frame = content.paired
+    frame = frame[(frame["split"] == content.split) & (frame["metric"] == "best_of_n")].sort_values("n")
     there = frame[(frame["arm"] == arm) & (frame["other"] == other)]
     if len(there):
         return _estimate(there)
@@ -75,7 +76,7 @@ def head_rows(content: ReportContent, arms: list[Arm]) -> list[HeadRow]:
             metric(content, arm.name, "best_of_n", "validation"),
             metric(content, arm.name, "best_of_n", content.split),
             difference(content, arm.name, RANDOM),
-            [metric(content, arm.name, name, content.split) for name in OTHER_METRICS],
+            {name: metric(content, arm.name, name, content.split) for name in OTHER_METRICS},
         )
         for arm in arms
     ]

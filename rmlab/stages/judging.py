@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
-from rmlab.metrics.accuracy import pairwise_accuracy
-from rmlab.metrics.best_of_n import best_of_n_ragged, default_ns, kl_of_n
-from rmlab.metrics.bootstrap import interval, interval_curves, paired_interval
+from rmlab.metrics.best_of_n import kl_of_n
 from rmlab.metrics.calibration import expected_calibration_error, reliability
-from rmlab.metrics.rank_correlation import kendall, spearman
+from rmlab.metrics.resamples import Resamples
 from rmlab.settings import Evaluation
+from rmlab.stages.measuring import Measured, measure, pair_probabilities
 from rmlab.stages.responses import Responses
 
 Row = dict[str, Any]
-_MAX_PAIRS = 200_000  # of calibration, drawn at random where there are more
+PAIRED_METRICS = ("best_of_n", "spearman", "accuracy", "selected_quantile")
+_WITH_N = ("best_of_n", "selected_quantile")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The scores of one arm on one split; lengths in words; raw: not normalised, so margins are log-odds."""
+    """The scores of one arm on one split; lengths in words; raw: not normalised, so margins are log-odds.
+
+    Arms of a split should share their `responses` and `lengths`: what is computed of these is kept.
+    """
 
     arm: str
     kind: str
@@ -34,60 +36,74 @@ class Judged:
     scores: np.ndarray
     raw: np.ndarray | None = None
 
-    @property
-    def flat(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.scores, self.responses.golden, self.responses.group
+    @cached_property
+    def measured(self) -> Measured:
+        """Every metric of every prompt: small, and all that the tables need beside calibration."""
+        return measure(self.responses, self.lengths, self.scores)
 
     @property
     def largest_n(self) -> int:
         """The most responses that every prompt has."""
         return int(np.unique(self.responses.group, return_counts=True)[1].min())
 
-    def rng(self, seed: int) -> np.random.Generator:
-        """One stream a split: all arms are judged on the same resamples of prompts."""
-        return np.random.default_rng([seed, zlib.crc32(self.split.encode())])
+    @property
+    def n_prompts(self) -> int:
+        return len(self.measured.golden)
+
+    def resamples(self, how: Evaluation, seed: int) -> Resamples:
+        """One draw a split: all arms and metrics are judged on the same resamples of prompts."""
+        return _resamples(self.split, seed, self.n_prompts, how.resamples)
+
+    @cached_property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of pairs, whether they came true; none without log-odds."""
+        if self.raw is None:
+            return np.empty(0), np.empty(0, dtype=bool)
+        return pair_probabilities(self.responses, self.lengths, self.raw)
+
+    @property
+    def ece(self) -> float:
+        return expected_calibration_error(*self.pairs) if len(self.pairs[0]) else np.nan
+
+    def n_of(self, metric: str) -> int:
+        return self.measured.ns[-1] if metric in _WITH_N else 0
 
     def label(self) -> Row:
         return {"arm": self.arm, "kind": self.kind, "split": self.split}
 
 
-def _best(judged: Judged) -> np.ndarray:
-    return best_of_n_ragged(*judged.flat, [judged.largest_n])[:, 0]
+@lru_cache(maxsize=4)
+def _resamples(split: str, seed: int, n_prompts: int, n: int) -> Resamples:
+    return Resamples.draw(n_prompts, np.random.default_rng([seed, zlib.crc32(split.encode())]), n)
 
 
 def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     rows = []
     for j in judged:
-        for metric, n, values in _per_prompt(j):
-            mean, low, high = interval(values, j.rng(seed), how.resamples)
-            defined = int((~np.isnan(values)).sum())
-            numbers = {"value": mean, "low": low, "high": high, "n_prompts": defined}
-            rows.append({**j.label(), "metric": metric, "n": n, **numbers})
+        values = np.column_stack(list(j.measured.per_prompt.values()))
+        mean, low, high = j.resamples(how, seed).intervals(values)
+        for k, metric in enumerate(j.measured.per_prompt):
+            numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": _defined(values[:, k])}
+            rows.append({**j.label(), "metric": metric, "n": j.n_of(metric), **numbers})
         if j.raw is not None:
-            prob, right = _pairs(j)
-            ece = expected_calibration_error(prob, right) if len(prob) else np.nan
-            numbers = {"value": ece, "low": np.nan, "high": np.nan, "n_prompts": len(np.unique(j.flat[2]))}
+            numbers = {"value": j.ece, "low": np.nan, "high": np.nan, "n_prompts": j.n_prompts}
             rows.append({**j.label(), "metric": "ece", "n": 0, **numbers})
     return rows
 
 
-def _per_prompt(j: Judged) -> Iterator[tuple[str, int, np.ndarray]]:
-    yield "best_of_n", j.largest_n, _best(j)
-    yield "spearman", 0, spearman(*j.flat)
-    yield "kendall", 0, kendall(*j.flat)
-    yield "accuracy", 0, pairwise_accuracy(*j.flat)
-    yield "length_spearman", 0, spearman(j.scores, j.lengths, j.responses.group)
-
-
 def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
+    """Golden reward and, for heads, the head's own score of what it chooses, against N."""
     rows = []
     for j in judged:
-        ns = default_ns(j.largest_n)
-        values = best_of_n_ragged(*j.flat, ns)
-        mean, low, high = interval_curves(values, j.rng(seed), how.resamples)
-        for k, n in enumerate(ns):
-            numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": len(values)}
-            rows.append({**j.label(), "n": n, "kl": kl_of_n(n), **numbers})
+        m, count = j.measured, len(j.measured.ns)
+        proxy = m.proxy if j.kind == "head" else np.full_like(m.proxy, np.nan)  # controls have other units
+        found = np.stack(j.resamples(how, seed).intervals(np.hstack([m.golden, proxy])))
+        for k, n in enumerate(m.ns):
+            golden = dict(zip(("value", "low", "high"), found[:, k], strict=True))
+            own = dict(zip(("proxy", "proxy_low", "proxy_high"), found[:, count + k], strict=True))
+            unit = {"golden_mean": m.golden_mean, "golden_deviation": m.golden_deviation}
+            row = {**j.label(), "n": n, "kl": kl_of_n(n), **golden, **own, **unit}
+            rows.append({**row, "n_prompts": j.n_prompts})
     return rows
 
 
@@ -95,17 +111,24 @@ def paired_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     """Each head less each other arm, on the same prompts."""
     rows = []
     for a in (j for j in judged if j.kind == "head"):
-        for b in (j for j in judged if j.split == a.split and j.arm != a.arm):
-            mean, low, high = paired_interval(_best(a), _best(b), a.rng(seed), how.resamples)
-            numbers = {"value": mean, "low": low, "high": high, "n_prompts": len(_best(a))}
-            rows.append({"arm": a.arm, "other": b.arm, "split": a.split, "n": a.largest_n, **numbers})
+        others = [b for b in judged if b.split == a.split and b.arm != a.arm]
+        cells = [(b, metric) for b in others for metric in PAIRED_METRICS]
+        if not cells:
+            continue
+        values = np.column_stack([a.measured.per_prompt[m] - b.measured.per_prompt[m] for b, m in cells])
+        mean, low, high = a.resamples(how, seed).intervals(values)
+        for k, (b, metric) in enumerate(cells):
+            names = {"arm": a.arm, "other": b.arm, "split": a.split, "metric": metric, "n": a.n_of(metric)}
+            numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": _defined(values[:, k])}
+            rows.append({**names, **numbers})
     return rows
 
 
-def calibration_rows(judged: list[Judged]) -> list[Row]:
+def calibration_rows(judged: list[Judged], how: Evaluation | None = None, seed: int = 0) -> list[Row]:
+    """how, seed: as for the other tables; the pairs do not depend on them, so that arms and runs compare."""
     rows = []
-    for j in (j for j in judged if j.raw is not None):
-        prob, right = _pairs(j)
+    for j in judged:
+        prob, right = j.pairs
         if not len(prob):
             continue
         found = reliability(prob, right)
@@ -115,18 +138,5 @@ def calibration_rows(judged: list[Judged]) -> list[Row]:
     return rows
 
 
-def _pairs(j: Judged) -> tuple[np.ndarray, np.ndarray]:
-    """For same-prompt pairs in the order of their ids: sigma(margin), whether the first is truly better."""
-    rng, first, second = np.random.default_rng(0), [], []
-    order = np.argsort(j.responses.group, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(j.responses.group[order])) + 1):
-        left, right = np.triu_indices(len(rows), 1)
-        first.append(rows[left])
-        second.append(rows[right])
-    a, b = np.concatenate(first), np.concatenate(second)
-    untied = np.flatnonzero(j.responses.golden[a] != j.responses.golden[b])
-    if len(untied) > _MAX_PAIRS:
-        untied = np.sort(rng.choice(untied, _MAX_PAIRS, replace=False))
-    a, b = a[untied], b[untied]
-    margin = np.zeros(len(a)) if j.raw is None else j.raw[a] - j.raw[b]
-    return expit(margin), j.responses.golden[a] > j.responses.golden[b]
+def _defined(values: np.ndarray) -> int:
+    return int((~np.isnan(values)).sum())

@@ -16,8 +16,11 @@ from rmlab.metrics.best_of_n import (
     default_ns,
     kl_of_n,
     oracle_bound,
+    proxy_of_n_of,
     random_bound,
 )
+from rmlab.metrics.golden_order import GoldenOrder
+from rmlab.metrics.score_order import ScoreOrder
 
 
 def brute_force(scores: np.ndarray, golden: np.ndarray, n: int) -> float:
@@ -82,6 +85,17 @@ def test_ragged_prompts_equal_prompt_by_prompt():
                 assert np.isnan(value)
             else:
                 assert value == pytest.approx(brute_force(scores[rows], golden[rows], n))
+
+
+def test_the_proxy_is_the_expected_score_of_the_choice():
+    rng = np.random.default_rng(2)
+    group = rng.permutation(np.repeat([9, -4, 3], [3, 6, 5]))
+    scores, golden = rng.integers(0, 4, len(group)).astype(float), rng.normal(size=len(group))
+    found = proxy_of_n_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)), [1, 3, 6])
+    for row, prompt in zip(found, np.unique(group), strict=True):
+        mine = scores[group == prompt]
+        for value, n in zip(row, (1, 3, 6), strict=True):
+            assert np.isnan(value) if n > len(mine) else value == pytest.approx(brute_force(mine, mine, n))
 
 
 def test_kl_grows_from_zero():

@@ -21,7 +21,7 @@ def test_it_equals_scipy_on_a_seed():
 def test_blocks_of_resamples_draw_the_same_prompts(monkeypatch):
     values = np.random.default_rng(0).normal(size=50)
     whole = interval(values, np.random.default_rng(1))
-    monkeypatch.setattr("rmlab.metrics.bootstrap.CELLS", 333)
+    monkeypatch.setattr("rmlab.metrics.resamples.CELLS", 333)
     assert interval(values, np.random.default_rng(1)) == pytest.approx(whole)
 
 
@@ -87,7 +87,7 @@ def test_impossible_bootstraps_are_refused():
         interval(np.zeros(0), rng)
     with pytest.raises(InputError, match="use n >= 1"):
         interval(np.zeros(3), rng, n=0)
-    with pytest.raises(InputError, match="use n >= 1"):
+    with pytest.raises(InputError, match="use 0 < level < 1"):
         interval(np.zeros(3), rng, level=95)
     with pytest.raises(InputError, match="same prompts"):
         paired_interval(np.zeros(3), np.zeros(4), rng)

@@ -28,7 +28,12 @@ def simulate(heads: dict[str, float], n_prompts: int, n_responses: int, ns: list
             best[arm] = curve[-1]
             for n, values in zip(ns, curve, strict=True):
                 row = {"arm": arm, "kind": kind, "split": split, "n": n, "kl": log(n) - (n - 1) / n}
-                tables["curves"].append(row | _interval(values))
+                row |= {"golden_mean": golden.mean(), "golden_deviation": golden.std()}
+                own = _best_of(score, (score - score.mean()) / score.std(), n)
+                proxy = {f"proxy_{k}".removesuffix("_value"): v for k, v in _interval(own).items()}
+                del proxy["proxy_n_prompts"]
+                proxy = proxy if kind == "head" else dict.fromkeys(proxy, np.nan)
+                tables["curves"].append(row | _interval(values) | proxy)
             tables["metrics"] += _metrics(
                 arm, kind, split, ns[-1], best=curve[-1], score=score, golden=golden
             )
@@ -37,9 +42,11 @@ def simulate(heads: dict[str, float], n_prompts: int, n_responses: int, ns: list
                 tables["calibration"] += _calibration(arm, split, noise)
         names = list(best)
         tables["paired"] += [
-            {"arm": a, "other": b, "split": split, "n": ns[-1]} | _interval(best[a] - best[b])
+            {"arm": a, "other": b, "split": split, "metric": metric, "n": n}
+            | _interval(sign * (best[a] - best[b]))
             for i, a in enumerate(names)
             for b in names[i + 1 :]
+            for metric, n, sign in (("best_of_n", ns[-1], 1), ("spearman", 0, -9))
         ]
     return {name: pd.DataFrame(rows) for name, rows in tables.items()}
 
@@ -63,6 +70,7 @@ def _metrics(
     rho = np.array([np.corrcoef(s, g)[0, 1] for s, g in zip(score, golden, strict=True)])
     noise = np.random.default_rng(1).normal(size=len(rho))
     of = {
+        "selected_quantile": 0.5 + rho / 4,
         "spearman": rho,
         "kendall": 0.7 * rho,
         "accuracy": 0.5 + rho / 3,

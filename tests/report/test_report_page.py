@@ -63,6 +63,13 @@ def test_one_arm_and_no_other(html, bare):
     assert "Controls" not in [c.strip() for c in page.cells]
 
 
+def test_the_selected_quantile_has_its_column(html):
+    heads = html[html.index('id="heads"') : html.index('id="curves"')]
+    cells = Page(heads[heads.index("<table") : heads.index("</table>") + 8]).cells
+    header = cells[: cells.index("Correlationwith length") + 1]
+    assert len(header) == 10 and header[4] == "Selectedquantile"
+
+
 def test_a_single_n(html, bare):
     assert "Best-of-8" in Page(html).text and "Best-of-4" in Page(bare).text
     assert {"0.19", "0.64"} <= set(Page(html).svg_texts)

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from rmlab.report import tables, wording
 from rmlab.report.arms import N_COLOURS, ordered_arms
 from rmlab.report.examples import agreement, pick_examples
-from rmlab.report.figures import curves
+from rmlab.report.figures import curves, proxy
 from rmlab.report.figures.svg import COLOURS, draw
 
 
@@ -136,6 +136,32 @@ def test_equal_figures_of_different_names_share_no_id():
     ids = [{n.get("id") for n in ET.fromstring(draw(name, "x", (200, 100), paint)).iter()} for name in "ab"]
     assert len(ids[0] - {None}) > 0
     assert ids[0] & ids[1] == {None}
+
+
+def test_the_proxy_has_a_panel_a_head_the_chosen_first(make_content):
+    content = make_content({"good": 0.2, "noisy": 3.0}, n_prompts=40, chosen="noisy")
+    panels = proxy.proxy_against_golden(content)
+    assert [("by noisy" in svg, "by good" in svg) for svg in panels] == [(True, False), (False, True)]
+    last = content.curves[(content.curves["arm"] == "noisy") & (content.curves["split"] == "test")].iloc[-1]
+    golden = (last["value"] - last["golden_mean"]) / last["golden_deviation"]
+    assert golden < last["proxy"] - 0.3
+    ends = f"own score {wording.number(last['proxy'], 2)}, by the golden reward {wording.number(golden, 2)}"
+    assert ends in panels[0]
+
+
+@pytest.mark.parametrize("column", ["golden_deviation", "proxy"])
+def test_without_a_common_unit_there_is_no_proxy_figure(make_content, column):
+    content = make_content(n_prompts=4)
+    nothing = 0.0 if column == "golden_deviation" else math.nan
+    object.__setattr__(content, "curves", content.curves.assign(**{column: nothing}))
+    assert proxy.proxy_against_golden(content) == []
+
+
+def test_the_table_of_differences_is_of_best_of_n(make_content):
+    content = make_content(n_prompts=60)
+    best = content.paired[(content.paired["metric"] == "best_of_n") & (content.paired["split"] == "test")]
+    row = best[(best["arm"] == "mlp_bt") & (best["other"] == "random")].iloc[0]
+    assert tables.difference(content, "mlp_bt", "random").value == row["value"]
 
 
 def test_labels_keep_their_distance_and_order():

@@ -4,7 +4,15 @@ from scipy.stats import spearmanr
 
 from rmlab.metrics.overlap import prompt_overlap
 from rmlab.settings import Evaluation
-from rmlab.stages.judging import Judged, calibration_rows, curve_rows, metric_rows, paired_rows
+from rmlab.stages.judged_row import judge_one
+from rmlab.stages.judging import (
+    PAIRED_METRICS,
+    Judged,
+    calibration_rows,
+    curve_rows,
+    metric_rows,
+    paired_rows,
+)
 from rmlab.stages.responses import Responses
 
 HOW = Evaluation(resamples=200, select_by="best_of_n")
@@ -71,7 +79,9 @@ def test_the_curve_ends_in_the_metric():
 def test_paired_differences_are_of_the_same_prompts():
     r = responses()
     a, b = judged("a", r, r.golden), judged("b", r, -r.golden)
-    rows = paired_rows([a, b, judged("c", r, np.zeros(len(r)), kind="control")], HOW, 0)
+    every = paired_rows([a, b, judged("c", r, np.zeros(len(r)), kind="control")], HOW, 0)
+    assert len(every) == 4 * len(PAIRED_METRICS)
+    rows = [x for x in every if x["metric"] == "best_of_n"]
     assert {(x["arm"], x["other"]) for x in rows} == {("a", "b"), ("a", "c"), ("b", "a"), ("b", "c")}
     ab, ba = (next(x for x in rows if (x["arm"], x["other"]) == p) for p in (("a", "b"), ("b", "a")))
     by_prompt = r.golden.reshape(40, 6)
@@ -79,6 +89,109 @@ def test_paired_differences_are_of_the_same_prompts():
     assert ba["value"] == pytest.approx(-ab["value"]) and ba["high"] == pytest.approx(-ab["low"])
     same = paired_rows([a, judged("a2", r, r.golden)], HOW, 0)[0]
     assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
+
+
+def test_each_paired_metric_is_the_difference_of_the_metric():
+    r = responses()
+    noise = np.random.default_rng(1).normal(size=(2, len(r)))
+    arms = [judged("a", r, r.golden + noise[0]), judged("b", r, r.golden + 3 * noise[1])]
+    rows = metric_rows(arms, HOW, 0)
+    for metric in PAIRED_METRICS:
+        found = next(x for x in paired_rows(arms, HOW, 0) if x["metric"] == metric and x["arm"] == "a")
+        assert found["value"] == pytest.approx(value(rows, "a", metric) - value(rows, "b", metric))
+        assert found["low"] <= found["value"] <= found["high"]
+        assert found["n"] == (6 if metric in ("best_of_n", "selected_quantile") else 0)
+
+
+def test_a_difference_is_over_the_prompts_that_both_define():
+    r = responses()
+    half = r.golden * (np.arange(len(r)) < 120)  # constant, so without a correlation, on half the prompts
+    rows = paired_rows([judged("a", r, r.golden), judged("b", r, half)], HOW, 0)
+    counts = {x["metric"]: x["n_prompts"] for x in rows if x["arm"] == "a"}
+    assert counts == {"best_of_n": 40, "spearman": 20, "accuracy": 40, "selected_quantile": 40}
+
+
+def test_the_proxy_curve_is_of_heads_and_in_the_unit_of_scores():
+    r = responses()
+    scores = (r.golden - r.golden.mean()) / r.golden.std()
+    head, control = judged("h", r, scores), judged("oracle", r, r.golden, kind="control")
+    for row in curve_rows([head, control], HOW, 0):
+        golden = [
+            (row[name] - row["golden_mean"]) / row["golden_deviation"] for name in ("value", "low", "high")
+        ]
+        own = [row["proxy"], row["proxy_low"], row["proxy_high"]]
+        np.testing.assert_allclose(own, golden if row["arm"] == "h" else np.nan, atol=1e-12)
+    noise = np.random.default_rng(1).normal(size=len(r))
+    last = curve_rows([judged("h", r, 3 * noise)], HOW, 0)[-1]
+    assert last["proxy"] == pytest.approx(3 * noise.reshape(40, 6).max(axis=1).mean())
+
+
+def test_one_flat_row_has_the_numbers_of_the_tables():
+    r = responses()
+    noise = np.random.default_rng(1).normal(size=len(r))
+    arm = judged("h", r, r.golden + noise, r.golden + noise)
+    row, rows = judge_one(arm, HOW, 3), metric_rows([judged("h", r, arm.scores, arm.raw)], HOW, 3)
+    for found in rows:
+        assert row[found["metric"]] == found["value"]
+        if found["metric"] in PAIRED_METRICS:
+            low, high = (row[f"{found['metric']}_{end}"] for end in ("low", "high"))
+            assert (low, high) == (found["low"], found["high"])
+    assert (row["largest_n"], row["n_prompts"]) == (6, 40)
+    assert len(row) == len(rows) + 2 * len(PAIRED_METRICS) + 2
+    assert all(type(x) is float for x in row.values())
+    assert np.isnan(judge_one(judged("h", r, arm.scores), HOW, 3)["ece"])
+
+
+@pytest.mark.parametrize("name", ["one response", "equal golden", "constant scores"])
+def test_what_is_undefined_is_nan_and_counted(name):
+    r = responses(k=1 if name == "one response" else 6)
+    if name == "equal golden":
+        r = Responses(r.ids, r.prompt_ids, np.full(len(r), 2.0), r.group)
+    scores = np.zeros(len(r)) if name == "constant scores" else np.arange(len(r)) * 1.0
+    arms = [judged("a", r, scores, scores), judged("b", r, -scores, -scores)]
+    rows = {x["metric"]: x for x in metric_rows(arms, HOW, 0) if x["arm"] == "a"}
+    assert rows["best_of_n"]["value"] == pytest.approx(r.golden.mean())
+    quantile = rows["selected_quantile"]["value"]
+    assert np.isnan(quantile) if name == "one response" else quantile == pytest.approx(0.5)
+    for metric in ("spearman", "kendall"):
+        assert np.isnan(rows[metric]["value"]) and rows[metric]["n_prompts"] == 0
+    accuracy = rows["accuracy"]["value"]
+    assert accuracy == 0.5 if name == "constant scores" else np.isnan(accuracy)
+    assert (calibration_rows(arms) == []) == np.isnan(rows["ece"]["value"]) == (name != "constant scores")
+    assert len(curve_rows(arms, HOW, 0)) == 2 * (1 if name == "one response" else 4)
+    assert len(paired_rows(arms, HOW, 0)) == 2 * len(PAIRED_METRICS)
+    assert np.isnan(judge_one(arms[0], HOW, 0)["spearman_low"])
+
+
+def test_uneven_prompts_are_judged_at_the_smallest():
+    group = np.repeat([3, 5, 8], [2, 4, 7])
+    golden = np.random.default_rng(0).normal(size=13)
+    r = Responses(group.astype(str), group.astype(str), golden, group)
+    row = judge_one(judged("h", r, golden), HOW, 0)
+    assert row["largest_n"] == 2 and row["n_prompts"] == 3 and row["accuracy"] == 1
+
+
+def test_what_is_kept_of_a_split_goes_with_its_responses():
+    from rmlab.stages import measuring
+
+    r = responses()
+    before = len(measuring._splits)
+    arm = judged("h", r, r.golden, r.golden)
+    again = judged("h", r, r.golden, r.golden)
+    assert arm.ece == again.ece
+    assert len(measuring._splits) == before + 1
+    del r, arm, again
+    assert len(measuring._splits) == before
+
+
+def test_calibration_draws_from_all_pairs_where_there_are_many(monkeypatch):
+    r = responses(30, 20)
+    raw = r.golden + np.random.default_rng(1).normal(size=len(r))
+    every = judged("h", r, raw, raw)
+    assert len(every.pairs[0]) == 30 * 190
+    monkeypatch.setattr("rmlab.stages.measuring.MAX_PAIRS", 3000)
+    few = judged("h", responses(30, 20), raw, raw)
+    assert len(few.pairs[0]) == 3000 and few.ece == pytest.approx(every.ece, abs=0.03)
 
 
 def test_calibration_of_true_log_odds_lies_on_the_diagonal():

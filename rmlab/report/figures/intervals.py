@@ -16,6 +16,7 @@ from rmlab.report.wording import interval, number, shorten
 
 TITLES = {
     "best_of_n": ("Best-of-{n}", "higher is better"),
+    "selected_quantile": ("Selected quantile", "higher is better, random 0.5"),
     "spearman": ("Spearman", "higher is better"),
     "kendall": ("Kendall", "higher is better"),
     "accuracy": ("Accuracy on pairs", "higher is better"),

@@ -1,0 +1,98 @@
+"""The metrics of one arm on one split, a number a prompt; sorting and pairs are shared by all arms."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import expit
+
+from rmlab.metrics.accuracy import accuracy_of
+from rmlab.metrics.best_of_n import best_of_n_of, default_ns, proxy_of_n_of
+from rmlab.metrics.golden_order import GoldenOrder
+from rmlab.metrics.rank_correlation import kendall_of, spearman_of
+from rmlab.metrics.score_order import ScoreOrder
+from rmlab.metrics.selected_quantile import selected_quantile_of
+from rmlab.metrics.untied_pairs import untied_pairs
+from rmlab.stages.responses import Responses
+
+MAX_PAIRS = 200_000  # of calibration, drawn at random where there are more
+
+
+@dataclass(frozen=True)
+class Measured:
+    """per_prompt: metric -> [P]; golden, proxy: [P, len(ns)], golden reward and score of the best of N.
+
+    golden_mean, golden_deviation: over all responses of the split.
+    """
+
+    per_prompt: dict[str, np.ndarray]
+    ns: list[int]
+    golden: np.ndarray
+    proxy: np.ndarray
+    golden_mean: float
+    golden_deviation: float
+
+
+def measure(responses: Responses, lengths: np.ndarray, scores: np.ndarray) -> Measured:
+    """lengths, scores: [m], rows as in responses."""
+    split = _split(responses, lengths)
+    order = ScoreOrder.of(scores, split.truth)
+    ns = default_ns(split.truth.fewest)
+    golden = best_of_n_of(order, ns)
+    per_prompt = {
+        "best_of_n": golden[:, -1],
+        "selected_quantile": selected_quantile_of(order, ns[-1:])[:, 0],
+        "spearman": spearman_of(order),
+        "kendall": kendall_of(order),
+        "accuracy": accuracy_of(order),
+        "length_spearman": spearman_of(ScoreOrder.of(scores, split.by_length)),
+    }
+    all_golden = responses.golden
+    return Measured(
+        per_prompt, ns, golden, proxy_of_n_of(order, ns), float(all_golden.mean()), float(all_golden.std())
+    )
+
+
+def pair_probabilities(
+    responses: Responses, lengths: np.ndarray, raw: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """raw: [m] log-odds -> (sigma(margin) [n], whether the first is truly better [n]), n <= MAX_PAIRS.
+
+    Same-prompt pairs of different golden rewards, in the order of their ids; the same for all arms.
+    """
+    first, second = _split(responses, lengths).pairs
+    return expit(raw[first] - raw[second]), responses.golden[first] > responses.golden[second]
+
+
+@dataclass(frozen=True)
+class _Split:
+    """What does not depend on the arm."""
+
+    lengths: np.ndarray
+    truth: GoldenOrder
+
+    @cached_property
+    def by_length(self) -> GoldenOrder:
+        return GoldenOrder.of(self.lengths, self.truth.group)
+
+    @cached_property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        return untied_pairs(self.truth, MAX_PAIRS, np.random.default_rng(0))
+
+
+_splits: dict[int, _Split] = {}
+
+
+def _split(responses: Responses, lengths: np.ndarray) -> _Split:
+    """Kept for as long as the responses are; it must not refer to them itself."""
+    key = id(responses)
+    known = _splits.get(key)
+    if known is None:
+        weakref.finalize(responses, _splits.pop, key, None)
+        known = _splits[key] = _Split(lengths, GoldenOrder.of(responses.golden, responses.group))
+    if known.lengths is not lengths:
+        known = _splits[key] = _Split(lengths, known.truth)
+    return known

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rmlab.errors import InputError
+from rmlab.metrics.bootstrap import interval
+from rmlab.metrics.resamples import Resamples
+
+
+def by_loop(counts, column, tail=0.025):
+    """Percentiles of the means over the resamples, one resample at a time."""
+    means = []
+    for row in counts:
+        drawn = np.repeat(column, row)
+        if not np.isnan(drawn).all():
+            means.append(np.nanmean(drawn))
+    return np.nanmean(column), *np.quantile(means, [tail, 1 - tail])
+
+
+@pytest.mark.parametrize("cells", [1, 100, 2**22])
+def test_it_equals_one_resample_at_a_time(cells, monkeypatch):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(12, 4))
+    values[:4, 1], values[1:, 2] = np.nan, np.nan  # the third is defined on one prompt alone
+    whole = Resamples.draw(12, np.random.default_rng(1), 150)
+    monkeypatch.setattr("rmlab.metrics.resamples.CELLS", cells)
+    resamples = Resamples.draw(12, np.random.default_rng(1), 150)
+    np.testing.assert_array_equal(resamples.counts, whole.counts)
+    found = np.stack(resamples.intervals(values))
+    for column in range(4):
+        np.testing.assert_allclose(found[:, column], by_loop(whole.counts, values[:, column]))
+
+
+@pytest.mark.parametrize("n_prompts", [1, 3, 255, 256, 300])
+def test_every_resample_draws_as_many_prompts_as_there_are(n_prompts):
+    counts = Resamples.draw(n_prompts, np.random.default_rng(0), 20).counts
+    assert (counts.sum(axis=1, dtype=np.int64) == n_prompts).all()
+    assert np.iinfo(counts.dtype).max >= n_prompts
+
+
+def test_columns_are_paired():
+    a, shared = np.random.default_rng(0).normal(size=(2, 50))
+    resamples = Resamples.draw(50, np.random.default_rng(1), 500)
+    _, low, high = resamples.intervals(np.column_stack([a, a + 1e6, a + 100 * shared, 100 * shared]))
+    np.testing.assert_allclose([low[1] - 1e6, high[1] - 1e6], [low[0], high[0]], atol=1e-8)
+    alone = interval(a, np.random.default_rng(1), 500)
+    np.testing.assert_allclose([low[0], high[0]], alone[1:])
+
+
+def test_no_column_and_no_number_give_nothing_and_nan(recwarn):
+    resamples = Resamples.draw(5, np.random.default_rng(0), 10)
+    assert [len(x) for x in resamples.intervals(np.empty((5, 0)))] == [0, 0, 0]
+    assert np.isnan(np.stack(resamples.intervals(np.full((5, 2), np.nan)))).all()
+    assert not recwarn.list
+
+
+def test_other_prompts_are_refused():
+    with pytest.raises(InputError, match="4 values for 5 prompts"):
+        Resamples.draw(5, np.random.default_rng(0), 10).intervals(np.zeros((4, 1)))
