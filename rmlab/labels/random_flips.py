@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.labels.base import golden_gap
+from rmlab.labels.base import answer_pairs, golden_gap, without_ties
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,8 @@ class RandomFlips:
             raise ValueError(f"rate is {self.rate}: use a share in [0, 1]")
 
     def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
-        """Answers for items [n, 2]: the preferred item first, with label_prob, margin, tie, correct."""
+        """Answers for items [n, 2]: the preferred item first, with label_prob, margin, correct, golden."""
         gap = golden_gap(comparisons, pool)
         right = rng.random(len(gap)) >= self.rate
-        items = np.where((right == (gap > 0))[:, None], comparisons.items, comparisons.items[:, ::-1])
-        answered = Comparisons(
-            items=items,
-            group=pool.group[items[:, 0]],
-            kind=comparisons.kind,
-            weight=comparisons.weight,
-            label_prob=np.where(right, 1 - self.rate, self.rate),
-            margin=np.abs(gap),
-            tie=gap == 0,
-            correct=right,
-            annotator=comparisons.annotator,
-        )
-        return answered.take(gap != 0)
+        prob = np.where(right, 1 - self.rate, self.rate)
+        return without_ties(answer_pairs(comparisons, pool, gap, right, prob))

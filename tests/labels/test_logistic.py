@@ -35,6 +35,8 @@ def test_columns_agree_with_the_model_row_by_row():
     np.testing.assert_allclose(answered.margin, np.abs(won - lost))
     np.testing.assert_allclose(answered.label_prob, expit(1.7 * (won - lost) / 4.0))
     np.testing.assert_array_equal(answered.group, pool.group[answered.items[:, 0]])
+    np.testing.assert_array_equal(answered.golden, pool.golden[answered.items])
+    assert (answered.share == 1).all()
     assert 0 < answered.correct.mean() < 1
     assert not answered.tie.any()
 

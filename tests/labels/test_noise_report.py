@@ -7,7 +7,7 @@ import pytest
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.labels.logistic import Logistic
-from rmlab.labels.report import noise_report
+from rmlab.labels.report import label_variance_histogram, noise_report
 
 
 def test_hand_values():
@@ -15,6 +15,7 @@ def test_hand_values():
         items=np.arange(10).reshape(5, 2),
         group=np.zeros(5, dtype=np.int64),
         label_prob=np.array([0.9, 0.5, 0.8, 0.4, 1.0]),
+        margin=np.array([3.0, 0.0, 1.0, 0.5, 2.5]),
         tie=np.array([False, True, False, False, False]),
         correct=np.array([True, False, True, False, True]),
     )
@@ -22,6 +23,7 @@ def test_hand_values():
     assert report["n"] == 5
     assert report["n_ties"] == 8
     assert report["error_rate"] == pytest.approx(1 / 4)
+    assert report["mean_margin"] == pytest.approx(7 / 4)
     assert report["label_variance_mean"] == pytest.approx((0.09 + 0.16 + 0.24 + 0) / 4)
     assert report["label_variance_q50"] == pytest.approx((0.09 + 0.16) / 2)
     assert report["label_variance_q05"] == pytest.approx(np.quantile([0.09, 0.16, 0.24, 0], 0.05))
@@ -44,4 +46,32 @@ def test_nothing_but_ties_has_no_error_rate():
     report = noise_report(tied)
     assert report["n_ties"] == 1
     assert math.isnan(report["error_rate"])
+    assert math.isnan(report["mean_margin"])
     assert math.isnan(report["label_variance_mean"])
+    assert label_variance_histogram(tied)["count"].sum() == 0
+
+
+def test_histogram_counts_every_answer_without_a_tie():
+    prob = np.array([0.0, 1.0, 0.5, 0.5, 0.9, 0.1, 0.3, 0.7])
+    comparisons = Comparisons(
+        np.zeros((8, 2), dtype=int), np.zeros(8), label_prob=prob, tie=np.arange(8) == 7
+    )
+    table = label_variance_histogram(comparisons, bins=5)  # p(1-p): 0 0 .25 .25 .09 .09 .21
+    np.testing.assert_allclose(table["low"], [0, 0.05, 0.1, 0.15, 0.2])
+    np.testing.assert_allclose(table["high"], [0.05, 0.1, 0.15, 0.2, 0.25])
+    assert table["count"].tolist() == [2, 2, 0, 0, 3]
+    assert len(label_variance_histogram(comparisons)["count"]) == 20
+
+
+def test_error_of_rankings_is_over_pairs_and_of_choices_over_lists():
+    golden = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 2.0], [5.0, 4.0, 4.0]])
+    columns = {
+        "items": np.arange(9).reshape(3, 3),
+        "group": np.zeros(3),
+        "correct": np.array([False, False, True]),
+    }
+    ranking = Comparisons(**columns, kind="list", golden=golden)  # wrong: 1 of 3, 2 of 2, 0 of 2
+    assert noise_report(ranking)["error_rate"] == pytest.approx(3 / 7)
+    choice = Comparisons(**columns, kind="choice", golden=golden)
+    assert noise_report(choice)["error_rate"] == pytest.approx(2 / 3)
+    assert math.isnan(noise_report(Comparisons(**columns, kind="list"))["error_rate"])  # golden unknown

@@ -33,6 +33,7 @@ def test_columns_agree_with_the_golden_order():
     np.testing.assert_array_equal(answered.correct, won > lost)
     np.testing.assert_array_equal(answered.label_prob, np.where(won > lost, 0.7, 0.3))
     np.testing.assert_array_equal(answered.margin, np.abs(won - lost))
+    np.testing.assert_array_equal(answered.golden, pool.golden[answered.items])
     np.testing.assert_array_equal(answered.group, pool.group[answered.items[:, 0]])
 
 

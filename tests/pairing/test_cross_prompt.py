@@ -74,6 +74,13 @@ def test_random_draws_pairs_and_sides_uniformly():
     assert np.abs(ordered - 500).max() < 90
 
 
+def test_first_rows_of_a_random_draw_are_any_pairs():
+    pool = make_pool([10] * 300, 0)
+    items = CrossPrompt()(pool, 2000, np.random.default_rng(0)).items
+    prompts = pool.group[items[:200]].ravel()
+    assert abs(np.mean(prompts) - pool.group.mean()) < 4 * pool.group.std() / np.sqrt(400)
+
+
 def test_similar_takes_neighbours_in_the_global_order_first():
     golden = np.random.default_rng(3).permutation(8).astype(float)
     made = CrossPrompt("similar")(Pool(golden, np.arange(8)), 10, np.random.default_rng(0))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,6 +67,26 @@ def test_random_takes_each_pair_and_each_side_equally_often():
             count[first, second] += 1
     ordered = count[~np.eye(4, dtype=bool)]  # 12 ordered pairs, each expected 500 times, sd about 21
     assert np.abs(ordered - 500).max() < 90
+
+
+@pytest.mark.parametrize(("size", "q"), [(4, 2), (5, 2), (4, 4)])  # even and odd circles, few and many
+def test_each_set_of_pairs_of_a_prompt_is_equally_likely(size, q):
+    prompts, ways = 6000, math.comb(size * (size - 1) // 2, q)
+    pool = Pool(np.zeros(prompts * size), np.repeat(np.arange(prompts), size))
+    items = np.sort(SamePrompt()(pool, q * prompts, np.random.default_rng(0)).items, axis=1)
+    code = np.sort(
+        (items % size @ [size, 1])[np.argsort(items[:, 0] // size, kind="stable")].reshape(-1, q), axis=1
+    )
+    count = np.unique(code, axis=0, return_counts=True)[1]
+    assert len(count) == ways
+    assert np.abs(count - prompts / ways).max() < 5 * np.sqrt(prompts / ways)
+
+
+def test_a_prompt_too_large_for_a_table_of_its_pairs():
+    pool = Pool(np.zeros(200_000), np.zeros(200_000, dtype=np.int64))
+    made = SamePrompt()(pool, 5000, np.random.default_rng(0))
+    assert distinct_pairs(made.items) == 5000
+    assert abs(np.mean(made.items) / 100_000 - 1) < 0.03
 
 
 def test_random_ignores_the_golden_reward():

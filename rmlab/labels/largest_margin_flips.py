@@ -1,0 +1,35 @@
+"""An irrational annotator, wrong where the difference is plainest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rmlab.comparisons import Comparisons, Pool
+from rmlab.labels.base import answer_pairs, golden_gap, without_ties
+
+
+@dataclass(frozen=True)
+class LargestMarginFlips:
+    """The golden order, but for the share rate of the pairs with the largest golden gaps: all flipped.
+
+    Of m pairs without a tie exactly round(rate * m) are flipped; equal gaps at the edge of the share at
+    random. Ties are dropped: count them as len(before) - len(after). label_prob is 1: nothing else
+    about the answers is left to chance.
+    Source: Bukharin et al. 2024 (R3M), the irrational noise model.
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate <= 1:
+            raise ValueError(f"rate is {self.rate}: use a share in [0, 1]")
+
+    def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
+        """Answers for items [n, 2]: the preferred item first, with label_prob, margin, correct, golden."""
+        gap = golden_gap(comparisons, pool)
+        order = np.lexsort((rng.random(len(gap)), -np.abs(gap)))  # ties have gap 0 and come last
+        right = np.ones(len(gap), dtype=bool)
+        right[order[: round(self.rate * np.count_nonzero(gap))]] = False
+        return without_ties(answer_pairs(comparisons, pool, gap, right, np.ones(len(gap))))

@@ -1,0 +1,107 @@
+"""Lists of several responses to one prompt, to be ranked or chosen from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rmlab.comparisons import Comparisons, Pool
+from rmlab.errors import InputError
+from rmlab.pairing.base import check_budget, check_choice, check_golden
+from rmlab.pairing.deal import capacities, deal, golden_order, prompt_order
+from rmlab.pairing.distinct import distinct_codes, draw_distinct
+
+MOST = 2**40  # lists a prompt is said to have at most, so that their sum over prompts stays an int64
+
+
+@dataclass(frozen=True)
+class Lists:
+    """n distinct lists of k different responses to a prompt, dealt round-robin over the prompts in
+    random order; prompts with fewer than k responses are left out.
+
+    answer: what the annotators are asked for, a ranking (kind "list": Plackett-Luce 1975) or the best
+    of the k (kind "choice": Ziegler et al. 2019).
+    choice: random, any k responses; diverse, with the prompt's responses in golden order (ties at
+    random) cut into k runs of as equal a length as can be, one of each run. diverse reads the golden
+    score, so it is a study design, not a collection method.
+    """
+
+    k: int = 4
+    answer: Literal["ranking", "choice"] = "ranking"
+    choice: Literal["random", "diverse"] = "random"
+
+    def __post_init__(self) -> None:
+        if self.k < 2:
+            raise ValueError(f"k is {self.k}: use at least 2 responses a list")
+        if self.answer not in ("ranking", "choice"):
+            raise ValueError(f"answer is {self.answer!r}: use ranking or choice")
+        check_choice(self.choice, ("random", "diverse"))
+
+    def capacity(self, pool: Pool) -> int:
+        """How many distinct lists the pool allows, counting at most MOST of each prompt."""
+        return int(self._lists(pool).sum())
+
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
+        """n lists: items [n, k] int64 rows of the pool in random order; first rows spread evenly too."""
+        check_golden(pool, self.choice)
+        lists = self._lists(pool)
+        if not lists.any():
+            largest = int(np.unique(pool.group, return_counts=True)[1].max(initial=0))
+            raise InputError(
+                f"lists of {self.k} need prompts with {self.k} responses, but no prompt has more than "
+                f"{largest}: lower pairing.k or sample more responses"
+            )
+        check_budget(n, int(lists.sum()), f"{self.choice} lists of {self.k}")
+
+        def draw(members: np.ndarray, q: int) -> np.ndarray:
+            columns = self._columns(len(members), q, members.shape[1], rng)
+            return members[np.arange(len(members))[:, None, None], columns]
+
+        order = prompt_order(pool) if self.choice == "random" else golden_order(pool, rng)
+        items = rng.permuted(deal(pool, order, lists, n, draw, rng), axis=1)
+        kind: Literal["list", "choice"] = "list" if self.answer == "ranking" else "choice"
+        return Comparisons(items=items, group=pool.group[items[:, 0]], kind=kind)
+
+    def _lists(self, pool: Pool) -> np.ndarray:
+        return capacities(pool, self._count)
+
+    def _count(self, size: int) -> int:
+        """Distinct lists of a prompt of this size, at most MOST."""
+        count = math.comb(size, self.k) if self.choice == "random" else math.prod(map(len, self._runs(size)))
+        return min(count, MOST)
+
+    def _runs(self, size: int) -> list[np.ndarray]:
+        return np.array_split(np.arange(size), self.k)
+
+    def _columns(self, b: int, q: int, size: int, rng: np.random.Generator) -> np.ndarray:
+        """[b, q, k]: q distinct lists for each of b prompts, as columns of its responses."""
+        if 2 * q > self._count(size):  # few enough to write them all down
+            table = self._all(size)
+            return table[distinct_codes(b, q, len(table), rng)]
+        word = rng.integers(0, 2**64, size, dtype=np.uint64)
+        return draw_distinct(
+            b,
+            q,
+            lambda m: self._draw(m, size, rng),
+            # A random word for each response: the sum names the set, and two sets share one sum with
+            # probability 2^-64, when a list is drawn once more than it had to be.
+            lambda columns: word[columns].sum(axis=-1),
+        )
+
+    def _all(self, size: int) -> np.ndarray:
+        lists = (
+            itertools.combinations(range(size), self.k)
+            if self.choice == "random"
+            else itertools.product(*(run.tolist() for run in self._runs(size)))
+        )
+        return np.fromiter(itertools.chain.from_iterable(lists), dtype=np.int64).reshape(-1, self.k)
+
+    def _draw(self, m: int, size: int, rng: np.random.Generator) -> np.ndarray:
+        if self.choice == "random":
+            return distinct_codes(m, self.k, size, rng)
+        length = np.array([len(run) for run in self._runs(size)])
+        return np.cumsum(length) - length + rng.integers(0, length, (m, self.k))

@@ -1,0 +1,26 @@
+"""conf/pairing: each file builds its pairing with the defaults of the code, and explains each knob."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from rmlab.config import build
+from rmlab.pairing.cross_prompt import CrossPrompt
+from rmlab.pairing.lists import Lists
+from rmlab.pairing.same_prompt import SamePrompt
+from rmlab.pairing.unpaired import Unpaired
+
+CONF = Path(__file__).parents[2] / "conf" / "pairing"
+PAIRINGS = {"cross_prompt": CrossPrompt, "lists": Lists, "same_prompt": SamePrompt, "unpaired": Unpaired}
+
+
+@pytest.mark.parametrize("name", PAIRINGS)
+def test_conf_is_the_default_of_the_pairing(name):
+    component = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+    assert build(component) == PAIRINGS[name]()
+    assert set(component) == {"_target_"} | {field.name for field in dataclasses.fields(PAIRINGS[name])}
+    assert all("  # " in knob for knob in (CONF / f"{name}.yaml").read_text().splitlines()[1:])
