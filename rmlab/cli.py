@@ -93,6 +93,29 @@ def run(
 
 
 @app.command()
+def sweep(
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    force: Force = False,
+    config_dir: ConfigDir = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes of one thread each; 0: one a core.")
+    ] = 0,
+) -> None:
+    """Fit and judge a head for every combination of settings, on embeddings that `rmlab run` has made.
+
+    Commas make a grid:  rmlab sweep experiment=demo head=linear,mlp noise.error=0.05,0.2,0.38 seed=0,1,2
+
+    One row a cell goes into one results.parquet; a sweep that was interrupted goes on at the cell, and
+    cells that another sweep has done are taken over. --dry-run counts the cells and estimates the time.
+    """
+    from rmlab.commands.sweep import sweep_command
+
+    raise typer.Exit(sweep_command(overrides or [], dry_run, as_json, force, config_dir, workers))
+
+
+@app.command()
 def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
     """Show which stages of an experiment are done, begun or missing."""
     from rmlab.commands.status import status_command

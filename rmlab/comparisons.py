@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-
 from typing import Literal
 
 import numpy as np
@@ -33,7 +32,8 @@ class Comparisons:
     pair: the preferred response first; list: a ranking, best first; choice: the chosen one first, the
     rest in no order; unpaired: K = 1, a single response that was found good (share 1) or not (share 0).
     weight: [n]; label_prob: [n], the annotator's probability of the answer that was given;
-    margin: [n] absolute golden gap of first and last item; tie: [n] bool, golden scores equal;
+    margin: [n] absolute golden gap of first and last item; of a choice, from the mean of the rest; of an
+    unpaired answer, from the threshold; tie: [n] bool, golden scores equal;
     correct: [n] bool, the answer agrees with the golden order (False for ties);
     share: [n] of the annotators who gave this answer (pairs), or found the response good (unpaired);
     golden: [n, K] golden rewards of the items, NaN where unknown;

@@ -21,7 +21,7 @@ _OWN = "rmlab."
 
 @dataclasses.dataclass(frozen=True)
 class Override:
-    """key=value as Hydra reads it; values: one text each where commas, or range() and the like, give several."""
+    """key=value as Hydra reads it; values: a text for each, where commas or range() give several."""
 
     text: str
     key: str
@@ -86,12 +86,12 @@ def _last_wins(overrides: Sequence[str]) -> list[str]:
 def _check_grammar(overrides: Sequence[str]) -> None:
     for override in overrides:
         if _parsed(override).is_sweep_override():
-            raise ConfigError(f"{override} has several values; `rmlab sweep` takes a grid, or quote the value")
+            raise ConfigError(f"{override} has several values; use `rmlab sweep`, or quote the value")
 
 
 @lru_cache(maxsize=4096)
 def _parsed(override: str) -> Any:
-    """Hydra's reading of an override; names the one that cannot be read, which Hydra's own message does not."""
+    """Hydra's reading of an override; an error names the one at fault, which Hydra's own does not."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OK, FAILURE, USAGE, MISSING_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
+OK, FAILURE, USAGE, MISSING_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 class RmlabError(Exception):

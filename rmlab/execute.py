@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmlab.artifacts.artifact import Artifact, FileRecord, Manifest
-from rmlab.artifacts.writer import writing
+from rmlab.artifacts.writer import Writer, writing
 from rmlab.errors import InputError, RmlabError
 from rmlab.plan import Node
 from rmlab.progress import Progress
@@ -73,7 +73,7 @@ def _execute(node: Node, inputs: dict[str, Artifact], command: str, quiet: bool,
     label = node.stage.replace("_", "-") + (f" {node.name}" if node.stage in ("annotate", "fit_rm") else "")
     with writing(node.folder, fresh) as writer, Progress(label, quiet=quiet) as progress:
         progress.say("starts")
-        job = Job(node.name, node.fingerprint, node.settings, dict(node.config), inputs, writer, progress)
+        job = _job(node, inputs, writer, progress)
         importlib.import_module(f"rmlab.stages.{node.stage}").run(job)
         progress.close()
         seconds = time.monotonic() - started
@@ -104,6 +104,11 @@ def _execute(node: Node, inputs: dict[str, Artifact], command: str, quiet: bool,
             progress.say(f"warning: {warning}")
         progress.say(f"done in {seconds:,.1f} s{_speed(writer.counts, seconds)}")
     return node.open()
+
+
+def _job(node: Node, inputs: dict[str, Artifact], writer: Writer, progress: Progress) -> Job:
+    config = dict(node.config)
+    return Job(node.name, node.fingerprint, node.settings, config, inputs, writer, progress, node.grid)
 
 
 def _speed(counts: dict[str, int | float], seconds: float) -> str:

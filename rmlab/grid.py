@@ -62,8 +62,10 @@ class _Composer:
         if key not in self._plain:
             base = unresolved(self.fixed, self.config_dir)
             referred = any(f"${{{key}" in text for text in _texts(base))
-            self._plain[key] = not referred and key.isidentifier() is ("." not in key) and (
-                "." in key or not isinstance(base.get(key), dict | list | type(None))
+            self._plain[key] = (
+                not referred
+                and key.isidentifier() is ("." not in key)
+                and ("." in key or not isinstance(base.get(key), dict | list | type(None)))
             )
         return self._plain[key]
 

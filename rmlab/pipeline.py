@@ -24,6 +24,7 @@ VERSIONS = {
     "fit_rm": 2,
     "eval_rm": 2,
     "report": 2,
+    "sweep": 1,
 }
 STAGES = tuple(VERSIONS)
 _FITTED = ("pairing", "noise", "selection", "head", "loss")
@@ -36,21 +37,51 @@ def load_arms(overrides: Sequence[str], config_dir: Path | None = None) -> dict[
     arms = {"": base}
     for arm in base.arms:
         arms[arm] = load_settings([*arm.split(), *overrides], config_dir)
-    return arms
+    return _with_random_arms(arms)
+
+
+_UNIFORM = "selection=uniform"
+
+
+def selects(settings: Settings) -> bool:
+    """Whether comparisons are selected by anything but chance."""
+    return not str(settings.selection["_target_"]).endswith(".uniform.Uniform")
+
+
+def without_selection(settings: Settings) -> Settings:
+    """The random arm of an active selection: all else the same."""
+    uniform = {"_target_": "rmlab.selection.uniform.Uniform"}
+    return settings.model_copy(update={"selection": uniform})
+
+
+def _with_random_arms(arms: dict[str, Settings]) -> dict[str, Settings]:
+    """Active selection never stands alone: each arm that selects brings one that draws at random."""
+    found: dict[str, Settings] = {}
+    for arm, settings in arms.items():
+        if selects(settings) and (arm or len(arms) == 1):
+            found[arm] = found.get(arm, settings)
+            name = settings.selection["_target_"].split(".")[-2]
+            active = arm if arm else f"selection={name}"
+            found[active] = settings
+            random = " ".join(o for o in active.split() if not o.startswith("selection")) + f" {_UNIFORM}"
+            found[random.strip()] = without_selection(settings)
+        else:
+            found[arm] = settings
+    return found
 
 
 def plan(arms: dict[str, Settings]) -> list[Node]:
     """Every node of an experiment, inputs before what reads them; equal nodes once."""
     base = arms[""]
     chains = _distinct(_named(arms))
-    first = _chain(base)
+    first = chain_of(base)
     for name, chain in chains.items():
         changed = [r for r in _SHARED_BY_ARMS if chain[r].fingerprint != first[r].fingerprint]
         if chain["sample"].settings.validation != base.validation:
             changed.append("validation")
         if changed:
             raise ConfigError(f"arm {name} changes {changed[0]}; all arms must be judged on the same")
-    heads = {f"fit_rm:{name}": _fit(chain, name) for name, chain in chains.items()}
+    heads = {f"fit_rm:{name}": fit_node(chain, name) for name, chain in chains.items()}
     embeds = {f"embed:{name}": chain["embed"] for name, chain in chains.items()}
     shared = {"prompts": first["prompts"], "sample": first["sample"], "annotate": first["judge"]}
     eval_config = {
@@ -68,7 +99,7 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
     return _in_order(report)
 
 
-def _chain(s: Settings) -> dict[str, Node]:
+def chain_of(s: Settings) -> dict[str, Node]:
     """The nodes before the heads."""
     prompts = _node(
         s,
@@ -133,8 +164,9 @@ def _plain_roles(sources: dict) -> dict:
     return {role.rpartition(".")[2]: source for role, source in sources.items()}
 
 
-def _fit(chain: dict[str, Node], name: str) -> Node:
-    s = chain["sample"].settings
+def fit_node(chain: dict[str, Node], name: str, settings: Settings | None = None) -> Node:
+    """settings: of the head, where they are not those that the chain was made of."""
+    s = settings or chain["sample"].settings
     found = {k: described(getattr(s, k), k, s) for k in _FITTED}
     parts = {k: config for k, (config, _) in found.items()}
     sources = {role: source for _, extra in found.values() for role, source in extra.items()}
@@ -153,7 +185,7 @@ def _distinct(chains: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:
     """Arms that a user's override made equal count once."""
     by_fingerprint: dict[str, str] = {}
     for name, chain in chains.items():
-        by_fingerprint.setdefault(_fit(chain, name).fingerprint, name)
+        by_fingerprint.setdefault(fit_node(chain, name).fingerprint, name)
     return {name: chains[name] for name in by_fingerprint.values()}
 
 
@@ -173,7 +205,7 @@ def _named(arms: dict[str, Settings]) -> dict[str, dict[str, Node]]:
             name, n = _arm_name(s, arm), 2
             while name in chains:
                 name, n = f"{_arm_name(s, arm)}-{n}", n + 1
-            chains[name] = _chain(s)
+            chains[name] = chain_of(s)
     return chains
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from rmlab.artifacts.artifact import Artifact, InputRecord, open_artifact
 from rmlab.artifacts.fingerprint import file_digest, fingerprint
+from rmlab.cells import Grid
 from rmlab.config import component_class, meaningful
-from rmlab.errors import InputError
+from rmlab.errors import InputError, RmlabError
 from rmlab.models import find_model
 from rmlab.settings import Component, Settings
 from rmlab.shipped import PREFIX, user_path
@@ -37,12 +38,19 @@ class Node:
     inputs: Mapping[str, Node]
     sources: Mapping[str, Source]
     settings: Settings = field(repr=False)
+    grid: Grid | None = field(default=None, repr=False)  # of a sweep
 
     @cached_property
     def fingerprint(self) -> str:
         known = {role: node.fingerprint for role, node in self.inputs.items()}
         outside = {f"source:{role}": source.identity for role, source in self.sources.items()}
         return fingerprint(self.stage, self.version, self.config, {**known, **outside})
+
+    @property
+    def sweep_grid(self) -> Grid:
+        if self.grid is None:
+            raise RmlabError(f"{self.name} has no grid; run it by `rmlab sweep`")
+        return self.grid
 
     @property
     def folder(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -21,6 +22,7 @@ class Progress:
         self.total = self.done = self.tokens = self.resumed = 0
         self.started = self.last_line = time.monotonic()
         self._bar: Any = None
+        self._live: Any = None
 
     def start(self, total: int, unit: str | None = None) -> None:
         """Begins a count of `total` things; a stage that has none to count never calls this."""
@@ -47,7 +49,9 @@ class Progress:
             self.say(f"{self.done}/{self.total} {self.unit}, {self.rate()}{self._left()}")
 
     def say(self, text: str) -> None:
-        if not self.quiet:
+        if self._live is not None:
+            self._live.console.print(f"{self.label}: {text}", markup=False, highlight=False)
+        elif not self.quiet:
             print(f"{self.label}: {text}", file=self.stream, flush=True)
 
     def rate(self) -> str:
@@ -65,6 +69,7 @@ class Progress:
 
     def _open_bar(self) -> None:
         from rich.console import Console
+        from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
@@ -76,14 +81,28 @@ class Progress:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        self._bar = Bar(*columns, console=Console(file=self.stream), transient=True)
+        self._bar = Bar(*columns, console=Console(file=self.stream))
         self._bar.add_task(self.label, total=self.total, rate="")
-        self._bar.start()
+        self._live = Live(self._bar, console=self._bar.console, transient=True)
+        self._live.start()
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Shown under the bar, in place of the last one; nothing where there is no terminal."""
+        if self._live is None:
+            return
+        from rich.console import Group
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(*columns, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self._live.update(Group(self._bar, table))
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._live is not None:
+            self._live.stop()
+            self._bar = self._live = None
 
     def __enter__(self) -> Progress:
         return self

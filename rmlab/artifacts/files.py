@@ -52,7 +52,7 @@ def plain(value: Any) -> Any:
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Page checksums always; vectors plain: dictionary, statistics and compression only slow their reading."""
+    """Page checksums always; vectors plain, since a dictionary or compression mostly slows their reading."""
     vectors = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
     plain = [f.name for f in table.schema if f.name not in vectors]
     with replacing(path) as temporary:
@@ -62,7 +62,9 @@ def write_parquet(path: Path, table: pa.Table) -> None:
             row_group_size=_rows_per_group(table),
             use_dictionary=plain,
             write_statistics=plain,
-            compression={leaf: "none" if leaf.split(".")[0] in vectors else "zstd" for leaf in _leaves(table)},
+            compression={
+                leaf: "none" if leaf.split(".")[0] in vectors else "zstd" for leaf in _leaves(table)
+            },
             write_page_checksum=True,
         )
 
@@ -90,6 +92,13 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (pa.ArrowException, OSError, KeyError) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
 
 

@@ -32,7 +32,7 @@ def run_command(
     if dry_run:
         outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in nodes]
     else:
-        outcomes = run_nodes(nodes, _command(), force=force, alone=bool(stages))
+        outcomes = run_nodes(nodes, command_line(), force=force, alone=bool(stages))
     if as_json:
         settings = arms[""].model_dump()
         print(json.dumps(document(outcomes, settings), indent=2, ensure_ascii=False, allow_nan=False))
@@ -40,7 +40,7 @@ def run_command(
         _print_outcomes(outcomes, dry_run)
 
 
-def _command() -> str:
+def command_line() -> str:
     return shlex.join(["rmlab", *sys.argv[1:]])
 
 

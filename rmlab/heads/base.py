@@ -78,7 +78,7 @@ class RewardHead(Protocol):
         ...
 
     def features(self, x: np.ndarray) -> np.ndarray:
-        """[m, d] embeddings -> [m, f], what the last layer weighs; ConfigError where there is no such thing."""
+        """[m, d] embeddings -> [m, f], what the last layer weighs; ConfigError if there is none."""
         ...
 
     def normalised(self, reference_x: np.ndarray) -> RewardHead:

@@ -1,4 +1,4 @@
-"""What a linear head sees of some comparisons: the fewest rows whose products with the weights give all scores."""
+"""What a linear head sees of comparisons: the fewest rows whose products with the weights give all scores."""
 
 from __future__ import annotations
 

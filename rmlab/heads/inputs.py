@@ -93,7 +93,7 @@ def check_inputs(data: FitData, loss: Loss, validation_for: str = "", penalised:
     if validation_for and len(validation) == 0:
         raise InputError(f"no validation comparisons for {validation_for}; keep some prompts for validation")
     if getattr(loss, "unbounded", False) and not penalised:
-        raise ConfigError("this loss has no minimum without a penalty; set head.l2 or head.weight_decay above 0")
+        raise ConfigError("this loss needs a penalty to have a minimum; set head.l2 or head.weight_decay > 0")
     for split, comparisons in (("training", train), ("validation", validation)):
         if len(comparisons):
             _check_comparisons(x, comparisons, split)

@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.writer import Writer
+from rmlab.cells import Grid
 from rmlab.compute import Compute
 from rmlab.config import build
+from rmlab.errors import RmlabError
 from rmlab.progress import Progress
 from rmlab.settings import Component, Settings
 
@@ -29,11 +31,18 @@ class Job:
     inputs: dict[str, Artifact]
     writer: Writer
     progress: Progress
+    grid: Grid | None = None  # of a sweep
 
     @property
     def compute(self) -> Compute:
         s = self.settings
         return Compute(s.dtype, s.device, s.trust_remote_code, s.revision)
+
+    @property
+    def sweep_grid(self) -> Grid:
+        if self.grid is None:
+            raise RmlabError(f"{self.name} has no grid; run it by `rmlab sweep`")
+        return self.grid
 
     def build(self, component: Component, where: str) -> Any:
         return build(component, self.settings.allow_modules, where)

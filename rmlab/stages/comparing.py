@@ -11,6 +11,7 @@ import numpy as np
 from rmlab.comparisons import Comparisons
 from rmlab.config import build
 from rmlab.errors import ConfigError, InputError
+from rmlab.labels.base import Reporting
 from rmlab.labels.report import noise_report
 from rmlab.settings import Settings
 from rmlab.stages.responses import Responses
@@ -44,9 +45,10 @@ def answer_train(settings: Settings, responses: Responses, mask: np.ndarray) -> 
     pairing = build(settings.pairing, settings.allow_modules, "pairing")
     n = how.n
     if is_selective(settings):
-        n = min(how.candidates or PER_CHOICE * how.n, pairing.capacity(responses.take(np.flatnonzero(mask)).pool))
+        pool = responses.take(np.flatnonzero(mask)).pool
+        n = min(how.candidates or PER_CHOICE * how.n, pairing.capacity(pool))
         if n < how.n:
-            raise InputError(f"comparisons.n={how.n} is more than the {n} candidates; lower it or raise candidates")
+            raise InputError(f"comparisons.n={how.n} is more than the {n} candidates; lower it")
     return _answer(settings, responses, mask, "train", n)
 
 
@@ -66,10 +68,14 @@ def _answer(settings: Settings, responses: Responses, mask: np.ndarray, split: s
     labels = build(settings.noise, settings.allow_modules, "noise")
     rng = stream(settings, split)
     drawn = pairing(pool, n, rng)
-    answered = labels(drawn, pool, rng)
+    if isinstance(labels, Reporting):
+        answered, extra = labels.answers(drawn, pool, rng)
+    else:
+        answered = labels(drawn, pool, rng)
+        extra = {"n_dropped_ties": len(drawn) - len(answered)}
     if len(answered) == 0:
         raise InputError(f"all {split} comparisons are ties of the golden reward; use a reward that varies")
-    report = noise_report(answered, len(drawn) - len(answered))
+    report = extra | noise_report(answered, int(extra["n_dropped_ties"]))
     return Answered(replace(answered, items=rows[answered.items]), report)
 
 

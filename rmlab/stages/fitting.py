@@ -49,7 +49,8 @@ def fit_head(settings: Settings, responses: Responses, vectors: Vectors) -> Fit:
     train = answer_train(settings, responses, ~is_validation)
     validation = answer_validation(settings, responses, is_validation)
     reference = _reference(np.flatnonzero(~is_validation))
-    needed = np.unique(np.concatenate([*(a.comparisons.items.ravel() for a in (train, validation)), reference]))
+    compared = [a.comparisons.items.ravel() for a in (train, validation)]
+    needed = np.unique(np.concatenate([*compared, reference]))
     x = vectors.rows(needed)
     candidates, held = (_renumbered(a.comparisons, needed) for a in (train, validation))
     loss, fitter = loss_of(settings), fitter_of(settings)
@@ -92,7 +93,12 @@ def _renumbered(comparisons: Comparisons, needed: np.ndarray) -> Comparisons:
 
 
 def _selected(
-    settings: Settings, x: np.ndarray, candidates: Comparisons, held: Comparisons, loss: Loss, fitter: HeadFitter
+    settings: Settings,
+    x: np.ndarray,
+    candidates: Comparisons,
+    held: Comparisons,
+    loss: Loss,
+    fitter: HeadFitter,
 ) -> Comparisons:
     selector: Selector = build(settings.selection, settings.allow_modules, "selection")
 

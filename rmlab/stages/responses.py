@@ -29,9 +29,8 @@ class Responses:
         return len(self.ids)
 
     def take(self, rows: np.ndarray) -> Responses:
-        columns = (self.ids, self.prompt_ids, self.golden, self.group)
         is_test = self.is_test[rows] if len(self.is_test) else self.is_test
-        return Responses(*(column[rows] for column in columns), is_test)
+        return Responses(self.ids[rows], self.prompt_ids[rows], self.golden[rows], self.group[rows], is_test)
 
     @property
     def pool(self) -> Pool:

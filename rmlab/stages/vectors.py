@@ -1,4 +1,4 @@
-"""Embeddings by row of a list of responses, wherever they lie: in an artifact's Parquet, or mapped from a file."""
+"""Embeddings by row of a list of responses, wherever they lie: in an artifact, or mapped from a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rmlab.artifacts.artifact import Artifact
-from rmlab.artifacts.files import count_rows, stream_parquet
+from rmlab.artifacts.files import count_rows, read_schema, stream_parquet
 from rmlab.errors import InputError
 
 ROWS_AT_ONCE = 8192
@@ -37,6 +37,12 @@ class StreamedVectors:
 
     artifact: Artifact
     ids: np.ndarray
+
+    @property
+    def storage(self) -> str:
+        """float16 or float32."""
+        kind = read_schema(self.artifact.parts[0]).field("embedding").type.value_type
+        return "float16" if pa.types.is_float16(kind) else "float32"
 
     @cached_property
     def _row(self) -> np.ndarray:
@@ -95,27 +101,35 @@ class MappedVectors:
     """Read from a .npy file that all processes map into memory, the system keeping one copy of it."""
 
     file: Path
+    chosen: np.ndarray | None = None  # rows of the file that count; None: all
 
     @cached_property
     def _x(self) -> np.ndarray:
         return np.load(self.file, mmap_mode="r")
 
+    def of(self, mask: np.ndarray) -> MappedVectors:
+        """Those of a part of the responses. mask: [m] bool."""
+        return MappedVectors(self.file, np.flatnonzero(mask))
+
     def rows(self, rows: np.ndarray) -> np.ndarray:
-        return self._x[rows].astype(np.float32, copy=False)
+        at = rows if self.chosen is None else self.chosen[rows]
+        return self._x[at].astype(np.float32, copy=False)
 
     def blocks(self, wanted: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        rows = np.arange(len(self._x)) if wanted is None else np.flatnonzero(wanted)
+        m = len(self._x) if self.chosen is None else len(self.chosen)
+        rows = np.arange(m) if wanted is None else np.flatnonzero(wanted)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             block = rows[start : start + ROWS_AT_ONCE]
             yield block, self.rows(block)
 
 
-def map_vectors(vectors: Vectors, n: int, file: Path) -> MappedVectors:
-    """Writes n embeddings to a .npy file, for many processes to share."""
+def map_vectors(vectors: StreamedVectors, n: int, file: Path) -> MappedVectors:
+    """Writes n embeddings to a .npy file as wide as they are stored, for many processes to share."""
     mapped: np.ndarray | None = None
     for rows, x in vectors.blocks():
         if mapped is None:
-            mapped = np.lib.format.open_memmap(file, "w+", dtype=np.float32, shape=(n, x.shape[1]))
+            shape, dtype = (n, x.shape[1]), vectors.storage
+            mapped = np.lib.format.open_memmap(file, "w+", dtype=dtype, shape=shape)
         mapped[rows] = x
     if mapped is None:
         raise InputError("there are no embeddings; run `rmlab embed` again")

@@ -96,7 +96,7 @@ def test_a_loss_without_a_minimum_needs_a_penalty(fitter, linear_world):
     class Unbounded(Classification):
         unbounded = True
 
-    with pytest.raises(ConfigError, match="set head.l2"):
+    with pytest.raises(ConfigError, match="needs a penalty.*set head.l2"):
         fitter.fit(linear_world.data, Unbounded(), 0)
 
 

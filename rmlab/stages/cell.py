@@ -1,0 +1,69 @@
+"""One cell of a sweep: a head fitted and judged, as a flat row. Failures are rows too."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rmlab.artifacts.files import plain
+from rmlab.cells import Cell
+from rmlab.errors import RmlabError
+from rmlab.stages.cell_data import CellData, read_data
+from rmlab.stages.fitting import Fit, fit_head, held_out
+from rmlab.stages.judged_row import judge_one
+from rmlab.stages.judging import Judged
+from rmlab.stages.scoring import score_all
+
+SPLITS = ("validation", "test")
+
+
+def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
+    """In a worker process, with one thread."""
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    try:
+        row = {"state": "ok", "reason": None, **fit_and_judge(cell, read_data(folder))}
+    except RmlabError as error:
+        row = {"state": "failed", "reason": str(error)}
+    except Exception as error:  # a cell's bug must not end the sweep
+        row = {"state": "failed", "reason": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+    settings = json.dumps(plain(cell.settings.model_dump()), ensure_ascii=False)
+    seconds = time.perf_counter() - started
+    return {"cell": cell.fingerprint, "kind": "head", "settings": settings, **row, "seconds": seconds}
+
+
+def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
+    started = time.perf_counter()
+    train = data.responses.take(np.flatnonzero(~data.responses.is_test))
+    fit = fit_head(cell.settings, train, data.vectors.of(~data.responses.is_test))
+    row = _fit_columns(fit) | {"fit_seconds": time.perf_counter() - started}
+    masks = {"validation": np.zeros(len(data.responses), dtype=bool), "test": data.responses.is_test}
+    masks["validation"][~data.responses.is_test] = held_out(cell.settings, train)
+    wanted = masks["validation"] | masks["test"]
+    scores = score_all({"head": fit.head}, data.vectors, wanted, lambda rows: None)["head"]
+    for split in SPLITS:
+        responses, lengths = data.part(split, masks[split])
+        rows = np.flatnonzero(masks[split])
+        judged = Judged("head", "head", split, responses, lengths, scores.score[rows], scores.raw[rows])
+        found = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
+        row |= {f"{split}_{name}": value for name, value in found.items()}
+    return row
+
+
+def _fit_columns(fit: Fit) -> dict[str, Any]:
+    labels = fit.reports["train"]
+    return {
+        "converged": fit.log.converged,
+        "message": fit.log.message or None,
+        "chosen": json.dumps(plain(fit.log.chosen)),
+        "n_comparisons": len(fit.train),
+        "n_ties": labels["n_ties"],
+        "error_rate": labels["error_rate"],
+        "mean_margin": labels["mean_margin"],
+        "label_variance": labels["label_variance_mean"],
+    }

@@ -1,0 +1,48 @@
+"""Rows of a sweep for the controls: what every head of it has to beat."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from rmlab.artifacts.files import plain
+from rmlab.stages.base import Job
+from rmlab.stages.controls import REGRESSION, control_scores, directions, read_surface
+from rmlab.stages.fitting import held_out
+from rmlab.stages.judged_row import judge_one
+from rmlab.stages.judging import Judged
+from rmlab.stages.responses import read_responses
+from rmlab.stages.scoring import regression_on_golden, score_all
+from rmlab.stages.vectors import StreamedVectors
+
+
+def control_rows(job: Job, data: str) -> list[dict[str, Any]]:
+    """Random, oracle, length, copying and regression on golden scores, on test prompts."""
+    cell = next(c for c in job.sweep_grid.cells if c.data == data)
+    sample = job.inputs[f"sample:{data}"]
+    everyone = read_responses(sample, job.inputs[f"annotate:{data}"], ["train", "test"])
+    looks = read_surface(job.inputs[f"prompts:{data}"], sample, everyone)
+    train = np.flatnonzero(~everyone.is_test)
+    fitted = train[~held_out(cell.settings, everyone.take(train))]
+    vectors = StreamedVectors(job.inputs[f"embed:{data}"], everyone.ids)
+    is_fitted = np.zeros(len(everyone), dtype=bool)
+    is_fitted[fitted] = True
+    ceiling = regression_on_golden(vectors, everyone.golden, is_fitted, _quiet)
+    rows = np.flatnonzero(everyone.is_test)
+    test, seen = everyone.take(rows), looks.take(rows)
+    scores = control_scores(directions(everyone.take(fitted), looks.take(fitted)), test, seen)
+    scores[REGRESSION] = score_all({"c": ceiling}, vectors, everyone.is_test, _quiet)["c"].score[rows]
+    settings = json.dumps(plain(cell.settings.model_dump()), ensure_ascii=False)
+    found = []
+    for name, values in scores.items():
+        judged = Judged(name, "control", "test", test, seen.length, values)
+        numbers = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
+        row = {"cell": f"{name}-{data}", "kind": name, "state": "ok", "settings": settings}
+        found.append(row | {f"test_{metric}": value for metric, value in numbers.items()})
+    return found
+
+
+def _quiet(rows: int) -> None:
+    return None
