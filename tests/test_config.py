@@ -49,6 +49,7 @@ def test_every_shipped_choice_composes():
         "prompts": "prompts.path=x",
         "sampler": "sampler.path=x",
         "demonstrations": "demonstrations.path=x",
+        "embedder": "embedder.path=x",
     }
     for file in sorted(shipped("conf").glob("*/*.yaml")):
         group, choice = file.parent.name, file.stem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from rmlab.artifacts.fingerprint import digest, row_id
@@ -11,6 +12,7 @@ from rmlab.data.reader import Row, check_text, read_rows
 from rmlab.errors import InputError
 from rmlab.text import Message
 
+_COLUMNS = ("prompt_id", "prompt", "messages", "split")
 _SPLITS = {"train": "train", "test": "test", "validation": "test", "eval": "test"}
 
 
@@ -26,7 +28,7 @@ def read_prompts(path: Path, test_fraction: float, merge: bool = False) -> list[
     """Prompts in the order of the file; `merge` keeps one of several rows with the same prompt."""
     seen: dict[str, int] = {}
     prompts = []
-    for number, row in read_rows(path):
+    for number, row in read_rows(path, _COLUMNS):
         where = f"{path}, row {number}"
         messages = prompt_messages(row, where)
         prompt_id = _prompt_id(row, messages, where)
@@ -51,7 +53,13 @@ def _prompt_id(row: Row, messages: list[Message], where: str) -> str:
 
 def content_id(messages: list[Message]) -> str:
     """The id of a prompt that was given none: a hash of its content."""
-    return row_id(*(part for m in messages for part in (m["role"], m["content"])))
+    return _hashed(tuple(part for m in messages for part in (m["role"], m["content"])))
+
+
+@lru_cache(maxsize=1 << 16)
+def _hashed(parts: tuple[str, ...]) -> str:
+    """Remembered, since each of a prompt's responses asks for it."""
+    return row_id(*parts)
 
 
 def _split(row: Row, prompt_id: str, test_fraction: float, where: str) -> str:

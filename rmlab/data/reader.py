@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,34 @@ import pyarrow.parquet as pq
 from rmlab.errors import InputError
 
 Row = dict[str, Any]
+_ROWS_AT_ONCE = 4096
+# a large row group is read piece by piece, never held whole
+_STREAMED = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
 
 
-def read_rows(path: Path) -> list[tuple[int, Row]]:
-    """(row number from 1, row) for every row of the file."""
+def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
+    """(row number from 1, row) for every row of the file, one at a time.
+
+    columns: all that is looked at; of a Parquet file nothing else is read, and is None in the rows.
+    """
     if not path.is_file():
         raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
-    rows = list(_reader(path)(path))
-    if not rows:
-        raise InputError(f"{path} has no rows")
-    return rows
-
-
-def _reader(path: Path) -> Any:
     name = path.name.lower()
-    for endings, reader in (
-        ((".jsonl", ".jsonl.gz", ".ndjson"), _jsonl),
-        ((".csv", ".csv.gz"), _csv),
-        ((".parquet",), _parquet),
-    ):
-        if name.endswith(endings):
-            return reader
+    if name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):
+        return _some(_jsonl(path), path)
+    if name.endswith((".csv", ".csv.gz")):
+        return _some(_csv(path), path)
+    if name.endswith(".parquet"):
+        return _some(_parquet(path, columns), path)
     raise InputError(f"{path}: unknown kind of file; use .jsonl, .jsonl.gz, .csv or .parquet")
+
+
+def _some(rows: Iterator[tuple[int, Row]], path: Path) -> Iterator[tuple[int, Row]]:
+    number = None
+    for number, row in rows:
+        yield number, row
+    if number is None:
+        raise InputError(f"{path} has no rows")
 
 
 def _text(path: Path) -> str:
@@ -79,12 +85,20 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
         raise InputError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
 
 
-def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
+def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     try:
-        table = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path, **_STREAMED) as file:
+            names = file.schema_arrow.names
+            read = [n for n in names if columns is None or n in columns]
+            unread: Row = dict.fromkeys(n for n in names if n not in read)
+            number = 0
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=read):
+                values = [column.to_pylist() for column in batch.columns]
+                for row in zip(*values, strict=True) if values else [()] * batch.num_rows:
+                    number += 1
+                    yield number, unread | dict(zip(batch.schema.names, row, strict=True))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})") from None
-    yield from enumerate(table.to_pylist(), start=1)
 
 
 def need_text(row: Row, column: str, where: str) -> str:

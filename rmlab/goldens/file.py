@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from rmlab.shipped import user_path
 from rmlab.text import Exchange
 
 Key = tuple[str, ...]
+_COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class FileGolden:
     def open(self, compute: Compute) -> Scorer:
         path = user_path(self.path)
         scores: dict[Key, float] = {}
-        for number, row in read_rows(path):
+        for number, row in read_rows(path, (*_COLUMNS, self.column)):
             where = f"{path}, row {number}"
             scores[_row_key(row, where)] = _number(row, self.column, where)
 
@@ -57,9 +58,14 @@ def _number(row: Row, column: str, where: str) -> float:
 
 
 def _find(scores: dict[Key, float], exchange: Exchange, path: str) -> float:
-    by_text = (exchange.prompt_id, exchange.response)
-    content = (content_id(exchange.messages), exchange.response)
-    for key in ((exchange.response_id,), by_text, content):
+    for key in _keys(exchange):
         if key in scores:
             return scores[key]
     raise InputError(f"{path}: no score for response {exchange.response_id} of prompt {exchange.prompt_id}")
+
+
+def _keys(exchange: Exchange) -> Iterator[Key]:
+    """What a row may call a response, the cheapest to make first."""
+    yield (exchange.response_id,)
+    yield (exchange.prompt_id, exchange.response)
+    yield (content_id(exchange.messages), exchange.response)

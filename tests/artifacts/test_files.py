@@ -27,6 +27,20 @@ def test_a_table_comes_back_as_it_was(tmp_path):
     assert column.statistics is None
 
 
+def test_only_vectors_are_not_compressed(tmp_path):
+    messages = [[{"role": "user", "content": "a"}]] * 3
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(6, dtype=np.float32)), 2)
+    write_parquet(tmp_path / "t.parquet", pa.table({"m": messages, "items": [["a"]] * 3, "v": vectors}))
+    group = pq.read_metadata(tmp_path / "t.parquet").row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    assert {c.path_in_schema: c.compression for c in columns} == {
+        "m.list.element.role": "ZSTD",
+        "m.list.element.content": "ZSTD",
+        "items.list.element": "ZSTD",
+        "v.list.element": "UNCOMPRESSED",
+    }
+
+
 def test_every_flipped_byte_of_the_data_is_found(tmp_path):
     path = tmp_path / "t.parquet"
     write_parquet(path, pa.table({"x": np.random.default_rng(0).random(2000)}))

@@ -1,6 +1,7 @@
 import gzip
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -72,6 +73,33 @@ def test_bad_files_are_one_line_with_file_and_row(tmp_path, name):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         read_rows(tmp_path / "none.jsonl")
+
+
+def test_of_a_parquet_file_only_what_is_looked_at_is_read(tmp_path):
+    """A damaged vector column does no harm; the names of all columns are there for errors to show."""
+    n = 9000  # more than one batch
+    vectors = pa.array(np.random.default_rng(0).random((n, 4)).tolist())
+    table = pa.table({"prompt": [f"prompt {i}" for i in range(n)], "v": vectors})
+    path = tmp_path / "a.parquet"
+    options = {"use_dictionary": False, "compression": "none", "write_page_checksum": True}
+    pq.write_table(table, path, **options)
+    content = bytearray(path.read_bytes())
+    content[content.index(np.float64(vectors[5][2].as_py()).tobytes())] ^= 1
+    path.write_bytes(content)
+    rows = list(read_rows(path, ("prompt", "split")))
+    assert rows[0] == (1, {"prompt": "prompt 0", "v": None})
+    assert [number for number, _ in rows] == list(range(1, n + 1)) and rows[-1][1][
+        "prompt"
+    ] == f"prompt {n - 1}"
+    assert len(read_prompts(path, 0.2)) == n
+    with pytest.raises(InputError, match="not a readable Parquet file"):
+        list(read_rows(path))
+
+
+def test_a_parquet_file_without_the_columns_shows_those_it_has(tmp_path):
+    pq.write_table(pa.table({"question": ["a"], "v": [[1.0]]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="row 1: no 'prompt'; the row has question, v"):
+        read_prompts(tmp_path / "a.parquet", 0.2)
 
 
 def test_duplicates_can_be_merged(tmp_path):

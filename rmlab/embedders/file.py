@@ -1,0 +1,170 @@
+"""Embeddings that exist already: read from a user's Parquet file instead of computed by a model."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rmlab.compute import Compute
+from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
+from rmlab.errors import InputError
+from rmlab.settings import TemplateName
+from rmlab.shipped import user_path
+from rmlab.text import Exchange
+
+_ROWS_AT_ONCE = 1024
+# a large row group is read piece by piece, never held whole
+_STREAMED = {"pre_buffer": False, "buffer_size": 1 << 22, "page_checksum_verification": True}
+
+
+@dataclass(frozen=True)
+class FileEmbedder:
+    """path: Parquet rows of `response_id` and a vector of floats, in any order.
+
+    storage null: float16 where the file has it, else float32. The vectors are copied once into an unnamed
+    file in `scratch`, out of which the rows of each shard are picked: memory never holds the set.
+    """
+
+    path: str = field(metadata={"source": True})
+    column: str = "embedding"
+    storage: Literal["float32", "float16"] | None = None
+    scratch: str | None = field(default=None, metadata={"runtime": True})
+
+    def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
+        return _Session(user_path(self.path), self)
+
+
+class _Session:
+    template_hash = "file"
+
+    def __init__(self, path: Path, how: FileEmbedder) -> None:
+        self.path = path
+        self.rows: dict[str, int] = {}
+        folder = Path(how.scratch).expanduser() if how.scratch else None
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as copy:
+            self._copy(copy, how)
+            self.map = mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ)
+        self.vectors = np.frombuffer(self.map, self.dtype).reshape(-1, self.dimension)
+
+    def _copy(self, copy: Any, how: FileEmbedder) -> None:
+        """Every vector as it is stored, in the order of the file; those that are no numbers are counted."""
+        odd: list[str] = []
+        for ids, vectors in _batches(self.path, how.column):
+            stored, is_odd = _stored(vectors, how.storage, self.path, len(self.rows) + 1)
+            odd += [ids[k] for k in np.flatnonzero(is_odd)]
+            self._number(ids)
+            copy.write(stored.data)
+        if not self.rows:
+            raise InputError(f"{self.path} has no rows")
+        if odd:
+            raise InputError(
+                f"{self.path}: {len(odd)} embeddings hold NaN or infinity, the first that of response "
+                f"{odd[0]}; embed them again, or leave their responses out"
+            )
+        copy.flush()
+        self.dtype, self.dimension = stored.dtype, stored.shape[1]
+
+    def _number(self, ids: list[str]) -> None:
+        for row, response_id in enumerate(ids, start=len(self.rows)):
+            if (first := self.rows.setdefault(response_id, row)) != row:
+                raise InputError(
+                    f"{self.path}, row {row + 1}: response_id {response_id} repeats row {first + 1}"
+                )
+
+    def check(self, response_ids: Sequence[str]) -> int:
+        """The number of vectors that none of these responses asks for; InputError where one has no vector."""
+        missing = [i for i in response_ids if i not in self.rows]
+        if missing:
+            raise InputError(
+                f"{self.path}: no embedding for {len(missing)} of {len(response_ids)} responses, such as "
+                f"{missing[0]}; the responses and the embeddings need the same response_id column"
+            )
+        return len(self.rows) - len(response_ids)
+
+    def embed(self, exchanges: Sequence[Exchange], tick: Tick) -> Embedded:
+        """n_tokens is -1: the file does not say it."""
+        ids = [e.response_id for e in exchanges]
+        self.check(ids)
+        rows = np.array([self.rows[i] for i in ids], dtype=np.int64)
+        vectors = np.empty((len(rows), self.dimension), dtype=self.dtype)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            vectors[part] = self.vectors[rows[part]]
+            self.map.madvise(mmap.MADV_DONTNEED)  # pages that were read leave this process
+        tick(len(ids), 0)
+        return Embedded(vectors, np.full(len(ids), -1, dtype=np.int32), np.zeros(len(ids), dtype=bool))
+
+
+def _batches(path: Path, column: str) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Ids and vectors [n, d], one batch of rows at a time; all vectors of a file are of one width."""
+    first, dimension = 1, 0
+    try:
+        with pq.ParquetFile(path, **_STREAMED) as file:
+            _check_columns(file.schema_arrow, column, path)
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["response_id", column]):
+                widths = _widths(batch[column])
+                dimension = dimension or int(widths[0])
+                for k in np.flatnonzero((widths != dimension) | (widths == 0))[:1]:
+                    found = (
+                        f"{widths[k]} values where the first row has {dimension}"
+                        if widths[k]
+                        else "no vector"
+                    )
+                    raise InputError(f"{path}, row {first + k}: '{column}' has {found}")
+                flat = batch[column].flatten().to_numpy(zero_copy_only=False)
+                yield _ids(batch["response_id"], path, first), flat.reshape(-1, dimension)
+                first += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})") from None
+
+
+def _check_columns(schema: pa.Schema, column: str, path: Path) -> None:
+    for name in ("response_id", column):
+        if name not in schema.names:
+            how = "" if name == "response_id" else "; name the vectors with embedder.column=..."
+            raise InputError(f"{path} has no column '{name}', only {', '.join(schema.names)}{how}")
+    kind = schema.field(column).type
+    is_list = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not is_list or not pa.types.is_floating(kind.value_type):
+        raise InputError(f"{path}: '{column}' is {kind}, not a list of float16, float32 or float64")
+
+
+def _widths(column: pa.Array) -> np.ndarray:
+    """[n] the number of values in each row's list, 0 where there is none."""
+    return pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+
+
+def _ids(column: pa.Array, path: Path, first: int) -> list[str]:
+    ids = column.to_pylist()
+    for k, response_id in enumerate(ids):
+        if response_id is None or response_id == "":
+            raise InputError(f"{path}, row {first + k}: no response_id")
+    return [str(i) for i in ids]
+
+
+def _stored(
+    vectors: np.ndarray, storage: str | None, path: Path, first: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(vectors as stored, [n] which hold NaN or infinity); InputError where the storage is too narrow."""
+    narrow = storage or ("float16" if vectors.dtype == np.float16 else "float32")
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(vectors, dtype=narrow)
+    is_odd = ~np.isfinite(stored).all(axis=1)
+    if not is_odd.any():
+        return stored, is_odd
+    for k in np.flatnonzero(is_odd & np.isfinite(vectors).all(axis=1))[:1]:
+        hint = "; use embedder.storage=float32" if narrow == "float16" else ""
+        largest = np.abs(vectors[k]).max()
+        raise InputError(f"{path}, row {first + k}: a value of {largest:.3g} does not fit {narrow}{hint}")
+    return stored, is_odd
