@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,14 @@ def file_source(path: str) -> Source:
     if not file.is_file():
         raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
     name = path if path.startswith(PREFIX) else str(file.resolve())
-    return Source("file", name, f"sha256:{file_digest(file)}")
+    seen = file.stat()
+    return Source("file", name, _file_identity(file.resolve(), seen.st_size, seen.st_mtime_ns))
+
+
+@lru_cache(maxsize=64)
+def _file_identity(file: Path, size: int, changed: int) -> str:
+    """Once a process for a file as it is: large sets are named by every arm."""
+    return f"sha256:{file_digest(file)}"
 
 
 def model_source(name: str, revision: str | None, settings: Settings) -> Source:

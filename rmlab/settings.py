@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
 TemplateName = Literal["plain", "chat", "hh"]
+UNIFORM = "rmlab.selection.uniform.Uniform"  # the selection that leaves all to chance
 
 
 class _Section(BaseModel):
@@ -59,6 +60,17 @@ class ComparisonSettings(_Section):
     rounds: int = Field(ge=1)
     candidates: int | None = Field(ge=1)
 
+    @model_validator(mode="after")
+    def _rounds_fit(self) -> ComparisonSettings:
+        if self.rounds > self.n:
+            raise ValueError(f"rounds={self.rounds} is more than n={self.n}; lower comparisons.rounds")
+        if self.rounds > 1 and self.candidates is not None and self.candidates < self.n:
+            raise ValueError(
+                f"candidates={self.candidates} is less than the n={self.n} to choose of them; "
+                "raise comparisons.candidates or lower comparisons.n"
+            )
+        return self
+
 
 class EnsembleSettings(_Section):
     members: int = Field(ge=1)
@@ -74,7 +86,8 @@ class Validation(_Section):
 
 class Evaluation(_Section):
     resamples: int = Field(ge=10)
-    select_by: Literal["best_of_n", "spearman", "accuracy"]
+    select_by: Literal["best_of_n", "selected_quantile", "spearman", "accuracy"]
+    scoring: Literal["exact", "quick"] = "exact"
 
 
 class Settings(_Section):
@@ -115,6 +128,16 @@ class Settings(_Section):
         if self.label_golden is not None and self.label_golden not in self.golden:
             names = ", ".join(self.golden)
             raise ValueError(f"label_golden={self.label_golden} is not one of the golden rewards: {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _selection_has_rounds(self) -> Settings:
+        """The first round is drawn before a head could say anything of it, so one round has no choice."""
+        if self.comparisons.rounds == 1 and self.selection.get("_target_") != UNIFORM:
+            raise ValueError(
+                "a selection other than uniform needs rounds to choose in; "
+                "set comparisons.rounds to 2 or more, such as comparisons.rounds=5, or selection=uniform"
+            )
         return self
 
     @property

@@ -102,18 +102,23 @@ def read_schema(path: Path) -> pa.Schema:
         raise _unreadable(path, error) from None
 
 
-def count_rows(path: Path) -> int:
+def rows_by_group(path: Path) -> list[int]:
+    """Rows of each row group."""
     try:
-        return int(pq.read_metadata(path).num_rows)
+        metadata = pq.read_metadata(path)
+        return [int(metadata.row_group(i).num_rows) for i in range(metadata.num_row_groups)]
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
 
 
-def stream_parquet(path: Path, column: str, rows: int) -> Iterator[pa.Array]:
-    """One column of a table, at most so many rows at a time, with its page checksums verified."""
+def stream_parquet(path: Path, group: int, column: str, rows: int) -> Iterator[pa.Array]:
+    """One column of one row group, at most so many rows at a time, with its page checksums verified."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(rows, columns=[column], use_threads=False):
+        # Mapped and not read ahead: a whole row group would be held otherwise.
+        with pq.ParquetFile(
+            path, page_checksum_verification=True, memory_map=True, pre_buffer=False
+        ) as file:
+            for batch in file.iter_batches(rows, row_groups=[group], columns=[column], use_threads=False):
                 yield batch.column(0)
     except (pa.ArrowException, OSError, KeyError, IndexError) as error:
         raise _unreadable(path, error) from None

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rmlab.losses.base import Loss
 
 PROBES = 16
-GRAM_DTYPE = torch.float32  # the Gram matrix only preconditions
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +55,11 @@ class Design:
         weight = torch.from_numpy(self.comparisons.weight)
         by_row = self.pull_back(weight[:, None].expand(-1, self.comparisons.items.shape[1]))
         root = (by_row / weight.sum()).sqrt()
-        total = torch.zeros(self.x.shape[1], self.x.shape[1], dtype=GRAM_DTYPE)
+        total = np.zeros((self.x.shape[1], self.x.shape[1]), dtype=np.float32)
         for block in row_blocks(len(self.x)):
-            rows = (self.x[block] * root[block, None]).to(GRAM_DTYPE)
-            total.addmm_(rows.T, rows)
-        return total
+            rows = (self.x[block] * root[block, None]).float().numpy()
+            total += rows.T @ rows  # numpy sees that the product is symmetric: half the work of torch's
+        return torch.from_numpy(total)
 
 
 def is_shift_invariant(loss: Loss, comparisons: Comparisons) -> bool:

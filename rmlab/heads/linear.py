@@ -56,9 +56,10 @@ class Linear:
         standardiser = Standardiser.of(data.x, train.items, self.standardise)
         shifts = is_shift_invariant(loss, train)
         log = FitLog()
+        sides = [make_design(data.x, c, standardiser, shifts) for c in (train, validation)]
+        _ = sides[0].gram  # with all threads, once for all strengths
         # The pools of torch, numpy and scipy, called in turn, would stall each other: torch's alone works.
         with threadpool_limits(1, user_api="blas"):
-            sides = [make_design(data.x, c, standardiser, shifts) for c in (train, validation)]
             best = self._best(sides[0], sides[1], loss, log)
         self._conclude(best, log)
         w, b = best.parameters[: data.x.shape[1]], 0.0 if shifts else float(best.parameters[-1])

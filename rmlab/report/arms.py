@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from rmlab.report.content import ReportContent
+from rmlab.report.wording import shorten_name
 
 N_COLOURS = 6
+N_PANELS = N_COLOURS  # heads at most, where each has a panel or a named curve
 _MARKERS = "osD^vP"
 # Lengths of dash, gap, dash, …; nothing: a solid line.
 _HEAD_DASHES: tuple[tuple[int, ...], ...] = ((), (5, 2), (6, 2, 1, 2), (2, 2))
@@ -40,6 +42,10 @@ class Arm:
         """The dashes as matplotlib wants them."""
         return (0, self.dashes) if self.dashes else "-"
 
+    def label(self, length: int) -> str:
+        """The name as figures write it."""
+        return shorten_name(self.name, length)
+
     @property
     def meaning(self) -> str:
         """What a known control does; nothing for a head."""
@@ -59,6 +65,11 @@ def ordered_arms(content: ReportContent) -> list[Arm]:
     return [_head(n, coloured.index(n), n == content.chosen) for n in heads] + [
         _control(n, i) for i, n in enumerate(n for n in names if kinds[n] != "head")
     ]
+
+
+def leading(arms: list[Arm]) -> list[Arm]:
+    """The heads that have a panel of their own: the chosen one, then the best of the others."""
+    return sorted((a for a in arms if a.is_head), key=lambda a: not a.is_chosen)[:N_PANELS]
 
 
 def _sort_key(content: ReportContent) -> dict[str, float]:

@@ -22,6 +22,19 @@ class StageRow:
 
 
 @dataclass(frozen=True)
+class Design:
+    """What one head was fitted on, and how that went.
+
+    config, metrics: those of the manifest of its fit_rm; variance: LABEL_VARIANCE.
+    """
+
+    arm: str
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    variance: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything the page shows. Frames have the columns of the tables in `artifacts/schemas.py`.
 
@@ -37,6 +50,7 @@ class ReportContent:
     question: what was asked, one or two sentences under the title.
     reward: name of the golden reward, for axes and captions.
     facts: names to plain values, shown beside the verdict (policy, embedding model, annotator error, …).
+    designs: one a head; the section of designs is left out without any.
     """
 
     title: str
@@ -60,6 +74,7 @@ class ReportContent:
     question: str = ""
     reward: str = "golden reward"
     facts: dict[str, str] = field(default_factory=dict)
+    designs: list[Design] = field(default_factory=list)
 
     @property
     def split(self) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rmlab.report import tables, wording
-from rmlab.report.arms import ordered_arms
+from rmlab.report.arms import N_PANELS, leading, ordered_arms
 from rmlab.report.content import ReportContent
+from rmlab.report.designs import design_rows
 from rmlab.report.examples import pick_examples
-from rmlab.report.figures import calibration, curves, histograms, intervals, loss, proxy
+from rmlab.report.figures import calibration, curves, histograms, intervals, loss, proxy, variances
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -33,7 +36,9 @@ def _environment() -> Environment:
         finalize=_printable,
     )
     environment.filters |= {
+        "breakable": _breakable,
         "number": wording.number,
+        "percent": wording.percent,
         "interval": wording.interval,
         "has_interval": lambda low, high: bool(wording.interval(low, high)),
         "count": wording.count,
@@ -41,6 +46,13 @@ def _environment() -> Environment:
         "listed": wording.listed,
     }
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may break after an underscore, a dot or a dash, though not before a number."""
+    return Markup("<wbr>").join(
+        escape(part) for part in re.split(r"(?<=[_.-])(?=[^\W\d])", wording.clean(name))
+    )
 
 
 def _printable(value: Any) -> Any:
@@ -51,8 +63,15 @@ def _printable(value: Any) -> Any:
 def _tables(content: ReportContent) -> dict[str, Any]:
     arms = ordered_arms(content)
     rows = tables.head_rows(content, arms)
+    designs = design_rows(content, arms)
     return {
         "arms": arms,
+        "named_arms": [a for a in arms if a in leading(arms) or not a.is_head],
+        "n_heads": sum(a.is_head for a in arms),
+        "n_panels": N_PANELS,
+        "design_rows": designs,
+        "has_agreement": any(math.isfinite(r.agreement) for r in designs),
+        "has_flagged": any(math.isfinite(r.n_flagged) for r in designs),
         "rows": rows,
         "chosen": next((r for r in rows if r.arm.is_chosen), None),
         "differences": tables.differences(content, arms),
@@ -72,6 +91,7 @@ def _figures(content: ReportContent) -> dict[str, Any]:
         "curve_narrow": Markup(curves.best_of_n(content, wide=False)),
         "proxy": _markup(proxy.proxy_against_golden(content)),
         "paired": Markup(intervals.paired_differences(content)),
+        "variances": _markup(variances.label_variances(content)),
         "calibration": _markup(calibration.reliability(content)),
         "golden": _markup(histograms.golden_histograms(content)),
         "scores": _markup(histograms.score_histograms(content)),

@@ -22,12 +22,25 @@ def shorten(text: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
+def shorten_name(name: str, length: int) -> str:
+    """One line of at most `length` characters, cut in the middle: names of arms often begin alike."""
+    line = " ".join(clean(name).split())
+    head = length // 3
+    return line if len(line) <= length else f"{line[:head]}…{line[head + 1 - length :]}"
+
+
 def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
     """A number with a true minus sign; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return DASH
     rounded = round(float(value), digits) + 0.0  # + 0.0 turns -0.0 into 0.0
     return f"{rounded:{'+' if signed else ''},.{digits}f}".replace("-", MINUS)
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """`12.5%`, of a number that is in percent already."""
+    text = number(value, digits)
+    return text if text == DASH else f"{text}%"
 
 
 def interval(low: float, high: float, digits: int = 3) -> str:

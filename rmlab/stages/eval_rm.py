@@ -7,13 +7,14 @@ import pyarrow as pa
 
 from rmlab.artifacts.schemas import CALIBRATION, CURVES, HEAD_SCORES, METRICS, PAIRED
 from rmlab.heads.base import RewardHead
+from rmlab.heads.compress import CompressedMlp
 from rmlab.heads.load import load_head
 from rmlab.stages.base import Job
 from rmlab.stages.controls import REGRESSION, control_scores, directions, read_surface
 from rmlab.stages.fitting import held_out
 from rmlab.stages.judging import Judged, calibration_rows, curve_rows, metric_rows, paired_rows
 from rmlab.stages.responses import Responses, read_responses
-from rmlab.stages.scoring import Scores, regression_on_golden, score_all
+from rmlab.stages.scoring import Scores, quickened, regression_on_golden, score_all, some_rows
 from rmlab.stages.vectors import StreamedVectors
 
 
@@ -83,6 +84,10 @@ def _scores(job: Job, everyone: Responses, fitted: np.ndarray, judged: np.ndarra
     scores: dict[str, Scores] = {}
     for key, artifact in artifacts.items():
         vectors = StreamedVectors(artifact, everyone.ids)
+        if job.settings.evaluation.scoring == "quick":
+            sample = some_rows(vectors, judged)
+            heads[key] = {name: quickened(head, sample) for name, head in heads[key].items()}
+            job.writer.metrics["quick"] = [n for n, h in heads[key].items() if isinstance(h, CompressedMlp)]
         if key == first:
             is_fitted = np.zeros(len(everyone), dtype=bool)
             is_fitted[fitted] = True

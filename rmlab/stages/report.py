@@ -10,7 +10,7 @@ import yaml
 from rmlab.artifacts.artifact import Artifact, Manifest
 from rmlab.artifacts.files import write_text
 from rmlab.provenance import git_state, now, versions
-from rmlab.report.content import ReportContent, StageRow
+from rmlab.report.content import Design, ReportContent, StageRow
 from rmlab.report.render import render
 from rmlab.stages.base import Job
 
@@ -48,11 +48,19 @@ def _content(job: Job) -> ReportContent:
         question=_question(job),
         reward=job.settings.labelling,
         facts=_facts(job),
+        designs=_designs(job),
     )
 
 
 def _frame(artifact: Artifact, table: str) -> pd.DataFrame:
     return artifact.read(table).to_pandas()
+
+
+def _designs(job: Job) -> list[Design]:
+    return [
+        Design(name, a.manifest.config, a.manifest.metrics, _frame(a, "label_variance"))
+        for name, a in job.several("fit_rm").items()
+    ]
 
 
 def _responses(sample: Artifact) -> pd.DataFrame:
@@ -112,15 +120,20 @@ def _judgement(difference: dict[str, Any]) -> str:
 
 def _facts(job: Job) -> dict[str, str]:
     s = job.settings
-    fit = next(a for role, a in job.inputs.items() if role.startswith("fit_rm:"))
-    labels = fit.manifest.metrics["train_labels"]
-    error = labels["error_rate"]
+    labels = [a.manifest.metrics["train_labels"] for a in job.several("fit_rm").values()]
+    errors = [x["error_rate"] for x in labels if x["error_rate"] is not None]
     return {
         **_responses_facts(job),
-        "Comparisons": f"{labels['n']} kept of {labels['n'] + labels['n_ties']} drawn, the rest ties",
-        "Annotator error": "none" if error is None else f"{error:.1%} of the kept comparisons",
+        "Comparisons": f"{_span([x['n'] for x in labels], ',')} a head, without ties",
+        "Annotator error": f"{_span(errors, '.1%')} of the comparisons" if errors else "not known",
         "Seeds": f"{s.seed} for fitting, {s.generation_seed} for generation",
     }
+
+
+def _span(values: list[Any], form: str) -> str:
+    """The value that all heads share, or the smallest to the largest."""
+    ends = dict.fromkeys(format(v, form) for v in (min(values), max(values)))
+    return " to ".join(ends)
 
 
 def _responses_facts(job: Job) -> dict[str, str]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
-from rmlab.heads.base import RewardHead
+from rmlab.heads.base import EnsembleHead, MlpHead, RewardHead
+from rmlab.heads.compress import compressed
 from rmlab.heads.ridge import Ridge
-from rmlab.stages.vectors import Vectors
+from rmlab.stages.vectors import Piece, Vectors
+
+SAMPLE, SAMPLED_PIECES = 4096, 8  # responses that quick scoring is tried on, and where they come from
 
 
 @dataclass(frozen=True)
@@ -21,15 +28,65 @@ class Scores:
 
 
 def score_all(
-    heads: Mapping[str, RewardHead], vectors: Vectors, wanted: np.ndarray, advance: Callable[[int], None]
+    heads: Mapping[str, RewardHead],
+    vectors: Vectors,
+    wanted: np.ndarray,
+    advance: Callable[[int], None],
+    threads: int = 0,
 ) -> dict[str, Scores]:
-    """wanted: [m] bool; each block of embeddings is read once for all heads."""
+    """wanted: [m] bool; each block of embeddings is read once for all heads.
+
+    Threads read and score pieces of their own, with one thread of arithmetic each: reading does not wait
+    for products, nor products for reading. 0: one a core.
+    """
     found = {name: Scores(*np.full((2, len(wanted)), np.nan)) for name in heads}
-    for rows, x in vectors.blocks(wanted):
-        for name, head in heads.items():
-            found[name].score[rows], found[name].raw[rows] = head.score_and_raw(x)
-        advance(len(rows))
+
+    def run(piece: Piece) -> int:
+        done = 0
+        for rows, x in piece():
+            for name, head in heads.items():
+                found[name].score[rows], found[name].raw[rows] = head.score_and_raw(x)
+            done += len(rows)
+        return done
+
+    pieces = vectors.pieces(wanted)
+    workers = min(threads or available_cores(), len(pieces))
+    for done in map(run, pieces) if workers < 2 else _side_by_side(run, pieces, workers):
+        advance(done)
     return found
+
+
+def _side_by_side(run: Callable[[Piece], int], pieces: list[Piece], workers: int) -> Iterator[int]:
+    def alone() -> None:
+        torch.set_num_threads(1)  # of the thread that calls it
+
+    pool = ThreadPoolExecutor(workers, initializer=alone)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield from pool.map(run, pieces)
+    finally:  # after an error or an interruption nothing more is begun
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def quickened(head: RewardHead, sample: np.ndarray) -> RewardHead:
+    """MLPs, alone or in an ensemble, in a form that scores faster where it agrees with them."""
+    if isinstance(head, MlpHead):
+        return compressed(head, sample)
+    if isinstance(head, EnsembleHead):
+        members = tuple(compressed(m, sample) if isinstance(m, MlpHead) else m for m in head.members)
+        return replace(head, members=members)
+    return head
+
+
+def some_rows(vectors: Vectors, wanted: np.ndarray) -> np.ndarray:
+    """[b, d] embeddings of rows spread over the wanted ones, from a few pieces alone."""
+    pieces = vectors.pieces(wanted)
+    chosen = [pieces[i] for i in np.unique(np.linspace(0, len(pieces) - 1, SAMPLED_PIECES).astype(int))]
+    return np.concatenate([next(piece())[1][: SAMPLE // len(chosen)] for piece in chosen])
+
+
+def available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def regression_on_golden(

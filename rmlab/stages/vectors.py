@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rmlab.artifacts.artifact import Artifact
-from rmlab.artifacts.files import count_rows, read_schema, stream_parquet
+from rmlab.artifacts.files import read_schema, rows_by_group, stream_parquet
 from rmlab.errors import InputError
 
 ROWS_AT_ONCE = 8192
+
+
+Block = tuple[np.ndarray, np.ndarray]  # rows [b] and x [b, d] float32
+Piece = Callable[[], Iterator[Block]]
 
 
 class Vectors(Protocol):
@@ -26,8 +31,12 @@ class Vectors(Protocol):
         """rows: [k] -> [k, d] float32."""
         ...
 
-    def blocks(self, wanted: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(rows [b], x [b, d] float32), every row once, in whatever order is quick; wanted: [m] bool."""
+    def blocks(self, wanted: np.ndarray | None = None) -> Iterator[Block]:
+        """Every row once, in whatever order is quick; wanted: [m] bool."""
+        ...
+
+    def pieces(self, wanted: np.ndarray | None = None) -> list[Piece]:
+        """The same blocks in parts that threads can read side by side."""
         ...
 
 
@@ -41,8 +50,19 @@ class StreamedVectors:
     @property
     def storage(self) -> str:
         """float16 or float32."""
-        kind = read_schema(self.artifact.parts[0]).field("embedding").type.value_type
-        return "float16" if pa.types.is_float16(kind) else "float32"
+        return "float16" if pa.types.is_float16(self._type.value_type) else "float32"
+
+    @cached_property
+    def _type(self) -> pa.DataType:
+        """Of the vectors, which is the same in all parts."""
+        first, *others = [read_schema(part).field("embedding").type for part in self.artifact.parts]
+        for part, other in zip(self.artifact.parts[1:], others, strict=True):
+            if other != first:
+                raise InputError(
+                    f"{part} has {_shape(other)}, but the parts before it {_shape(first)}; "
+                    "run `rmlab embed` again with --force"
+                )
+        return first
 
     @cached_property
     def _row(self) -> np.ndarray:
@@ -70,25 +90,36 @@ class StreamedVectors:
             raise InputError(f"{self.artifact.path} has no embeddings; run `rmlab embed` again")
         return out if np.array_equal(rows, np.flatnonzero(wanted)) else out[place[rows]]
 
-    def blocks(self, wanted: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        chosen = self._row >= 0 if wanted is None else (self._row >= 0) & wanted[self._row]
+    def blocks(self, wanted: np.ndarray | None = None) -> Iterator[Block]:
+        return itertools.chain.from_iterable(piece() for piece in self.pieces(wanted))
+
+    def pieces(self, wanted: np.ndarray | None = None) -> list[Piece]:
+        row = self._row if wanted is None else np.where(wanted[self._row], self._row, -1)
+        _ = self._type  # parts that do not go together are refused before anything is read
+        found: list[Piece] = []
         first = 0
         for part in self.artifact.parts:
-            last = first + count_rows(part)
-            if chosen[first:last].any():
-                yield from self._part(part, chosen[first:last], self._row[first:last])
-            first = last
+            for group, n in enumerate(rows_by_group(part)):
+                here = row[first : first + n]
+                first += n
+                if (here >= 0).any():
+                    found.append(partial(_read_group, part, group, here))
+        return found
 
-    def _part(
-        self, part: Path, chosen: np.ndarray, row: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        first = 0
-        for column in stream_parquet(part, "embedding", ROWS_AT_ONCE):
-            here = slice(first, first + len(column))
-            first += len(column)
-            kept = np.flatnonzero(chosen[here])
-            if len(kept):
-                yield row[here][kept], matrix(column)[kept].astype(np.float32)
+
+def _read_group(part: Path, group: int, row: np.ndarray) -> Iterator[Block]:
+    """row: [rows of the group], -1 for those that are not wanted."""
+    first = 0
+    for column in stream_parquet(part, group, "embedding", ROWS_AT_ONCE):
+        here = row[first : first + len(column)]
+        first += len(column)
+        kept = np.flatnonzero(here >= 0)
+        if len(kept):
+            yield here[kept], matrix(column)[kept].astype(np.float32)
+
+
+def _shape(vectors: pa.FixedSizeListType) -> str:
+    return f"vectors of {vectors.list_size} {vectors.value_type} numbers"
 
 
 def matrix(column: pa.FixedSizeListArray) -> np.ndarray:
@@ -98,40 +129,55 @@ def matrix(column: pa.FixedSizeListArray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class MappedVectors:
-    """Read from a .npy file that all processes map into memory, the system keeping one copy of it."""
+    """Read from a .npy file that all processes map into memory, the system keeping one copy of it.
+
+    It is mapped anew for each reading: what was read before does not count as memory of this process.
+    """
 
     file: Path
     chosen: np.ndarray | None = None  # rows of the file that count; None: all
-
-    @cached_property
-    def _x(self) -> np.ndarray:
-        return np.load(self.file, mmap_mode="r")
 
     def of(self, mask: np.ndarray) -> MappedVectors:
         """Those of a part of the responses. mask: [m] bool."""
         return MappedVectors(self.file, np.flatnonzero(mask))
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
-        at = rows if self.chosen is None else self.chosen[rows]
-        return self._x[at].astype(np.float32, copy=False)
+        return self._take(self._mapped(), rows)
 
-    def blocks(self, wanted: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        m = len(self._x) if self.chosen is None else len(self.chosen)
+    def blocks(self, wanted: np.ndarray | None = None) -> Iterator[Block]:
+        x = self._mapped()
+        m = len(x) if self.chosen is None else len(self.chosen)
         rows = np.arange(m) if wanted is None else np.flatnonzero(wanted)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             block = rows[start : start + ROWS_AT_ONCE]
-            yield block, self.rows(block)
+            yield block, self._take(x, block)
+
+    def pieces(self, wanted: np.ndarray | None = None) -> list[Piece]:
+        return [partial(self.blocks, wanted)]
+
+    def _mapped(self) -> np.ndarray:
+        return np.load(self.file, mmap_mode="r")
+
+    def _take(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """A copy of some rows of the mapped file x, as plain memory."""
+        at = rows if self.chosen is None else self.chosen[rows]
+        return np.asarray(x)[at].astype(np.float32, copy=False)
 
 
 def map_vectors(vectors: StreamedVectors, n: int, file: Path) -> MappedVectors:
-    """Writes n embeddings to a .npy file as wide as they are stored, for many processes to share."""
+    """Writes n embeddings to a .npy file as wide as they are stored, for many processes to share.
+
+    The file appears once it is whole.
+    """
     mapped: np.ndarray | None = None
+    unfinished = file.with_name(f".{file.name}.tmp")
     for rows, x in vectors.blocks():
         if mapped is None:
             shape, dtype = (n, x.shape[1]), vectors.storage
-            mapped = np.lib.format.open_memmap(file, "w+", dtype=dtype, shape=shape)
+            mapped = np.lib.format.open_memmap(unfinished, "w+", dtype=dtype, shape=shape)
         mapped[rows] = x
     if mapped is None:
         raise InputError("there are no embeddings; run `rmlab embed` again")
     mapped.flush()  # type: ignore[attr-defined]
+    unfinished.replace(file)
     return MappedVectors(file)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rmlab.report.content import ReportContent, StageRow
+from rmlab.report.content import Design, ReportContent, StageRow
 
 HEADS = {"mlp_bt": 0.6, "a$b<i>": 1.4}  # name: how much noise
 CONTROLS = {"oracle": 0.0, "random": 1e9, "length": 3.0, "copying": 5.0, "golden_regression": 0.4}
@@ -111,6 +111,26 @@ def _texts(scores: pd.DataFrame, text: str) -> tuple[pd.DataFrame, pd.DataFrame]
     return rows, prompts.assign(messages=[message] * len(prompts))
 
 
+def design(
+    arm: str, target: str = "same_prompt.SamePrompt", prob: float | None = None, **metrics: Any
+) -> Design:
+    """400 comparisons of a logistic annotator, or all of one probability."""
+    gap = np.random.default_rng(len(target)).exponential(size=400)
+    p = 1 / (1 + np.exp(-gap)) if prob is None else np.full(400, prob)
+    count, edges = np.histogram(p * (1 - p), 20, (0, 0.25))
+    labels = {"n": 400, "n_ties": 12, "error_rate": (1 - p).mean(), "mean_margin": gap.mean()}
+    labels |= {"label_variance_mean": (p * (1 - p)).mean()}
+    config = {
+        "pairing": {"_target_": f"rmlab.pairing.{target}", "choice": "random"},
+        "noise": {"_target_": "rmlab.labels.logistic.Logistic", "beta": 1.0, "error": None},
+        "selection": {"_target_": "rmlab.selection.uniform.Uniform"},
+        "comparisons": {"n": 400, "rounds": 1},
+    }
+    shared = {"train_labels": labels, "converged": True, "chosen": {"l2": 0.1, "iterations": 5}}
+    variance = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": count})
+    return Design(arm, config, {**shared, **metrics}, variance)
+
+
 def make(
     heads: dict[str, float] = HEADS, n_prompts: int = 12, n_responses: int = 8, ns: list[int] | None = None,
     text: str = "Waves, salt and\n\nwind.", **changes: Any,
@@ -142,5 +162,6 @@ def make(
         "versions": VERSIONS,
         "git": {"commit": "c" * 40, "dirty": True, "branch": None},
         "created": "2026-11-20T12:00:00Z",
+        "designs": [design(name) for name in heads],
     }
     return ReportContent(**{**values, **tables, **changes})

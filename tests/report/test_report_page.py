@@ -14,7 +14,7 @@ from rmlab.report.render import render
 def test_the_page_is_balanced_html(html):
     page = Page(html)
     assert page.tags["html"] == page.tags["main"] == page.tags["h1"] == 1
-    assert page.tags["section"] == 8
+    assert page.tags["section"] == 9
 
 
 def test_the_balance_check_sees_a_tag_that_does_not_close():

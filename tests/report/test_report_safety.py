@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 
 from report_page_parser import NASTY, Page
+from report_synthetic import design
 
 from rmlab.report.content import StageRow
 from rmlab.report.figures import curves
@@ -24,8 +25,10 @@ def test_whatever_comes_from_outside_is_escaped(make_content):
     stage = StageRow(
         f"stage{NASTY}", f"name{NASTY}", 1, 1.0, "f" * 64, {f"count{NASTY}": 1}, [f"warning{NASTY}"]
     )
+    fitted = design(f"only{NASTY}", f"pairing{NASTY}.X", chosen={f"chosen{NASTY}": f"choice{NASTY}"})
     content = make_content(
         {f"only{NASTY}": 0.5},
+        designs=[fitted],
         n_prompts=2,
         sft_log=None,
         verdict=[f"verdict{NASTY}"],
@@ -39,7 +42,7 @@ def test_whatever_comes_from_outside_is_escaped(make_content):
     message = {"role": f"role{NASTY}", "content": f"prompt{NASTY}"}
     content.prompts["messages"] = [[message]] * len(content.prompts)
     page = Page(render(content))
-    others = "only stage name count warning verdict command package version key state fact value role prompt"
+    others = "only stage name count warning pairing chosen choice verdict command package version key state fact value role prompt"
     assert [name for name in [*fields, *others.split()] if name + NASTY not in page.text] == []
     assert page.tags["script"] == page.tags["img"] == 0
 

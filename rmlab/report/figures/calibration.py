@@ -8,24 +8,23 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import Arm, ordered_arms, rows_of
+from rmlab.report.arms import Arm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.tables import metric
-from rmlab.report.wording import count, number, shorten
+from rmlab.report.wording import count, number
 
 SIZE = (320, 340)
 
 
 def reliability(content: ReportContent) -> list[str]:
-    """One panel a head: the reliability curve, and below it how many pairs each bin holds."""
+    """One panel for each leading head: the reliability curve, and how many pairs each bin holds."""
     bins = content.calibration.dropna(subset=["predicted", "observed"])
     bins = bins[bins["split"] == content.split]
-    low = _floor(bins)
+    low, arms = _floor(bins), ordered_arms(content)
     return [
         _panel(content, arm, rows_of(bins, arm, content.split), f"calibration-{i}", low)
-        for i, arm in enumerate(ordered_arms(content))
-        if arm.is_head and len(rows_of(bins, arm, content.split))
+        for i, arm in enumerate(leading([a for a in arms if len(rows_of(bins, a, content.split))]))
     ]
 
 
@@ -53,7 +52,7 @@ def _paint(figure: Figure, rows: pd.DataFrame, arm: Arm, ece: str, low: float) -
     )
     curve.set(xlim=(low - pad, 1 + pad), ylim=(low - pad, 1 + pad), ylabel="observed")
     curve.grid()
-    curve.set_title(f"{shorten(arm.name, 30)}\n")
+    curve.set_title(f"{arm.label(30)}\n")
     curve.text(0, 1.02, f"ECE {ece}", transform=curve.transAxes, color=COLOURS["muted"], fontsize=11)
     width = 0.6 * (1 - low) / max(len(rows), 5)
     bars.bar(rows["predicted"], rows["count"], width=width, color=colour, alpha=0.45)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import Arm, ordered_arms, rows_of
+from rmlab.report.arms import Arm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import interval, number, shorten
@@ -19,7 +19,11 @@ _LINE = 15  # height of a direct label, in CSS pixels
 
 
 def best_of_n(content: ReportContent, wide: bool = True) -> str:
-    """The curves of all arms; the wide form names them beside their ends, the narrow one needs a legend."""
+    """The curves of all arms; the wide form names them beside their ends, the narrow one needs a legend.
+
+    Heads that are not among the leading ones are thin lines without a name; the band is then that of the
+    chosen head alone.
+    """
     size = WIDE if wide else NARROW
     name = "curves-wide" if wide else "curves-narrow"
     return draw(name, _alt(content), size, partial(_paint, content=content, size=size, wide=wide))
@@ -34,20 +38,25 @@ def _paint(figure: Figure, content: ReportContent, size: tuple[int, int], wide: 
     axes = figure.add_axes(box)
     # Controls first: the heads belong on top, the chosen one above all.
     arms = [a for a in ordered_arms(content) if len(rows_of(content.curves, a, content.split))]
-    band = min(0.13, 0.6 / max(1, sum(a.is_head for a in arms)))  # many bands would hide the lines
-    for arm in sorted(arms, key=lambda a: (a.is_head, a.is_chosen)):
-        opacity = 0.13 if arm.is_chosen else band
-        _curve(axes, rows_of(frame, arm, content.split).sort_values("n"), arm, opacity)
+    named = [a for a in arms if not a.is_head or a in leading(arms)]
+    n_heads = sum(a.is_head for a in arms)
+    band = 0.0 if len(named) < len(arms) else min(0.13, 0.6 / max(1, n_heads))  # many would hide the lines
+    for arm in sorted(arms, key=lambda a: (a in named, a.is_head, a.is_chosen)):
+        rows = rows_of(frame, arm, content.split).sort_values("n")
+        if arm in named:
+            _curve(axes, rows, arm, 0.13 if arm.is_chosen else band)
+        else:
+            axes.plot(rows["n"], rows["value"], color=COLOURS["quiet"], linewidth=0.7, alpha=0.6)
     _scales(axes, frame, 12 if wide else 6)
     axes.set_ylabel(f"best-of-N, mean {shorten(content.reward, 30)}")
     if wide:
-        _label_ends(axes, frame, arms, (height - bottom - top))
+        _label_ends(axes, frame, named, (height - bottom - top))
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, arm: Arm, opacity: float) -> None:
     colour = COLOURS[arm.role]
     n, value = rows["n"].to_numpy(), rows["value"].to_numpy()
-    if arm.is_head:
+    if arm.is_head and opacity:
         axes.fill_between(n, rows["low"], rows["high"], color=colour, alpha=opacity, linewidth=0)
         if len(rows) == 1:  # a band over one point has no width
             axes.vlines(n, rows["low"], rows["high"], color=colour, linewidth=1.2)
@@ -97,7 +106,7 @@ def _label_ends(axes: Axes, frame: pd.DataFrame, arms: list[Arm], height: int) -
     places = spread([(v - low) / (high - low) * height for v in values], _LINE)
     for arm, value, place in zip(arms, values, places, strict=True):
         axes.annotate(
-            shorten(arm.name, 22),
+            arm.label(22),
             xy=(float(ends.loc[arm.name, "n"]), value),
             xytext=(1.02, place / height),
             textcoords="axes fraction",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import Arm, ordered_arms, rows_of
+from rmlab.report.arms import Arm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import number, shorten
@@ -62,19 +63,18 @@ def _paint_golden(
 
 
 def score_histograms(content: ReportContent) -> list[str]:
-    """For each head: its scores, with the golden reward standardised over the same responses."""
-    return [svg for arm in ordered_arms(content) if arm.is_head and (svg := _score_panel(content, arm))]
+    """For each leading head: its scores, with the golden reward standardised over the same responses."""
+    scores = content.head_scores.dropna(subset=["score", "golden"])
+    rows = {arm: rows_of(scores, arm, content.split) for arm in ordered_arms(content)}
+    arms = leading([arm for arm, found in rows.items() if len(found)])
+    return [_score_panel(content, arm, rows[arm], f"scores-{i}") for i, arm in enumerate(arms)]
 
 
-def _score_panel(content: ReportContent, arm: Arm) -> str:
-    frame = rows_of(content.head_scores, arm, content.split).dropna(subset=["score", "golden"])
-    if not len(frame):
-        return ""
+def _score_panel(content: ReportContent, arm: Arm, frame: pd.DataFrame, name: str) -> str:
     score, golden = frame["score"].to_numpy(), frame["golden"].to_numpy()
     golden = (golden - golden.mean()) / (golden.std() or 1.0)
     summary = f"mean {number(score.mean(), 2)}, deviation {number(score.std(), 2)}"
     alt = f"Histogram of the scores of {arm.name} on {content.split} responses: {summary}."
-    name = f"scores-{ordered_arms(content).index(arm)}"
     return draw(name, alt, SIZE, partial(_paint_score, score=score, golden=golden, arm=arm, summary=summary))
 
 
@@ -87,7 +87,7 @@ def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Arm
         # The outermost bars hold what lies beyond: nothing is dropped, and outliers do not set the scale.
         share = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)
         axes.stairs(share, edges, fill=fill, color=colour, alpha=0.45 if fill else 1, linewidth=1.1)
-    axes.set_title(shorten(arm.name, 34) + "\n")
+    axes.set_title(arm.label(34) + "\n")
     axes.text(0, 1.02, summary, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
     axes.set_xlabel("score")
     axes.set_ylabel("share")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from rmlab.report.arms import Arm, ordered_arms
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.tables import OTHER_METRICS, Estimate, differences, largest_n, metric
-from rmlab.report.wording import interval, number, shorten
+from rmlab.report.wording import interval, number, shorten_name
 
 TITLES = {
     "best_of_n": ("Best-of-{n}", "higher is better"),
@@ -51,7 +52,7 @@ def paired_differences(content: ReportContent) -> str:
     rows = [(arm, e) for arm, e in found if math.isfinite(e.value)]
     if not rows:
         return ""
-    title = f"{shorten(content.chosen, 24)} minus …"
+    title = f"{shorten_name(content.chosen, 24)} minus …"
     paint = partial(
         _paint, rows=rows, title=title, note="right of 0: the chosen head is better", reference=0.0
     )
@@ -65,7 +66,7 @@ def _paint(figure: Figure, rows: list[tuple[Arm, Estimate]], title: str, note: s
         axes.axvline(reference, color=COLOURS["quiet"], linewidth=1, linestyle="--")
     for place, (arm, estimate) in enumerate(rows):
         _dot(axes, place, arm, estimate)
-    axes.set_yticks(range(len(rows)), [shorten(a.name, 24) for a, _ in rows])
+    axes.set_yticks(range(len(rows)), [a.label(24) for a, _ in rows])
     for label, (arm, _) in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(COLOURS["ink"] if arm.is_head else COLOURS["muted"])
         label.set_fontweight("bold" if arm.is_chosen else "normal")
@@ -75,7 +76,9 @@ def _paint(figure: Figure, rows: list[tuple[Arm, Estimate]], title: str, note: s
     axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=5)
     axes.set_title(title + ("\n" if note else ""))
-    axes.text(0, 1.02, note, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
+    # At a distance in points: a share of the axes' height would grow with the rows, into the title.
+    look: dict[str, Any] = {"color": COLOURS["muted"], "fontsize": 11}
+    axes.annotate(note, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", **look)
 
 
 def _dot(axes: Axes, place: int, arm: Arm, estimate: Estimate) -> None:

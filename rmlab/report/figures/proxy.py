@@ -9,25 +9,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import Arm, ordered_arms, rows_of
+from rmlab.report.arms import Arm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
-from rmlab.report.wording import number, shorten
+from rmlab.report.wording import number
 
 SIZE = (340, 300)
 
 
 def proxy_against_golden(content: ReportContent) -> list[str]:
-    """One panel a head, the chosen one first: both best-of-N curves over KL, on scales that all share."""
+    """One panel for each leading head: both best-of-N curves over KL, on scales that all share."""
     frame = content.curves[content.curves["split"] == content.split]
-    rows = [(arm, _in_one_unit(rows_of(frame, arm, content.split))) for arm in _heads(content)]
-    rows = [(arm, found) for arm, found in rows if len(found)]
-    limits = _limits([found for _, found in rows])
-    return [_panel(arm, found, f"proxy-{i}", limits) for i, (arm, found) in enumerate(rows)]
-
-
-def _heads(content: ReportContent) -> list[Arm]:
-    return sorted((a for a in ordered_arms(content) if a.is_head), key=lambda a: not a.is_chosen)
+    rows = {arm: _in_one_unit(rows_of(frame, arm, content.split)) for arm in ordered_arms(content)}
+    shown = leading([arm for arm, found in rows.items() if len(found)])
+    limits = _limits([rows[arm] for arm in shown])
+    return [_panel(arm, rows[arm], f"proxy-{i}", limits) for i, arm in enumerate(shown)]
 
 
 def _in_one_unit(rows: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +60,7 @@ def _paint(figure: Figure, rows: pd.DataFrame, arm: Arm, limits: tuple[float, fl
     axes.set(ylim=limits, xlabel="KL from the policy (nats)", ylabel="standard deviations")
     axes.grid(axis="y")
     axes.locator_params(axis="both", nbins=6)
-    axes.set_title(f"{shorten(arm.name, 30)}\n")
+    axes.set_title(f"{arm.label(30)}\n")
     gap = f"at N = {int(rows['n'].iloc[-1])}: {number(rows['proxy'].iloc[-1], 2)} expected, "
     note = gap + f"{number(rows['value'].iloc[-1], 2)} golden"
     axes.text(0, 1.02, note, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
