@@ -60,7 +60,7 @@ class FitLog:
     message: str = ""
     chosen: dict[str, float | int] = field(default_factory=dict)
 
-    def add(self, step: int, epoch: int, split: str, loss: float) -> None:
+    def add(self, step: int, epoch: float, split: str, loss: float) -> None:
         self.rows.append({"step": step, "epoch": epoch, "split": split, "loss": loss})
 
 

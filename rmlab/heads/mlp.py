@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ from rmlab.heads.base import (
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss
 
+CHECKS = 30  # looks at the validation loss within a budget of steps
 Layers = list[tuple[Tensor, Tensor]]  # (weight [out, in], bias [out])
 
 
@@ -68,6 +70,8 @@ class Mlp:
 
     An epoch is one pass over all training comparisons, shuffled. After `patience` epochs without a lower
     validation loss training stops; the weights of the best epoch are kept. Weights decay, biases do not.
+    steps: so many optimiser steps in all instead, whatever the number of comparisons, so that more
+    annotations do not mean longer training; the validation loss is then looked at CHECKS times.
     """
 
     hidden: list[int] = field(default_factory=lambda: [128, 64])
@@ -75,6 +79,7 @@ class Mlp:
     weight_decay: float = 0.01
     learning_rate: float = 1e-3
     epochs: int = 30
+    steps: int | None = None
     batch_size: int = 512
     patience: int = 5
     standardise: bool = True
@@ -86,6 +91,7 @@ class Mlp:
             "weight_decay must be >= 0": self.weight_decay >= 0,
             "learning_rate must be > 0": self.learning_rate > 0,
             "epochs must be >= 1": self.epochs >= 1,
+            "steps must be >= 1, or null": self.steps is None or self.steps >= 1,
             "batch_size must be >= 1": self.batch_size >= 1,
             "patience must be >= 1": self.patience >= 1,
         }
@@ -109,42 +115,65 @@ class Mlp:
             {"params": [weight for weight, _ in layers], "weight_decay": self.weight_decay},
             {"params": [bias for _, bias in layers], "weight_decay": 0.0},
         ]
-        optimiser = torch.optim.AdamW(groups, lr=self.learning_rate)
-        best, best_loss, best_epoch, step = fitted(layers), float("inf"), 0, 0
-        for epoch in range(1, self.epochs + 1):
-            train_loss = self._epoch(layers, optimiser, train, loss, rng)
+        optimiser = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
+        batches = self._batches(len(train.items), rng)
+        per_epoch = -(-len(train.items) // self.batch_size)
+        best, best_loss, best_step, step, waited = fitted(layers), float("inf"), 0, 0, 0
+        for n_steps in self._checks(per_epoch):
+            train_loss = self._steps(layers, optimiser, train, loss, rng, list(islice(batches, n_steps)))
             validation_loss = evaluation_loss(layers, validation, loss)
-            step += -(-len(train.items) // self.batch_size)
-            log.add(step, epoch, "train", train_loss)
-            log.add(step, epoch, "validation", validation_loss)
+            step += n_steps
+            log.add(step, step / per_epoch, "train", train_loss)
+            log.add(step, step / per_epoch, "validation", validation_loss)
             if validation_loss < best_loss:
-                best, best_loss, best_epoch = fitted(layers), validation_loss, epoch
-            elif epoch - best_epoch >= self.patience:
-                break
-        self._conclude(best_epoch, best_loss, log)
+                best, best_loss, best_step, waited = fitted(layers), validation_loss, step, 0
+            else:
+                waited += 1
+                if waited >= self.patience:
+                    break
+        self._conclude(best_step, per_epoch, best_loss, log)
         return best
 
-    def _epoch(
-        self, layers: Layers, optimiser: Optimizer, train: Compared, loss: Loss, rng: torch.Generator
+    def _checks(self, per_epoch: int) -> list[int]:
+        """Steps between looks at the validation loss: an epoch, or a share of a budget of steps."""
+        if self.steps is None:
+            return [per_epoch] * self.epochs
+        size = max(1, self.steps // CHECKS)
+        return [size] * (self.steps // size - 1) + [size + self.steps % size]
+
+    def _batches(self, n: int, rng: torch.Generator) -> Iterator[np.ndarray]:
+        """Rows of each step: one pass over all comparisons after another, each in an order of its own."""
+        while True:
+            order = torch.randperm(n, generator=rng).numpy()
+            yield from (order[block] for block in row_blocks(n, self.batch_size))
+
+    def _steps(
+        self,
+        layers: Layers,
+        optimiser: Optimizer,
+        train: Compared,
+        loss: Loss,
+        rng: torch.Generator,
+        batches: list[np.ndarray],
     ) -> float:
-        """One pass over the comparisons; returns their mean loss as they were met."""
+        """One step a batch; returns the mean loss of the comparisons as they were met."""
         x, weight = torch.from_numpy(train.x), train.comparisons.weight
-        order = torch.randperm(len(train.items), generator=rng).numpy()
         total = 0.0
-        for block in row_blocks(len(order), self.batch_size):
-            rows = order[block]
+        for rows in batches:
             scores = forward(layers, x[torch.from_numpy(train.items[rows])], self.dropout, rng)
             value = mean_loss(loss, scores, train.comparisons.take(rows))
             optimiser.zero_grad()
             value.backward()
             optimiser.step()
             total += value.item() * float(weight[rows].sum())
-        return total / float(weight.sum())
+        return total / float(sum(weight[rows].sum() for rows in batches))
 
-    def _conclude(self, best_epoch: int, best_loss: float, log: FitLog) -> None:
-        if best_epoch == 0:
+    def _conclude(self, best_step: int, per_epoch: int, best_loss: float, log: FitLog) -> None:
+        if best_step == 0:
             raise RmlabError("the MLP's validation loss was never finite; lower learning_rate")
-        log.chosen = {"epoch": best_epoch, "validation_loss": best_loss}
-        log.converged = best_epoch < self.epochs
+        log.chosen = {"epoch": best_step / per_epoch, "step": best_step, "validation_loss": best_loss}
+        last = self.epochs * per_epoch if self.steps is None else self.steps
+        log.converged = best_step < last
         if not log.converged:
-            log.message = f"MLP not converged: its best epoch was the last of {self.epochs}; raise epochs"
+            what, most = ("epoch", self.epochs) if self.steps is None else ("step", self.steps)
+            log.message = f"MLP not converged: its best {what} was the last of {most}; raise {what}s"

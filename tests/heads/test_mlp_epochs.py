@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -67,3 +69,25 @@ def test_says_when_the_best_epoch_was_the_last(linear_world):
     _, log = Mlp(hidden=[16], epochs=2, learning_rate=1e-4).fit(linear_world.data, BradleyTerry(), 0)
     assert not log.converged
     assert "raise epochs" in log.message
+
+
+@pytest.mark.parametrize("n", [60, 120])
+def test_a_budget_of_steps_is_the_same_for_any_number_of_comparisons(overfitted, n):
+    data = overfitted[0]
+    rng = np.random.default_rng(0)
+    train = data.train.take(rng.integers(0, 60, size=n))
+    fitter = Mlp(hidden=[8], steps=65, batch_size=16, patience=100)
+    _, log = fitter.fit(replace(data, train=train), BradleyTerry(), 0)
+    steps = [row["step"] for row in log.rows if row["split"] == "validation"]
+    assert steps[-1] == 65 and np.diff([0, *steps]).tolist() == [2] * 31 + [3]
+    assert log.rows[-1]["epoch"] == pytest.approx(65 / -(-n // 16))
+    assert log.chosen["step"] in steps
+
+
+def test_a_budget_of_steps_may_be_smaller_than_an_epoch(overfitted):
+    data = overfitted[0]
+    _, log = Mlp(hidden=[8], steps=2, batch_size=4).fit(data, BradleyTerry(), 0)
+    assert [row["step"] for row in log.rows if row["split"] == "train"] == [1, 2]
+    assert not log.converged and "best step was the last of 2; raise steps" in log.message
+    with pytest.raises(ValueError, match="steps must be"):
+        Mlp(steps=0)
