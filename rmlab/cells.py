@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rmlab.settings import Settings
@@ -13,7 +13,7 @@ from rmlab.settings import Settings
 class Cell:
     """fingerprint: of everything that decides the row; data: names the artifacts that the cell reads.
 
-    axes: its value on each axis of the grid, as typed.
+    axes: its value on each axis of the grid, as typed; an axis that does not concern it is not there.
     """
 
     fingerprint: str
@@ -24,12 +24,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """known: rows of cells that an earlier sweep has done."""
+    """known: rows of cells that were done before; made_by: data -> the overrides that make it."""
 
     cells: Sequence[Cell]
+    axes: Sequence[str]
     workers: int
     known: Sequence[Mapping[str, Any]] = ()
+    made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def data(self) -> list[str]:
         return list(dict.fromkeys(cell.data for cell in self.cells))
+
+    @property
+    def left(self) -> list[Cell]:
+        """Cells that were not done before."""
+        known = {row["cell"] for row in self.known}
+        return [cell for cell in self.cells if cell.fingerprint not in known]

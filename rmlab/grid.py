@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rmlab.config import Override, compose, typed, unresolved
-from rmlab.errors import ConfigError
+from rmlab.errors import ConfigError, RmlabError
 from rmlab.settings import Settings
 
 
@@ -25,19 +26,55 @@ class Point:
 
 def points(overrides: Sequence[str], config_dir: Path | None = None) -> list[Point]:
     """All combinations, the last axis fastest. Commas separate values, as in Hydra's multirun."""
-    parsed = [Override.parse(text) for text in overrides]
-    repeated = {p.key for p in parsed if sum(q.key == p.key for q in parsed) > 1}
-    if repeated:
+    parsed = [_parsed(text) for text in overrides]
+    keys = Counter(p.key for p in parsed)
+    repeated = {p.key for p in parsed if _is_swept(p) and keys[p.key] > 1}
+    if repeated:  # of plain overrides the last counts, as in every command
         raise ConfigError(f"'{min(repeated)}' is given twice; write its values in one: key=a,b")
-    swept = [p for p in parsed if len(p.values) > 1]
-    fixed = [p.text for p in parsed if len(p.values) == 1]
+    swept = [_values(p) for p in parsed if _is_swept(p)]
+    fixed = [p.text for p in parsed if not _is_swept(p)]
     composer = _Composer(fixed, config_dir)
-    found = []
-    for values in itertools.product(*(p.values for p in swept)):
-        axes = dict(zip((p.key for p in swept), values, strict=True))
-        chosen = [f"{key}={value}" for key, value in axes.items()]
-        found.append(Point((*fixed, *chosen), axes, composer.settings(chosen)))
+    found: list[Point] = []
+    for chosen in itertools.product(*swept):
+        texts = [c.text for c in chosen]
+        try:
+            settings = composer.settings(chosen)
+        except ConfigError as error:
+            raise ConfigError(_located(str(error), texts, bool(found))) from None
+        found.append(Point((*fixed, *texts), {c.key: _shown(c) for c in chosen}, settings))
     return found
+
+
+def _located(problem: str, texts: Sequence[str], is_later: bool) -> str:
+    """With the combination that is wrong; what is wrong with the first is wrong with most."""
+    where = " ".join(texts)
+    return f"{where}: {problem}" if is_later and not problem.startswith(where) else problem
+
+
+def _parsed(text: str) -> Override:
+    try:
+        return Override.parse(text)
+    except RmlabError:
+        raise
+    except Exception as error:  # such as glob(*) or interval(0,1), which have no list of values
+        raise ConfigError(f"cannot list the values of {text} ({error}); write them: key=a,b") from None
+
+
+def _is_swept(override: Override) -> bool:
+    return override.values != (override.text,)
+
+
+def _values(override: Override) -> list[Override]:
+    """An override for each value of an axis, each once, with the + that may stand before its name."""
+    if not override.values:
+        raise ConfigError(f"{override.text} has no values; give it some: {override.key}=a,b")
+    sign = override.text[: len(override.text) - len(override.text.lstrip("+~"))]
+    return [_parsed(f"{sign}{override.key}={value}") for value in dict.fromkeys(override.values)]
+
+
+def _shown(override: Override) -> str:
+    """The value without the quotes that the command line needed."""
+    return override.value if isinstance(override.value, str) else override.text.partition("=")[2]
 
 
 class _Composer:
@@ -45,41 +82,51 @@ class _Composer:
 
     def __init__(self, fixed: Sequence[str], config_dir: Path | None) -> None:
         self.fixed, self.config_dir = list(fixed), config_dir
-        self._known: dict[tuple[str, ...], dict[str, Any]] = {}
-        self._plain: dict[str, bool] = {}
+        self._composed: dict[tuple[str, ...], tuple[dict[str, Any], set[str]]] = {}
+        self._groups: dict[str, bool] = {}
 
-    def settings(self, chosen: Sequence[str]) -> Settings:
-        composed = tuple(c for c in chosen if not self._is_plain(c.partition("=")[0]))
-        if composed not in self._known:
-            self._known[composed] = compose([*self.fixed, *composed], self.config_dir)
-        config = copy.deepcopy(self._known[composed])
-        if all(_set(config, Override.parse(c)) for c in chosen if c not in composed):
-            return typed(config)
-        return typed(compose([*self.fixed, *chosen], self.config_dir))  # Hydra says what is wrong
+    def settings(self, chosen: Sequence[Override]) -> Settings:
+        texts = [*self.fixed, *(c.text for c in chosen)]
+        files = tuple(c.text for c in chosen if self._needs_hydra(c, texts))
+        config, referred = self._of_files(files)
+        for override in chosen:
+            if override.text in files:
+                continue
+            path = override.key.split(".")
+            changed = None if referred & set(path) else _with(config, path, override.value)
+            if changed is None:
+                return typed(compose(texts, self.config_dir))  # Hydra knows, or says what is wrong
+            config = changed
+        return typed(config)
 
-    def _is_plain(self, key: str) -> bool:
-        """Whether the key names a value that nothing else refers to, rather than a choice of file."""
-        if key not in self._plain:
-            base = unresolved(self.fixed, self.config_dir)
-            referred = any(f"${{{key}" in text for text in _texts(base))
-            self._plain[key] = (
-                not referred
-                and key.isidentifier() is ("." not in key)
-                and ("." in key or not isinstance(base.get(key), dict | list | type(None)))
-            )
-        return self._plain[key]
+    def _of_files(self, files: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:
+        """The configuration, and every name that stands in one of its references such as ${input}."""
+        if files not in self._composed:
+            texts = [*self.fixed, *files]
+            raw = unresolved(texts, self.config_dir)
+            referred = {w for text in _texts(raw) if "${" in text for w in re.findall(r"\w+", text)}
+            self._composed[files] = compose(texts, self.config_dir), referred
+        return self._composed[files]
+
+    def _needs_hydra(self, override: Override, texts: list[str]) -> bool:
+        """Whether it is more than a plain value for a place of its own. texts: some whole combination."""
+        key = override.key
+        if not override.text.startswith(key) or "$" in override.text or override.value == "???":
+            return True
+        if key not in self._groups:
+            known = None if "." in key else unresolved(texts, self.config_dir).get(key)
+            choice = "." not in key and isinstance(known, dict | list | type(None))
+            self._groups[key] = choice or not all(part.isidentifier() for part in key.split("."))
+        return self._groups[key]
 
 
-def _set(config: dict[str, Any], override: Override) -> bool:
-    """False if the configuration has no such place."""
-    *path, last = override.key.split(".")
-    place: Any = config
-    for name in path:
-        place = place.get(name) if isinstance(place, dict) else None
-    if not isinstance(place, dict) or last not in place or isinstance(place[last], dict):
-        return False
-    place[last] = override.value
-    return True
+def _with(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any] | None:
+    """A copy with another value at the end of the path, sharing the rest; None if there is no such place."""
+    name, *rest = path
+    if name not in config or (isinstance(config[name], dict) is not bool(rest)):
+        return None
+    inner = _with(config[name], rest, value) if rest else value
+    return None if rest and inner is None else {**config, name: inner}
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -87,16 +87,20 @@ class Progress:
         self._live.start()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Shown under the bar, in place of the last one; nothing where there is no terminal."""
+        """Shown under the bar, in place of the last one; nothing where there is no terminal.
+
+        Columns that a narrow terminal has no room for are left out, the last ones first.
+        """
         if self._live is None:
             return
         from rich.console import Group
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(*columns, box=None, pad_edge=False)
+        n = _that_fit(columns, self._live.console.width)
+        table = Table(*columns[:n], box=None, pad_edge=False)
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*map(escape, row[:n]))
         self._live.update(Group(self._bar, table))
 
     def close(self) -> None:
@@ -111,3 +115,13 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _that_fit(columns: Sequence[str], width: int) -> int:
+    """The first column, which may take several lines, and as many others as stand beside half of it."""
+    left = width - len(columns[0]) // 2
+    n = 1
+    while n < len(columns) and left >= len(columns[n]) + 2:
+        left -= len(columns[n]) + 2
+        n += 1
+    return n

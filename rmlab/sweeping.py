@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from rmlab.artifacts.artifact import open_artifact
 from rmlab.artifacts.fingerprint import digest
+from rmlab.artifacts.schemas import sweep_table
 from rmlab.cells import Cell, Grid
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.grid import Point
 from rmlab.pipeline import VERSIONS, chain_of, fit_node, selects, without_selection
 from rmlab.plan import Node
-from rmlab.settings import Settings
+from rmlab.stages.row_log import RowLog
 
 _READ = {"prompts": "prompts", "sample": "sample", "annotate": "judge", "embed": "embed"}
 # Settings that change a head and nothing before it.
@@ -24,36 +28,55 @@ _OF_HEADS = {
 }  # fmt: skip
 
 
-def plan_sweep(points: Sequence[Point], workers: int) -> Node:
-    """One node for the whole grid; equal cells count once, and active selection brings its random arm."""
+def plan_sweep(points: Sequence[Point], workers: int, fresh: bool = False) -> Node:
+    """One node for the whole grid; equal cells count once, and active selection brings its random arm.
+
+    fresh: nothing is taken over from sweeps that are finished.
+    """
     if not points[0].axes:
         raise ConfigError("nothing to sweep: give a setting several values, such as seed=0,1,2")
+    if len({point.settings.out for point in points}) > 1:
+        raise ConfigError("cells differ in `out`, and a sweep writes into one folder: give one out=FOLDER")
     chains = _Chains()
     cells: dict[str, Cell] = {}
-    for point in _with_random_arms(points):
+    points = _with_random_arms(points)
+    for point in points:
         cell = chains.cell(point)
         cells.setdefault(cell.fingerprint, cell)
     first = points[0].settings
-    config = {"cells": sorted(cells), "axes": list(points[0].axes)}
-    return Node(
-        "sweep",
-        VERSIONS["sweep"],
-        first.name,
-        config,
-        chains.inputs,
-        {},
-        first,
-        grid=Grid(list(cells.values()), workers, _known(Path(first.out).expanduser(), set(cells))),
-    )
+    axes = list(dict.fromkeys(axis for point in points for axis in point.axes))
+    grid = Grid(list(cells.values()), axes, workers, made_by=chains.made_by)
+    version = VERSIONS["sweep"]
+    node = Node("sweep", version, first.name, _config(grid), chains.inputs, {}, first, grid=grid)
+    known = {} if fresh else _known(Path(first.out).expanduser(), set(cells))
+    if not (fresh and node.is_done):  # what was begun goes on
+        known |= RowLog.of(node.folder).done()
+    return replace(node, grid=replace(grid, known=list(known.values())))
+
+
+def _config(grid: Grid) -> dict[str, Any]:
+    """The same in whatever order axes and values were typed."""
+    values = {axis: {cell.axes[axis] for cell in grid.cells if axis in cell.axes} for axis in grid.axes}
+    return {
+        "axes": {axis: sorted(found) for axis, found in values.items()},
+        "n_cells": len(grid.cells),
+        "cells": digest(sorted(cell.fingerprint for cell in grid.cells)),
+    }
 
 
 def _with_random_arms(points: Sequence[Point]) -> list[Point]:
+    """Where anything selects, `selection` is an axis, so that each arm is told from its random one."""
+    if not any(selects(point.settings) for point in points):
+        return list(points)
     found = []
     for point in points:
-        found.append(point)
+        name = str(point.settings.selection["_target_"]).split(".")[-2]
+        axes = {"selection": name, **point.axes}
+        found.append(Point(point.overrides, axes, point.settings))
         if selects(point.settings):
-            axes = point.axes | ({"selection": "uniform"} if "selection" in point.axes else {})
-            found.append(Point(point.overrides, axes, without_selection(point.settings)))
+            rest = {axis: value for axis, value in axes.items() if not axis.startswith("selection.")}
+            random = without_selection(point.settings)
+            found.append(Point(point.overrides, rest | {"selection": "uniform"}, random))
     return found
 
 
@@ -62,33 +85,54 @@ class _Chains:
     """The nodes before the heads, found once for all cells that share them."""
 
     inputs: dict[str, Node] = field(default_factory=dict)
+    made_by: dict[str, list[str]] = field(default_factory=dict)
     _known: dict[str, tuple[str, dict[str, Node]]] = field(default_factory=dict)
 
     def cell(self, point: Point) -> Cell:
-        data, chain = self._chain(point.settings)
-        evaluation = point.settings.evaluation.model_dump()
+        data, chain = self._chain(point)
+        evaluation = point.settings.evaluation.model_dump(exclude={"select_by"})
         node = fit_node(chain, "cell", point.settings)
-        fingerprint = digest({"fit_rm": node.fingerprint, "evaluation": evaluation})
-        return Cell(fingerprint, data, point.axes, point.settings)
+        versions = {stage: VERSIONS[stage] for stage in ("eval_rm", "sweep")}
+        decisive = {"fit_rm": node.fingerprint, "evaluation": evaluation, "versions": versions}
+        return Cell(digest(decisive), data, point.axes, point.settings)
 
-    def _chain(self, settings: Settings) -> tuple[str, dict[str, Node]]:
+    def _chain(self, point: Point) -> tuple[str, dict[str, Node]]:
+        settings = point.settings
         key = digest(settings.model_dump(exclude=_OF_HEADS))
         if key not in self._known:
             chain = chain_of(settings)
             read = {role: chain[place] for role, place in _READ.items()}
             data = digest({role: node.fingerprint for role, node in read.items()})[:8]
             self.inputs |= {f"{role}:{data}": node for role, node in read.items()}
+            self.made_by[data] = [o for o in point.overrides if not _changes_heads_alone(o, point)]
             self._known[key] = data, chain
         return self._known[key]
 
 
-def _known(out: Path, wanted: set[str]) -> list[dict[str, Any]]:
-    """Rows that other finished sweeps of this folder have of these cells; failures are tried again."""
+def _changes_heads_alone(override: str, point: Point) -> bool:
+    key = override.partition("=")[0].lstrip("+~")
+    return key in point.axes and key.partition(".")[0] in _OF_HEADS
+
+
+def not_done(node: Node) -> tuple[str, list[str]] | None:
+    """The first stage that a sweep lacks, and the overrides of the run that makes it."""
+    for role, upstream in node.inputs.items():
+        if not upstream.is_done:
+            return upstream.stage, list(node.sweep_grid.made_by[role.partition(":")[2]])
+    return None
+
+
+def _known(out: Path, wanted: set[str]) -> dict[str, dict[str, Any]]:
+    """Rows that finished sweeps of this folder have of these cells; failures are tried again."""
     rows: dict[str, dict[str, Any]] = {}
+    columns = [column.name for column in sweep_table().columns]
     for folder in sorted((out / "sweep").glob("[!.]*")):
         try:
             table = open_artifact(folder).read("results")
-        except RmlabError:
+        except RmlabError:  # unfinished, or being written
             continue
-        rows |= {r["cell"]: r for r in table.to_pylist() if r["cell"] in wanted and r["state"] == "ok"}
-    return list(rows.values())
+        if set(columns) <= set(table.column_names):
+            is_wanted = pc.is_in(table["cell"], pa.array(sorted(wanted)))
+            kept = table.select(columns).filter(pc.and_(is_wanted, pc.equal(table["state"], "ok")))
+            rows |= {row["cell"]: row for row in kept.to_pylist()}
+    return rows

@@ -26,7 +26,10 @@ def run_command(
 ) -> None:
     """stages: the ones to run, with their inputs done already; none means all of the experiment."""
     arms = load_arms(overrides, config_dir)
-    nodes = [n for n in plan(arms) if not stages or n.stage in stages]
+    planned = plan(arms)
+    nodes = [n for n in planned if not stages or n.stage in stages]
+    if stages == ["sample"]:  # the prompts have no command of their own
+        nodes = [n for n in planned if n.stage == "prompts" and not n.is_done] + nodes
     if not nodes:
         raise InputError(f"nothing to do: these settings have no {stages[0]} stage (sft.method=none?)")
     if dry_run:

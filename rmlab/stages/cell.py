@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +24,35 @@ SPLITS = ("validation", "test")
 
 
 def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
-    """In a worker process, with one thread."""
+    """The row as JSON has it. It computes with one thread, in a worker process."""
     torch.set_num_threads(1)
     started = time.perf_counter()
     try:
-        row = {"state": "ok", "reason": None, **fit_and_judge(cell, read_data(folder))}
+        found = {"state": "ok", "reason": None, **fit_and_judge(cell, read_data(folder))}
     except RmlabError as error:
-        row = {"state": "failed", "reason": str(error)}
+        found = {"state": "failed", "reason": " ".join(str(error).split())}
     except Exception as error:  # a cell's bug must not end the sweep
-        row = {"state": "failed", "reason": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-    settings = json.dumps(plain(cell.settings.model_dump()), ensure_ascii=False)
-    seconds = time.perf_counter() - started
-    return {"cell": cell.fingerprint, "kind": "head", "settings": settings, **row, "seconds": seconds}
+        found = {"state": "failed", "reason": _unexpected(error)}
+    row = {"cell": cell.fingerprint, "kind": "head", **found, "seconds": time.perf_counter() - started}
+    return plain(row)
+
+
+def _unexpected(error: Exception) -> str:
+    """The error and the line of code that it comes from."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    return f"{what} ({Path(last.filename).name}:{last.lineno})"
 
 
 def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
     started = time.perf_counter()
-    train = data.responses.take(np.flatnonzero(~data.responses.is_test))
+    train = data.train
     fit = fit_head(cell.settings, train, data.vectors.of(~data.responses.is_test))
     row = _fit_columns(fit) | {"fit_seconds": time.perf_counter() - started}
     masks = {"validation": np.zeros(len(data.responses), dtype=bool), "test": data.responses.is_test}
     masks["validation"][~data.responses.is_test] = held_out(cell.settings, train)
     wanted = masks["validation"] | masks["test"]
-    scores = score_all({"head": fit.head}, data.vectors, wanted, lambda rows: None)["head"]
+    scores = score_all({"head": fit.head}, data.vectors, wanted, lambda rows: None, threads=1)["head"]
     for split in SPLITS:
         responses, lengths = data.part(split, masks[split])
         rows = np.flatnonzero(masks[split])

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from rmlab.artifacts.artifact import Artifact
+from rmlab.artifacts.fingerprint import digest
 from rmlab.stages.controls import read_surface
 from rmlab.stages.responses import Responses, read_responses
 from rmlab.stages.vectors import MappedVectors, StreamedVectors, map_vectors
 
-_COLUMNS = ("prompt_ids", "golden", "group", "is_test", "lengths")
-_READY = "ready"
+_COLUMNS = ("golden", "group", "is_test", "lengths")
+_PROMPTS = "prompts.npy"
+_VECTORS = "vectors.npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,10 @@ class CellData:
     lengths: np.ndarray
     vectors: MappedVectors
     _parts: dict[tuple[str, bytes], tuple[Responses, np.ndarray]] = field(default_factory=dict)
+
+    @cached_property
+    def train(self) -> Responses:
+        return self.responses.take(np.flatnonzero(~self.responses.is_test))
 
     def part(self, split: str, mask: np.ndarray) -> tuple[Responses, np.ndarray]:
         """Responses and lengths of a split: the same objects for equal masks, as what is sorted is kept."""
@@ -38,35 +45,43 @@ class CellData:
         return self._parts[key]
 
 
-def write_data(inputs: Mapping[str, Artifact], data: str, folder: Path) -> Path:
-    """inputs: by role and data. A folder that an interrupted run has finished is used again."""
-    if (folder / _READY).is_file():
+def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
+    """The folder of `work` that read_data reads; a whole one is used again. inputs: by role and data."""
+    folder = work / f"data-{data}"
+    if folder.is_dir():
         return folder
-    folder.mkdir(exist_ok=True)
     sample, annotate = inputs[f"sample:{data}"], inputs[f"annotate:{data}"]
     responses = read_responses(sample, annotate, ["train", "test"])
     lengths = read_surface(inputs[f"prompts:{data}"], sample, responses).length
-    columns = (
-        responses.prompt_ids.astype(str),
-        responses.golden,
-        responses.group,
-        responses.is_test,
-        lengths,
-    )
+    unfinished = work / f"unfinished-{data}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    columns = (responses.golden, responses.group, responses.is_test, lengths)
     for name, column in zip(_COLUMNS, columns, strict=True):
-        np.save(folder / f"{name}.npy", column, allow_pickle=False)
-    vectors = StreamedVectors(inputs[f"embed:{data}"], responses.ids)
-    map_vectors(vectors, len(responses), folder / "vectors.npy")
-    (folder / _READY).touch()
+        np.save(unfinished / f"{name}.npy", column, allow_pickle=False)
+    np.save(unfinished / _PROMPTS, np.array(responses.distinct_prompts, dtype=str), allow_pickle=False)
+    vectors = _vectors(sample, inputs[f"embed:{data}"], responses, work)
+    (unfinished / _VECTORS).symlink_to(Path("..") / vectors.name)
+    unfinished.rename(folder)
     return folder
+
+
+def _vectors(sample: Artifact, embed: Artifact, responses: Responses, work: Path) -> Path:
+    """The embeddings in the order of the responses: one file, however many golden rewards score these."""
+    key = digest([sample.manifest.fingerprint, embed.manifest.fingerprint])[:16]
+    file = work / f"vectors-{key}.npy"
+    if not file.is_file():
+        map_vectors(StreamedVectors(embed, responses.ids), len(responses), file)
+    return file
 
 
 @lru_cache(maxsize=2)
 def read_data(folder: Path) -> CellData:
     """Once a process, however many cells it runs."""
-    prompt_ids, golden, group, is_test, lengths = (
+    golden, group, is_test, lengths = (
         np.load(folder / f"{name}.npy", allow_pickle=False) for name in _COLUMNS
     )
-    ids = np.arange(len(golden)).astype(str)  # rows are all that a cell needs
-    responses = Responses(ids, prompt_ids, golden, group, is_test)
-    return CellData(responses, lengths, MappedVectors(folder / "vectors.npy"))
+    prompts = np.load(folder / _PROMPTS, allow_pickle=False).astype(object)
+    ids = np.arange(len(golden))  # rows are all that a cell needs
+    responses = Responses(ids, prompts[group], golden, group, is_test)
+    return CellData(responses, lengths, MappedVectors(folder / _VECTORS))

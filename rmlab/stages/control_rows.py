@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rmlab.artifacts.files import plain
+from rmlab.cells import Grid
 from rmlab.stages.base import Job
 from rmlab.stages.controls import REGRESSION, control_scores, directions, read_surface
 from rmlab.stages.fitting import held_out
@@ -19,7 +20,10 @@ from rmlab.stages.vectors import StreamedVectors
 
 
 def control_rows(job: Job, data: str) -> list[dict[str, Any]]:
-    """Random, oracle, length, copying and regression on golden scores, on test prompts."""
+    """Random, oracle, length, copying and regression on golden scores, on test prompts.
+
+    Judged by the settings of the first cell that reads this data.
+    """
     cell = next(c for c in job.sweep_grid.cells if c.data == data)
     sample = job.inputs[f"sample:{data}"]
     everyone = read_responses(sample, job.inputs[f"annotate:{data}"], ["train", "test"])
@@ -39,8 +43,22 @@ def control_rows(job: Job, data: str) -> list[dict[str, Any]]:
     for name, values in scores.items():
         judged = Judged(name, "control", "test", test, seen.length, values)
         numbers = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
-        row = {"cell": f"{name}-{data}", "kind": name, "state": "ok", "settings": settings}
-        found.append(row | {f"test_{metric}": value for metric, value in numbers.items()})
+        row: dict[str, Any] = {"cell": f"{name}-{data}", "kind": name, "state": "ok", "settings": settings}
+        row |= {f"test_{metric}": value for metric, value in numbers.items()}
+        found.append(plain(row | _place(job.sweep_grid, data)))
+    return found
+
+
+def _place(grid: Grid, data: str) -> dict[str, str | None]:
+    """Where a sweep has several data sets, the values on the axes that tell this one from them."""
+    found = {}
+    for axis in grid.axes:
+        here, anywhere = (
+            {c.axes.get(axis) for c in cells}
+            for cells in ([c for c in grid.cells if c.data == data], grid.cells)
+        )
+        if len(here) == 1 < len(anywhere):
+            found[axis] = here.pop()
     return found
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rmlab.progress import Progress
@@ -13,27 +14,37 @@ COLUMNS = ("validation_best_of_n", "test_best_of_n", "test_spearman", "seconds")
 
 
 class LiveCells:
-    def __init__(self, progress: Progress, axes: Mapping[str, Mapping[str, str]]) -> None:
+    """axes: those of each cell; rows: what earlier runs did, which counts among the best."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        axes: Mapping[str, Mapping[str, str]],
+        rows: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
         self.progress, self.axes = progress, axes
-        self.best: list[dict[str, Any]] = []
+        known = [row for row in rows if row["cell"] in axes and row["state"] == "ok"]
+        self.best: list[Mapping[str, Any]] = heapq.nlargest(SHOWN, known, key=_value)
         self.failed = 0
 
-    def tell(self, row: dict[str, Any]) -> None:
+    def tell(self, row: Mapping[str, Any]) -> None:
         self.progress.advance(1)
-        name = " ".join(f"{k}={v}" for k, v in self.axes[row["cell"]].items())
         if row["state"] == "failed":
             self.failed += 1
             if self.failed <= SHOWN:
-                self.progress.say(f"failed: {name}: {row['reason']}")
+                self.progress.say(f"failed: {self._name(row)}: {row['reason']}")
         else:
-            self.best = sorted([*self.best, row], key=_value, reverse=True)[:SHOWN]
+            self.best = heapq.nlargest(SHOWN, [*self.best, row], key=_value)
         self.progress.table(("best cells so far", *COLUMNS), [self._line(r) for r in self.best])
 
-    def _line(self, row: dict[str, Any]) -> tuple[str, ...]:
-        name = " ".join(f"{k}={v}" for k, v in self.axes[row["cell"]].items())
-        return (name, *(f"{row[column]:.3f}" for column in COLUMNS))
+    def _line(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        numbers = (row[column] for column in COLUMNS)
+        return (self._name(row), *("-" if x is None else f"{x:.3f}" for x in numbers))
+
+    def _name(self, row: Mapping[str, Any]) -> str:
+        return " ".join(f"{k}={v}" for k, v in self.axes[row["cell"]].items())
 
 
-def _value(row: dict[str, Any]) -> float:
+def _value(row: Mapping[str, Any]) -> float:
     value = row["validation_best_of_n"]
-    return -math.inf if math.isnan(value) else value
+    return -math.inf if value is None or math.isnan(value) else value

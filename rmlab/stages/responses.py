@@ -58,6 +58,12 @@ def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) 
     scores = annotate.read(columns=["response_id", "score"])
     rows = positions(table["response_id"], scores["response_id"], f"{annotate.path}: no score for")
     golden = scores["score"].to_numpy()[rows]
+    if not np.isfinite(golden).all():
+        n = int((~np.isfinite(golden)).sum())
+        raise InputError(
+            f"{annotate.path}: the score of {n} responses is not a finite number; "
+            "run `rmlab annotate` again with --force"
+        )
     return Responses(
         ids=table["response_id"].to_numpy(),
         prompt_ids=table["prompt_id"].to_numpy(),

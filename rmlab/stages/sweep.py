@@ -3,85 +3,63 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from rmlab.artifacts.files import plain
 from rmlab.artifacts.schemas import sweep_table
-from rmlab.cells import Cell
-from rmlab.errors import RmlabError
+from rmlab.cells import Cell, Grid
 from rmlab.stages.base import Job
 from rmlab.stages.cell import run_cell
 from rmlab.stages.cell_data import write_data
 from rmlab.stages.control_rows import control_rows
 from rmlab.stages.live_cells import LiveCells
-
-ROWS = "rows.jsonl"
+from rmlab.stages.row_log import Row, RowLog
+from rmlab.stages.worker_pool import in_workers
 
 
 def run(job: Job) -> None:
     """A row a cell, appended as it is done, so that an interrupted sweep goes on where it was."""
     grid = job.sweep_grid
-    log = RowLog(job.writer.work / ROWS)
-    rows = {row["cell"]: row for row in grid.known} | log.read()
-    left = [cell for cell in grid.cells if cell.fingerprint not in rows]
+    work, log = job.writer.work, RowLog.of(job.writer.path)
+    log.mend()
+    rows = log.done()
+    taken_over = {row["cell"]: dict(row) for row in grid.known if row["cell"] not in rows}
+    log.append(taken_over.values())
+    rows |= taken_over
+    left = _together(grid, [cell for cell in grid.cells if cell.fingerprint not in rows])
+    job.progress.say(f"{len(left):,} of {len(grid.cells):,} cells to do")
+    folders = {data: write_data(job.inputs, data, work) for data in dict.fromkeys(c.data for c in left)}
     job.progress.start(len(grid.cells), "cells")
     job.progress.skip(len(grid.cells) - len(left))
-    work = job.writer.work
-    wanted = dict.fromkeys(cell.data for cell in left)
-    folders = {data: write_data(job.inputs, data, work / f"data-{data}") for data in wanted}
-    live = LiveCells(job.progress, {cell.fingerprint: cell.axes for cell in grid.cells})
-    for row in _done(grid.workers, left, folders):
-        log.append(row)
-        rows[row["cell"]] = row
-        live.tell(row)
+    live = LiveCells(job.progress, {cell.fingerprint: cell.axes for cell in grid.cells}, rows.values())
+    tasks = ((cell, folders[cell.data]) for cell in left)
+    if left:
+        with closing(in_workers(_run, tasks, min(grid.workers, len(left)))) as done:
+            for row in done:
+                log.append([row])
+                rows[row["cell"]] = row
+                live.tell(row)
+    _write(job, rows)
+
+
+def _run(task: tuple[Cell, Path]) -> Row:
+    return run_cell(*task)
+
+
+def _together(grid: Grid, cells: list[Cell]) -> list[Cell]:
+    """Cells of the same data one after the other: a worker keeps little more than what it reads now."""
+    order = {data: place for place, data in enumerate(grid.data)}
+    return sorted(cells, key=lambda cell: order[cell.data])
+
+
+def _write(job: Job, done: dict[str, Row]) -> None:
+    grid = job.sweep_grid
+    rows = [_complete(grid, cell, done[cell.fingerprint]) for cell in grid.cells]
     controls = [row for data in grid.data for row in control_rows(job, data)]
-    _write(job, [{**rows[cell.fingerprint], **cell.axes} for cell in grid.cells], controls)
-
-
-def _done(workers: int, cells: list[Cell], folders: dict[str, Path]) -> Iterator[dict[str, Any]]:
-    """Rows in the order in which they are done."""
-    if not cells:
-        return
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    tasks = (delayed(run_cell)(cell, folders[cell.data]) for cell in cells)
-    try:
-        with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
-            yield from Parallel(return_as="generator_unordered", batch_size=1)(tasks)
-    except TerminatedWorkerError:
-        raise RmlabError(
-            "a worker process was killed, most likely for want of memory; what is done is kept: "
-            "run the same command with fewer --workers"
-        ) from None
-
-
-class RowLog:
-    """One JSON object a line; a line cut off by a crash is not there."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def read(self) -> dict[str, dict[str, Any]]:
-        if not self.file.is_file():
-            return {}
-        lines = self.file.read_text(encoding="utf-8").split("\n")
-        if lines[-1]:  # cut off: what is appended next must not stand on the same line
-            self.file.write_text("\n".join([*lines[:-1], ""]), encoding="utf-8")
-        rows = [json.loads(line) for line in lines[:-1]]
-        return {row["cell"]: row for row in rows}
-
-    def append(self, row: dict[str, Any]) -> None:
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _write(job: Job, rows: list[dict[str, Any]], controls: list[dict[str, Any]]) -> None:
-    table = sweep_table(list(job.sweep_grid.cells[0].axes))
+    table = sweep_table(grid.axes)
     columns = {c.name: [row.get(c.name) for row in [*rows, *controls]] for c in table.columns}
     job.writer.table(table, pa.table(columns, schema=table.schema))
     failed = [row for row in rows if row["state"] == "failed"]
@@ -93,3 +71,9 @@ def _write(job: Job, rows: list[dict[str, Any]], controls: list[dict[str, Any]])
         )
     if unconverged:
         job.writer.warnings.append(f"{unconverged} of {len(rows)} cells did not converge; see column message")
+
+
+def _complete(grid: Grid, cell: Cell, row: Row) -> Row:
+    """With the cell's own axes and settings, as a row of another sweep has those of that one."""
+    settings = json.dumps(plain(cell.settings.model_dump()), ensure_ascii=False)
+    return {**row, "settings": settings, **dict.fromkeys(grid.axes), **cell.axes}

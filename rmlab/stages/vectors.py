@@ -50,11 +50,11 @@ class StreamedVectors:
     @property
     def storage(self) -> str:
         """float16 or float32."""
-        return "float16" if pa.types.is_float16(self._type.value_type) else "float32"
+        return _kind(self._type)
 
     @cached_property
-    def _type(self) -> pa.DataType:
-        """Of the vectors, which is the same in all parts."""
+    def _type(self) -> pa.FixedSizeListType:
+        """Width and numbers of the vectors, which are the same in all parts."""
         first, *others = [read_schema(part).field("embedding").type for part in self.artifact.parts]
         for part, other in zip(self.artifact.parts[1:], others, strict=True):
             if other != first:
@@ -119,7 +119,11 @@ def _read_group(part: Path, group: int, row: np.ndarray) -> Iterator[Block]:
 
 
 def _shape(vectors: pa.FixedSizeListType) -> str:
-    return f"vectors of {vectors.list_size} {vectors.value_type} numbers"
+    return f"vectors of {vectors.list_size} {_kind(vectors)} numbers"
+
+
+def _kind(vectors: pa.FixedSizeListType) -> str:
+    return "float16" if pa.types.is_float16(vectors.value_type) else "float32"
 
 
 def matrix(column: pa.FixedSizeListArray) -> np.ndarray:

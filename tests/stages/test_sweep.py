@@ -1,0 +1,278 @@
+import json
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_settings import SMALL
+from sweep_helpers import TIMES, Inline, copied, heads, node_of, swept
+
+from rmlab.artifacts.artifact import open_artifact
+from rmlab.artifacts.schemas import sweep_table
+from rmlab.errors import ConfigError
+from rmlab.grid import points
+from rmlab.settings import Settings
+from rmlab.stages.cell import run_cell
+from rmlab.stages.cell_data import read_data, write_data
+from rmlab.stages.row_log import RowLog
+from rmlab.sweeping import plan_sweep
+
+GRID = ("head=linear,trees", "loss=bradley_terry,classification", "seed=0,1")
+
+
+@pytest.fixture(scope="module")
+def table(small_run, tmp_path_factory) -> pd.DataFrame:
+    """A grid in two worker processes; trees cannot fit one of the losses."""
+    return swept(copied(small_run, tmp_path_factory.mktemp("sweep") / "artifacts"), *GRID, workers=2)
+
+
+@pytest.fixture
+def out(small_run, tmp_path) -> Path:
+    return copied(small_run, tmp_path / "artifacts")
+
+
+@pytest.fixture
+def inline(monkeypatch) -> Inline:
+    return Inline(monkeypatch)
+
+
+def test_a_row_a_cell_in_the_order_of_the_grid_with_its_whole_configuration(table):
+    rows = heads(table)
+    assert list(rows["head"]) == ["linear"] * 4 + ["trees"] * 4 and list(rows["seed"]) == ["0", "1"] * 4
+    assert rows["cell"].is_unique
+    for point, settings in zip(points([*SMALL, *GRID]), rows["settings"], strict=True):
+        found = Settings.model_validate(json.loads(settings))
+        assert found.model_copy(update={"out": point.settings.out}) == point.settings
+
+
+def test_a_cell_that_cannot_be_is_a_row_with_its_reason(table):
+    failed = table[table["state"] == "failed"]
+    assert {tuple(x) for x in failed[["head", "loss"]].to_numpy()} == {("trees", "bradley_terry")}
+    assert set(failed["reason"]) == {"head=trees fits loss=classification only; add loss=classification"}
+    assert failed["test_best_of_n"].isna().all() and (table["state"] == "ok").sum() == 6 + 5
+
+
+@pytest.mark.parametrize(
+    ("arm", "head", "loss"),
+    [
+        ("linear-bradley_terry", "linear", "bradley_terry"),
+        ("trees-classification", "trees", "classification"),
+    ],
+)
+def test_the_numbers_are_those_of_fit_rm_and_eval_rm(small_run, table, arm, head, loss):
+    row = table[(table["head"] == head) & (table["loss"] == loss) & (table["seed"] == "0")].iloc[0]
+    metrics = open_artifact(next((small_run / "eval_rm").iterdir())).read("metrics").to_pandas()
+    n_compared = 0
+    for m in metrics[metrics["arm"] == arm].itertuples():
+        ends = ("_low", "_high") if f"{m.split}_{m.metric}_low" in row else ()
+        expected = [m.value, m.low, m.high][: 1 + len(ends)]
+        got = [row[f"{m.split}_{m.metric}{end}"] for end in ("", *ends)]
+        np.testing.assert_allclose(
+            np.array(got, float), expected, rtol=1e-9, equal_nan=True, err_msg=m.metric
+        )
+        n_compared += 1
+    assert n_compared == 2 * 7
+    labels = open_artifact(next((small_run / "fit_rm").glob(f"{arm}-*"))).manifest.metrics
+    assert row["error_rate"] == labels["train_labels"]["error_rate"]
+    assert row["mean_margin"] == labels["train_labels"]["mean_margin"]
+    assert row["n_comparisons"] == labels["train_labels"]["n"]
+    assert json.loads(row["chosen"]) == labels["chosen"] and row["converged"] == labels["converged"]
+
+
+def test_controls_are_those_of_eval_rm(small_run, table):
+    metrics = open_artifact(next((small_run / "eval_rm").iterdir())).read("metrics").to_pandas()
+    controls = table[table["kind"] != "head"].set_index("kind")
+    assert set(controls.index) == {"random", "oracle", "length", "copying", "golden_regression"}
+    test = metrics[(metrics["kind"] == "control") & (metrics["split"] == "test")]
+    for m in test[test["metric"].isin(["best_of_n", "spearman", "accuracy"])].itertuples():
+        np.testing.assert_allclose(
+            float(controls.loc[m.arm, f"test_{m.metric}"]), m.value, rtol=1e-9, equal_nan=True
+        )
+
+
+def test_one_worker_gives_the_rows_of_two(out, table):
+    again = swept(out, *GRID, workers=1)
+    drop = [*TIMES, "settings"]  # settings name the folder
+    pd.testing.assert_frame_equal(again.drop(columns=drop), table.drop(columns=drop), check_exact=True)
+
+
+def test_equal_cells_count_once(out):
+    grid = node_of(
+        out, "head.l2=[1],[1.0]", "seed=0,0,1", "evaluation.select_by=accuracy,spearman"
+    ).sweep_grid
+    assert len(grid.cells) == 2
+
+
+def test_an_interrupted_sweep_goes_on_at_the_cell(out, inline, small_run, tmp_path):
+    inline.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        swept(out, "seed=0,1,2,3")
+    node = node_of(out, "seed=0,1,2,3")
+    assert not node.is_done and len(node.sweep_grid.left) == 2
+    log = RowLog.of(node.folder)
+    with log.file.open("ab") as file:
+        file.write('{"cell": "torn in the midst of ü'.encode()[:-1])
+    kept = {cell: row["seconds"] for cell, row in log.done().items()}
+    inline.stop_after = None
+    found = heads(swept(out, "seed=0,1,2,3"))
+    assert [a["seed"] for a in inline.axes] == ["0", "1", "2", "3"]
+    assert {c: s for c, s in zip(found["cell"], found["seconds"]) if c in kept} == kept and len(kept) == 2
+    whole = heads(swept(copied(small_run, tmp_path / "other"), "seed=0,1,2,3"))
+    drop = [*TIMES, "settings"]
+    pd.testing.assert_frame_equal(found.drop(columns=drop), whole.drop(columns=drop), check_exact=True)
+
+
+def test_a_torn_line_is_taken_away_and_a_spoilt_one_is_left_out(tmp_path):
+    (tmp_path / ".work").mkdir()
+    log = RowLog.of(tmp_path)
+    assert log.done() == {}
+    log.mend()
+    log.append([{"cell": "a", "state": "ok", "x": float("nan")}, {"cell": "f", "state": "failed"}])
+    log.file.write_bytes(log.file.read_bytes() + b'\xff\x00\n[1]\n{"cell": "b"}\n{"cell": "c", "sta')
+    log.mend()
+    log.append([{"cell": "d", "state": "ok"}])
+    assert log.done() == {"a": {"cell": "a", "state": "ok", "x": None}, "d": {"cell": "d", "state": "ok"}}
+
+
+def test_cells_of_another_sweep_are_taken_over_as_cells_of_this_one(out, inline):
+    first = heads(swept(out, "seed=0,1", "centring=0.0,0.1"))
+    second = heads(swept(out, "centring=0.1,0.2", "name=other", "seed=choice(1)"))
+    assert inline.axes[4:] == [{"centring": "0.2", "seed": "1"}]
+    taken = second.iloc[0]
+    same = first[(first["seed"] == "1") & (first["centring"] == "0.1")].iloc[0]
+    assert taken["cell"] == same["cell"] and taken["seconds"] == same["seconds"]
+    assert json.loads(taken["settings"])["name"] == "other"
+
+
+def test_nothing_is_taken_over_by_force_or_from_what_is_not_finished(out, inline):
+    swept(out, "seed=0,1")
+    node = node_of(out, "seed=0,1")
+    assert not node.sweep_grid.left
+    swept(out, "seed=0,1", force=True)
+    assert len(inline.axes) == 4
+    (node.folder / "manifest.json").unlink()
+    (node.folder / "results.parquet").write_bytes(b"PAR1 half")
+    assert len(node_of(out, "seed=0,1,2").sweep_grid.left) == 3
+
+
+def test_a_failure_is_tried_again(out, inline, monkeypatch):
+    grid = ("head=choice(trees)", "loss=classification", "seed=0,1")
+    with monkeypatch.context() as patch:
+        patch.setattr("rmlab.stages.cell.fit_head", _no_extra)
+        assert set(heads(swept(out, *grid))["reason"]) == {
+            f"ImportError: no lightgbm here (test_sweep.py:{_LINE})"
+        }
+    node = node_of(out, *grid)
+    assert node.is_done and len(node.sweep_grid.left) == 2
+    assert set(heads(swept(out, *grid, force=True))["state"]) == {"ok"}
+
+
+def _no_extra(*arguments):
+    raise ImportError("no\n lightgbm here")
+
+
+_LINE = _no_extra.__code__.co_firstlineno + 1
+
+
+def test_a_selection_brings_its_random_arm_and_is_told_from_it(out, inline):
+    found = heads(swept(out, "selection=d_optimal", "comparisons.rounds=2", "comparisons.n=20", "seed=0,1"))
+    assert list(found["selection"]) == ["d_optimal", "uniform"] * 2
+    assert found["cell"].is_unique and set(found["state"]) == {"ok"}
+    chosen = heads(
+        swept(out, "selection=uniform,d_optimal", "comparisons.rounds=2", "comparisons.n=20", "seed=0,1")
+    )
+    assert len(inline.axes) == len(found) == len(chosen)
+
+
+def test_a_parameter_of_a_selection_is_no_setting_of_its_random_arm(out):
+    grid = node_of(out, "selection=d_optimal", "comparisons.rounds=2", "selection.ridge=1,2").sweep_grid
+    assert [dict(c.axes) for c in grid.cells] == [
+        {"selection": "d_optimal", "selection.ridge": "1"},
+        {"selection": "uniform"},
+        {"selection": "d_optimal", "selection.ridge": "2"},
+    ]
+
+
+def test_several_data_sets_in_one_sweep(out, inline):
+    found = swept(out, "label_golden=sentiment,length", "seed=0,1")
+    controls = found[found["kind"] == "oracle"]
+    assert list(controls["label_golden"]) == ["sentiment", "length"] and controls["seed"].isna().all()
+    assert controls["test_best_of_n"].nunique() == 2
+    assert [a["label_golden"] for a in inline.axes] == ["sentiment"] * 2 + ["length"] * 2
+    alone = swept(out, "label_golden=choice(length)", "seed=0,1")
+    drop = ["settings", "label_golden"]
+    pd.testing.assert_frame_equal(
+        heads(alone).drop(columns=drop), heads(found).iloc[2:].reset_index(drop=True).drop(columns=drop)
+    )
+
+
+def test_cells_of_the_same_data_run_one_after_the_other(out, inline):
+    swept(out, "seed=0,1", "label_golden=sentiment,length")
+    assert [a["label_golden"] for a in inline.axes] == ["sentiment"] * 2 + ["length"] * 2
+
+
+def test_embeddings_are_one_file_for_all_golden_rewards_and_written_once(out, tmp_path, monkeypatch):
+    node = node_of(out, "label_golden=sentiment,length")
+    inputs = {role: upstream.open() for role, upstream in node.inputs.items()}
+    folders = [write_data(inputs, data, tmp_path) for data in node.sweep_grid.data]
+    files = {(folder / "vectors.npy").resolve() for folder in folders}
+    assert len(folders) == 2 and len(files) == 1
+    monkeypatch.setattr("rmlab.stages.cell_data.map_vectors", None)  # what is there is not written again
+    assert [write_data(inputs, data, tmp_path) for data in node.sweep_grid.data] == folders
+    golden = [read_data(folder).responses.golden for folder in folders]
+    assert not np.array_equal(*golden)
+
+
+def test_many_cells_neither_read_again_nor_leak(out, tmp_path):
+    node = node_of(out, "seed=range(0,60)", "head=choice(directions)")
+    inputs = {role: upstream.open() for role, upstream in node.inputs.items()}
+    folder = write_data(inputs, node.sweep_grid.data[0], tmp_path)
+    data = read_data(folder)
+    assert isinstance(data.vectors._mapped(), np.memmap)
+    assert not isinstance(data.vectors.rows(np.arange(3)), np.memmap)
+    (folder / "golden.npy").unlink()  # whoever reads again, fails
+    cells = node.sweep_grid.cells
+    assert {run_cell(cell, folder)["state"] for cell in cells[:20]} == {"ok"}
+    tracemalloc.start()
+    try:
+        run_cell(cells[20], folder)
+        before = tracemalloc.get_traced_memory()[0]
+        assert {run_cell(cell, folder)["state"] for cell in cells[21:]} == {"ok"}
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 200_000, grown  # 39 cells; one cell's rows of embeddings are as much
+    assert read_data(folder) is data
+    if Path("/proc/self/maps").exists():  # pages of the file are no memory of this process
+        assert "vectors-" not in Path("/proc/self/maps").read_text()
+
+
+def test_a_sweep_leaves_no_working_files(out, inline):
+    swept(out, "seed=0,1")
+    folder = node_of(out, "seed=0,1").folder
+    assert sorted(p.name for p in folder.iterdir()) == [".lock", "manifest.json", "results.parquet"]
+
+
+def test_no_axis_can_bear_the_name_of_a_column():
+    assert not {c.name for c in sweep_table().columns} & set(Settings.model_fields)
+
+
+def test_the_order_in_which_a_grid_is_typed_makes_no_other_sweep(out):
+    assert (
+        node_of(out, "seed=0,1", "centring=0.0,0.1").fingerprint
+        == node_of(out, "centring=0.1,0.0", "seed=1,0").fingerprint
+    )
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ((), "nothing to sweep: give a setting several values, such as seed=0,1,2"),
+        (("seed=3",), "nothing to sweep"),
+        (("out=a,b",), "give one out=FOLDER"),
+    ],
+)
+def test_what_cannot_be_swept(grid, message):
+    with pytest.raises(ConfigError, match=message):
+        plan_sweep(points([*SMALL, *grid]), 1)

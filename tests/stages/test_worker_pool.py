@@ -1,0 +1,62 @@
+import itertools
+import os
+import signal
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from rmlab.errors import RmlabError
+from rmlab.stages.worker_pool import AHEAD, in_workers
+
+
+def about(task):
+    """In a worker: who it is, and how many threads it may use. A task of its own kind ends its process."""
+    import numpy as np
+    import torch
+    from threadpoolctl import threadpool_info
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    if task == "die":
+        time.sleep(1.0)  # so that what was asked before is done
+        os.kill(os.getpid(), signal.SIGKILL)
+    threads = {pool["num_threads"] for pool in threadpool_info()} | {torch.get_num_threads()}
+    return task, os.getpid(), threads, signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_tasks_run_in_processes_of_one_thread_that_ctrl_c_does_not_reach_and_that_go_when_closed():
+    before = signal.getsignal(signal.SIGINT)
+    asked = itertools.count()
+    with closing(in_workers(about, asked, 2)) as done:
+        found = list(itertools.islice(done, 20))
+        assert signal.getsignal(signal.SIGINT) == before
+    assert next(asked) <= 20 + 2 * 2 * AHEAD  # tasks are taken as they are needed
+    assert len({f[0] for f in found}) == 20
+    processes = {f[1] for f in found}
+    assert 1 <= len(processes) <= 2 and os.getpid() not in processes
+    assert all(threads == {1} and ignores for _, _, threads, ignores in found)
+    assert not any(map(_lives, processes))
+
+
+def test_a_killed_worker_is_one_line_and_what_was_done_before_is_not_lost():
+    found, error = [], None
+    try:
+        with closing(in_workers(about, [1, 2, 3, "die", 4], 1)) as done:
+            for row in done:
+                found.append(row)
+    except RmlabError as caught:
+        error = str(caught)
+    assert error is not None and "fewer --workers" in error and "\n" not in error
+    assert [f[0] for f in found] == [1, 2, 3]
+
+
+def _lives(process: int) -> bool:
+    """A process that ended but was not waited for is dead."""
+    stat = Path(f"/proc/{process}/stat")
+    if not stat.parent.parent.joinpath("self").exists():
+        pytest.skip("needs /proc")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

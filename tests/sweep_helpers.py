@@ -1,0 +1,54 @@
+"""A small grid over the session's small run, in this process or in workers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_settings import SMALL
+
+from rmlab.execute import run_nodes
+from rmlab.grid import points
+from rmlab.plan import Node
+from rmlab.sweeping import plan_sweep
+
+TIMES = ["seconds", "fit_seconds"]
+
+
+def copied(small_run: Path, to: Path) -> Path:
+    """A copy of the artifacts to write into, without the stages that a sweep does not read."""
+    return Path(shutil.copytree(small_run, to, ignore=shutil.ignore_patterns("eval_rm", "report", "sft")))
+
+
+def node_of(out: Path, *grid: str, workers: int = 1, fresh: bool = False) -> Node:
+    return plan_sweep(points([*SMALL, f"out={out}", *grid]), workers, fresh)
+
+
+def swept(out: Path, *grid: str, workers: int = 1, force: bool = False) -> pd.DataFrame:
+    node = node_of(out, *grid, workers=workers, fresh=force)
+    outcome = run_nodes([node], "test", force, quiet=True)[0]
+    assert outcome.artifact is not None
+    return outcome.artifact.read("results").to_pandas()
+
+
+def heads(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["kind"] == "head"].reset_index(drop=True)
+
+
+class Inline:
+    """In place of worker processes: counts the cells that are run; Ctrl-C after so many of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.axes: list[dict[str, str]] = []
+        self.stop_after: int | None = None
+        monkeypatch.setattr("rmlab.stages.sweep.in_workers", self)
+
+    def __call__(self, call: Callable, tasks: Iterator, workers: int) -> Iterator:
+        for n, task in enumerate(tasks):
+            if n == self.stop_after:
+                raise KeyboardInterrupt
+            self.axes.append(dict(task[0].axes))
+            yield call(task)

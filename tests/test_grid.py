@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import pytest
+
+from rmlab.config import load_settings
+from rmlab.errors import ConfigError
+from rmlab.grid import points
+
+SMOKE = "experiment=smoke"
+
+
+def axes(*overrides, **how):
+    return [point.axes for point in points([SMOKE, *overrides], **how)]
+
+
+def test_all_combinations_the_last_axis_fastest():
+    found = axes("head=linear,mlp", "noise.error=0.05,0.2", "centring=0.01", "seed=0,1,2")
+    assert len(found) == 12
+    assert found[0] == {"head": "linear", "noise.error": "0.05", "seed": "0"}
+    assert [a["seed"] for a in found[:4]] == ["0", "1", "2", "0"]
+    assert [a["head"] for a in found] == ["linear"] * 6 + ["mlp"] * 6
+
+
+@pytest.mark.parametrize(
+    ("axis", "values"),
+    [
+        ("seed=range(0,3)", ["0", "1", "2"]),
+        ("seed=choice(4,7)", ["4", "7"]),
+        ("seed=choice(4)", ["4"]),  # an axis all the same, for scripts that fill in the values
+        ("seed=3,3,5", ["3", "5"]),
+        ("seed=0,1 ,2", ["0", "1", "2"]),
+        ("head.l2=[0.1],[1.0,2.0]", ["[0.1]", "[1.0,2.0]"]),
+        ("sampling.stop=['a b'],[\"c,d\"]", ["['a b']", '["c,d"]']),
+        ("model='my model','x=1'", ["my model", "x=1"]),
+        ("golden=[length],[sentiment,length]", ["[length]", "[sentiment,length]"]),
+        ("label_golden=null,length", ["null", "length"]),
+        ("++seed=0,1", ["0", "1"]),
+    ],
+)
+def test_the_values_of_an_axis(axis, values):
+    found = axes(axis)
+    assert [list(a.values()) for a in found] == [[v] for v in values]
+
+
+def test_a_quoted_comma_is_no_grid():
+    assert axes("model='a,b'") == [{}]
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        ["head=linear,mlp", "noise.error=0.1,0.2", "seed=0,7"],
+        ["head=mlp", "head.hidden=[8],[16,4]", "comparisons.candidates=null,900"],
+        ["experiment=smoke,none", "comparisons.n=50,60", "prompts.path=choice('b c.jsonl')"],
+        ["golden=[length],[sentiment]", "embedder.dimension=8,16"],
+        ["model=${name},random-tiny", "name=one,two"],
+        ["arms=[],['head=mlp']", "validation={fraction:0.1},{fraction:0.3}", "revision=choice(abc)"],
+    ],
+)
+def test_settings_are_what_hydra_composes_for_each_point(grid):
+    base = [] if any(o.startswith("experiment=") for o in grid) else [SMOKE]
+    found = points([*base, *grid])
+    assert len(found) >= 4
+    for point in found[::-3]:
+        assert point.settings == load_settings(point.overrides)
+
+
+def test_a_value_that_a_choice_of_files_refers_to_is_resolved_anew(tmp_path: Path):
+    """The default head has no reference, so that it alone does not show that `seed` is referred to."""
+    (tmp_path / "head").mkdir()
+    (tmp_path / "head" / "counting.yaml").write_text(
+        "_target_: rmlab.heads.linear.Linear\nmax_iterations: ${comparisons.n}\n"
+    )
+    found = points([SMOKE, "head=linear,counting", "comparisons.n=11,12"], tmp_path)
+    assert [p.settings.head["max_iterations"] for p in found] == [500, 500, 11, 12]
+
+
+def test_a_fixed_setting_may_be_of_the_chosen_files_alone():
+    assert [p.settings.head["hidden"] for p in points([SMOKE, "head=choice(mlp)", "head.hidden=[8]"])] == [
+        [8]
+    ]
+
+
+def test_of_plain_overrides_the_last_counts():
+    assert [p.settings.centring for p in points([SMOKE, "centring=1", "seed=0,1", "centring=2"])] == [2, 2]
+
+
+def test_points_share_no_state():
+    first, second = points([SMOKE, "head.l2=[0.1],[1.0]"])
+    assert first.settings.head["l2"] == [0.1] and second.settings.head["l2"] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["seed=0,1", "seed=2"], "'seed' is given twice; write its values in one: key=a,b"),
+        (["seed=range(0,0)"], "seed=range(0,0) has no values; give it some: seed=a,b"),
+        (["nois.error=0.1,0.2"], "unknown setting 'nois.error'"),
+        (["head=linear,nope"], "head=nope: no such choice; there is: "),
+        (["seed=0,x"], "seed=x: seed: Input should be a valid integer"),
+        (
+            ["head=mlp,trees", "head.hidden=[8]", "seed=0,1"],
+            "head=trees seed=0: unknown setting 'head.hidden'",
+        ),
+        (["head=glob(*)"], "cannot list the values of head=glob(*)"),
+        (["centring=interval(0,1)"], "cannot list the values of centring=interval(0,1)"),
+        (["seed=0,"], "cannot read the override seed=0,"),
+        (["seed"], "cannot read the override seed "),
+        (["~seed=0,1"], "seed: Field required"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_one_line(overrides, message):
+    with pytest.raises(ConfigError) as caught:
+        points([SMOKE, *overrides])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
