@@ -45,7 +45,7 @@ def run_on(cli, tmp_path, file, *more):
     ("override", "message"),
     [
         ("heda=mlp", "unknown setting 'heda'"),
-        ("head=mpl", "no such choice; there is: linear, mlp, trees"),
+        ("head=mpl", "no such choice; there is: directions, laplace, linear, mlp, trees"),
         ("head.l3=1", "unknown setting 'head.l3'"),
         ("sampler.batch_size=many", "sampler.batch_size"),
     ],

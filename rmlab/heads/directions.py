@@ -11,7 +11,7 @@ import torch
 from scipy.linalg import eigh
 from scipy.special import entr, softmax
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import (
     Compared,
     FitData,
@@ -104,7 +104,7 @@ class Directions:
         check_inputs(data, loss, needed_for)
         for comparisons in (data.train, data.validation):
             if len(comparisons) and comparisons.items.shape[1] != 2:
-                raise InputError(
+                raise ConfigError(
                     f"head=directions compares 2 responses, got {comparisons.items.shape[1]}; "
                     "set pairing to pairs, or use head=linear or head=mlp"
                 )

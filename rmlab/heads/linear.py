@@ -85,10 +85,12 @@ class Linear:
         log.chosen = {"l2": best.l2, "iterations": best.iterations}
         log.converged = best.gradient <= self.tolerance
         if not log.converged:
+            advice = "raise max_iterations, l2 or tolerance"
+            if best.iterations < self.max_iterations:
+                advice = "no step lowered the loss further, as at the kinks of hinge; raise l2 or tolerance"
             log.message = (
                 f"linear head not converged at l2={best.l2:g}: gradient {best.gradient:.1e} is above "
-                f"tolerance={self.tolerance:g} after {best.iterations} iterations; "
-                "raise max_iterations, l2 or tolerance"
+                f"tolerance={self.tolerance:g} after {best.iterations} iterations; {advice}"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eigh
 
+from rmlab.errors import InputError
 from rmlab.heads.linear_head import LinearHead
 from rmlab.heads.standardise import FLOAT32_RESOLUTION, Standardiser
 
@@ -36,6 +37,11 @@ class Ridge:
         self.n += len(rows)
 
     def fit(self) -> LinearHead:
+        if not np.isfinite(self._products).all():
+            raise InputError(
+                "embeddings or golden scores hold NaN, infinity or numbers too large to square; "
+                "run `rmlab embed` again with --force"
+            )
         sums = self._products[-1, :-1] / self.n
         covariance = self._products[:-1, :-1] / self.n - np.outer(sums, sums)
         mean, variance = (self._origin + sums)[:-1], np.diag(covariance)[:-1].clip(min=0)

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import softplus
 
 from rmlab.comparisons import Comparisons
-from rmlab.errors import ConfigError, InputError
+from rmlab.errors import ConfigError
 from rmlab.heads.base import FitData, FitLog, TreesHead, check_inputs, lightgbm
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def check_classification(loss: Loss, train: Comparisons) -> None:
     given = loss(scores, probe)
     if given.shape != expected.shape or not torch.allclose(given.double(), expected, rtol=1e-6):
         plain = " without class weights" if train.kind == "unpaired" else ""
-        raise ConfigError(f"head=trees fits loss={name}{plain} only; add loss={name}")
+        centred = " centring=0" if getattr(loss, "eta", 0) else ""
+        raise ConfigError(f"head=trees fits loss={name}{plain} only; add loss={name}{centred}")
 
 
 def responses(x: np.ndarray, comparisons: Comparisons) -> dict[str, np.ndarray]:
@@ -167,7 +168,7 @@ class Trees:
 def _check_size(comparisons: Comparisons) -> None:
     size = 1 if comparisons.kind == "unpaired" else 2
     if len(comparisons) and comparisons.items.shape[1] != size:
-        raise InputError(
+        raise ConfigError(
             f"head=trees compares 2 responses, got {comparisons.items.shape[1]}; "
             "set pairing to pairs, or use head=linear or head=mlp"
         )

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from rmlab.comparisons import Comparisons
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 
 
 class Loss(Protocol):
@@ -36,15 +36,17 @@ def check_pair(scores: Tensor, name: str) -> None:
     k = scores.shape[1]
     if k != 2:
         other = "loss=unpaired" if k < 2 else "loss=choice, plackett_luce or all_pairs"
-        raise InputError(f"{name} compares 2 responses, not {k}: use a pairing of 2, or {other}")
+        raise ConfigError(
+            f"{name} compares 2 responses, not {k}: use pairing=same_prompt or cross_prompt, or {other}"
+        )
 
 
 def check_list(scores: Tensor, name: str) -> None:
     """Refuses scores [n, K] unless K >= 2."""
     k = scores.shape[1]
     if k < 2:
-        raise InputError(
-            f"{name} compares 2 or more responses, not {k}: use a pairing of 2 or more, or loss=unpaired"
+        raise ConfigError(
+            f"{name} compares 2 or more responses, not {k}: use pairing=lists, or loss=unpaired"
         )
 
 
@@ -52,7 +54,9 @@ def check_ranking(scores: Tensor, comparisons: Comparisons, name: str) -> None:
     """Refuses scores [n, K] unless K >= 2, best first: of a choice only the first place is known."""
     check_list(scores, name)
     if comparisons.kind == "choice":
-        raise InputError(f"{name} needs whole rankings, but these are choices of one: use loss=choice")
+        raise ConfigError(
+            f"{name} needs whole rankings, but these are choices: use loss=choice or pairing.answer=ranking"
+        )
 
 
 def pair_margin(scores: Tensor, name: str) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from rmlab.comparisons import Comparisons
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.base import shares
 
 
@@ -34,9 +34,9 @@ class Unpaired:
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, 1] -> [n]."""
         if scores.shape[1] != 1:
-            raise InputError(
+            raise ConfigError(
                 f"unpaired judges 1 response at a time, not {scores.shape[1]}: "
-                "use a pairing of single responses, or loss=classification"
+                "use pairing=unpaired, or loss=classification"
             )
         share, s = shares(scores, comparisons, "unpaired"), scores[:, 0]
         desirable, undesirable = -share * logsigmoid(s), -(1 - share) * logsigmoid(-s)

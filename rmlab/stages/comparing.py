@@ -10,10 +10,10 @@ import numpy as np
 
 from rmlab.comparisons import Comparisons
 from rmlab.config import build
-from rmlab.errors import ConfigError, InputError
+from rmlab.errors import InputError
 from rmlab.labels.base import Reporting
 from rmlab.labels.report import noise_report
-from rmlab.settings import Settings
+from rmlab.settings import ComparisonSettings, Settings
 from rmlab.stages.responses import Responses
 
 STREAMS = {"train": 0, "validation": 1, "selection": 2}
@@ -45,11 +45,19 @@ def answer_train(settings: Settings, responses: Responses, mask: np.ndarray) -> 
     pairing = build(settings.pairing, settings.allow_modules, "pairing")
     n = how.n
     if is_selective(settings):
-        pool = responses.take(np.flatnonzero(mask)).pool
-        n = min(how.candidates or PER_CHOICE * how.n, pairing.capacity(pool))
-        if n < how.n:
-            raise InputError(f"comparisons.n={how.n} is more than the {n} candidates; lower it")
+        n = _n_candidates(how, pairing.capacity(responses.take(np.flatnonzero(mask)).pool))
     return _answer(settings, responses, mask, "train", n)
+
+
+def _n_candidates(how: ComparisonSettings, capacity: int) -> int:
+    """As many as the settings name, or PER_CHOICE for each that is annotated and at most all there are."""
+    name, asked = ("candidates", how.candidates) if how.candidates else ("n", how.n)
+    if 0 < capacity < asked:  # where there are none, the pairing says why
+        raise InputError(
+            f"comparisons.{name}={asked} is more than the {capacity} distinct comparisons there are; "
+            f"lower comparisons.{name} or sample more responses"
+        )
+    return how.candidates or min(PER_CHOICE * how.n, capacity)
 
 
 def answer_validation(settings: Settings, responses: Responses, mask: np.ndarray) -> Answered:
@@ -93,8 +101,6 @@ def select_in_rounds(settings: Settings, candidates: Comparisons, choose: Choose
             f"{len(candidates)} candidates without ties are fewer than comparisons.n={how.n}; "
             "raise comparisons.candidates or lower comparisons.n"
         )
-    if how.rounds > how.n:
-        raise ConfigError(f"comparisons.rounds={how.rounds} is more than comparisons.n={how.n}; lower it")
     sizes = np.diff(np.linspace(0, how.n, how.rounds + 1).round().astype(int))
     left = rng.permutation(len(candidates))
     taken, left = left[: sizes[0]], left[sizes[0] :]

@@ -67,15 +67,19 @@ def _record(job: Job, fit: Fit) -> None:
         job.writer.metrics["flagged"] = _flagged(fit)
     if log.message:
         job.writer.metrics["message"] = log.message
+    if job.settings.ensemble.members == 1 and job.settings.ensemble.combine != "mean":
+        how = f"ensemble.combine={job.settings.ensemble.combine}"
+        job.writer.warnings.append(f"{how} changes nothing with one member; set ensemble.members")
     if not log.converged:
         job.writer.warnings.append(f"{job.name} did not converge: {log.message}")
     job.writer.counts.update(
         train_comparisons=labels["n"],
-        train_ties_dropped=labels["n_ties"],
+        train_ties_dropped=int(labels["n_dropped_ties"]),
         validation_comparisons=fit.reports["validation"]["n"],
     )
+    n_dropped = int(labels["n_dropped_ties"])
     job.progress.say(
-        f"{labels['n']} comparisons, {labels['n_ties']} ties dropped, error rate {labels['error_rate']:.1%}"
+        f"{labels['n']} comparisons, {n_dropped} ties dropped, error rate {labels['error_rate']:.1%}"
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from rmlab.comparisons import Comparisons
 from rmlab.config import build
 from rmlab.data.splits import validation_prompts
+from rmlab.errors import ConfigError
 from rmlab.heads.base import FitData, FitLog, HeadFitter, RewardHead
 from rmlab.heads.ensemble import Ensemble
 from rmlab.labels.report import noise_report
@@ -22,12 +23,16 @@ from rmlab.stages.comparing import answer_train, answer_validation, is_selective
 from rmlab.stages.responses import Responses
 from rmlab.stages.vectors import Vectors
 
+PROBES = 8
 REFERENCE = 20_000  # train responses, at most, on which rewards are normalised
 
 
 @dataclass(frozen=True)
 class Fit:
-    """train, validation: comparisons of rows of all train responses; diagnostics: [n train] by name."""
+    """train, validation: comparisons of rows of all train responses; diagnostics: [n train] by name.
+
+    reports: of the annotators by split; with rounds of selection "candidates" too, of which train is a part.
+    """
 
     head: RewardHead
     log: FitLog
@@ -46,19 +51,22 @@ def held_out(settings: Settings, responses: Responses) -> np.ndarray:
 def fit_head(settings: Settings, responses: Responses, vectors: Vectors) -> Fit:
     """responses: those of all train prompts; vectors: theirs, in their order."""
     is_validation = held_out(settings, responses)
+    loss, fitter = loss_of(settings), fitter_of(settings)
     train = answer_train(settings, responses, ~is_validation)
     validation = answer_validation(settings, responses, is_validation)
+    _check_kind(settings, loss, train.comparisons)
     reference = _reference(np.flatnonzero(~is_validation))
     compared = [a.comparisons.items.ravel() for a in (train, validation)]
     needed = np.unique(np.concatenate([*compared, reference]))
     x = vectors.rows(needed)
     candidates, held = (_renumbered(a.comparisons, needed) for a in (train, validation))
-    loss, fitter = loss_of(settings), fitter_of(settings)
     chosen = _selected(settings, x, candidates, held, loss, fitter) if is_selective(settings) else candidates
     head, log = fitter.fit(FitData(x, chosen, held), loss, settings.seed)
     reports = {"train": train.report, "validation": validation.report}
     if is_selective(settings):
-        reports["train"] = noise_report(chosen, int(train.report["n_ties"]))
+        n_dropped = train.report["n_dropped_ties"]
+        reports["train"] = {"n_dropped_ties": n_dropped} | noise_report(chosen, int(n_dropped))
+        reports["candidates"] = train.report
     return Fit(
         head=head.normalised(x[np.searchsorted(needed, reference)]),
         log=log,
@@ -79,6 +87,18 @@ def fitter_of(settings: Settings) -> HeadFitter:
     if how.members == 1:
         return fitter
     return Ensemble(fitter, how.members, how.combine, how.k, how.resample)
+
+
+def _check_kind(settings: Settings, loss: Loss, comparisons: Comparisons) -> None:
+    """Refuses a loss or a selection that is none of such comparisons, before any embedding is read."""
+    selector = build(settings.selection, settings.allow_modules, "selection")
+    if selector.needs_head and comparisons.kind != "pair":
+        raise ConfigError(
+            f"only pairs can be selected by a head, not comparisons of kind {comparisons.kind}; "
+            "set pairing=same_prompt or pairing=cross_prompt, or selection=uniform"
+        )
+    few = comparisons.take(np.arange(min(PROBES, len(comparisons))))
+    loss(torch.zeros(few.items.shape, dtype=torch.float64), few)
 
 
 def _reference(rows: np.ndarray) -> np.ndarray:

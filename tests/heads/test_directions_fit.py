@@ -13,7 +13,7 @@ from scipy.special import expit, log_expit
 from sklearn.decomposition import PCA
 
 from rmlab.config import build
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import FitData, prepare
 from rmlab.heads.directions import Directions, candidates, losses_of, moments
 from rmlab.losses.bradley_terry import BradleyTerry
@@ -142,7 +142,7 @@ def test_directions_without_spread_are_left_out(linear_world):
 
 def test_refuses_what_is_no_pair(linear_world, compare):
     data = replace(linear_world.data, train=compare(np.arange(30).reshape(-1, 3)))
-    with pytest.raises(InputError, match="compares 2 responses, got 3"):
+    with pytest.raises(ConfigError, match="compares 2 responses, got 3"):
         Directions().fit(data, BradleyTerry(), 0)
     with pytest.raises(InputError, match="no validation comparisons for choosing"):
         none = linear_world.data.validation.take(np.arange(0))

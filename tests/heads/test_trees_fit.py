@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rmlab.comparisons import Comparisons
-from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.errors import ConfigError, RmlabError
 from rmlab.heads.base import FitData, mean_loss
 from rmlab.heads.trees import Trees
 from rmlab.losses.bradley_terry import BradleyTerry
@@ -117,7 +117,7 @@ def test_refuses_other_losses(linear_world, loss):
 
 def test_refuses_more_than_two_responses(linear_world, compare):
     data = replace(linear_world.data, train=compare(np.arange(30).reshape(-1, 3)))
-    with pytest.raises(InputError, match="compares 2 responses, got 3"):
+    with pytest.raises(ConfigError, match="compares 2 responses, got 3"):
         SMALL.fit(data, Classification(), 0)
 
 

@@ -102,9 +102,9 @@ def test_refuses_class_weights(data, loss):
 
 def test_refuses_losses_of_another_kind(data, linear_world):
     for loss in (BradleyTerry(), Classification()):
-        with pytest.raises(InputError):
+        with pytest.raises(ConfigError, match="not 1"):
             SMALL.fit(data, loss, 0)
-    with pytest.raises(InputError):
+    with pytest.raises(ConfigError, match="not 2"):
         SMALL.fit(linear_world.data, Unpaired(), 0)
 
     def squared(scores: torch.Tensor, comparisons: Comparisons) -> torch.Tensor:

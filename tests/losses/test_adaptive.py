@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.adaptive import Adaptive
 from rmlab.losses.base import Diagnosing
 from rmlab.losses.bradley_terry import BradleyTerry
@@ -119,7 +119,7 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 def test_bad_input_and_parameters_are_refused(table):
     for call in (Adaptive(), Adaptive().diagnose):
-        with pytest.raises(InputError, match="adaptive compares 2 responses, not 3"):
+        with pytest.raises(ConfigError, match="adaptive compares 2 responses, not 3"):
             call(torch.zeros(4, 3), table(4, 3))
     for tau in ({"tau_min": 0.0}, {"tau_min": 5.0}, {"tau_max": math.inf}, {"tau_max": math.nan}):
         with pytest.raises(ValueError, match="tau is in"):

@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import minimize
 
 from rmlab.comparisons import Comparisons
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.bradley_terry import BradleyTerry
 
 LOSS = BradleyTerry()
@@ -67,5 +67,5 @@ def test_large_scores_stay_exact_and_finite(dtype):
 
 
 def test_three_scores_a_comparison_are_refused():
-    with pytest.raises(InputError, match="compares 2 responses, not 3"):
+    with pytest.raises(ConfigError, match="compares 2 responses, not 3"):
         LOSS(torch.zeros(4, 3), pairs(4))

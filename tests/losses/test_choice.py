@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.choice import Choice
 
@@ -55,5 +55,5 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 
 def test_single_responses_are_refused(table):
-    with pytest.raises(InputError, match="choice compares 2 or more responses, not 1: .*loss=unpaired"):
+    with pytest.raises(ConfigError, match="choice compares 2 or more responses, not 1: .*loss=unpaired"):
         LOSS(torch.zeros(4, 1), table(4, 1, kind="unpaired"))

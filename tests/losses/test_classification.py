@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from rmlab.comparisons import Comparisons
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.classification import Classification
 
@@ -72,5 +72,5 @@ def test_extreme_scores_stay_exact_and_finite(dtype):
 
 
 def test_lists_are_refused():
-    with pytest.raises(InputError, match="compares 2 responses, not 4"):
+    with pytest.raises(ConfigError, match="compares 2 responses, not 4"):
         LOSS(torch.zeros(4, 4), table(4))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.losses.base import Diagnosing
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.distributional import Distributional
@@ -99,7 +99,7 @@ def test_equal_weights_of_any_size_are_taken_and_others_refused(table, normal):
 
 
 def test_bad_input_and_parameters_are_refused(table):
-    with pytest.raises(InputError, match="distributional compares 2 responses, not 3"):
+    with pytest.raises(ConfigError, match="distributional compares 2 responses, not 3"):
         Distributional()(torch.zeros(4, 3), table(4, 3))
     with pytest.raises(ValueError, match="order is 'third'"):
         Distributional(order="third")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import hinge_loss
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.hinge import Hinge
 
 
@@ -41,7 +41,7 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 
 def test_bad_input_and_parameters_are_refused(table):
-    with pytest.raises(InputError, match="hinge compares 2 responses, not 1: .*loss=unpaired"):
+    with pytest.raises(ConfigError, match="hinge compares 2 responses, not 1: .*loss=unpaired"):
         Hinge()(torch.zeros(4, 1), table(4, 1))
     for margin in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="margin is"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.label_smoothing import LabelSmoothing
 
@@ -43,7 +43,7 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 
 def test_bad_input_and_parameters_are_refused(table):
-    with pytest.raises(InputError, match="label_smoothing compares 2 responses, not 4: .*loss=choice"):
+    with pytest.raises(ConfigError, match="label_smoothing compares 2 responses, not 4: .*loss=choice"):
         LabelSmoothing()(torch.zeros(4, 4), table(4, 4))
     for epsilon in (-0.1, 0.5, math.nan):
         with pytest.raises(ValueError, match="epsilon is"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.margin import Margin
 
@@ -41,7 +41,7 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 
 def test_bad_input_and_parameters_are_refused(table):
-    with pytest.raises(InputError, match="margin compares 2 responses, not 3"):
+    with pytest.raises(ConfigError, match="margin compares 2 responses, not 3"):
         Margin()(torch.zeros(4, 3), table(4, 3))
     for scale in (-1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="scale is"):

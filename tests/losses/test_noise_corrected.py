@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.noise_corrected import NoiseCorrected
 
@@ -51,7 +51,7 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 
 def test_bad_input_and_parameters_are_refused(table):
-    with pytest.raises(InputError, match="noise_corrected compares 2 responses, not 3"):
+    with pytest.raises(ConfigError, match="noise_corrected compares 2 responses, not 3"):
         NoiseCorrected()(torch.zeros(4, 3), table(4, 3))
     for epsilon in (-0.1, 0.5, math.nan):
         with pytest.raises(ValueError, match="epsilon is"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.plackett_luce import PlackettLuce
 
@@ -71,7 +71,7 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 
 def test_choices_and_single_responses_are_refused(table):
-    with pytest.raises(InputError, match="plackett_luce needs whole rankings.*use loss=choice"):
+    with pytest.raises(ConfigError, match="plackett_luce needs whole rankings.*use loss=choice"):
         LOSS(torch.zeros(4, 3), table(4, 3, kind="choice"))
-    with pytest.raises(InputError, match="plackett_luce compares 2 or more responses, not 1"):
+    with pytest.raises(ConfigError, match="plackett_luce compares 2 or more responses, not 1"):
         LOSS(torch.zeros(4, 1), table(4, 1, kind="unpaired"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.losses.base import Diagnosing
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.robust_btl import RobustBtl
@@ -108,9 +108,9 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 
 def test_bad_input_and_parameters_are_refused(table):
-    with pytest.raises(InputError, match="robust_btl compares 2 responses, not 3"):
+    with pytest.raises(ConfigError, match="robust_btl compares 2 responses, not 3"):
         RobustBtl()(torch.zeros(4, 3), table(4, 3))
-    with pytest.raises(InputError, match="robust_btl compares 2 responses, not 3"):
+    with pytest.raises(ConfigError, match="robust_btl compares 2 responses, not 3"):
         RobustBtl().diagnose(torch.zeros(4, 3), table(4, 3))
     for lam in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="lam is"):

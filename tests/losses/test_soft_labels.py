@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.soft_labels import SoftLabels
 
@@ -61,7 +61,7 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 
 def test_bad_input_is_refused(table):
-    with pytest.raises(InputError, match="soft_labels compares 2 responses, not 3"):
+    with pytest.raises(ConfigError, match="soft_labels compares 2 responses, not 3"):
         LOSS(torch.zeros(4, 3), table(4, 3))
     for share in (1.5, -0.1, math.nan):
         with pytest.raises(InputError, match="soft_labels needs shares"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.losses.classification import Classification
 from rmlab.losses.unpaired import Unpaired
 
@@ -52,7 +52,7 @@ def test_extreme_scores_stay_exact_and_finite(at_extremes):
 
 
 def test_bad_input_and_parameters_are_refused(table):
-    with pytest.raises(InputError, match="unpaired judges 1 response at a time, not 2: .*classification"):
+    with pytest.raises(ConfigError, match="unpaired judges 1 response at a time, not 2: .*classification"):
         Unpaired()(torch.zeros(4, 2), table(4))
     with pytest.raises(InputError, match="unpaired needs shares"):
         Unpaired()(torch.zeros(1, 1), table(1, 1, share=np.array([2.0])))
