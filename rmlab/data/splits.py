@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import numpy as np
 
 from rmlab.data.prompts import hash_share
 from rmlab.errors import InputError
 
 
-def validation_prompts(prompt_ids: list[str], fraction: float, seed: int) -> set[str]:
+def validation_prompts(prompt_ids: Sequence[str], fraction: float, seed: int) -> frozenset[str]:
     """The share of the prompts with the smallest hashes: at least one, and at least one is left to train."""
+    return _smallest(tuple(prompt_ids), fraction, seed)
+
+
+@lru_cache(maxsize=4)
+def _smallest(prompt_ids: tuple[str, ...], fraction: float, seed: int) -> frozenset[str]:
+    """Known already where one process fits many heads on the same prompts."""
     distinct = sorted(set(prompt_ids), key=lambda p: hash_share(p, f"validation-{seed}"))
     if len(distinct) < 2:
         raise InputError(f"{len(distinct)} train prompts: at least 2 are needed to keep one for validation")
     n = int(np.clip(round(fraction * len(distinct)), 1, len(distinct) - 1))
-    return set(distinct[:n])
+    return frozenset(distinct[:n])

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
 from rmlab.comparisons import Comparisons
 from rmlab.heads.inputs import mean_loss
-from rmlab.heads.standardise import Standardiser, row_blocks
+from rmlab.heads.standardise import ROWS_IN_CACHE, Standardiser, row_blocks
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss
@@ -22,7 +23,7 @@ PROBES = 16
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """x: [r, p] float64; items: [n, K] rows of x, or None where each row is the difference of a pair.
+    """x: [r, p] float32 or float64; items: [n, K] rows of x, or None where a row is the difference of a pair.
 
     With an intercept the last column of x is 1. A loss of differences alone needs no intercept.
     """
@@ -31,6 +32,14 @@ class Design:
     items: Tensor | None
     comparisons: Comparisons
     has_intercept: bool = False
+
+    def values(self, parameters: Tensor) -> Tensor:
+        """[p] float64 -> x @ parameters, [r] float64, the product in the precision of x."""
+        return (self.x @ parameters.to(self.x.dtype)).double()
+
+    def pull(self, by_value: Tensor) -> Tensor:
+        """[r] -> xᵀ @ by_value, [p]."""
+        return (self.x.T @ by_value.to(self.x.dtype)).double()
 
     def scores(self, values: Tensor) -> Tensor:
         """values: [r] = x @ parameters -> [n, K]; of a difference the second score is 0."""
@@ -47,7 +56,7 @@ class Design:
 
     def loss(self, parameters: Tensor, loss: Loss) -> float:
         """sum(weight * loss) / sum(weight), without a penalty; parameters: [p]."""
-        return float(mean_loss(loss, self.scores(self.x @ parameters), self.comparisons))
+        return float(mean_loss(loss, self.scores(self.values(parameters)), self.comparisons))
 
     @cached_property
     def gram(self) -> Tensor:
@@ -57,7 +66,7 @@ class Design:
         root = (by_row / weight.sum()).sqrt()
         total = np.zeros((self.x.shape[1], self.x.shape[1]), dtype=np.float32)
         for block in row_blocks(len(self.x)):
-            rows = (self.x[block] * root[block, None]).float().numpy()
+            rows = (self.x[block] * root[block, None].to(self.x.dtype)).float().numpy()
             total += rows.T @ rows  # numpy sees that the product is symmetric: half the work of torch's
         return torch.from_numpy(total)
 
@@ -71,22 +80,29 @@ def is_shift_invariant(loss: Loss, comparisons: Comparisons) -> bool:
     return bool(gradient.sum(dim=1).abs().max() <= 1e-12 * (1 + gradient.abs().max()))
 
 
-def make_design(x: np.ndarray, comparisons: Comparisons, standardiser: Standardiser, shifts: bool) -> Design:
+def make_design(
+    x: np.ndarray,
+    comparisons: Comparisons,
+    standardiser: Standardiser,
+    shifts: bool,
+    dtype: DTypeLike = np.float64,
+) -> Design:
     """x: [m, d] embeddings of the pool; shifts: the loss does not see a shift of a comparison's scores."""
     if shifts and comparisons.items.shape[1] == 2:
-        return Design(_differences(x, comparisons.items, standardiser), None, comparisons)
+        return Design(_differences(x, comparisons.items, standardiser, dtype), None, comparisons)
     rows, items = np.unique(comparisons.items, return_inverse=True)
     local = torch.from_numpy(items.reshape(comparisons.items.shape))
-    design = np.ones((len(rows), x.shape[1] + (not shifts)))
+    design = np.ones((len(rows), x.shape[1] + (not shifts)), dtype=dtype)
     for block in row_blocks(len(rows)):
-        design[block, : x.shape[1]] = standardiser.apply(x[rows[block]], np.float64)
+        design[block, : x.shape[1]] = standardiser.apply(x[rows[block]], dtype)
     return Design(torch.from_numpy(design), local, comparisons, has_intercept=not shifts)
 
 
-def _differences(x: np.ndarray, items: np.ndarray, standardiser: Standardiser) -> Tensor:
+def _differences(x: np.ndarray, items: np.ndarray, standardiser: Standardiser, dtype: DTypeLike) -> Tensor:
     """[n, d] = (x of the preferred - x of the other) / scale."""
-    design = np.empty((len(items), x.shape[1]))
-    for block in row_blocks(len(items)):
-        np.subtract(x[items[block, 0]], x[items[block, 1]], out=design[block], dtype=np.float64)
-        design[block] /= standardiser.scale
+    design = np.empty((len(items), x.shape[1]), dtype=dtype)
+    scale = standardiser.scale.astype(dtype)
+    for block in row_blocks(len(items), ROWS_IN_CACHE):
+        np.subtract(x[items[block, 0]], x[items[block, 1]], out=design[block], dtype=dtype)
+        design[block] /= scale
     return torch.from_numpy(design)

@@ -6,17 +6,20 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from rmlab.heads.base import FitData, FitLog, LinearHead, check_inputs, weighted
 from rmlab.heads.design import Design, is_shift_invariant, make_design
-from rmlab.heads.solve import Solution, solve
+from rmlab.heads.solve import Problem, Solution, solve
 from rmlab.heads.standardise import Standardiser
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss
+
+FLOAT32_TOLERANCE = 1e-6  # rounding of products in float32 stays well below it
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Linear:
         standardiser = Standardiser.of(data.x, train.items, self.standardise)
         shifts = is_shift_invariant(loss, train)
         log = FitLog()
-        sides = [make_design(data.x, c, standardiser, shifts) for c in (train, validation)]
+        dtype = np.float32 if self.tolerance >= FLOAT32_TOLERANCE else np.float64
+        sides = [make_design(data.x, c, standardiser, shifts, dtype) for c in (train, validation)]
         _ = sides[0].gram  # with all threads, once for all strengths
         # The pools of torch, numpy and scipy, called in turn, would stall each other: torch's alone works.
         with threadpool_limits(1, user_api="blas"):
@@ -70,8 +74,8 @@ class Linear:
         start, step = torch.zeros(train.x.shape[1], dtype=torch.float64), 0
         found: list[tuple[float, Solution]] = []
         for index, l2 in enumerate(self.strengths):
-            penalty = _penalty(train, l2)
-            solution = solve(start, train, loss, penalty, l2, self.tolerance, self.max_iterations)
+            problem = Problem(train, loss, _penalty(train, l2))
+            solution = solve(start, problem, l2, self.tolerance, self.max_iterations)
             start, step = solution.parameters, step + solution.iterations
             log.add(step, index, "train", train.loss(start, loss))
             validation_loss = math.nan

@@ -28,7 +28,8 @@ class LinearHead(NormalisedHead):
         return len(self.weight)
 
     def _raw_block(self, x: np.ndarray) -> np.ndarray:
-        return self.standardiser.apply(x, np.float64) @ self.weight + self.intercept
+        by_feature = self.weight / self.standardiser.scale
+        return x @ by_feature + (self.intercept - self.standardiser.mean @ by_feature)
 
     def features(self, x: np.ndarray) -> np.ndarray:
         return self.standardiser.apply(x, np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 ROWS_AT_ONCE = 8192
+ROWS_IN_CACHE = 512
 FLOAT32_RESOLUTION = float(np.finfo(np.float32).eps)
 
 
@@ -36,15 +37,15 @@ class Standardiser:
     def fit(cls, x: np.ndarray, rows: np.ndarray) -> Standardiser:
         """The mean and the population standard deviation of x[rows], each row of the pool once."""
         rows = np.unique(rows)
-        total = np.zeros(x.shape[1])
-        for block in row_blocks(len(rows)):
-            total += x[rows[block]].sum(axis=0, dtype=np.float64)
-        mean = total / len(rows)
-        squares = np.zeros(x.shape[1])
-        for block in row_blocks(len(rows)):
-            centred = x[rows[block]] - mean
+        origin = x[rows[:ROWS_IN_CACHE]].mean(axis=0, dtype=np.float64)  # near the mean: little cancels
+        total, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+        for block in row_blocks(len(rows), ROWS_IN_CACHE):
+            centred = x[rows[block]] - origin
+            total += centred.sum(axis=0)
             squares += np.einsum("ij,ij->j", centred, centred)
-        std = np.sqrt(squares / len(rows))
+        shift = total / len(rows)
+        mean, variance = origin + shift, squares / len(rows) - shift**2
+        std = np.sqrt(variance.clip(min=0))
         # Spread below the resolution of the embeddings is rounding: dividing by it would blow it up.
         return cls(mean, np.where(std > FLOAT32_RESOLUTION * np.abs(mean), std, 1.0))
 

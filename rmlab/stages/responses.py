@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,7 +36,7 @@ class Responses:
     def pool(self) -> Pool:
         return Pool(self.golden, self.group)
 
-    def of_prompts(self, wanted: set[str]) -> np.ndarray:
+    def of_prompts(self, wanted: Set[str]) -> np.ndarray:
         """[m] whether the response answers one of these prompts."""
         _, first = np.unique(self.group, return_index=True)
         member = np.zeros(int(self.group.max()) + 1, dtype=bool)

@@ -18,6 +18,7 @@ from rmlab.artifacts.files import read_schema, rows_by_group, stream_parquet
 from rmlab.errors import InputError
 
 ROWS_AT_ONCE = 8192
+SMALL = 2**31  # bytes of vectors that are mapped as float32 however they are stored: reading is quicker
 
 
 Block = tuple[np.ndarray, np.ndarray]  # rows [b] and x [b, d] float32
@@ -169,7 +170,7 @@ class MappedVectors:
 
 
 def map_vectors(vectors: StreamedVectors, n: int, file: Path) -> MappedVectors:
-    """Writes n embeddings to a .npy file as wide as they are stored, for many processes to share.
+    """Writes n embeddings to a .npy file for many processes to share.
 
     The file appears once it is whole.
     """
@@ -177,7 +178,8 @@ def map_vectors(vectors: StreamedVectors, n: int, file: Path) -> MappedVectors:
     unfinished = file.with_name(f".{file.name}.tmp")
     for rows, x in vectors.blocks():
         if mapped is None:
-            shape, dtype = (n, x.shape[1]), vectors.storage
+            shape = (n, x.shape[1])
+            dtype = "float32" if x.itemsize * n * x.shape[1] <= SMALL else vectors.storage
             mapped = np.lib.format.open_memmap(unfinished, "w+", dtype=dtype, shape=shape)
         mapped[rows] = x
     if mapped is None:

@@ -45,7 +45,7 @@ def bench_score(sizes: Sizes, folder: Path) -> dict[str, float]:
     seconds = time.perf_counter() - started
     gib = peak.stop()
     started = time.perf_counter()
-    exact = score_all({"head": head}, vectors, everything, lambda rows: None)["head"].raw
+    score_all({"head": head}, vectors, everything, lambda rows: None)["head"].raw
     exact_seconds = time.perf_counter() - started
     agreement = spearmanr(naive.scores[:, 0], ours).statistic
     print(

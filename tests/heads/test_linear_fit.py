@@ -13,7 +13,7 @@ from rmlab.comparisons import Comparisons
 from rmlab.heads.base import FitData, Standardiser, mean_loss
 from rmlab.heads.design import is_shift_invariant, make_design
 from rmlab.heads.linear import Linear
-from rmlab.heads.solve import objective
+from rmlab.heads.solve import Problem, objective
 from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.classification import Classification
 
@@ -70,8 +70,10 @@ def test_gradient_equals_finite_differences(loss, k, compare):
     p = design.x.shape[1]
     penalty = torch.full((p,), 0.7, dtype=torch.float64)
     at = rng.normal(size=p)
-    _, gradient = objective(torch.from_numpy(at), design, loss, penalty)
-    numeric = approx_fprime(at, lambda w: objective(torch.from_numpy(w), design, loss, penalty)[0], 1e-7)
+    _, gradient = objective(torch.from_numpy(at), Problem(design, loss, penalty))
+    numeric = approx_fprime(
+        at, lambda w: objective(torch.from_numpy(w), Problem(design, loss, penalty))[0], 1e-7
+    )
     np.testing.assert_allclose(gradient, numeric, atol=1e-5)
 
 
