@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from rmlab import carried
-from rmlab.artifacts.files import write_json
-from rmlab.artifacts.fingerprint import digest, folder_digest
-from rmlab.cache import cache_folder
+from rmlab.digests import cached_folder_digest
 from rmlab.errors import InputError
 
 _HUB_LINE = "check the name and the network, log in with `hf auth login`, or give a local folder"
@@ -41,7 +38,7 @@ def find_model(name: str, revision: str | None = None, trust_remote_code: bool =
     if _is_folder(name):
         folder = Path(name).expanduser()
         _check_folder(folder)
-        return Model(name, f"folder:{_cached_digest(folder)}", trust_remote_code=trust_remote_code)
+        return Model(name, f"folder:{cached_folder_digest(folder)}", trust_remote_code=trust_remote_code)
     if name.startswith((".", "/", "~")):
         raise InputError(f"model={name}: no such folder")
     return Model(name, f"hub:{name}@{_commit(name, revision)}", revision, trust_remote_code)
@@ -61,20 +58,6 @@ def _check_folder(folder: Path) -> None:
             f"model={folder}: no tokenizer; save one there with AutoTokenizer.from_pretrained(...)"
             ".save_pretrained(folder)"
         )
-
-
-def _cached_digest(folder: Path) -> str:
-    """Digest of the folder's contents, computed again only when a file's size or time changed."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    stamp = [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
-    record = cache_folder("digests") / f"{digest({'folder': str(folder.resolve())})[:24]}.json"
-    if record.is_file():
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if known["stamp"] == stamp:
-            return known["digest"]
-    found = folder_digest(folder)
-    write_json(record, {"folder": str(folder.resolve()), "stamp": stamp, "digest": found})
-    return found
 
 
 def _commit(name: str, revision: str | None) -> str:

@@ -14,6 +14,7 @@ from rmlab.artifacts.artifact import Artifact, InputRecord, open_artifact
 from rmlab.artifacts.fingerprint import file_digest, fingerprint
 from rmlab.cells import Grid
 from rmlab.config import component_class, meaningful
+from rmlab.digests import cached_file_digest
 from rmlab.errors import InputError, RmlabError
 from rmlab.models import find_model
 from rmlab.settings import Component, Settings
@@ -97,7 +98,7 @@ def file_source(path: str) -> Source:
 @lru_cache(maxsize=64)
 def _file_identity(file: Path, size: int, changed: int) -> str:
     """Once a process for a file as it is: large sets are named by every arm."""
-    return f"sha256:{file_digest(file)}"
+    return f"sha256:{cached_file_digest(file)}"
 
 
 def model_source(name: str, revision: str | None, settings: Settings) -> Source:

@@ -28,21 +28,25 @@ class Linear:
 
     l2: one strength, or several of which the one with the lowest validation loss is kept;
     tolerance: the largest absolute entry of the gradient at a converged solution;
-    max_iterations: of L-BFGS, for each l2; standardise: features to mean 0 and standard deviation 1.
+    max_iterations: of L-BFGS, for each l2; standardise: features to mean 0 and standard deviation 1;
+    patience: strengths in a row, from the strongest down, without a lower validation loss, after which the
+    weaker ones are not tried; null: all are.
     """
 
     l2: float | list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
     tolerance: float = 1e-6
     max_iterations: int = 500
     standardise: bool = True
+    patience: int | None = 2
 
     def __post_init__(self) -> None:
         if not self.strengths or not all(0 <= l2 < math.inf for l2 in self.strengths):
             raise ValueError(f"l2 must be one or more finite numbers >= 0, got {self.l2}")
         if self.tolerance <= 0:
             raise ValueError(f"tolerance must be > 0, got {self.tolerance}")
-        if self.max_iterations < 1:
-            raise ValueError(f"max_iterations must be >= 1, got {self.max_iterations}")
+        for name in ("max_iterations", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
 
     @property
     def strengths(self) -> list[float]:
@@ -83,7 +87,10 @@ class Linear:
                 validation_loss = validation.loss(start, loss)
                 log.add(step, index, "validation", validation_loss)
             found.append((validation_loss, solution))
-        return min(found, key=lambda pair: pair[0])[1]
+            best = min(range(len(found)), key=lambda i: found[i][0])
+            if self.patience is not None and index - best >= self.patience:
+                break
+        return found[best][1]
 
     def _conclude(self, best: Solution, log: FitLog) -> None:
         log.chosen = {"l2": best.l2, "iterations": best.iterations}

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.files import read_schema, rows_by_group, stream_parquet
@@ -116,7 +117,13 @@ def _read_group(part: Path, group: int, row: np.ndarray) -> Iterator[Block]:
         first += len(column)
         kept = np.flatnonzero(here >= 0)
         if len(kept):
-            yield here[kept], matrix(column)[kept].astype(np.float32)
+            x = matrix(column)
+            yield here[kept], as_float32(x if len(kept) == len(x) else x[kept])
+
+
+def as_float32(x: np.ndarray) -> np.ndarray:
+    """A copy, by torch, which is twice as quick as numpy from float16."""
+    return torch.tensor(x).float().numpy()
 
 
 def _shape(vectors: pa.FixedSizeListType) -> str:

@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # tasks that each worker has before it, so that none waits for the next
 LOOK = 1.0  # seconds between two looks of a worker at whether its parent still lives
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
+_ENVIRONMENT = {
+    **dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+    ),
+    # glibc keeps the memory of one task for the next instead of giving it back and faulting it in again.
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**29),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -38,7 +44,7 @@ def in_workers(
     from joblib.externals.loky import FIRST_COMPLETED, ProcessPoolExecutor, wait
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    pool = ProcessPoolExecutor(workers, initializer=_start, env=_ONE_THREAD)
+    pool = ProcessPoolExecutor(workers, initializer=_start, env=_ENVIRONMENT)
     waiting: set[Future[Result]] = set()
     is_over = False
     try:

@@ -1,0 +1,37 @@
+"""Digests of large inputs, computed again only when a size or a time changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from rmlab.artifacts.files import write_json
+from rmlab.artifacts.fingerprint import digest, file_digest, folder_digest
+from rmlab.cache import cache_folder
+
+_LARGE = 2**26  # bytes; smaller files are hashed at once
+
+
+def cached_file_digest(file: Path) -> str:
+    seen = file.stat()
+    if seen.st_size < _LARGE:
+        return file_digest(file)
+    return _cached(file, [seen.st_size, seen.st_mtime_ns], lambda: file_digest(file))
+
+
+def cached_folder_digest(folder: Path) -> str:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    stamp = [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+    return _cached(folder, stamp, lambda: folder_digest(folder))
+
+
+def _cached(place: Path, stamp: list, compute: Callable[[], str]) -> str:
+    record = cache_folder("digests") / f"{digest({'folder': str(place.resolve())})[:24]}.json"
+    if record.is_file():
+        known = json.loads(record.read_text(encoding="utf-8"))
+        if known["stamp"] == stamp:
+            return known["digest"]
+    found = compute()
+    write_json(record, {"folder": str(place.resolve()), "stamp": stamp, "digest": found})
+    return found
