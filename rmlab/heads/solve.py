@@ -114,7 +114,7 @@ def _line_search(
 
 
 def _next(low: float, low_slope: float, high: float, high_slope: float, first: float) -> float:
-    """Where the line through the two slopes crosses 0, kept well inside; further out where nothing ends it."""
+    """Where the line through the two slopes crosses 0, kept well inside; further out without an end."""
     if high == float("inf"):
         secant = low * first / (first - low_slope) if low_slope > first else 4 * low
         return min(max(secant, 1.5 * low), 4 * low)
