@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from rmlab.artifacts.artifact import open_artifact
 from rmlab.artifacts.fingerprint import digest
-from rmlab.artifacts.schemas import sweep_table
+from rmlab.artifacts.sweep_schema import sweep_table
 from rmlab.cells import Cell, Grid
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.grid import Point

@@ -46,7 +46,9 @@ def own(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("override", ["loss=exponential", "golden=[sentiment,questions]", "pairing=consecutive"])
+@pytest.mark.parametrize(
+    "override", ["loss=exponential", "golden=[sentiment,questions]", "pairing=consecutive"]
+)
 def test_each_example_runs(cli, own, override):
     args = [
         *SMALL,

@@ -115,9 +115,7 @@ def stream_parquet(path: Path, group: int, column: str, rows: int) -> Iterator[p
     """One column of one row group, at most so many rows at a time, with its page checksums verified."""
     try:
         # Mapped and not read ahead: a whole row group would be held otherwise.
-        with pq.ParquetFile(
-            path, page_checksum_verification=True, memory_map=True, pre_buffer=False
-        ) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True, pre_buffer=False) as file:
             for batch in file.iter_batches(rows, row_groups=[group], columns=[column], use_threads=False):
                 yield batch.column(0)
     except (pa.ArrowException, OSError, KeyError, IndexError) as error:

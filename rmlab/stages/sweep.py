@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from rmlab.artifacts.files import plain
-from rmlab.artifacts.schemas import sweep_table
+from rmlab.artifacts.sweep_schema import sweep_table
 from rmlab.cells import Cell, Grid
 from rmlab.stages.base import Job
 from rmlab.stages.cell import run_cell

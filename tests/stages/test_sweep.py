@@ -9,7 +9,7 @@ from small_settings import SMALL
 from sweep_helpers import TIMES, Inline, copied, heads, node_of, swept
 
 from rmlab.artifacts.artifact import open_artifact
-from rmlab.artifacts.schemas import sweep_table
+from rmlab.artifacts.sweep_schema import sweep_table
 from rmlab.errors import ConfigError
 from rmlab.grid import points
 from rmlab.settings import Settings

@@ -1,0 +1,66 @@
+"""The table of a sweep: a row a cell, and a column for each axis of its grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from rmlab.artifacts.schemas import Column, Table
+
+_SWEEP_METRICS = {
+    "best_of_n": "golden reward of the best of largest_n",
+    "selected_quantile": "golden quantile of the response it chooses",
+    "spearman": "rank correlation with golden, mean over prompts",
+    "accuracy": "share of same-prompt pairs in the golden order",
+    "kendall": "tau-b",
+    "length_spearman": "rank correlation with the number of words",
+    "ece": "expected calibration error",
+    "largest_n": "responses chosen from",
+    "n_prompts": "prompts judged",
+}
+_WITH_INTERVAL = ("best_of_n", "selected_quantile", "spearman", "accuracy")
+
+
+def _sweep_metrics(split: str) -> list[Column]:
+    columns = []
+    for name, meaning in _SWEEP_METRICS.items():
+        columns.append(Column(f"{split}_{name}", pa.float64(), f"{split} prompts: {meaning}", nullable=True))
+        if name in _WITH_INTERVAL:
+            for end in ("low", "high"):
+                text = {"low": "lower end", "high": "upper end"}[end]
+                column = Column(f"{split}_{name}_{end}", pa.float64(), f"{text} of its 95% interval", True)
+                columns.append(column)
+    return columns
+
+
+def sweep_table(axes: Sequence[str] = ()) -> Table:
+    """One row a cell, one column more for each axis of the grid."""
+    return Table(
+        "results",
+        "sweep",
+        "results.parquet",
+        ("cell",),
+        "One row for each head that a sweep fitted and judged, and for each control; and a text column for "
+        "each axis of the grid, named as its setting.",
+        (
+            Column("cell", pa.string(), "fingerprint of all that decides the row; controls: their name"),
+            Column("kind", pa.string(), "head, or the control: random, oracle, length, copying, ..."),
+            *(Column(axis, pa.string(), "value on this axis of the grid", True) for axis in axes),
+            Column("state", pa.string(), "ok or failed"),
+            Column("reason", pa.string(), "why it failed", nullable=True),
+            Column("settings", pa.string(), "all settings of the cell, as JSON"),
+            Column("converged", pa.bool_(), "whether the fit did", nullable=True),
+            Column("message", pa.string(), "what the fit said, if anything", nullable=True),
+            Column("chosen", pa.string(), "what the fit chose on validation, as JSON: l2, epoch, ...", True),
+            Column("n_comparisons", pa.int64(), "annotated comparisons it was fitted on", nullable=True),
+            Column("n_ties", pa.int64(), "ties among those drawn", nullable=True),
+            Column("error_rate", pa.float64(), "realised share of wrong answers", nullable=True),
+            Column("mean_margin", pa.float64(), "mean golden gap of the comparisons", nullable=True),
+            Column("label_variance", pa.float64(), "mean p(1-p) of the answers", nullable=True),
+            *_sweep_metrics("validation"),
+            *_sweep_metrics("test"),
+            Column("fit_seconds", pa.float64(), "time of the fit on one thread", nullable=True),
+            Column("seconds", pa.float64(), "time of the whole cell", nullable=True),
+        ),
+    )
