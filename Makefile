@@ -39,8 +39,9 @@ layers: setup-dev  ## imports go one way
 tables: setup-dev  ## make TABLES.md from the schemas in the code
 	@$(BIN)/python scripts/tables.py
 
-bench: setup-dev  ## the benchmarks
-	@$(BIN)/python scripts/bench/pipeline.py
+bench: setup-dev  ## the benchmarks at small sizes; --full in scripts/bench is the real thing
+	@$(BIN)/python scripts/bench/heads.py --quick
+	@$(BIN)/python scripts/bench/pipeline.py --quick
 
 wheel: setup-dev  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel

@@ -18,6 +18,9 @@ from rmlab.provenance import git_state, now, versions
 from rmlab.stages.base import Job
 
 
+RESULTS = "results.parquet"  # of a sweep
+
+
 @dataclass(frozen=True)
 class Outcome:
     """state: done (now), already (found done), or planned (dry run)."""
@@ -79,7 +82,7 @@ def _execute(node: Node, inputs: dict[str, Artifact], command: str, quiet: bool,
         seconds = time.monotonic() - started
 
         def manifest(files: list[FileRecord]) -> Manifest:
-            rows = sum(f.rows for f in files if f.name.startswith("part-"))
+            rows = sum(f.rows for f in files if f.name.startswith("part-") or f.name == RESULTS)
             return Manifest(
                 stage=node.stage,
                 name=node.name,

@@ -30,6 +30,7 @@ def test_help_names_every_stage_and_teaches_overrides(cli):
         "run",
         "status",
         "inspect",
+        "sweep",
     ):
         assert f"\n  {word} " in shown.out
     assert "rmlab fit-rm experiment=demo head=mlp seed=3" in shown.out
@@ -184,3 +185,15 @@ def test_own_responses_and_scores_from_one_file(cli, tmp_path):
     texts = pd.read_parquet(Path(found["sample"]["path"]) / "part-00000.parquet")
     joined = texts.merge(scores, on="response_id").set_index("text")["score"]
     assert all(joined[r["response"]] == pytest.approx(r["score"]) for r in rows)
+
+
+def test_sampling_alone_begins_with_the_prompts(cli, tmp_path):
+    """The prompts have no command of their own, so that of the next stage makes them."""
+    settings = [*SMALL, "sft=none", "arms=[]", f"out={tmp_path}"]
+    planned = cli("sample", *settings, "--dry-run", "--json").json["stages"]
+    assert [(s["stage"], s["state"]) for s in planned] == [("prompts", "planned"), ("sample", "planned")]
+    assert cli("sample", *settings).code == 0
+    again = cli("sample", *settings, "--json").json["stages"]
+    assert [(s["stage"], s["state"]) for s in again] == [("sample", "already")]
+    refused = cli("annotate", *settings[:-1], f"out={tmp_path / 'other'}")
+    assert refused.code == 3 and "rmlab sample" in refused.line

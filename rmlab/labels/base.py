@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 
 
 class Labels(Protocol):
@@ -39,7 +39,9 @@ def golden_rewards(comparisons: Comparisons, pool: Pool) -> np.ndarray:
 def golden_gap(comparisons: Comparisons, pool: Pool) -> np.ndarray:
     """[n] golden reward of the first item less that of the second."""
     if comparisons.items.ndim != 2 or comparisons.items.shape[1] != 2:
-        raise InputError("these labels answer pairs: use a pairing with 2 responses a comparison")
+        raise ConfigError(
+            "these labels answer pairs alone: set pairing=same_prompt or cross_prompt, or noise=logistic"
+        )
     golden = golden_rewards(comparisons, pool)
     gap = golden[:, 0] - golden[:, 1]
     if not gap.any():

@@ -30,6 +30,7 @@ from rmlab.stages.vectors import StreamedVectors
 def bench_score(sizes: Sizes, folder: Path) -> dict[str, float]:
     """Both sides read the same file; the naive one in the faster of its two ways: whole, or by row group."""
     prompts, n = sizes.score_rows
+    sizes = sizes._replace(d=sizes.score_d)
     paths = make_study(folder / "score", 4, 10, prompts, n, sizes.d, SEED)
     head = _fitted(sizes)
     naive = naive_score(paths.embeddings, _as_torch(head))
@@ -52,7 +53,7 @@ def bench_score(sizes: Sizes, folder: Path) -> dict[str, float]:
     rate = forward_flops(sizes.d) * len(ids) / exact_seconds / 1e9
     print(
         f"naive: {len(ids):,} rows of {sizes.d} in {naive.seconds:.1f} s, of which reading "
-        f"{naive.read_seconds:.1f} s, products at {naive.gflops:.0f} GFLOP/s; ours: {seconds:.1f} s ({ranks}); "
+        f"{naive.read_seconds:.1f} s, products {naive.gflops:.0f} GFLOP/s; ours: {seconds:.1f} s ({ranks}); "
         f"ours in full: {exact_seconds:.1f} s, {rate:.0f} GFLOP/s with reading"
     )
     print(f"Spearman with float32 scores {agreement:.5f}; peak memory of the process {gib:.2f} GiB")

@@ -16,6 +16,7 @@ class Sizes(NamedTuple):
     our_pairs: int  # pairs that ours draws, from a pool of the study's shape
     best_of_n: tuple[int, int]  # prompts and responses
     score_rows: tuple[int, int]  # prompts and responses to score
+    score_d: int  # their width
     sweep_cells: int
     sweep_d: int
     sweep_pool: tuple[int, int]
@@ -34,6 +35,7 @@ FULL = Sizes(
     our_pairs=400_000,
     best_of_n=(2000, 500),
     score_rows=(2000, 500),
+    score_d=2048,
     sweep_cells=1000,
     sweep_d=576,
     sweep_pool=(2000, 10),
@@ -41,17 +43,18 @@ FULL = Sizes(
     sweep_comparisons=10_000,
 )
 QUICK = Sizes(
-    d=512,
+    d=256,
     pool=(1000, 10),
     held_out=400,
-    comparisons=3000,
+    comparisons=2000,
     members=2,
-    epochs=20,
+    epochs=15,
     naive_pairs=5000,
     our_pairs=400_000,
     best_of_n=(200, 500),
-    score_rows=(80, 500),
-    sweep_cells=24,
+    score_rows=(120, 500),
+    score_d=1024,
+    sweep_cells=20,
     sweep_d=128,
     sweep_pool=(500, 10),
     sweep_test=(100, 50),

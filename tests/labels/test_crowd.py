@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.labels.agreement import fleiss_kappa
 from rmlab.labels.base import Reporting
 from rmlab.labels.crowd import Crowd
@@ -145,7 +145,7 @@ def test_what_a_crowd_cannot_answer_is_refused():
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="equal golden rewards"):
         Crowd([0.1])(comparisons, Pool(np.ones(20), pool.group), rng)
-    with pytest.raises(InputError, match="answer pairs"):
+    with pytest.raises(ConfigError, match="answer pairs"):
         Crowd([0.1])(Comparisons(np.arange(3)[None], np.zeros(1), "list"), pool, rng)
 
 

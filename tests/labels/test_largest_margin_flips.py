@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError
 from rmlab.labels.largest_margin_flips import LargestMarginFlips
 
 
@@ -51,7 +51,7 @@ def test_equal_gaps_at_the_edge_are_flipped_at_random():
 
 def test_lists_and_bad_rates_are_refused():
     rng = np.random.default_rng(0)
-    with pytest.raises(InputError, match="answer pairs"):
+    with pytest.raises(ConfigError, match="answer pairs"):
         LargestMarginFlips(0.1)(
             Comparisons(np.arange(3)[None], np.zeros(1)), Pool(np.arange(3.0), np.zeros(3)), rng
         )

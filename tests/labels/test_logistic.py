@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.labels.logistic import Logistic
 
 
@@ -178,7 +178,7 @@ def test_golden_rewards_that_are_not_finite_are_refused():
 
 def test_lists_of_three_are_refused():
     pool = Pool(np.arange(3.0), np.zeros(3, dtype=np.int64))
-    with pytest.raises(InputError, match="answer pairs"):
+    with pytest.raises(ConfigError, match="answer pairs"):
         Logistic()(Comparisons(np.arange(3)[None], np.zeros(1)), pool, np.random.default_rng(0))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.labels.random_flips import RandomFlips
 
 
@@ -59,7 +59,7 @@ def test_bad_inputs_are_refused():
         RandomFlips(0.1)(comparisons, Pool(np.ones(20), pool.group), rng)
     with pytest.raises(InputError, match="not finite"):
         RandomFlips(0.1)(comparisons, Pool(np.full(20, np.nan), pool.group), rng)
-    with pytest.raises(InputError, match="answer pairs"):
+    with pytest.raises(ConfigError, match="answer pairs"):
         RandomFlips(0.1)(Comparisons(np.arange(3)[None], np.zeros(1)), pool, rng)
 
 

@@ -1,0 +1,111 @@
+"""Scoring many responses: threads side by side, quick forms, and what happens when something fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from rmlab.errors import InputError
+from rmlab.heads.base import EnsembleHead, LinearHead, MlpHead, Standardiser
+from rmlab.heads.compress import CompressedMlp
+from rmlab.stages.scoring import quickened, regression_on_golden, score_all, some_rows
+
+D = 8
+
+
+@dataclass
+class Pieces:
+    """Vectors in pieces of four rows; `broken` is the number of a piece that cannot be read."""
+
+    x: np.ndarray
+    broken: int = -1
+    read: list[int] = field(default_factory=list)
+
+    def rows(self, rows):
+        return self.x[rows]
+
+    def blocks(self, wanted=None):
+        for piece in self.pieces(wanted):
+            yield from piece()
+
+    def pieces(self, wanted=None):
+        chosen = np.arange(len(self.x)) if wanted is None else np.flatnonzero(wanted)
+        starts = range(0, len(chosen), 4)
+        return [lambda k=k, s=s: self._piece(k, chosen[s : s + 4]) for k, s in enumerate(starts)]
+
+    def _piece(self, number, rows):
+        self.read.append(number)
+        if number == self.broken:
+            raise InputError("part 3 cannot be read; run its stage again")
+        yield rows, self.x[rows]
+
+
+def linear(seed: int) -> LinearHead:
+    rng = np.random.default_rng(seed)
+    return LinearHead(
+        weight=rng.normal(size=D), intercept=0.5, standardiser=Standardiser.identity(D), gain=3.0
+    )
+
+
+@pytest.fixture
+def x() -> np.ndarray:
+    return np.random.default_rng(9).normal(size=(101, D)).astype(np.float32)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_each_wanted_row_is_scored_once_by_every_head(x, threads):
+    wanted, told = np.arange(101) % 3 != 0, []
+    found = score_all({"a": linear(0), "b": linear(1)}, Pieces(x), wanted, told.append, threads)
+    assert sum(told) == wanted.sum()
+    for seed, name in enumerate("ab"):
+        score, raw = linear(seed).score_and_raw(x)
+        np.testing.assert_allclose(found[name].score[wanted], score[wanted], rtol=1e-12)
+        np.testing.assert_allclose(found[name].raw[wanted], raw[wanted], rtol=1e-12)
+        assert np.isnan(found[name].score[~wanted]).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_piece_that_cannot_be_read_ends_it_with_its_own_line(x, threads):
+    vectors = Pieces(x, broken=2)
+    with pytest.raises(InputError, match="part 3 cannot be read"):
+        score_all({"a": linear(0)}, vectors, np.ones(101, dtype=bool), lambda rows: None, threads)
+    assert len(vectors.read) < len(vectors.pieces()), "what was not begun is not begun any more"
+
+
+def test_the_sample_is_spread_over_the_wanted_pieces(x):
+    wanted = np.arange(101) >= 20
+    sample = some_rows(Pieces(x), wanted)
+    rows = {int(np.flatnonzero((x == row).all(axis=1))[0]) for row in sample}
+    assert min(rows) == 20 and max(rows) == 100 and len(rows) == len(sample)
+
+
+def narrow(seed: int) -> MlpHead:
+    """An MLP that reads one direction of wide embeddings."""
+    rng = np.random.default_rng(seed)
+    first = np.outer(rng.normal(size=400), rng.normal(size=500)).astype(np.float32)
+    last = rng.normal(size=(1, 400)).astype(np.float32)
+    zeros = np.zeros(400, dtype=np.float32)
+    layers = ((first, zeros), (last, zeros[:1]))
+    return MlpHead(layers=layers, standardiser=Standardiser.identity(500))
+
+
+def test_quick_forms_are_of_mlps_alone_and_in_ensembles():
+    sample = np.random.default_rng(0).normal(size=(800, 500)).astype(np.float32)
+    assert isinstance(quickened(narrow(0), sample), CompressedMlp)
+    assert quickened(linear(0), sample[:, :D]) is not None
+    head = linear(0)
+    assert quickened(head, sample[:, :D]) is head
+    together = EnsembleHead(members=(narrow(0), narrow(1))).normalised(sample)
+    quick = quickened(together, sample)
+    assert all(isinstance(member, CompressedMlp) for member in quick.members)
+    np.testing.assert_allclose(quick.score(sample), together.score(sample), atol=0.02)
+
+
+def test_the_ceiling_is_the_regression_on_wanted_rows(x):
+    golden = x @ np.arange(D) + 2
+    golden[::2] = 99.0
+    wanted = np.arange(101) % 2 == 1
+    head = regression_on_golden(Pieces(x), golden, wanted, lambda rows: None)
+    np.testing.assert_allclose(head.raw(x[wanted]), golden[wanted], atol=0.5)
