@@ -17,7 +17,6 @@ from rmlab.progress import Progress
 from rmlab.provenance import git_state, now, versions
 from rmlab.stages.base import Job
 
-
 RESULTS = "results.parquet"  # of a sweep
 
 
@@ -62,10 +61,10 @@ def _run(node: Node, command: str, force: bool, quiet: bool, alone: bool) -> Out
 
 def _input(upstream: Node, node: Node, alone: bool) -> Artifact:
     if alone and not upstream.is_done:
-        name = upstream.stage.replace("_", "-")
-        how = "`rmlab run` with the same settings" if name == "prompts" else f"`rmlab {name}` with them first"
+        name = "sample" if upstream.stage == "prompts" else upstream.stage.replace("_", "-")
         raise InputError(
-            f"{node.stage} needs {upstream.stage} for these settings, which is not done: run {how}"
+            f"{node.stage} needs {upstream.stage} for these settings, which is not done: "
+            f"run `rmlab {name}` with them first"
         )
     return upstream.open()
 

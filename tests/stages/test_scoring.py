@@ -108,4 +108,5 @@ def test_the_ceiling_is_the_regression_on_wanted_rows(x):
     golden[::2] = 99.0
     wanted = np.arange(101) % 2 == 1
     head = regression_on_golden(Pieces(x), golden, wanted, lambda rows: None)
-    np.testing.assert_allclose(head.raw(x[wanted]), golden[wanted], atol=0.5)
+    assert np.corrcoef(head.raw(x[wanted]), golden[wanted])[0, 1] > 0.999
+    assert np.abs(head.raw(x[wanted]) - golden[wanted]).mean() < 1.0
