@@ -14,7 +14,7 @@ from rmlab.stages.controls import REGRESSION, control_scores, directions, read_s
 from rmlab.stages.fitting import held_out
 from rmlab.stages.judging import Judged, calibration_rows, curve_rows, metric_rows, paired_rows
 from rmlab.stages.responses import Responses, read_responses
-from rmlab.stages.scoring import Scores, quickened, regression_on_golden, score_all, some_rows
+from rmlab.stages.scoring import Scores, quick_forms, regression_on_golden, score_all
 from rmlab.stages.vectors import StreamedVectors
 
 
@@ -85,8 +85,7 @@ def _scores(job: Job, everyone: Responses, fitted: np.ndarray, judged: np.ndarra
     for key, artifact in artifacts.items():
         vectors = StreamedVectors(artifact, everyone.ids)
         if job.settings.evaluation.scoring == "quick":
-            sample = some_rows(vectors, judged)
-            heads[key] = {name: quickened(head, sample) for name, head in heads[key].items()}
+            heads[key] = quick_forms(heads[key], vectors, judged)
             job.writer.metrics["quick"] = [n for n, h in heads[key].items() if isinstance(h, CompressedMlp)]
         if key == first:
             is_fitted = np.zeros(len(everyone), dtype=bool)

@@ -16,7 +16,8 @@ from rmlab.heads.compress import compressed
 from rmlab.heads.ridge import Ridge
 from rmlab.stages.vectors import Piece, Vectors
 
-SAMPLE, SAMPLED_PIECES = 4096, 8  # responses that quick scoring is tried on, and where they come from
+SAMPLE, SAMPLED_PIECES = 4096, 8  # responses that quick forms are tried on, and where they come from
+WORTH_TRYING = 100_000  # responses to score; for fewer the trial takes longer than it saves
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,16 @@ def _side_by_side(run: Callable[[Piece], int], pieces: list[Piece], workers: int
             yield from pool.map(run, pieces)
     finally:  # after an error or an interruption nothing more is begun
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def quick_forms(
+    heads: Mapping[str, RewardHead], vectors: Vectors, wanted: np.ndarray
+) -> dict[str, RewardHead]:
+    """The heads in the form that scores the wanted responses soonest."""
+    if wanted.sum() < WORTH_TRYING:
+        return dict(heads)
+    sample = some_rows(vectors, wanted)
+    return {name: quickened(head, sample) for name, head in heads.items()}
 
 
 def quickened(head: RewardHead, sample: np.ndarray) -> RewardHead:

@@ -23,7 +23,7 @@ from rmlab.artifacts.artifact import Artifact, FileRecord, Manifest
 from rmlab.heads.base import FitData
 from rmlab.heads.mlp_head import MlpHead
 from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.stages.scoring import quickened, score_all, some_rows
+from rmlab.stages.scoring import quick_forms, score_all
 from rmlab.stages.vectors import StreamedVectors
 
 
@@ -41,7 +41,7 @@ def bench_score(sizes: Sizes, folder: Path) -> dict[str, float]:
     everything = np.ones(len(ids), dtype=bool)
     peak = _Peak()
     started = time.perf_counter()
-    quick = quickened(head, some_rows(vectors, everything))
+    quick = quick_forms({"head": head}, vectors, everything)["head"]
     ours = score_all({"head": quick}, vectors, everything, lambda rows: None)["head"].raw
     seconds = time.perf_counter() - started
     gib = peak.stop()
@@ -49,7 +49,7 @@ def bench_score(sizes: Sizes, folder: Path) -> dict[str, float]:
     score_all({"head": head}, vectors, everything, lambda rows: None)
     exact_seconds = time.perf_counter() - started
     agreement = spearmanr(naive.scores[:, 0], ours).statistic
-    ranks = "no thinner form agreed" if quick is head else f"ranks {[len(t.inner) for t in quick.layers]}"
+    ranks = "as it is" if quick is head else f"ranks {[len(t.inner) for t in quick.layers]}"
     rate = forward_flops(sizes.d) * len(ids) / exact_seconds / 1e9
     print(
         f"naive: {len(ids):,} rows of {sizes.d} in {naive.seconds:.1f} s, of which reading "
@@ -164,7 +164,8 @@ def bench_sweep(sizes: Sizes, folder: Path) -> dict[str, float]:
         f"{cells} cells in {seconds:.0f} s with {found['workers']} workers; memory of all processes "
         f"{early:.2f} GiB at 30 to 50 % and {late:.2f} GiB at 70 to 90 % of the time, peak {gib:.2f} GiB"
     )
-    return {"sweep_cells_per_minute": cells / seconds * 60, "sweep_memory_growth": late / early}
+    rate = {"sweep_cells_per_minute": cells / seconds * 60}
+    return rate | ({"sweep_memory_growth": late / early} if sizes is FULL else {})
 
 
 def bench_paper_scale(sizes: Sizes, folder: Path) -> dict[str, float]:

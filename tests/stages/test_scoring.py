@@ -10,7 +10,8 @@ import pytest
 from rmlab.errors import InputError
 from rmlab.heads.base import EnsembleHead, LinearHead, MlpHead, Standardiser
 from rmlab.heads.compress import CompressedMlp
-from rmlab.stages.scoring import quickened, regression_on_golden, score_all, some_rows
+from rmlab.stages import scoring
+from rmlab.stages.scoring import quick_forms, quickened, regression_on_golden, score_all, some_rows
 
 D = 8
 
@@ -110,3 +111,11 @@ def test_the_ceiling_is_the_regression_on_wanted_rows(x):
     head = regression_on_golden(Pieces(x), golden, wanted, lambda rows: None)
     assert np.corrcoef(head.raw(x[wanted]), golden[wanted])[0, 1] > 0.999
     assert np.abs(head.raw(x[wanted]) - golden[wanted]).mean() < 1.0
+
+
+def test_quick_forms_are_tried_where_there_is_much_to_score(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(800, 500)).astype(np.float32)
+    heads, everything = {"mlp": narrow(0)}, np.ones(800, dtype=bool)
+    assert quick_forms(heads, Pieces(x), everything) == heads
+    monkeypatch.setattr(scoring, "WORTH_TRYING", 800)
+    assert isinstance(quick_forms(heads, Pieces(x), everything)["mlp"], CompressedMlp)
