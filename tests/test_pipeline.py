@@ -123,5 +123,5 @@ def test_without_sft_the_model_itself_is_the_policy():
 
 def test_a_stage_alone_needs_its_inputs(tmp_path):
     nodes = [n for n in plan(load_arms([SMOKE, f"out={tmp_path}"])) if n.stage == "annotate"]
-    with pytest.raises(InputError, match="annotate needs prompts .*`rmlab run`"):
+    with pytest.raises(InputError, match="annotate needs prompts .*`rmlab sample`"):
         run_nodes(nodes, "test", quiet=True, alone=True)
