@@ -62,7 +62,7 @@ def main() -> None:
     after = matmul_gflops()
     note = "" if after > 0.8 * before else ": another program was busy, run this again"
     print(f"matrix product at the end: {after:.0f} GFLOP/s{note}")
-    print(json.dumps({key: round(value, 2) for key, value in found.items()}))
+    print(json.dumps({key: float(f"{value:.4g}") for key, value in found.items()}))
 
 
 if __name__ == "__main__":
