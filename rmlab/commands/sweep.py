@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from rmlab.artifacts.files import plain
 from rmlab.commands.run import command_line
+from rmlab.compute import available_cores
 from rmlab.errors import OK, PARTIAL, InputError
 from rmlab.execute import Outcome, run_nodes
 from rmlab.grid import points
@@ -22,7 +22,7 @@ def sweep_command(
     overrides: Sequence[str], dry_run: bool, as_json: bool, force: bool, config_dir: Path | None, workers: int
 ) -> int:
     """workers: 0 for one a core. Returns the exit code: some cells may have failed."""
-    node = plan_sweep(points(overrides, config_dir), workers or _cores(), fresh=force)
+    node = plan_sweep(points(overrides, config_dir), workers or available_cores(), fresh=force)
     again = force or _has_failures(node)
     is_left = again or not node.is_done
     missing = _missing(node, config_dir) if is_left else None
@@ -38,16 +38,12 @@ def sweep_command(
     return PARTIAL if outcome.artifact and _failed(outcome.artifact.manifest.counts) else OK
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _estimate(node: Node, missing: str | None) -> dict[str, Any]:
     """seconds: None where nothing can be tried yet, with the reason."""
     from rmlab.commands.estimate import estimate
 
     if missing is None:
-        return estimate(node, _cores())
+        return estimate(node, available_cores())
     left = len(node.sweep_grid.left)
     known = len(node.sweep_grid.cells) - left
     return {"cells": left, "known": known, "seconds": None, "failing": {}, "reason": missing}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from rmlab.compute import available_cores
 from rmlab.heads.base import EnsembleHead, MlpHead, RewardHead
 from rmlab.heads.compress import compressed
 from rmlab.heads.ridge import Ridge
@@ -94,10 +94,6 @@ def some_rows(vectors: Vectors, wanted: np.ndarray) -> np.ndarray:
     pieces = vectors.pieces(wanted)
     chosen = [pieces[i] for i in np.unique(np.linspace(0, len(pieces) - 1, SAMPLED_PIECES).astype(int))]
     return np.concatenate([next(piece())[1][: SAMPLE // len(chosen)] for piece in chosen])
-
-
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def regression_on_golden(

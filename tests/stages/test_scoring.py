@@ -95,7 +95,6 @@ def narrow(seed: int) -> MlpHead:
 def test_quick_forms_are_of_mlps_alone_and_in_ensembles():
     sample = np.random.default_rng(0).normal(size=(800, 500)).astype(np.float32)
     assert isinstance(quickened(narrow(0), sample), CompressedMlp)
-    assert quickened(linear(0), sample[:, :D]) is not None
     head = linear(0)
     assert quickened(head, sample[:, :D]) is head
     together = EnsembleHead(members=(narrow(0), narrow(1))).normalised(sample)
