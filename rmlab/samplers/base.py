@@ -27,13 +27,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Sample:
-    """finish_reason: stop or length (imported for texts from a file); logprob: untempered, summed."""
+    """finish_reason: stop or length (imported for texts from a file); logprob: untempered, summed;
+    near_ties: tokens that rounding could have chosen otherwise."""
 
     text: str
     n_tokens: int
     finish_reason: str
     logprob: float
     response_id: str | None = None
+    near_ties: int = 0
 
 
 Tick = Callable[[int], None]  # told the number of tokens just generated

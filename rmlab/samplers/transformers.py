@@ -1,8 +1,8 @@
-"""Sampling with transformers: one prefill a prompt, shared by its samples; finished rows leave the batch."""
+"""Sampling with transformers: one pass a prompt, shared by its samples; finished rows leave the batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from rmlab.compute import Compute
 from rmlab.errors import InputError
+from rmlab.halving import Halving
 from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
 from rmlab.settings import Sampling, TemplateName
 from rmlab.text import Message, context_length, cut_prompt, encode_prompt, render, template_hash
@@ -18,8 +19,15 @@ from rmlab.text import Message, context_length, cut_prompt, encode_prompt, rende
 
 @dataclass(frozen=True)
 class TransformersSampler:
-    batch_size: int = field(default=128, metadata={"runtime": True})
+    """cache_gib: memory for keys, values and logits of a batch; null: 2 on a CPU, 40 % of a GPU's."""
+
+    batch_size: int = field(default=256, metadata={"runtime": True})
+    cache_gib: float | None = field(default=None, metadata={"runtime": True})
     needs_model = True
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or (self.cache_gib is not None and self.cache_gib <= 0):
+            raise ValueError("batch_size and cache_gib are above 0")
 
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         from transformers import AutoModelForCausalLM
@@ -28,26 +36,27 @@ class TransformersSampler:
             raise InputError("sampler=transformers needs a model; give model=...")
         tokenizer = compute.load_tokenizer(folder)
         model = compute.load_model(AutoModelForCausalLM, folder)
-        return _Session(model, tokenizer, template, self.batch_size)
+        return _Session(model, tokenizer, template, self)
 
 
 @dataclass
 class _Row:
-    """One sample in the making."""
+    """One sample in the making: the sample `index` of the task `task`."""
 
     task: int
     uniforms: np.ndarray
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
+    near_ties: int = 0
 
 
 class _Session:
-    def __init__(self, model: Any, tokenizer: Any, template: TemplateName, batch_size: int) -> None:
-        self.model, self.tokenizer, self.template = model, tokenizer, template
-        self.batch_size = batch_size
+    def __init__(self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersSampler) -> None:
+        self.model, self.tokenizer, self.template, self.how = model, tokenizer, template, how
         self.context = context_length(model.config, tokenizer)
         self.template_hash = template_hash(template, tokenizer)
         self.end_tokens = _end_tokens(model, tokenizer)
+        self.fits = Halving(how.batch_size, hint="lower sampling.max_new_tokens")
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return encode_prompt(
@@ -58,76 +67,51 @@ class _Session:
         return cut_prompt(tokens, limit, self.tokenizer)
 
     def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+        """Prompts of like length together; the samples of one prompt stay in order."""
+        from rmlab.networks.memory import rows_that_fit
+        from rmlab.networks.open_decoder import open_decoder
+
+        order = sorted((i for i, t in enumerate(tasks) if t.n), key=lambda i: len(tasks[i].tokens))
+        if not order:
+            return [[] for _ in tasks]
+        longest = len(tasks[order[-1]].tokens) + params.max_new_tokens
+        self.decoder = open_decoder(self.model, self.tokenizer.pad_token_id, longest)
+        self.fits.size = min(self.fits.size, rows_that_fit(self.model, longest, self.how.cache_gib))
+        wanted = [(i, k) for i in order for k in range(tasks[i].n)]
         samples: list[list[Sample]] = [[] for _ in tasks]
-        for rows in self._batches(tasks, params, seed):
-            self._decode(tasks, rows, params, tick)
-            for row in rows:
-                samples[row.task].append(self._finish(row, params))
+        for batch, made in self.fits.batches(wanted, lambda b: self._batch(tasks, b, params, seed, tick)):
+            for (i, _), sample in zip(batch, made, strict=True):
+                samples[i].append(sample)
         return samples
 
-    def _batches(self, tasks: Sequence[Task], params: Sampling, seed: int) -> Iterator[list[_Row]]:
-        """Rows of prompts of like length together; the samples of one prompt stay in order."""
-        order = sorted(range(len(tasks)), key=lambda i: len(tasks[i].tokens))
+    def _batch(
+        self, tasks: Sequence[Task], wanted: list[tuple[int, int]], params: Sampling, seed: int, tick: Tick
+    ) -> list[Sample]:
         rows = [
-            _Row(i, sample_rng(seed, tasks[i].prompt_id, k).random(params.max_new_tokens))
-            for i in order
-            for k in range(tasks[i].n)
+            _Row(i, sample_rng(seed, tasks[i].prompt_id, k).random(params.max_new_tokens)) for i, k in wanted
         ]
-        for start in range(0, len(rows), self.batch_size):
-            yield rows[start : start + self.batch_size]
+        self._decode(tasks, rows, params, tick)
+        return [self._finish(row, params) for row in rows]
 
     def _decode(self, tasks: Sequence[Task], rows: list[_Row], params: Sampling, tick: Tick) -> None:
         import torch
 
+        distinct = list(dict.fromkeys(row.task for row in rows))
+        place = {task: k for k, task in enumerate(distinct)}
         with torch.inference_mode():
-            logits, cache, mask = self._prefill(tasks, rows)
-            active = rows
+            logits = self.decoder.start(
+                [tasks[i].tokens for i in distinct], torch.tensor([place[row.task] for row in rows])
+            )
             for step in range(params.max_new_tokens):
-                tokens = self._choose(logits, active, step, params)
-                tick(len(active))
-                going = [i for i, row in enumerate(active) if not self._is_done(row, params)]
+                tokens = self._choose(logits, rows, step, params)
+                tick(len(rows))
+                going = [i for i, row in enumerate(rows) if not self._is_done(row, params)]
                 if not going or step + 1 == params.max_new_tokens:
                     return
-                if len(going) < len(active):
-                    keep = torch.tensor(going, device=mask.device)
-                    cache.batch_select_indices(keep)
-                    mask, tokens = mask[keep], tokens[keep]
-                    active = [active[i] for i in going]
-                mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
-                output = self.model(
-                    input_ids=tokens[:, None],
-                    attention_mask=mask,
-                    position_ids=mask.sum(dim=1, keepdim=True) - 1,
-                    past_key_values=cache,
-                    use_cache=True,
-                )
-                logits, cache = output.logits[:, -1], output.past_key_values
-
-    def _prefill(self, tasks: Sequence[Task], rows: list[_Row]) -> tuple[Any, Any, Any]:
-        """Logits, cache and mask for each row, from one pass over each distinct prompt."""
-        import torch
-
-        distinct = list(dict.fromkeys(row.task for row in rows))
-        longest = max(len(tasks[i].tokens) for i in distinct)
-        device = self.model.device
-        ids = torch.full((len(distinct), longest), self.tokenizer.pad_token_id, device=device)
-        mask = torch.zeros_like(ids)
-        for k, i in enumerate(distinct):
-            length = len(tasks[i].tokens)
-            ids[k, longest - length :] = torch.tensor(tasks[i].tokens, device=device)
-            mask[k, longest - length :] = 1
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        place = {task: k for k, task in enumerate(distinct)}
-        expand = torch.tensor([place[row.task] for row in rows], device=device)
-        cache = output.past_key_values
-        cache.batch_select_indices(expand)
-        return output.logits[expand, -1], cache, mask[expand]
+                if len(going) < len(rows):
+                    kept = self.decoder.keep(torch.tensor(going, device=tokens.device))
+                    tokens, rows = tokens[kept], [rows[i] for i in kept.tolist()]
+                logits = self.decoder.step(tokens)
 
     def _choose(self, logits: Any, rows: list[_Row], step: int, params: Sampling) -> Any:
         """Draws a token for each row and books its untempered log-probability."""
@@ -136,11 +120,14 @@ class _Session:
         from rmlab.samplers.choose import choose
 
         uniform = torch.tensor([row.uniforms[step] for row in rows], device=logits.device)
-        tokens = choose(logits, uniform, params.temperature, params.top_p)
-        chosen = logits.float().gather(1, tokens[:, None]).squeeze(1) - logits.float().logsumexp(dim=1)
-        for row, token, logprob in zip(rows, tokens.tolist(), chosen.tolist(), strict=True):
+        tokens, close = choose(logits, uniform, params.temperature, params.top_p)
+        chosen = logits.gather(1, tokens[:, None]).squeeze(1).float() - logits.float().logsumexp(dim=1)
+        for row, token, logprob, near in zip(
+            rows, tokens.tolist(), chosen.tolist(), close.tolist(), strict=True
+        ):
             row.tokens.append(token)
             row.logprob += logprob
+            row.near_ties += near
         return tokens
 
     def _is_done(self, row: _Row, params: Sampling) -> bool:
@@ -155,8 +142,13 @@ class _Session:
         ended = row.tokens[-1] in self.end_tokens
         text = self._text(row.tokens[:-1] if ended else row.tokens)
         cut = cut_at_stop(text, params.stop)
-        reason = "stop" if ended or cut is not None else "length"
-        return Sample(text if cut is None else cut, len(row.tokens), reason, row.logprob)
+        return Sample(
+            text=text if cut is None else cut,
+            n_tokens=len(row.tokens),
+            finish_reason="stop" if ended or cut is not None else "length",
+            logprob=row.logprob,
+            near_ties=row.near_ties,
+        )
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> set[int]:

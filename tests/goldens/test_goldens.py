@@ -52,12 +52,12 @@ def test_length_counts_words():
 def test_a_classifier_scores_as_alone_and_unpadded(tmp_path, pad_is_eos):
     folder = write_classifier(tmp_path / "c", pad_is_eos=pad_is_eos)
     ends = [*EXCHANGES, Exchange("p", "end", EXCHANGES[0].messages, "ends so<eos>")]
-    found = SequenceClassifier(str(folder), template="hh", batch_size=3).open(Compute())(ends)
+    found = SequenceClassifier(str(folder), template="hh", batch_tokens=60).open(Compute())(ends)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     for score, e in zip(found, ends, strict=True):
         text = f"\n\nHuman: How was it?\n\nAssistant: {e.response}"
-        ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+        ids = torch.tensor([tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]])
         with torch.no_grad():
             expected = model.score(model.model(ids).last_hidden_state[:, -1]).item()
         assert score == pytest.approx(expected, abs=1e-5)

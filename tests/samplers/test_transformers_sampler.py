@@ -5,6 +5,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rmlab.compute import Compute
 from rmlab.errors import InputError
+from rmlab.networks.decoder import ExpandedDecoder, SharedDecoder
 from rmlab.samplers.base import Task, cut_at_stop
 from rmlab.samplers.transformers import TransformersSampler, _Session
 from rmlab.settings import Sampling
@@ -94,3 +95,46 @@ def test_a_stop_string_ends_the_response_and_is_left_out(tiny_model):
 def test_without_a_model_it_says_so():
     with pytest.raises(InputError, match="needs a model"):
         TransformersSampler().open(None, "plain", Compute())
+
+
+def test_the_way_of_decoding_changes_nothing(tiny_model, monkeypatch):
+    found = generate(tiny_model, params(), n=6)
+    used = []
+    monkeypatch.setattr("rmlab.networks.open_decoder._agrees", lambda *_: used.append(1) or False)
+    plain = generate(tiny_model, params(), n=6)
+    assert used and [[s.text for s in x] for x in found] == [[s.text for s in x] for x in plain]
+
+
+def test_a_small_budget_of_memory_makes_small_batches(tiny_model, monkeypatch):
+    sizes = []
+    for decoder in (SharedDecoder, ExpandedDecoder):
+        start = decoder.start
+        monkeypatch.setattr(
+            decoder,
+            "start",
+            lambda self, p, places, start=start: sizes.append(len(places)) or start(self, p, places),
+        )
+    whole = generate(tiny_model, params())
+    assert max(sizes) == 12
+    sizes.clear()
+    session = TransformersSampler(cache_gib=1e-4).open(tiny_model, "plain", Compute())
+    messages = [[{"role": "user", "content": t}] for t in TEXTS]
+    tasks = [Task(f"p{i}", m, session.encode(m), 3) for i, m in enumerate(messages)]
+    found = session.generate(tasks, params(), 0, lambda tokens: None)
+    assert max(sizes[1:]) < 12
+    assert [[s.text for s in x] for x in found] == [[s.text for s in x] for x in whole]
+
+
+def test_out_of_memory_halves_the_batch_and_loses_nothing(tiny_model, monkeypatch, capsys):
+    whole = generate(tiny_model, params())
+    step = SharedDecoder.step
+
+    def fails(self, tokens):
+        if len(tokens) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(self, tokens)
+
+    monkeypatch.setattr(SharedDecoder, "step", fails)
+    found = generate(tiny_model, params())
+    assert [[s.text for s in x] for x in found] == [[s.text for s in x] for x in whole]
+    assert "goes on with 6" in capsys.readouterr().err

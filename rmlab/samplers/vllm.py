@@ -1,0 +1,154 @@
+"""Sampling with vLLM: every sample is a request of its own, with its own seed."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rmlab.adapter import base_folder, is_adapter
+from rmlab.compute import Compute
+from rmlab.errors import InputError, RmlabError
+from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
+from rmlab.samplers.vllm_adapter import adapter_arguments
+from rmlab.samplers.vllm_engine import Engine, open_engine
+from rmlab.settings import Sampling, TemplateName
+from rmlab.text import (
+    Message,
+    context_length,
+    cut_prompt,
+    encode_prompt,
+    render,
+    response_text,
+    template_hash,
+)
+
+
+@dataclass(frozen=True)
+class VllmSampler:
+    """The parameters are those of vllm.LLM; `engine` holds any others of them by name."""
+
+    max_model_len: int | None = None
+    engine: dict[str, Any] = field(default_factory=dict)
+    tensor_parallel_size: int = field(default=1, metadata={"runtime": True})
+    gpu_memory_utilization: float = field(default=0.9, metadata={"runtime": True})
+    max_num_seqs: int | None = field(default=None, metadata={"runtime": True})
+    max_num_batched_tokens: int | None = field(default=None, metadata={"runtime": True})
+    enforce_eager: bool | None = field(default=None, metadata={"runtime": True})
+    needs_model = True
+
+    def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
+        if folder is None:
+            raise InputError("sampler=vllm needs a model; give model=...")
+        tokenizer = compute.load_tokenizer(folder)
+        base = base_folder(folder) if is_adapter(folder) else folder
+        config, ends = _config(base, tokenizer, compute)
+        context = min(context_length(config, tokenizer), self.max_model_len or 10**9)
+        engine = open_engine(base, compute, self._arguments(folder, context, compute))
+        return _Session(engine, folder, tokenizer, template, context, ends)
+
+    def _arguments(self, folder: Path, context: int, compute: Compute) -> dict[str, Any]:
+        """What vllm.LLM is called with; what is None is left to rmlab.samplers.vllm_engine and to vLLM."""
+        chosen = {
+            "max_num_seqs": self.max_num_seqs,
+            "max_num_batched_tokens": self.max_num_batched_tokens,
+            "enforce_eager": self.enforce_eager,
+        }
+        return {
+            "tokenizer": str(folder),
+            "max_model_len": context,
+            "dtype": compute.dtype,
+            "trust_remote_code": compute.trust_remote_code,
+            "tensor_parallel_size": self.tensor_parallel_size,
+            "gpu_memory_utilization": self.gpu_memory_utilization,
+            "enable_prefix_caching": True,  # the samples of one prompt share its pass
+            "logprobs_mode": "raw_logprobs",  # before temperature and top-p
+            "generation_config": "vllm",  # no sampling defaults of the model's own
+            **{name: value for name, value in chosen.items() if value is not None},
+            **(adapter_arguments(folder) if is_adapter(folder) else {}),
+            **self.engine,
+        }
+
+
+class _Session:
+    """Holds the engine; when nothing holds the session any more, the engine's processes end."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        folder: Path,
+        tokenizer: Any,
+        template: TemplateName,
+        context: int,
+        end_tokens: set[int],
+    ) -> None:
+        self.engine, self.tokenizer, self.template = engine, tokenizer, template
+        self.context, self.end_tokens = context, end_tokens
+        self.adapter = folder if is_adapter(folder) else None
+        self.template_hash = template_hash(template, tokenizer)
+        weakref.finalize(self, engine.close)
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        rendered = render(messages, "", self.template, self.tokenizer)
+        return encode_prompt(rendered, self.template, self.tokenizer)
+
+    def cut(self, tokens: list[int], limit: int) -> list[int]:
+        return cut_prompt(tokens, limit, self.tokenizer)
+
+    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+        rows = [(task, k) for task in tasks for k in range(task.n)]
+        prompts = [task.tokens for task, _ in rows]
+        how = [self._how(params, seed, task.prompt_id, k) for task, k in rows]
+        drawn = iter([self._sample(o, params) for o in self.engine.generate(prompts, how, self.adapter)])
+        samples = [[next(drawn) for _ in range(task.n)] for task in tasks]
+        tick(sum(sample.n_tokens for row in samples for sample in row))
+        return samples
+
+    def _how(self, params: Sampling, seed: int, prompt_id: str, index: int) -> dict[str, Any]:
+        """vLLM's SamplingParams for one sample. Its end tokens are ours alone, and so is its decoding."""
+        return {
+            "seed": int(sample_rng(seed, prompt_id, index).integers(2**63)),
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "top_k": 0,
+            "max_tokens": params.max_new_tokens,
+            "stop": list(params.stop),
+            "stop_token_ids": sorted(self.end_tokens),
+            "ignore_eos": True,
+            "detokenize": bool(params.stop),
+            "logprobs": 0,
+        }
+
+    def _sample(self, output: Any, params: Sampling) -> Sample:
+        """output: a CompletionOutput, with the log-probability of the token chosen at each place."""
+        if output.finish_reason not in ("stop", "length"):
+            raise RmlabError(
+                f"vLLM ended a response early ({output.finish_reason}); run the same command again"
+            )
+        tokens = list(output.token_ids)
+        ended = tokens[-1] in self.end_tokens
+        text = response_text(tokens[:-1] if ended else tokens, self.tokenizer)
+        cut = cut_at_stop(text, params.stop)
+        logprob = sum(place[token].logprob for token, place in zip(tokens, output.logprobs, strict=False))
+        return Sample(text if cut is None else cut, len(tokens), output.finish_reason, logprob)
+
+
+def _config(base: Path, tokenizer: Any, compute: Compute) -> tuple[Any, set[int]]:
+    """The model's configuration, and all tokens that end a response: the model's and the tokenizer's."""
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        config = AutoConfig.from_pretrained(base, trust_remote_code=compute.trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{base}: cannot read its config.json ({str(error).splitlines()[0][:200]})"
+        ) from None
+    try:
+        generation = GenerationConfig.from_pretrained(base)
+    except OSError:  # a model without one ends where its configuration says
+        generation = GenerationConfig.from_model_config(config)
+    configured = generation.eos_token_id
+    ends = configured if isinstance(configured, list) else [configured]
+    return config, {int(t) for t in [*ends, tokenizer.eos_token_id] if t is not None}

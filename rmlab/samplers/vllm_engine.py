@@ -1,0 +1,151 @@
+"""The vLLM engine in processes of its own: opened quietly, asked, and closed.
+
+What its processes write goes to a temporary file, from which a failure takes its reason; with
+RMLAB_DEBUG=1 it goes to stderr. Nothing of it ever reaches stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rmlab.compute import Compute
+from rmlab.errors import InputError, RmlabError
+from rmlab.samplers.vllm_defaults import cpu_arguments, cpu_environment, environment
+
+_MISSING = (
+    'sampler=vllm needs vLLM; run: pip install "rmlab[vllm]" (without a GPU: `make test-vllm` sets it up)'
+)
+_REASON = re.compile(
+    rb"(?:^|[\s:(])(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Interrupt): [^\r\n]+)", re.MULTILINE
+)
+
+
+@dataclass
+class Engine:
+    """An open vllm.LLM; log: what its processes write."""
+
+    llm: Any
+    log: BinaryIO = field(repr=False)
+
+    def generate(
+        self, prompts: Sequence[list[int]], how: Sequence[dict[str, Any]], adapter: Path | None
+    ) -> list[Any]:
+        """One CompletionOutput a prompt (token ids), in order; how: its SamplingParams."""
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.lora.request import LoRARequest
+
+        lora = LoRARequest("policy", 1, str(adapter)) if adapter else None
+        try:
+            outputs = self.llm.generate(
+                [TokensPrompt(prompt_token_ids=tokens) for tokens in prompts],
+                [SamplingParams(**params) for params in how],
+                lora_request=lora,
+                use_tqdm=False,
+            )
+        except Exception as error:
+            raise RmlabError(f"vLLM failed while it sampled ({_reason(error, self.log)}){_HINT}") from None
+        return [output.outputs[0] for output in outputs]
+
+    def close(self) -> None:
+        """Ends its processes, which frees their memory."""
+        self.llm.llm_engine.engine_core.shutdown(timeout=30)
+        self.log.close()
+
+
+_HINT = "; RMLAB_DEBUG=1 shows all that it says"
+
+
+def open_engine(folder: Path, compute: Compute, arguments: dict[str, Any]) -> Engine:
+    """arguments: of vllm.LLM; on a CPU, those that it needs there are added."""
+    log = tempfile.TemporaryFile()  # noqa: SIM115, closed with the engine
+    try:
+        with _environment(environment(compute.device)), _output_to(log), _torch_threads():
+            return Engine(_open(folder, compute, arguments), log)
+    except BaseException as error:
+        reason = _reason(error, log)
+        log.close()
+        if isinstance(error, RmlabError) or not isinstance(error, Exception):
+            raise
+        raise RmlabError(f"vLLM cannot open {folder} ({reason}){_HINT}") from None
+
+
+def _open(folder: Path, compute: Compute, arguments: dict[str, Any]) -> Any:
+    try:
+        from vllm import LLM
+        from vllm.platforms import current_platform
+    except ImportError as error:
+        raise RmlabError(_MISSING if _is_absent(error) else f"cannot import vLLM ({error})") from None
+    kind = str(current_platform.device_type)
+    wanted = compute.device.partition(":")[0]
+    if wanted not in ("auto", kind):
+        raise InputError(f"device={compute.device}, but this vLLM runs on {kind}; leave device=auto")
+    if kind == "cpu":
+        for name, value in cpu_environment().items():
+            os.environ.setdefault(name, value)
+        arguments = {**cpu_arguments(arguments["max_model_len"]), **arguments}
+    return LLM(model=str(folder), **arguments)
+
+
+def _is_absent(error: ImportError) -> bool:
+    """vLLM itself is not there; else something that it imports is not."""
+    return (error.name or "").partition(".")[0] == "vllm"
+
+
+@contextlib.contextmanager
+def _environment(defaults: dict[str, str]) -> Iterator[None]:
+    """Values where the user's environment has none, as the engine's processes inherit them.
+
+    Gone when it is open, with those that vLLM sets by itself: later stages have their own processes.
+    """
+    before = dict(os.environ)
+    try:
+        for name, value in defaults.items():
+            os.environ.setdefault(name, value)
+        os.environ.update({k: v for k, v in defaults.items() if k == "CUDA_VISIBLE_DEVICES"})
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _output_to(log: BinaryIO) -> Iterator[None]:
+    """Standard output and error of processes started meanwhile: the log's, or under RMLAB_DEBUG stderr."""
+    kept = [os.dup(1), os.dup(2)]
+    try:
+        if not os.environ.get("RMLAB_DEBUG"):
+            os.dup2(log.fileno(), 2)
+        os.dup2(2, 1)
+        yield
+    finally:
+        for number, original in enumerate(kept, start=1):
+            os.dup2(original, number)
+            os.close(original)
+
+
+@contextlib.contextmanager
+def _torch_threads() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+
+
+def _reason(error: BaseException, log: BinaryIO) -> str:
+    """The first error that the engine's processes wrote, else this one: it is what the others follow from."""
+    said = os.pread(log.fileno(), 10**7, 0) if "ngine" in str(error) + type(error).__name__ else b""
+    found = _REASON.search(said)
+    text = found.group(1).decode(errors="replace") if found else f"{type(error).__name__}: {error}"
+    return " ".join(text.partition("[type=")[0].split())[:300]
