@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rmlab.adapter import ADAPTER_WEIGHTS, base_folder, is_adapter
 from rmlab.errors import InputError
 
 
@@ -45,21 +46,46 @@ class Compute:
         return tokenizer
 
     def load_model(self, auto_class: Any, folder: Path) -> Any:
-        import torch
+        """The model of a folder, ready to use; an adapter's is its base with the adapter merged in."""
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         logging.set_verbosity_error()
         try:
-            model = auto_class.from_pretrained(
-                folder,
-                dtype=getattr(torch, self.dtype),
-                use_safetensors=True,
-                trust_remote_code=self.trust_remote_code,
-            )
-            return model.to(self.torch_device()).train(False)
+            return self._load(auto_class, folder).to(self.torch_device()).train(False)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise InputError(f"{folder}: cannot load the model ({_first_line(error)})") from None
+
+    def _load(self, auto_class: Any, folder: Path) -> Any:
+        return (self._adapted if is_adapter(folder) else self._whole)(auto_class, folder)
+
+    def _whole(self, auto_class: Any, folder: Path) -> Any:
+        import torch
+
+        return auto_class.from_pretrained(
+            folder,
+            dtype=getattr(torch, self.dtype),
+            use_safetensors=True,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def _adapted(self, auto_class: Any, folder: Path) -> Any:
+        """Merged, so that it is as fast as a whole model. Adapters are of language models: see rmlab sft."""
+        from transformers import AutoModel, AutoModelForCausalLM
+
+        if auto_class not in (AutoModel, AutoModelForCausalLM):
+            raise InputError(f"{folder}: the adapter is not of such a model; save a whole model instead")
+        if not (folder / ADAPTER_WEIGHTS).is_file():
+            raise InputError(f"{folder}: no {ADAPTER_WEIGHTS}; an adapter is loaded from safetensors only")
+        try:
+            from peft import PeftModel
+        except ImportError as error:
+            raise InputError(
+                f'{folder}: an adapter needs peft ({error}); run: pip install "rmlab[train]"'
+            ) from None
+        base = self._load(AutoModelForCausalLM, base_folder(folder))  # which may be one of an adapter, too
+        merged = PeftModel.from_pretrained(base, folder).merge_and_unload()
+        return merged if auto_class is AutoModelForCausalLM else merged.base_model
 
 
 def _first_line(error: Exception) -> str:

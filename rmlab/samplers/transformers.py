@@ -14,7 +14,15 @@ from rmlab.errors import InputError
 from rmlab.halving import Halving
 from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
 from rmlab.settings import Sampling, TemplateName
-from rmlab.text import Message, context_length, cut_prompt, encode_prompt, render, template_hash
+from rmlab.text import (
+    Message,
+    context_length,
+    cut_prompt,
+    encode_prompt,
+    render,
+    response_text,
+    template_hash,
+)
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ class _Session:
         return bool(params.stop) and cut_at_stop(self._text(row.tokens), params.stop) is not None
 
     def _text(self, tokens: list[int]) -> str:
-        return self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return response_text(tokens, self.tokenizer)
 
     def _finish(self, row: _Row, params: Sampling) -> Sample:
         ended = row.tokens[-1] in self.end_tokens

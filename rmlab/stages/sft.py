@@ -1,46 +1,76 @@
-"""sft: demonstrations and a model -> a model folder that the sampler loads."""
+"""sft: demonstrations and a model -> a model folder, or an adapter's, that the sampler loads."""
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from rmlab.artifacts.schemas import TRAINING_LOG
 from rmlab.data.demonstrations import Demonstration, read_demonstrations
-from rmlab.errors import InputError, RmlabError
+from rmlab.errors import InputError
 from rmlab.models import find_model
 from rmlab.shipped import user_path
 from rmlab.stages.base import Job
 from rmlab.text import Exchange, encode, template_hash
+from rmlab.training import sft as training
+from rmlab.training.held_out import hold_out
+from rmlab.training.precision import training_precision
+from rmlab.training.saving import save_policy
+from rmlab.training.task import Rows, Task
 
 _IGNORED = -100  # label of a token that is not learned: the prompt's
 
 
 def run(job: Job) -> None:
-    from transformers import AutoModelForCausalLM
-
-    from rmlab.training import sft as training
-
     s = job.settings
-    folder = find_model(s.model, s.revision, s.trust_remote_code).folder()
-    tokenizer = job.compute.load_tokenizer(folder)
-    model = job.compute.load_model(AutoModelForCausalLM, folder)
-    demonstrations = read_demonstrations(user_path(s.demonstrations.path), s.demonstrations.n)
-    rows = _tokenised(job, demonstrations, tokenizer)
-    job.writer.metrics["template_hash"] = template_hash(s.prompts.template, tokenizer)
-    model, log = training.train(
-        model, tokenizer, rows, s.sft, s.generation_seed, job.writer.work, job.progress
+    base = find_model(s.model, s.revision, s.trust_remote_code)
+    task = Task(
+        base=base.folder(),
+        work=job.writer.work,
+        how=s.sft,
+        seed=s.generation_seed,
+        precision=training_precision(s.sft.precision, s.dtype, job.compute.torch_device()),
+        saved="bfloat16" if s.dtype == "bfloat16" else "float32",
+        device=job.compute.torch_device().type if s.device == "auto" else s.device,
+        trust_remote_code=s.trust_remote_code,
     )
-    _save(model, tokenizer, job.writer.path / "model")
-    job.writer.table(TRAINING_LOG, pa.Table.from_pylist(log, schema=TRAINING_LOG.schema))
-    if log:
-        job.writer.metrics["first_loss"], job.writer.metrics["last_loss"] = log[0]["loss"], log[-1]["loss"]
+    tokenizer = job.compute.load_tokenizer(task.base)
+    task.write_rows(*_rows(job, tokenizer))
+    job.writer.metrics |= {
+        "template_hash": template_hash(s.prompts.template, tokenizer),
+        "precision": task.precision,
+    }
+    log, warnings = training.train(task, job.progress)
+    save_policy(task, base, tokenizer, job.writer.path / "model")
+    job.writer.warnings.extend(warnings)
+    _record(job, log)
 
 
-def _tokenised(job: Job, demonstrations: list[Demonstration], tokenizer: Any) -> list[dict[str, list[int]]]:
+def _rows(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:
+    """Tokenised demonstrations: to learn from, and held out."""
+    s = job.settings
+    demonstrations = read_demonstrations(user_path(s.demonstrations.path), s.demonstrations.n)
+    parts = hold_out(demonstrations, s.sft.eval_fraction)
+    rows, held_out = (_tokenised(job, part, tokenizer) for part in parts)
+    dropped = len(demonstrations) - len(rows) - len(held_out)
+    job.writer.add(
+        {
+            "demonstrations": len(rows),
+            "demonstrations_held_out": len(held_out),
+            "demonstrations_dropped": dropped,
+        }
+    )
+    if dropped:
+        job.writer.warnings.append(
+            f"{dropped} demonstrations over sft.max_tokens={s.sft.max_tokens} were dropped"
+        )
+    if not rows:
+        raise InputError(f"no demonstration fits sft.max_tokens={s.sft.max_tokens}; raise it")
+    return rows, held_out
+
+
+def _tokenised(job: Job, demonstrations: list[Demonstration], tokenizer: Any) -> Rows:
     """Prompt and completion as one sequence; only the completion and its end are learned."""
     template, limit = job.settings.prompts.template, job.settings.sft.max_tokens
     rows = []
@@ -53,26 +83,13 @@ def _tokenised(job: Job, demonstrations: list[Demonstration], tokenizer: Any) ->
         labels = [_IGNORED] * len(encoded.prompt) + completion
         if len(labels) <= limit:
             rows.append({"input_ids": encoded.prompt + completion, "labels": labels})
-    dropped = len(demonstrations) - len(rows)
-    job.writer.add({"demonstrations": len(rows), "demonstrations_dropped": dropped})
-    if dropped:
-        job.writer.warnings.append(f"{dropped} demonstrations over sft.max_tokens={limit} were dropped")
-    if not rows:
-        raise InputError(f"no demonstration fits sft.max_tokens={limit}; raise it")
     return rows
 
 
-def _save(model: Any, tokenizer: Any, target: Path) -> None:
-    """Writes beside its place, then renames."""
-    temporary = target.with_name(".model.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-    except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    if not (target / "config.json").is_file():
-        raise RmlabError(f"{target}: the trained model was not saved")
+def _record(job: Job, log: list[dict[str, Any]]) -> None:
+    """The log, and the first and last loss of each split for the manifest."""
+    job.writer.table(TRAINING_LOG, pa.Table.from_pylist(log, schema=TRAINING_LOG.schema))
+    for split, name in (("train", "loss"), ("validation", "eval_loss")):
+        losses = [row["loss"] for row in log if row["split"] == split]
+        if losses:
+            job.writer.metrics[f"first_{name}"], job.writer.metrics[f"last_{name}"] = losses[0], losses[-1]

@@ -13,6 +13,7 @@ from rmlab.report.wording import number, shorten
 
 SIZE = (460, 260)
 _STYLES = (("muted", "-", ""), ("series-1", "-", "o"), ("series-2", "--", "s"))
+_NAMES = {"train": "train: each step's demonstrations", "validation": "validation: held-out demonstrations"}
 
 
 def sft_loss(log: pd.DataFrame) -> str:
@@ -34,7 +35,9 @@ def _paint(figure: Figure, log: pd.DataFrame, splits: list[str]) -> None:
             "marker": marker if len(rows) > 1 else "o",
             "markersize": 4,
         }
-        axes.plot(rows["step"], rows["loss"], linewidth=1.6, label=shorten(split, 20), **look)
-    axes.set(xlabel="optimiser step", ylabel="loss")
+        axes.plot(
+            rows["step"], rows["loss"], linewidth=1.6, label=_NAMES.get(split, shorten(split, 20)), **look
+        )
+    axes.set(xlabel="optimiser step", ylabel="loss a completion token (nats)")
     axes.grid(axis="y")
-    axes.legend(frameon=False, loc="upper right", labelcolor=COLOURS["ink"])
+    axes.legend(frameon=False, loc="best", labelcolor=COLOURS["ink"])

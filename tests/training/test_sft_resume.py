@@ -1,0 +1,110 @@
+"""Interrupted trainings: killed without warning, or with a checkpoint that is not whole."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rmlab.training.checkpoints import SEAL, last_whole_checkpoint
+from rmlab.training.sft import train
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from rmlab.training.attempt import attempt
+from rmlab.training.task import Task
+from transformers import Trainer
+step = Trainer.training_step
+def slow(*rest, **more):
+    time.sleep(0.1)  # so that the signal comes in the middle
+    return step(*rest, **more)
+Trainer.training_step = slow
+attempt(Task.read(Path(sys.argv[1])), 4, lambda *_: None)
+"""
+KNOBS = {"checkpoint_steps": 2, "dropout": 0.2, "epochs": 3, "n": 20}
+
+
+def weights(task) -> dict[str, torch.Tensor]:
+    (file,) = task.trained.glob("*.safetensors")
+    return load_file(file)
+
+
+def same(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_killed_training_goes_on_to_the_same_weights_and_log(task, quiet, method):
+    whole, killed = (task(name, method=method, **KNOBS) for name in ("whole", "killed"))
+    log, _ = train(whole, quiet)
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(killed.write())])
+    while not (killed.work / "checkpoint-4" / SEAL).is_file() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not killed.trained.exists()
+    kept = last_whole_checkpoint(killed.work)
+    assert kept is not None and int(kept.name.rpartition("-")[2]) < 15
+    assert train(killed, quiet)[0] == log
+    assert same(weights(killed), weights(whole))
+
+
+def tear_weights(folder: Path) -> None:
+    (file,) = folder.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-40])
+
+
+def tear_optimizer(folder: Path) -> None:
+    (folder / "optimizer.pt").write_bytes((folder / "optimizer.pt").read_bytes()[:100])
+
+
+def zero_weights(folder: Path) -> None:
+    """The size is right, the header is not: what a machine that lost its power may leave."""
+    (file,) = folder.glob("*.safetensors")
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def lose(name: str):
+    return lambda folder: (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        tear_weights,
+        tear_optimizer,
+        zero_weights,
+        lose(SEAL),
+        lose("scheduler.pt"),
+        lose("trainer_state.json"),
+    ],
+)
+def test_a_torn_checkpoint_is_left_for_the_one_before(task, quiet, damage):
+    whole = task(**KNOBS)
+    log, _ = train(whole, quiet)
+    expected = weights(whole)
+    names = sorted(p.name for p in whole.work.glob("checkpoint-*"))
+    assert names == ["checkpoint-14", "checkpoint-15"]
+    shutil.rmtree(whole.trained)
+    damage(whole.work / "checkpoint-15")
+    assert last_whole_checkpoint(whole.work) == whole.work / "checkpoint-14"
+    assert not (whole.work / "checkpoint-15").exists()
+    assert train(whole, quiet)[0] == log
+    assert same(weights(whole), expected)
+
+
+def test_without_a_whole_checkpoint_it_starts_again(task, quiet):
+    made = task(**KNOBS)
+    log, _ = train(made, quiet)
+    for folder in made.work.glob("checkpoint-*"):
+        tear_weights(folder)
+    assert last_whole_checkpoint(made.work) is None
+    assert train(made, quiet)[0] == log
