@@ -6,16 +6,20 @@ import errno
 import importlib
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rmlab.artifacts.artifact import Artifact, FileRecord, Manifest
+from rmlab.artifacts.fingerprint import digest
 from rmlab.artifacts.writer import Writer, writing
 from rmlab.errors import InputError, RmlabError
 from rmlab.plan import Node
 from rmlab.progress import Progress
 from rmlab.provenance import git_state, now, versions
 from rmlab.stages.base import Job
+from rmlab.stages.embed import pass_key, run_pass
 
 RESULTS = "results.parquet"  # of a sweep
 
@@ -48,15 +52,38 @@ def run_nodes(
     nodes: Iterable[Node], command: str, force: bool = False, quiet: bool = False, alone: bool = False
 ) -> list[Outcome]:
     """Runs nodes in order. `alone`: their inputs must be done already, as for a single stage's command."""
-    return [_run(node, command, force, quiet, alone) for node in nodes]
+    outcomes: dict[str, Outcome] = {}
+    wanted = list(nodes)
+    for group in _passes(wanted):
+        outcomes |= {o.node.fingerprint: o for o in _run(group, command, force, quiet, alone)}
+    return [outcomes[node.fingerprint] for node in wanted]
 
 
-def _run(node: Node, command: str, force: bool, quiet: bool, alone: bool) -> Outcome:
-    if node.is_done and not force:
-        return Outcome(node, "already", node.open())
-    inputs = {role: _input(upstream, node, alone) for role, upstream in node.inputs.items()}
-    with _disk_errors(node):
-        return Outcome(node, "done", _execute(node, inputs, command, quiet, fresh=node.is_done))
+def _passes(nodes: Iterable[Node]) -> list[list[Node]]:
+    """Nodes that run together, at the place of the first: embeddings out of one pass over the texts."""
+    found: dict[str, list[Node]] = {}
+    for node in nodes:
+        found.setdefault(_pass_of(node), []).append(node)
+    return list(found.values())
+
+
+def _pass_of(node: Node) -> str:
+    if node.stage != "embed":
+        return node.fingerprint
+    inputs = {role: upstream.fingerprint for role, upstream in node.inputs.items()}
+    sources = {role: source.identity for role, source in node.sources.items()}
+    return digest([pass_key(node.settings, node.config), inputs, sources])
+
+
+def _run(nodes: list[Node], command: str, force: bool, quiet: bool, alone: bool) -> list[Outcome]:
+    todo = [node for node in nodes if force or not node.is_done]
+    if todo:
+        first = todo[0]
+        inputs = {role: _input(upstream, first, alone) for role, upstream in first.inputs.items()}
+        with _disk_errors(first):
+            _execute(todo, inputs, command, quiet)
+    made = {node.fingerprint for node in todo}
+    return [Outcome(n, "done" if n.fingerprint in made else "already", n.open()) for n in nodes]
 
 
 def _input(upstream: Node, node: Node, alone: bool) -> Artifact:
@@ -69,43 +96,55 @@ def _input(upstream: Node, node: Node, alone: bool) -> Artifact:
     return upstream.open()
 
 
-def _execute(node: Node, inputs: dict[str, Artifact], command: str, quiet: bool, fresh: bool) -> Artifact:
-    """fresh: a finished artifact is made again; one that was begun goes on."""
+def _execute(nodes: list[Node], inputs: dict[str, Artifact], command: str, quiet: bool) -> None:
+    """A finished artifact is made again; one that was begun goes on. Several nodes are one pass."""
     started = time.monotonic()
-    label = node.stage.replace("_", "-") + (f" {node.name}" if node.stage in ("annotate", "fit_rm") else "")
-    with writing(node.folder, fresh) as writer, Progress(label, quiet=quiet) as progress:
-        progress.say("starts")
-        job = _job(node, inputs, writer, progress)
-        importlib.import_module(f"rmlab.stages.{node.stage}").run(job)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(writing(node.folder, fresh=node.is_done)) for node in nodes]
+        progress = stack.enter_context(Progress(_label(nodes[0]), quiet=quiet))
+        progress.say("starts" if len(nodes) == 1 else f"starts, {len(nodes)} artifacts in one pass")
+        jobs = [_job(n, inputs, w, progress) for n, w in zip(nodes, writers, strict=True)]
+        _run_stage(nodes[0].stage, jobs)
         progress.close()
         seconds = time.monotonic() - started
-
-        def manifest(files: list[FileRecord]) -> Manifest:
-            rows = sum(f.rows for f in files if f.name.startswith("part-") or f.name == RESULTS)
-            return Manifest(
-                stage=node.stage,
-                name=node.name,
-                version=node.version,
-                fingerprint=node.fingerprint,
-                config=dict(node.config),
-                inputs=node.input_records(),
-                files=files,
-                rows=rows,
-                counts=writer.counts,
-                metrics=writer.metrics,
-                warnings=writer.warnings,
-                seconds=seconds,
-                created=now(),
-                command=command,
-                versions=versions(),
-                git=git_state(),
-            )
-
-        writer.commit(manifest)
-        for warning in writer.warnings:
+        for node, writer in zip(nodes, writers, strict=True):
+            writer.commit(partial(_manifest, node, writer, command, seconds))
+        for warning in dict.fromkeys(w for writer in writers for w in writer.warnings):
             progress.say(f"warning: {warning}")
-        progress.say(f"done in {seconds:,.1f} s{_speed(writer.counts, seconds)}")
-    return node.open()
+        progress.say(f"done in {seconds:,.1f} s{_speed(writers[0].counts, seconds)}")
+
+
+def _label(node: Node) -> str:
+    return node.stage.replace("_", "-") + (f" {node.name}" if node.stage in ("annotate", "fit_rm") else "")
+
+
+def _run_stage(stage: str, jobs: list[Job]) -> None:
+    if len(jobs) > 1:
+        run_pass(jobs)
+    else:
+        importlib.import_module(f"rmlab.stages.{stage}").run(jobs[0])
+
+
+def _manifest(node: Node, writer: Writer, command: str, seconds: float, files: list[FileRecord]) -> Manifest:
+    rows = sum(f.rows for f in files if f.name.startswith("part-") or f.name == RESULTS)
+    return Manifest(
+        stage=node.stage,
+        name=node.name,
+        version=node.version,
+        fingerprint=node.fingerprint,
+        config=dict(node.config),
+        inputs=node.input_records(),
+        files=files,
+        rows=rows,
+        counts=writer.counts,
+        metrics=writer.metrics,
+        warnings=writer.warnings,
+        seconds=seconds,
+        created=now(),
+        command=command,
+        versions=versions(),
+        git=git_state(),
+    )
 
 
 def _job(node: Node, inputs: dict[str, Artifact], writer: Writer, progress: Progress) -> Job:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
@@ -40,7 +40,23 @@ class Sft(_Section):
     batch_size: int = Field(ge=1)
     accumulate: int = Field(ge=1)
     max_tokens: int = Field(ge=8)
+    precision: Literal["auto", "float32", "bfloat16"]
+    output: Literal["merged", "adapter"]
+    eval_fraction: float = Field(ge=0, lt=1)
+    eval_steps: int | None = Field(ge=1)
     checkpoint_steps: int = Field(ge=1)
+    devices: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Sft:
+        if self.method == "full" and self.output == "adapter":
+            raise ValueError("output=adapter needs LoRA; set sft.output=merged or sft.method=lora")
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size={self.batch_size} cannot be shared by devices={self.devices}; "
+                "set sft.batch_size to a multiple of sft.devices"
+            )
+        return self
 
 
 class Sampling(_Section):
@@ -121,7 +137,16 @@ class Settings(_Section):
     allow_modules: list[str]
     out: str
     device: str
+    workers: int | str
     prompts_per_shard: int = Field(ge=1)
+
+    @field_validator("workers", mode="plain")
+    @classmethod
+    def _workers_are_some(cls, value: Any) -> int | str:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if value == "auto" or (is_number and value >= 1):
+            return value
+        raise ValueError("give a number of worker processes, 1 or more, or auto")
 
     @model_validator(mode="after")
     def _label_golden_is_listed(self) -> Settings:

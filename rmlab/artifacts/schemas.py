@@ -85,7 +85,8 @@ SCORES = Table(
         _PROMPT,
         _RESPONSE,
         Column("reward", pa.string(), "name of the golden reward"),
-        Column("score", pa.float64(), "the golden score; higher is better"),
+        Column("score", pa.float64(), "the golden score; higher is better; NaN: it failed on this response"),
+        Column("failure", pa.string(), "why it failed; null where all is well", nullable=True),
     ),
 )
 

@@ -46,18 +46,38 @@ class Writer:
     def table(self, table: Table, data: pa.Table) -> None:
         write_parquet(self.path / f"{table.name}.parquet", data.cast(table.schema))
 
-    def part(self, index: int, data: pa.Table, counts: dict[str, int | float]) -> None:
-        """One shard, with its counts beside it, so that a resumed run reports the whole."""
-        write_json(self.work / f"counts-{index:05d}.json", {"counts": counts, "metrics": self.metrics})
-        write_parquet(self.path / part_name(index), data)
+    def part(
+        self,
+        index: int,
+        data: pa.Table,
+        counts: dict[str, int | float],
+        metrics: dict[str, Any] | None = None,
+    ) -> None:
+        """One shard, with its counts and digest beside it, so that a resumed run reports the whole.
+
+        metrics: as they were when it was computed; now, if not given.
+        """
+        whole = self.work / part_name(index)
+        write_parquet(whole, data)
+        known = {"counts": counts, "metrics": self.metrics if metrics is None else metrics}
+        write_json(self._beside(index), {**known, "rows": data.num_rows, "sha256": file_digest(whole)})
+        whole.replace(self.path / part_name(index))
 
     def has_part(self, index: int) -> bool:
-        return (self.path / part_name(index)).is_file()
+        return (self.path / part_name(index)).is_file() and self._beside(index).is_file()
 
     def part_counts(self, index: int) -> dict[str, int | float]:
-        record = json.loads((self.work / f"counts-{index:05d}.json").read_text())
+        record = json.loads(self._beside(index).read_text())
         self.metrics.update(record["metrics"])
         return record["counts"]
+
+    def _beside(self, index: int) -> Path:
+        return self.path / _WORK / f"counts-{index:05d}.json"
+
+    def remove_leftovers(self) -> None:
+        """What processes that were killed had begun to write."""
+        for leftover in self.path.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
 
     def shard_size(self, wanted: int) -> int:
         """Rows a shard: what an interrupted run began with, else what is wanted now."""
@@ -68,9 +88,19 @@ class Writer:
         return wanted
 
     def commit(self, manifest: Callable[[list[FileRecord]], Manifest]) -> None:
-        files = [_record(p, self.path) for p in sorted(self.path.rglob("*")) if _counts(p, self.path)]
+        files = [self._record(p) for p in sorted(self.path.rglob("*")) if _counts(p, self.path)]
         write_json(self.path / "manifest.json", manifest(files).to_json())
         shutil.rmtree(self.path / _WORK, ignore_errors=True)
+
+    def _record(self, path: Path) -> FileRecord:
+        """A part was counted and hashed when it was written, while the next was computed."""
+        name, size = path.relative_to(self.path).as_posix(), path.stat().st_size
+        beside = self.path / _WORK / f"counts-{path.stem.removeprefix('part-')}.json"
+        known = json.loads(beside.read_text()) if path.parent == self.path and beside.is_file() else {}
+        if "sha256" in known:
+            return FileRecord(name, size, known["sha256"], known["rows"])
+        rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else 0
+        return FileRecord(name, size, file_digest(path), rows)
 
 
 def part_name(index: int) -> str:
@@ -81,11 +111,6 @@ def _counts(path: Path, root: Path) -> bool:
     relative = path.relative_to(root)
     hidden = any(part.startswith(".") for part in relative.parts)
     return path.is_file() and not hidden and relative.name != "manifest.json"
-
-
-def _record(path: Path, root: Path) -> FileRecord:
-    rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else 0
-    return FileRecord(path.relative_to(root).as_posix(), path.stat().st_size, file_digest(path), rows)
 
 
 @contextmanager
@@ -101,8 +126,9 @@ def writing(path: Path, fresh: bool = False) -> Iterator[Writer]:
             ) from None
         if fresh:
             _empty(path)
-        _remove_leftovers(path)
-        yield Writer(path)
+        writer = Writer(path)
+        writer.remove_leftovers()
+        yield writer
 
 
 def _empty(path: Path) -> None:
@@ -112,8 +138,3 @@ def _empty(path: Path) -> None:
         if entry.name == ".lock":
             continue
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def _remove_leftovers(path: Path) -> None:
-    for leftover in path.rglob(".*.tmp"):
-        leftover.unlink(missing_ok=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rmlab.carried import random_tiny, smollm2
+from rmlab.carried import minilm, random_tiny, smollm2
 
-_MODULES = {smollm2.NAME: smollm2, random_tiny.NAME: random_tiny}
+_MODULES = {smollm2.NAME: smollm2, minilm.NAME: minilm, random_tiny.NAME: random_tiny}
 NAMES = tuple(_MODULES)
 
 

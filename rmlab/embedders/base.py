@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -30,6 +30,18 @@ class OpenEmbedder(Protocol):
     template_hash: str
 
     def embed(self, exchanges: Sequence[Exchange], tick: Tick) -> Embedded: ...
+
+
+@runtime_checkable
+class ManyViews(Protocol):
+    """An opened embedder whose one pass over the texts serves several embedders.
+
+    They differ only in fields marked `field(metadata={"view": True})`, such as layer and pooling.
+    """
+
+    def embed_views(self, exchanges: Sequence[Exchange], views: Sequence[Any], tick: Tick) -> list[Embedded]:
+        """One for each of the embedders `views`, in their order; rows and tokens are told once."""
+        ...
 
 
 class Embedder(Protocol):

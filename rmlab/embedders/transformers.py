@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,21 +14,29 @@ from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import ConfigError
 from rmlab.models import find_model
 from rmlab.settings import TemplateName
-from rmlab.text import Encoded, Exchange, context_length, encode, template_hash
+from rmlab.text import Exchange, context_length, encode_all, template_hash
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_VIEW = {"view": True}  # one pass gives several of these
 
 
 @dataclass(frozen=True)
 class TransformersEmbedder:
-    """model null: the policy's base model; layer: 0 is the input embeddings, -1 the last."""
+    """model null: the policy's base model; layer: 0 is the input embeddings, -1 the last.
+
+    batch_tokens: of texts read together, padding included; null: 2,048 on a CPU, 65,536 on a GPU.
+    """
 
     model: str | None = field(default=None, metadata={"model": True})
     revision: str | None = None
     template: TemplateName | None = None
-    layer: int = -1
-    pooling: Literal["mean", "last"] = "mean"
+    layer: int = field(default=-1, metadata=_VIEW)
+    pooling: Literal["mean", "last"] = field(default="mean", metadata=_VIEW)
     max_tokens: int | None = None
-    storage: Literal["float32", "float16"] = "float32"
-    batch_size: int = field(default=64, metadata={"runtime": True})
+    storage: Literal["float32", "float16"] = field(default="float32", metadata=_VIEW)
+    batch_tokens: int | None = field(default=None, metadata={"runtime": True})
 
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
         from transformers import AutoModel
@@ -40,41 +49,59 @@ class TransformersEmbedder:
         folder = found.folder()
         tokenizer = compute.load_tokenizer(folder)
         network = compute.load_model(AutoModel, folder)
-        depth = network.config.num_hidden_layers
-        if not -depth - 1 <= self.layer <= depth:
-            raise ConfigError(f"embedder.layer={self.layer}: {found.name} has layers 0 to {depth}")
-        return _Session(network, tokenizer, self.template or template, self)
+        session = _Session(network, tokenizer, self.template or template, self, found.name)
+        session.check_layer(self)
+        return session
 
 
 class _Session:
-    def __init__(self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersEmbedder) -> None:
-        self.model, self.tokenizer, self.template, self.how = model, tokenizer, template, how
+    def __init__(
+        self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersEmbedder, name: str
+    ) -> None:
+        from rmlab.networks.reader import Reader
+
+        self.model, self.tokenizer, self.template = model, tokenizer, template
+        self.how, self.name = how, name
         self.dimension = int(model.config.hidden_size)
         self.template_hash = template_hash(template, tokenizer)
         self.limit = min(how.max_tokens or 10**9, context_length(model.config, tokenizer))
         architectures = model.config.architectures or []
-        self.causal = any("CausalLM" in name for name in architectures)
+        causal = any("CausalLM" in name for name in architectures)
+        pad = tokenizer.pad_token_id
+        self.reader = Reader(model, pad, causal, how.batch_tokens, "lower embedder.max_tokens")
+
+    def check_layer(self, view: TransformersEmbedder) -> None:
+        depth = self.model.config.num_hidden_layers
+        if not -depth - 1 <= view.layer <= depth:
+            raise ConfigError(f"embedder.layer={view.layer}: {self.name} has layers 0 to {depth}")
 
     def embed(self, exchanges: Sequence[Exchange], tick: Tick) -> Embedded:
-        """Rows of one prompt stand together, so that a causal model reads the prompt once."""
-        rows = [encode(e, self.template, self.tokenizer, self.limit) for e in exchanges]
-        order = sorted(
-            range(len(rows)), key=lambda i: (len(rows[i].prompt), rows[i].prompt, len(rows[i].response))
-        )
-        vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
-        for start in range(0, len(order), self.how.batch_size):
-            batch = order[start : start + self.how.batch_size]
-            vectors[batch] = self._embed_batch([rows[i] for i in batch])
+        return self.embed_views(exchanges, [self.how], tick)[0]
+
+    def embed_views(
+        self, exchanges: Sequence[Exchange], views: Sequence[TransformersEmbedder], tick: Tick
+    ) -> list[Embedded]:
+        """A causal model reads a prompt once for all of its responses."""
+        for view in views:
+            self.check_layer(view)
+        rows = encode_all(exchanges, self.template, self.tokenizer, self.limit)
+        layers = list(dict.fromkeys(view.layer for view in views))
+        vectors = np.empty((len(views), len(rows), self.dimension), dtype=np.float32)
+        for batch, found in self.reader.read(rows, layers, partial(_pooled, views, layers)):
+            vectors[:, batch] = found
             tick(len(batch), sum(len(rows[i].response) for i in batch))
         counts = np.array([len(r.response) for r in rows], dtype=np.int32)
-        return Embedded(vectors, counts, np.array([r.truncated for r in rows], dtype=bool))
+        truncated = np.array([r.truncated for r in rows], dtype=bool)
+        return [Embedded(of_view, counts, truncated) for of_view in vectors]
 
-    def _embed_batch(self, rows: list[Encoded]) -> np.ndarray:
-        import torch
 
-        from rmlab.embedders import forward
+def _pooled(
+    views: Sequence[TransformersEmbedder], layers: Sequence[int], states: list[Tensor], mask: Tensor
+) -> np.ndarray:
+    """[views, n, d] float32, from one pass."""
+    import torch
 
-        with torch.inference_mode():
-            run = forward.with_shared_prompts if self.causal else forward.whole
-            states, mask = run(self.model, rows, self.tokenizer.pad_token_id, self.how.layer)
-            return forward.pool(states, mask, self.how.pooling).float().cpu().numpy()
+    from rmlab.networks.reader import pool
+
+    of_layer = dict(zip(layers, states, strict=True))
+    return torch.stack([pool(of_layer[v.layer], mask, v.pooling) for v in views]).cpu().numpy()

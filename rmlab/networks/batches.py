@@ -4,62 +4,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from rmlab.text import Encoded
 
 
-@dataclass(frozen=True)
-class Batch:
-    """rows: their numbers; shared: prompts are read apart, each once."""
-
-    rows: list[int]
-    shared: bool
-
-
-def batches(rows: Sequence[Encoded], tokens: int, causal: bool) -> Iterator[Batch]:
-    """Every row once. Causal models share the prompts that several rows have."""
+def divided(rows: Sequence[Encoded], shares: bool) -> tuple[list[int], list[int]]:
+    """Numbers of rows to read whole, and of those that share their prompt with another and may."""
     uses = Counter(tuple(r.prompt) for r in rows)
-    shared = [causal and len(r.prompt) > 1 and uses[tuple(r.prompt)] > 1 for r in rows]
-    alone = sorted((i for i, s in enumerate(shared) if not s), key=lambda i: _length(rows[i]))
-    for part in _filled(alone, tokens, lambda batch: _whole_tokens([rows[i] for i in batch])):
-        yield Batch(part, shared=False)
-    together = sorted(
-        (i for i, s in enumerate(shared) if s),
-        key=lambda i: (len(rows[i].prompt), rows[i].prompt, len(rows[i].response)),
-    )
-    for part in _filled(together, tokens, lambda batch: _shared_tokens([rows[i] for i in batch])):
-        yield Batch(part, shared=True)
+    together = [shares and len(r.prompt) > 1 and uses[tuple(r.prompt)] > 1 for r in rows]
+    return [i for i, t in enumerate(together) if not t], [i for i, t in enumerate(together) if t]
 
 
-def _length(row: Encoded) -> int:
-    return len(row.prompt) + len(row.response)
+def by_length(rows: Sequence[Encoded], numbers: list[int], tokens: int) -> Iterator[list[int]]:
+    """Batches of whole texts."""
+    return _filled(numbers, lambda i: len(rows[i].prompt) + len(rows[i].response), tokens)
 
 
-def _whole_tokens(rows: list[Encoded]) -> int:
-    return len(rows) * max(map(_length, rows))
+def by_response(rows: Sequence[Encoded], numbers: list[int], tokens: int) -> Iterator[list[int]]:
+    """Batches of responses, each after the last token of its prompt."""
+    return _filled(numbers, lambda i: 1 + len(rows[i].response), tokens)
 
 
-def _shared_tokens(rows: list[Encoded]) -> int:
-    prompts = {tuple(r.prompt) for r in rows}
-    return len(rows) * (1 + max(len(r.response) for r in rows)) + len(prompts) * max(map(len, prompts))
+def by_prompt(rows: Sequence[Encoded], numbers: list[int], tokens: int) -> Iterator[list[int]]:
+    """All rows of some prompts of like length, whose prompts together have so many tokens."""
+    of_prompt: dict[tuple[int, ...], list[int]] = {}
+    for i in numbers:
+        of_prompt.setdefault(tuple(rows[i].prompt), []).append(i)
+    groups = sorted(of_prompt.values(), key=lambda group: rows[group[0]].prompt)
+    for part in _filled(list(range(len(groups))), lambda k: len(rows[groups[k][0]].prompt), tokens):
+        yield [i for k in part for i in groups[k]]
 
 
-def _filled(order: list[int], tokens: int, cost: Callable[[list[int]], int]) -> Iterator[list[int]]:
-    """The order cut into runs of as many as the tokens allow, at least one."""
-    while order:
-        size = _most(order, tokens, cost)
-        yield order[:size]
-        order = order[size:]
-
-
-def _most(order: list[int], tokens: int, cost: Callable[[list[int]], int]) -> int:
-    """How many of the first fit, where more never cost less; 1 if not even one does."""
-    n, step = 1, 1
-    while n + step <= len(order) and cost(order[: n + step]) <= tokens:
-        n, step = n + step, 2 * step
-    while step:
-        if n + step <= len(order) and cost(order[: n + step]) <= tokens:
-            n += step
-        step //= 2
-    return n
+def _filled(numbers: list[int], length: Callable[[int], int], tokens: int) -> Iterator[list[int]]:
+    """In order of length, as many at a time as the tokens allow, padding included, and at least one."""
+    batch: list[int] = []
+    for i in sorted(numbers, key=length):
+        if batch and (len(batch) + 1) * length(i) > tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rmlab.networks.padding import pad_left, pad_right
 from rmlab.networks.products import few_rows_first
-from rmlab.networks.shared_prefix import IMPLEMENTATION, SharedPrefix, attention
+from rmlab.networks.shared_prefix import SharedPrefix, sharing
 
 
 class Decoder(Protocol):
@@ -33,9 +33,6 @@ class SharedDecoder:
     """Prompts are stored once, whatever the number of their samples."""
 
     def __init__(self, model: Any, pad: int) -> None:
-        from transformers import AttentionInterface
-
-        AttentionInterface.register(IMPLEMENTATION, attention)
         self.model, self.pad = model, pad
 
     def start(self, prompts: Sequence[list[int]], places: Tensor) -> Tensor:
@@ -46,24 +43,20 @@ class SharedDecoder:
         ids, _ = pad_right(prompts, self.pad, device)
         ends = (lengths - 1).unique()
         output = self.model(input_ids=ids, use_cache=True, logits_to_keep=ends)
-        self.prefix = SharedPrefix(output.past_key_values, lengths, places)
+        self.prefix = SharedPrefix(output.past_key_values, lengths)
+        self.prefix.begin(places)
         self.positions = lengths[places]
         last = torch.searchsorted(ends, lengths - 1)
         return output.logits[torch.arange(len(prompts), device=device), last][places]
 
     def step(self, tokens: Tensor) -> Tensor:
-        usual = self.model.config._attn_implementation
-        self.model.set_attn_implementation(IMPLEMENTATION)
-        try:
-            with few_rows_first():
-                output = self.model(
-                    input_ids=tokens[:, None],
-                    position_ids=self.positions[:, None],
-                    past_key_values=self.prefix,
-                    use_cache=True,
-                )
-        finally:
-            self.model.set_attn_implementation(usual)
+        with sharing(self.model), few_rows_first():
+            output = self.model(
+                input_ids=tokens[:, None],
+                position_ids=self.positions[:, None],
+                past_key_values=self.prefix,
+                use_cache=True,
+            )
         self.positions = self.positions + 1
         return output.logits[:, -1].contiguous()
 

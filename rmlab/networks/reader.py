@@ -9,13 +9,17 @@ import torch
 from torch import Tensor
 
 from rmlab.halving import Halving
-from rmlab.networks.batches import Batch, batches
-from rmlab.networks.padding import pad_left, pad_right
+from rmlab.networks.batches import by_length, by_prompt, by_response, divided
+from rmlab.networks.padding import pad_right
+from rmlab.networks.shared_prefix import SharedPrefix, sharing
+from rmlab.networks.trust import agree, attends_to_all
 from rmlab.text import Encoded
 
 R = TypeVar("R")
+Use = Callable[[list[Tensor], Tensor], R]
 _CPU_TOKENS = 2048  # more are no faster, and leave the caches
 _GPU_TOKENS = 65536
+_TRIAL = [Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [3]), Encoded([4, 3], [6])]
 
 
 class Reader:
@@ -25,25 +29,43 @@ class Reader:
         self.model, self.pad, self.causal = model, pad, causal
         self.tokens = tokens or (_GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS)
         self.fits = Halving(10**9, hint)
+        self.shares = causal and self._sharing_agrees()
 
     def read(
-        self, rows: Sequence[Encoded], layers: Sequence[int], use: Callable[[list[Tensor], Tensor], R]
+        self, rows: Sequence[Encoded], layers: Sequence[int], use: Use[R]
     ) -> Iterator[tuple[list[int], R]]:
         """(numbers of rows, what `use` makes of them) for batch after batch, in an order of its own.
 
         use gets the states [n, t, d] of each layer, 0 the input embeddings and -1 the last, and the mask
         [n, t] of the response's tokens, or of the prompt's last token where the response is empty.
         """
-        for batch in batches(rows, self.tokens, self.causal):
+        longest = max((len(r.prompt) + len(r.response) for r in rows), default=0)
+        shares = self.shares and attends_to_all(self.model.config, longest)
+        alone, together = divided(rows, shares)
 
-            def run(numbers: list[int], batch: Batch = batch) -> R:
-                chosen = [rows[i] for i in numbers]
-                with torch.inference_mode():
-                    return use(
-                        *(self._shared(chosen, layers) if batch.shared else self._whole(chosen, layers))
-                    )
+        @torch.inference_mode()
+        def whole(part: list[int]) -> R:
+            return use(*self._whole([rows[i] for i in part], layers))
 
-            yield from self.fits.batches(batch.rows, run)
+        for batch in by_length(rows, alone, self.tokens):
+            yield from self.fits.batches(batch, whole)
+        for group in by_prompt(rows, together, self.tokens):
+            yield from self._read_group(rows, group, layers, use)
+
+    def _read_group(
+        self, rows: Sequence[Encoded], group: list[int], layers: Sequence[int], use: Use[R]
+    ) -> Iterator[tuple[list[int], R]]:
+        heads = list(dict.fromkeys(tuple(rows[i].prompt) for i in group))
+        [(_, prefix)] = self.fits.batches([heads], lambda part: self._read_heads(part[0]))
+        place = {head: k for k, head in enumerate(heads)}
+
+        @torch.inference_mode()
+        def tails(part: list[int]) -> R:
+            places = torch.tensor([place[tuple(rows[i].prompt)] for i in part])
+            return use(*self._tails([rows[i] for i in part], prefix, places, layers))
+
+        for batch in by_response(rows, group, self.tokens):
+            yield from self.fits.batches(batch, tails)
 
     def _whole(self, rows: list[Encoded], layers: Sequence[int]) -> tuple[list[Tensor], Tensor]:
         """Prompt and response in one pass, padded on the right, where a causal model never looks."""
@@ -54,32 +76,49 @@ class Reader:
         before = torch.arange(ids.shape[1])[None, :] < torch.tensor(starts)[:, None]
         return _chosen(output, layers), mask.masked_fill(before.to(mask.device), 0)
 
-    def _shared(self, rows: list[Encoded], layers: Sequence[int]) -> tuple[list[Tensor], Tensor]:
-        """Each distinct prompt but its last token in one pass, that token and the response in another."""
-        heads = list(dict.fromkeys(tuple(r.prompt[:-1]) for r in rows))
-        place = {head: k for k, head in enumerate(heads)}
+    @torch.inference_mode()
+    def _read_heads(self, prompts: Sequence[Sequence[int]]) -> SharedPrefix:
+        """The prompts but their last tokens, which are read with the responses."""
+        lengths = torch.tensor([len(p) - 1 for p in prompts], device=self.model.device)
+        ids, _ = pad_right([p[:-1] for p in prompts], self.pad, self.model.device)
+        return SharedPrefix(self.model(input_ids=ids, use_cache=True).past_key_values, lengths)
+
+    def _tails(
+        self, rows: list[Encoded], prefix: SharedPrefix, places: Tensor, layers: Sequence[int]
+    ) -> tuple[list[Tensor], Tensor]:
+        """The last token of each prompt and its response, after the rest of the prompt."""
         device = self.model.device
-        expand = torch.tensor([place[tuple(r.prompt[:-1])] for r in rows], device=device)
         tails, mask = pad_right([[r.prompt[-1], *r.response] for r in rows], self.pad, device)
-        cache, seen = self._read_heads(heads)
-        cache.batch_select_indices(expand)
-        seen = torch.cat([seen[expand], mask], dim=1)
-        output = self.model(
-            input_ids=tails,
-            attention_mask=seen,
-            position_ids=(seen.cumsum(dim=1) - 1).clamp(min=0)[:, -tails.shape[1] :],
-            past_key_values=cache,
-            use_cache=True,
-            **_wanted(layers),
-        )
+        places = places.to(device)
+        prefix.begin(places)
+        positions = prefix.lengths[places][:, None] + torch.arange(tails.shape[1], device=device)
+        with sharing(self.model):
+            output = self.model(
+                input_ids=tails,
+                position_ids=positions,
+                past_key_values=prefix,
+                use_cache=True,
+                **_wanted(layers),
+            )
         mask[:, 0] = torch.tensor([0 if r.response else 1 for r in rows])
         return _chosen(output, layers), mask
 
-    def _read_heads(self, heads: Sequence[Sequence[int]]) -> tuple[Any, Tensor]:
-        ids, mask = pad_left(heads, self.pad, self.model.device)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        output = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True)
-        return output.past_key_values, mask
+    def _sharing_agrees(self) -> bool:
+        """Whether a few short texts come out as they do when read whole."""
+        if not attends_to_all(self.model.config, 8):
+            return False
+        places = torch.tensor([0, 0, 1])
+
+        def shared() -> Tensor:
+            prefix = self._read_heads([_TRIAL[0].prompt, _TRIAL[2].prompt])
+            states, mask = self._tails(_TRIAL, prefix, places, [-1])
+            return pool(states[0], mask, "mean")
+
+        def whole() -> Tensor:
+            states, mask = self._whole(_TRIAL, [-1])
+            return pool(states[0], mask, "mean")
+
+        return agree(shared, whole, self.model.dtype)
 
 
 def _wanted(layers: Sequence[int]) -> dict[str, bool]:

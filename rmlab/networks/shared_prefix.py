@@ -1,7 +1,8 @@
-"""Attention of many samples to the one prompt they share: the prompt's keys and values are kept once.
+"""Attention of many rows to the prompt they share: a prompt's keys and values are kept once.
 
-A row's softmax runs over its prompt and its own tokens. Both parts are computed apart, the prompt's for all
-rows of a prompt in one product, and joined by their normalisers: exact (Hydragen, Juravsky et al. 2024).
+A token's softmax runs over the prompt and the row's own tokens. Both parts are computed apart, the prompt's
+for all rows of a prompt in one product, and joined by their normalisers: exact (Hydragen, Juravsky et al.
+2024). Notation: G prompts, B rows, t tokens of each, H query heads in h groups that share keys, width d.
 """
 
 from __future__ import annotations
@@ -16,89 +17,98 @@ _ROOM = 16  # tokens by which the room for a row's own tokens grows at least
 
 
 class SharedLayer:
-    """Keys and values of one layer: of G prompts [G, h, length, d], and of B rows' own tokens.
-
-    h is the number of key-value heads; the room for own tokens [B, h, room, d] grows as it fills.
-    """
+    """Keys and values of one layer: of the prompts [G, h, length, d] and of the rows' own tokens."""
 
     def __init__(self, prefix: SharedPrefix, keys: Tensor, values: Tensor) -> None:
-        self.prefix, self.keys, self.values = prefix, keys.contiguous(), values.contiguous()
-        self.own_keys, self.own_values = (
-            x.new_empty(0, *x.shape[1:]) for x in (keys[:, :, :0], values[:, :, :0])
-        )
+        self.prefix, self.all_keys, self.all_values = prefix, keys.contiguous(), values.contiguous()
+
+    def begin(self, used: Tensor | None) -> None:
+        """used: the prompts that rows continue; None: all."""
+        self.keys = self.all_keys if used is None else self.all_keys[used]
+        self.values = self.all_values if used is None else self.all_values[used]
+        self.own_keys, self.own_values = self.keys[:0, :, :0], self.values[:0, :, :0]
         self.length = 0
 
     def append(self, keys: Tensor, values: Tensor) -> None:
-        """keys, values [B, h, 1, d] of each row's newest token."""
-        if self.length == self.own_keys.shape[2]:
-            self.own_keys, self.own_values = (
-                _with_room(x, new, self.length)
-                for x, new in ((self.own_keys, keys), (self.own_values, values))
-            )
-        n = len(keys)
-        self.own_keys[:n, :, self.length] = keys[:, :, 0]
-        self.own_values[:n, :, self.length] = values[:, :, 0]
-        self.length += 1
+        """keys, values [B, h, t, d] of each row's newest tokens."""
+        n, _, t, _ = keys.shape
+        if self.length + t > self.own_keys.shape[2]:
+            self.own_keys = _with_room(self.own_keys, keys, self.length)
+            self.own_values = _with_room(self.own_values, values, self.length)
+        self.own_keys[:n, :, self.length : self.length + t] = keys
+        self.own_values[:n, :, self.length : self.length + t] = values
+        self.length += t
 
     def attend(self, query: Tensor, scale: float, softcap: float | None) -> Tensor:
-        """query [B, H, 1, d] -> [B, 1, H, d]."""
-        rows, heads = query.shape[:2]
-        shared = self.keys.shape[1]
-        grouped = query.view(rows, shared, heads // shared, -1) * scale
-        own = _part(
-            grouped, self.own_keys[:rows, :, : self.length], self.own_values[:rows, :, : self.length], softcap
-        )
+        """query [B, H, t, d] -> [B, t, H, d]."""
+        n, heads, t, d = query.shape
+        h = self.keys.shape[1]
+        grouped = (query * scale).reshape(n, h, heads // h * t, d)
+        keys, values = self.own_keys[:n, :, : self.length], self.own_values[:n, :, : self.length]
+        own = _part(grouped, keys, values, softcap, self._later(t, heads // h))
         prompts = self.prefix.gather(grouped)
         read = _part(prompts, self.keys, self.values, softcap, self.prefix.mask)
-        joined = _join(own, tuple(self.prefix.scatter(x, heads // shared) for x in read))
-        return joined.reshape(rows, 1, heads, -1)
+        joined = _join(own, tuple(self.prefix.scatter(x, grouped.shape[2]) for x in read))
+        return joined.view(n, heads, t, d).transpose(1, 2)
+
+    def _later(self, t: int, heads: int) -> Tensor | None:
+        """Which own tokens come after each of the t newest ones, for all heads of a group."""
+        if t == 1:
+            return None
+        device = self.keys.device
+        newest = torch.arange(self.length - t, self.length, device=device)
+        return (torch.arange(self.length, device=device)[None, :] > newest[:, None]).repeat(heads, 1)
 
 
 class SharedPrefix:
-    """The cache that a transformers model is given: hands each layer's store to the attention below.
-
-    Stands in for transformers' Cache at decoding; `places` says which prompt each row continues.
-    """
+    """Stands for transformers' Cache: hands each layer's store to `attention` below."""
 
     is_compileable = False
 
-    def __init__(self, cache: Any, lengths: Tensor, places: Tensor) -> None:
+    def __init__(self, cache: Any, lengths: Tensor) -> None:
         """cache: of a pass over G prompts padded on the right; lengths [G] of the prompts."""
-        self.lengths = lengths
-        longest = int(lengths.max())
+        self.lengths, longest = lengths, int(lengths.max())
         self.layers = [
             SharedLayer(self, x.keys[:, :, :longest], x.values[:, :, :longest]) for x in cache.layers
         ]
+
+    def begin(self, places: Tensor) -> None:
+        """New rows without tokens of their own: row i continues prompt places[i]."""
+        used, numbers = places.unique(return_inverse=True)
+        is_all = len(used) == len(self.lengths)
+        for layer in self.layers:
+            layer.begin(None if is_all else used)
+        lengths = self.lengths[used]
+        longest = self.layers[0].keys.shape[2]
         beyond = torch.arange(longest, device=lengths.device)[None, :] >= lengths[:, None]
         self.mask = beyond[:, None, None, :] if bool(beyond.any()) else None
-        self.place(places)
+        self._n = len(used)
+        self._place(numbers)
 
-    def place(self, places: Tensor) -> None:
-        """Lays the rows out as a grid [G, most rows of a prompt]; row 0 fills the gaps and is not read."""
+    def _place(self, places: Tensor) -> None:
+        """Lays the rows out as a grid [prompts, most rows of one]; row 0 fills the gaps and is not read."""
         self.places = places
-        counts = torch.bincount(places, minlength=len(self.lengths))
+        counts = torch.bincount(places, minlength=self._n)
         order = torch.argsort(places, stable=True)
         starts = counts.cumsum(0) - counts
         within = torch.arange(len(places), device=places.device) - starts[places[order]]
         self.width = int(counts.max())
         self.flat = torch.empty_like(places)
         self.flat[order] = places[order] * self.width + within
-        self.grid = torch.zeros(len(self.lengths) * self.width, dtype=torch.long, device=places.device)
+        self.grid = torch.zeros(self._n * self.width, dtype=torch.long, device=places.device)
         self.grid[self.flat] = torch.arange(len(places), device=places.device)
-        self.is_plain = len(self.lengths) == 1
 
     def gather(self, rows: Tensor) -> Tensor:
-        """[B, h, r, d] -> [G, h, width * r, d]: the queries of each prompt's rows side by side."""
+        """[B, h, r, d] -> [prompts, h, width * r, d]: the queries of each prompt's rows side by side."""
         _, h, r, d = rows.shape
-        laid = rows if self.is_plain else rows[self.grid]
-        laid = laid.view(len(self.lengths), self.width, h, r, d)
-        return laid.transpose(1, 2).reshape(len(self.lengths), h, self.width * r, d)
+        laid = rows if self._n == 1 else rows[self.grid]
+        return laid.view(self._n, self.width, h, r, d).transpose(1, 2).reshape(self._n, h, self.width * r, d)
 
     def scatter(self, laid: Tensor, r: int) -> Tensor:
         """The inverse of gather."""
-        g, h, _, d = laid.shape
-        rows = laid.view(g, h, self.width, r, d).transpose(1, 2).reshape(g * self.width, h, r, d)
-        return rows if self.is_plain else rows[self.flat]
+        n, h, _, d = laid.shape
+        rows = laid.view(n, h, self.width, r, d).transpose(1, 2).reshape(n * self.width, h, r, d)
+        return rows if self._n == 1 else rows[self.flat]
 
     def keep(self, kept: Tensor) -> Tensor:
         """Drops the other rows; returns the order in which the kept ones stand now. Only a few are moved."""
@@ -112,12 +122,10 @@ class SharedPrefix:
         for layer in (x for x in self.layers if x.length):
             layer.own_keys[holes] = layer.own_keys[movers]
             layer.own_values[holes] = layer.own_values[movers]
-        self.place(self.places[order])
+        self._place(self.places[order])
         return order
 
-    def update(
-        self, keys: Tensor, values: Tensor, layer: int, *rest: Any, **more: Any
-    ) -> tuple[SharedLayer, Tensor]:
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Any, Tensor]:
         """Called by the model's attention; what it returns goes to `attention` as key and value."""
         self.layers[layer].append(keys, values)
         return self.layers[layer], values
@@ -126,10 +134,26 @@ class SharedPrefix:
         return int(self.lengths.max()) + self.layers[layer].length
 
 
+class sharing:
+    """Within this context the model's attention reads a SharedPrefix, given as its past_key_values."""
+
+    def __init__(self, model: Any) -> None:
+        from transformers import AttentionInterface
+
+        AttentionInterface.register(IMPLEMENTATION, attention)
+        self.model, self.usual = model, model.config._attn_implementation
+
+    def __enter__(self) -> None:
+        self.model.set_attn_implementation(IMPLEMENTATION)
+
+    def __exit__(self, *_: object) -> None:
+        self.model.set_attn_implementation(self.usual)
+
+
 def attention(
     module: Any, query: Tensor, key: Any, value: Tensor, mask: Any = None, **how: Any
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: query [B, H, 1, d], key a SharedLayer -> [B, 1, H, d]."""
+    """transformers' attention interface: query [B, H, t, d], key a SharedLayer -> [B, t, H, d]."""
     scale = how.get("scaling")
     return key.attend(query, scale or query.shape[-1] ** -0.5, how.get("softcap")), None
 
@@ -137,9 +161,7 @@ def attention(
 _Part = tuple[Tensor, Tensor, Tensor]
 
 
-def _part(
-    query: Tensor, keys: Tensor, values: Tensor, softcap: float | None, mask: Tensor | None = None
-) -> _Part:
+def _part(query: Tensor, keys: Tensor, values: Tensor, softcap: float | None, mask: Tensor | None) -> _Part:
     """Unnormalised attention [.., m, d], its normaliser [.., m, 1] and the maximum it is relative to."""
     scores = torch.matmul(query, keys.transpose(-1, -2)).float()
     if softcap is not None:
@@ -159,8 +181,8 @@ def _join(a: _Part, b: tuple[Tensor, ...]) -> Tensor:
 
 
 def _with_room(stored: Tensor, new: Tensor, length: int) -> Tensor:
-    room = max(2 * length, _ROOM)
-    grown = new.new_empty(len(new), new.shape[1], room, new.shape[3])
+    n, h, t, d = new.shape
+    grown = new.new_empty(n, h, max(2 * length, length + t, _ROOM), d)
     if length:
-        grown[:, :, :length] = stored[: len(new), :, :length]
+        grown[:, :, :length] = stored[:n, :, :length]
     return grown

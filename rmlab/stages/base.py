@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
@@ -18,6 +18,7 @@ from rmlab.progress import Progress
 from rmlab.settings import Component, Settings
 
 Counts = dict[str, int | float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,26 @@ class Job:
         return {r.removeprefix(prefix): a for r, a in self.inputs.items() if r.startswith(prefix)}
 
 
-Shard = Callable[[], tuple[pa.Table, Counts]]
+@dataclass(frozen=True)
+class Made:
+    """One part of an artifact, and what the manifest says of the whole."""
+
+    table: pa.Table
+    counts: Counts
+    metrics: dict[str, Any]
 
 
-def map_shards(job: Job, shards: Iterator[tuple[int, Shard]]) -> None:
-    """Computes and writes the shards that an earlier run has not; each is (rows of progress, how)."""
-    for index, (n, compute) in enumerate(shards):
-        if job.writer.has_part(index):
-            counts = job.writer.part_counts(index)
-            job.progress.skip(n)
-        else:
-            data, counts = compute()
-            job.writer.part(index, data, counts)
-        job.writer.add(counts)
+@dataclass(frozen=True)
+class Shards(Generic[T]):
+    """The parts of a job's artifact, or of the artifacts of several that one pass makes.
+
+    Part k is compute(read(k), wanted), in any order and in any process: one for each of the `wanted`,
+    the numbers of the jobs whose part k is missing. rows: of progress in each part.
+    """
+
+    rows: Sequence[int]
+    read: Callable[[int], T]
+    compute: Callable[[T, Sequence[int]], list[Made]]
+
+
+Make = Callable[[Sequence[Job]], Shards[Any]]

@@ -14,6 +14,7 @@ from rmlab.stages.controls import REGRESSION, control_scores, directions, read_s
 from rmlab.stages.fitting import held_out
 from rmlab.stages.judged_row import judge_one
 from rmlab.stages.judging import Judged
+from rmlab.stages.left_out import note_left_out
 from rmlab.stages.responses import read_responses
 from rmlab.stages.scoring import regression_on_golden, score_all
 from rmlab.stages.vectors import StreamedVectors
@@ -27,6 +28,7 @@ def control_rows(job: Job, data: str) -> list[dict[str, Any]]:
     cell = next(c for c in job.sweep_grid.cells if c.data == data)
     sample = job.inputs[f"sample:{data}"]
     everyone = read_responses(sample, job.inputs[f"annotate:{data}"], ["train", "test"])
+    note_left_out(job, everyone, cell.settings.labelling)
     looks = read_surface(job.inputs[f"prompts:{data}"], sample, everyone)
     train = np.flatnonzero(~everyone.is_test)
     fitted = train[~held_out(cell.settings, everyone.take(train))]

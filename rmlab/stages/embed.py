@@ -2,31 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache, partial
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
+from rmlab.artifacts.fingerprint import digest
 from rmlab.artifacts.schemas import embeddings_table
-from rmlab.embedders.base import Embedder, OpenEmbedder
+from rmlab.config import component_class
+from rmlab.embedders.base import Embedded, ManyViews, OpenEmbedder
 from rmlab.errors import InputError
-from rmlab.stages.base import Counts, Job, map_shards
-from rmlab.stages.exchanges import Part, exchange_parts
+from rmlab.settings import Settings
+from rmlab.stages.base import Counts, Job, Made, Shards
+from rmlab.stages.exchanges import Exchanges
+from rmlab.stages.shards import map_shards
+from rmlab.text import Exchange
 
 
 def run(job: Job) -> None:
-    settings = job.settings
-    embedder = job.build(settings.embedder, "embedder")
-    opened = cache(lambda: _open(job, embedder))
-    sample = job.inputs["sample"]
-    job.progress.start(sample.manifest.rows, "responses")
-    shards = (
-        (rows, partial(_embed_part, job, part, opened, embedder.storage))
-        for rows, part in exchange_parts(job.inputs["prompts"], sample)
-    )
-    map_shards(job, shards)
+    run_pass([job])
+
+
+def pass_key(settings: Settings, config: Mapping[str, Any]) -> str:
+    """Jobs with the same key and inputs differ only in what one pass over the texts gives together."""
+    cls = component_class(settings.embedder, settings.allow_modules, "embedder")
+    views = {f.name for f in fields(cls) if f.metadata.get("view")}
+    shared = {k: v for k, v in config["embedder"].items() if k not in views}
+    return digest({**config, "embedder": shared})
+
+
+def run_pass(jobs: Sequence[Job]) -> None:
+    """Jobs of one pass_key: the model is loaded once and reads each text once, for the parts of all."""
+    jobs[0].progress.start(jobs[0].inputs["sample"].manifest.rows, "responses")
+    map_shards(jobs, shards)
+    for job in jobs:
+        _warn(job)
+
+
+def shards(jobs: Sequence[Job]) -> Shards[list[Exchange]]:
+    exchanges = Exchanges(jobs[0].inputs["prompts"], jobs[0].inputs["sample"])
+    return Shards(exchanges.rows, exchanges.read, _Pass(jobs).compute)
+
+
+class _Pass:
+    """The embedder of several jobs, opened at the first part that is not there."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        self.views = [job.build(job.settings.embedder, "embedder") for job in jobs]
+        self.opened = cache(self._open)
+
+    def _open(self) -> OpenEmbedder:
+        first = self.jobs[0]
+        opened = self.views[0].open(first.settings.model, first.settings.prompts.template, first.compute)
+        if isinstance(opened, _Imported):
+            ids = first.inputs["sample"].read(columns=["response_id"])["response_id"].to_pylist()
+            unused = opened.check(ids)
+            for job in self.jobs:
+                job.writer.metrics["unused_embeddings"] = unused
+        return opened
+
+    def compute(self, exchanges: Sequence[Exchange], wanted: Sequence[int]) -> list[Made]:
+        """The same part for each job that wants it, by their numbers."""
+        opened, tick = self.opened(), self.jobs[0].progress.advance
+        views = [self.views[k] for k in wanted]
+        if isinstance(opened, ManyViews):
+            found = opened.embed_views(exchanges, views, tick)
+        else:
+            found = [opened.embed(exchanges, tick)]
+        hash_ = opened.template_hash
+        return [_made(done, view.storage, hash_, exchanges) for done, view in zip(found, views, strict=True)]
+
+
+def _warn(job: Job) -> None:
     if cut := job.writer.counts.get("truncated"):
         job.writer.warnings.append(f"{cut} texts were longer than the embedding model's context and were cut")
     if unused := job.writer.metrics.get("unused_embeddings"):
@@ -42,28 +93,16 @@ class _Imported(Protocol):
         ...
 
 
-def _open(job: Job, embedder: Embedder) -> OpenEmbedder:
-    opened = embedder.open(job.settings.model, job.settings.prompts.template, job.compute)
-    if isinstance(opened, _Imported):
-        ids = job.inputs["sample"].read(columns=["response_id"])["response_id"].to_pylist()
-        job.writer.metrics["unused_embeddings"] = opened.check(ids)
-    return opened
-
-
-def _embed_part(
-    job: Job, part: Part, opened: Callable[[], OpenEmbedder], storage: str | None
-) -> tuple[pa.Table, Counts]:
-    embedder, exchanges = opened(), part()
-    job.writer.metrics.update(dimension=embedder.dimension, template_hash=embedder.template_hash)
-    done = embedder.embed(exchanges, job.progress.advance)
+def _made(done: Embedded, storage: str | None, template_hash: str, exchanges: Sequence[Exchange]) -> Made:
     storage = storage or done.vectors.dtype.name
-    table = embeddings_table(embedder.dimension, storage)
+    ids = [e.response_id for e in exchanges]
+    table = embeddings_table(done.vectors.shape[1], storage)
     columns = {
         "prompt_id": [e.prompt_id for e in exchanges],
-        "response_id": [e.response_id for e in exchanges],
+        "response_id": ids,
         "n_tokens": done.n_tokens,
         "truncated": done.truncated,
-        "embedding": _column(_stored(done.vectors, storage), table.schema.field("embedding").type),
+        "embedding": _column(_stored(done.vectors, storage, ids), table.schema.field("embedding").type),
     }
     counts: Counts = {
         "responses": len(exchanges),
@@ -71,18 +110,27 @@ def _embed_part(
         "truncated": int(done.truncated.sum()),
         "empty_responses": int((done.n_tokens == 0).sum()),
     }
-    return pa.table(columns, schema=table.schema), counts
+    metrics = {"dimension": done.vectors.shape[1], "template_hash": template_hash}
+    return Made(pa.table(columns, schema=table.schema), counts, metrics)
 
 
-def _stored(vectors: np.ndarray, storage: str) -> np.ndarray:
-    """The vectors as stored; float16 only where every value fits."""
-    if not np.isfinite(vectors).all():
-        raise InputError("the embedding model gave NaN or infinity; use dtype=float32")
+def _stored(vectors: np.ndarray, storage: str, ids: Sequence[str]) -> np.ndarray:
+    """The vectors as stored: numbers all of them, and float16 only where every value fits."""
+    odd = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(odd):
+        raise InputError(
+            f"the embedding model gave NaN or infinity for {len(odd)} of {len(ids)} responses, the first "
+            f"{ids[odd[0]]}; use dtype=float32, and if it is that already another layer or model"
+        )
     if vectors.dtype == storage:
         return vectors
-    largest = float(np.abs(vectors).max(initial=0))
-    if storage == "float16" and largest > np.finfo(np.float16).max:
-        raise InputError(f"an embedding of {largest:.3g} does not fit float16; use embedder.storage=float32")
+    largest = np.abs(vectors).max(axis=1, initial=0)
+    if storage == "float16" and (largest > np.finfo(np.float16).max).any():
+        worst = int(largest.argmax())
+        raise InputError(
+            f"an embedding of {largest[worst]:.3g} (response {ids[worst]}) does not fit float16; "
+            "use embedder.storage=float32"
+        )
     return vectors.astype(storage)
 
 

@@ -13,6 +13,7 @@ from rmlab.stages.base import Job
 from rmlab.stages.controls import REGRESSION, control_scores, directions, read_surface
 from rmlab.stages.fitting import held_out
 from rmlab.stages.judging import Judged, calibration_rows, curve_rows, metric_rows, paired_rows
+from rmlab.stages.left_out import note_left_out
 from rmlab.stages.responses import Responses, read_responses
 from rmlab.stages.scoring import Scores, quick_forms, regression_on_golden, score_all
 from rmlab.stages.vectors import StreamedVectors
@@ -47,6 +48,7 @@ def _judge(job: Job) -> list[Judged]:
     """Every arm's scores on every split that is judged."""
     sample, annotate = job.inputs["sample"], job.inputs["annotate"]
     everyone = read_responses(sample, annotate, ["train", "test"])
+    note_left_out(job, everyone, job.settings.labelling)
     parts = _parts(job, everyone)
     looks = read_surface(job.inputs["prompts"], sample, everyone)
     fitted = np.flatnonzero(parts.pop("fitted"))

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.files import read_parquet
 from rmlab.errors import InputError
-from rmlab.text import Exchange
+from rmlab.text import Exchange, Message
 
 
-def exchange_parts(prompts: Artifact, sample: Artifact) -> Iterator[tuple[int, Part]]:
-    """(rows, part) for each part of the responses; a part is read when it is called."""
-    table = prompts.read(columns=["prompt_id", "messages"]).to_pylist()
-    messages = {row["prompt_id"]: row["messages"] for row in table}
-    for record in sample.manifest.files:
-        if record.name.startswith("part-"):
-            yield record.rows, Part(sample, record.name, messages)
+class Exchanges:
+    """The responses of a sample, part by part; rows: of each part.
 
+    All prompts are held as Arrow has them; only those of one part are made Python's, which take much more.
+    """
 
-class Part:
-    def __init__(self, sample: Artifact, name: str, messages: dict[str, list[dict[str, str]]]) -> None:
-        self.path, self.messages = sample.path / name, messages
+    def __init__(self, prompts: Artifact, sample: Artifact) -> None:
+        table = prompts.read(columns=["prompt_id", "messages"])
+        self._prompt_ids, self._messages = table["prompt_id"], table["messages"]
+        self._order = pc.sort_indices(self._prompt_ids).to_numpy()
+        self._parts = sample.parts
+        self.rows = [f.rows for f in sample.manifest.files if f.name.startswith("part-")]
 
-    def __call__(self) -> list[Exchange]:
-        rows = read_parquet(self.path, ["prompt_id", "response_id", "text"]).to_pylist()
-        for row in rows:
-            if row["prompt_id"] not in self.messages:
-                raise InputError(f"{self.path}: prompt {row['prompt_id']} is not among the prompts")
+    def read(self, part: int) -> list[Exchange]:
+        path = self._parts[part]
+        rows = read_parquet(path, ["prompt_id", "response_id", "text"])
+        prompts = rows["prompt_id"].combine_chunks().dictionary_encode()
+        ids = prompts.dictionary.to_pylist()
+        found = pa.array([self._find(prompt_id) for prompt_id in ids], pa.int64())
+        if found.null_count:
+            raise InputError(f"{path}: prompt {ids[found.to_pylist().index(None)]} is not among the prompts")
+        messages: list[list[Message]] = self._messages.take(found).to_pylist()
+        columns = (prompts.indices.to_pylist(), rows["response_id"].to_pylist(), rows["text"].to_pylist())
         return [
-            Exchange(r["prompt_id"], r["response_id"], self.messages[r["prompt_id"]], r["text"]) for r in rows
+            Exchange(ids[k], response_id, messages[k], text)
+            for k, response_id, text in zip(*columns, strict=True)
         ]
+
+    def _find(self, prompt_id: str) -> int | None:
+        """The row of a prompt. Sorted rows take 8 bytes each, where a dictionary takes hundreds."""
+        at = bisect_left(self._order, prompt_id, key=lambda row: self._prompt_ids[row].as_py())
+        row = int(self._order[at]) if at < len(self._order) else None
+        return row if row is not None and self._prompt_ids[row].as_py() == prompt_id else None

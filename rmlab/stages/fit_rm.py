@@ -12,12 +12,14 @@ from rmlab.comparisons import Comparisons
 from rmlab.labels.report import label_variance_histogram
 from rmlab.stages.base import Job
 from rmlab.stages.fitting import Fit, fit_head
+from rmlab.stages.left_out import note_left_out
 from rmlab.stages.responses import Responses, read_responses
 from rmlab.stages.vectors import StreamedVectors
 
 
 def run(job: Job) -> None:
     responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train"])
+    note_left_out(job, responses, job.settings.labelling)
     fit = fit_head(job.settings, responses, StreamedVectors(job.inputs["embed"], responses.ids))
     fit.head.save(job.writer.path / "head")
     by_split = {"train": fit.train, "validation": fit.validation}

@@ -17,13 +17,15 @@ from rmlab.errors import InputError
 @dataclass(frozen=True)
 class Responses:
     """ids, prompt_ids: [m] text; group: [m] int64 number of the prompt; golden: [m] float64;
-    is_test: [m] whether the prompt is a test prompt."""
+    is_test: [m] whether the prompt is a test prompt. n_failed: how many are not here since they have no
+    golden score."""
 
     ids: np.ndarray
     prompt_ids: np.ndarray
     golden: np.ndarray
     group: np.ndarray
     is_test: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    n_failed: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,7 +52,10 @@ class Responses:
 
 
 def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) -> Responses:
-    """Rows in the order of their ids, so that nothing depends on the order of a file."""
+    """Rows in the order of their ids, so that nothing depends on the order of a file.
+
+    Responses that the golden reward failed on are left out, as if they had not been sampled.
+    """
     table = sample.read(columns=["response_id", "prompt_id", "split"])
     table = table.filter(pc.field("split").isin(list(splits))).sort_by("response_id")
     if table.num_rows == 0:
@@ -58,19 +63,28 @@ def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) 
     scores = annotate.read(columns=["response_id", "score"])
     rows = positions(table["response_id"], scores["response_id"], f"{annotate.path}: no score for")
     golden = scores["score"].to_numpy()[rows]
-    if not np.isfinite(golden).all():
-        n = int((~np.isfinite(golden)).sum())
-        raise InputError(
-            f"{annotate.path}: the score of {n} responses is not a finite number; "
-            "run `rmlab annotate` again with --force"
-        )
+    scored = np.isfinite(golden)
+    n_failed = int((~scored).sum())
+    if n_failed:
+        known = set(pc.unique(table["split"]).to_pylist())
+        table, golden = table.filter(pa.array(scored)), golden[scored]
+        _check_splits(annotate, table, known)
     return Responses(
         ids=table["response_id"].to_numpy(),
         prompt_ids=table["prompt_id"].to_numpy(),
         golden=golden,
         group=_groups(table["prompt_id"]),
         is_test=pc.equal(table["split"], "test").to_numpy(),
+        n_failed=n_failed,
     )
+
+
+def _check_splits(annotate: Artifact, scored: pa.Table, known: Set[str]) -> None:
+    for split in sorted(known - set(pc.unique(scored["split"]).to_pylist())):
+        raise InputError(
+            f"{annotate.path}: the golden reward failed on every response of the {split} prompts; "
+            "its column failure says why"
+        )
 
 
 def _groups(prompt_ids: pa.ChunkedArray) -> np.ndarray:

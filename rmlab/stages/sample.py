@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,33 @@ from rmlab.artifacts.schemas import RESPONSES
 from rmlab.errors import InputError
 from rmlab.models import find_model
 from rmlab.samplers.base import OpenSampler, Sample, Task
-from rmlab.stages.base import Counts, Job, Shard, map_shards
+from rmlab.stages.base import Counts, Job, Made, Shards
+from rmlab.stages.shards import map_shards
 
 Row = dict[str, Any]
 
 
 def run(job: Job) -> None:
-    prompts = job.inputs["prompts"].read().to_pylist()
-    size = job.writer.shard_size(job.settings.prompts_per_shard)
-    opened = cache(partial(_open, job))
-    job.progress.start(len(prompts), "prompts")
-    map_shards(job, _shards(job, prompts, size, opened))
+    job.progress.start(job.inputs["prompts"].manifest.rows, "prompts")
+    map_shards([job], shards)
     if not job.writer.counts.get("responses"):
         raise InputError("no prompt fits the context; raise sampling.max_prompt_tokens or cut long prompts")
     _warn_of_lost_prompts(job)
 
 
-def _open(job: Job) -> OpenSampler:
+def shards(jobs: Sequence[Job]) -> Shards[list[Row]]:
+    """Part k holds the responses to the k-th run of prompts. Prompts are held as Arrow has them."""
+    [job] = jobs
+    prompts = job.inputs["prompts"].read(columns=["prompt_id", "split", "messages"])
+    size = job.writer.shard_size(job.settings.prompts_per_shard)
     sampler = job.build(job.settings.sampler, "sampler")
-    return sampler.open(_policy_folder(job, sampler.needs_model), job.settings.prompts.template, job.compute)
+    folder = _policy_folder(job, sampler.needs_model)  # fetched or converted before there are workers
+    opened = cache(partial(sampler.open, folder, job.settings.prompts.template, job.compute))
+    return Shards(
+        rows=[min(size, prompts.num_rows - start) for start in range(0, prompts.num_rows, size)],
+        read=lambda part: prompts.slice(part * size, size).to_pylist(),
+        compute=lambda rows, _: [_sample_shard(job, rows, opened())],
+    )
 
 
 def _policy_folder(job: Job, needs_model: bool) -> Path | None:
@@ -44,29 +52,20 @@ def _policy_folder(job: Job, needs_model: bool) -> Path | None:
     return find_model(s.model, s.revision, s.trust_remote_code).folder()
 
 
-def _shards(
-    job: Job, prompts: list[Row], size: int, opened: Callable[[], OpenSampler]
-) -> Iterator[tuple[int, Shard]]:
-    for start in range(0, len(prompts), size):
-        rows = prompts[start : start + size]
-        yield len(rows), partial(_sample_shard, job, rows, opened)
-
-
-def _sample_shard(job: Job, prompts: list[Row], opened: Callable[[], OpenSampler]) -> tuple[pa.Table, Counts]:
-    sampler, params = opened(), job.settings.sampling
-    job.writer.metrics["template_hash"] = sampler.template_hash
+def _sample_shard(job: Job, prompts: list[Row], sampler: OpenSampler) -> Made:
     tasks, counts = _tasks(job, prompts, sampler)
     answers = sampler.generate(
-        tasks, params, job.settings.generation_seed, lambda tokens: job.progress.advance(0, tokens)
+        tasks,
+        job.settings.sampling,
+        job.settings.generation_seed,
+        lambda tokens: job.progress.advance(0, tokens),
     )
     split = {p["prompt_id"]: p["split"] for p in prompts}
-    rows = [
-        _row(job, task.prompt_id, split[task.prompt_id], index, sample)
-        for task, samples in zip(tasks, answers, strict=True)
-        for index, sample in enumerate(samples)
-    ]
+    table = _table(job.fingerprint, tasks, answers, split)
+    counts |= _response_counts(table)
+    counts["near_ties"] = sum(sample.near_ties for samples in answers for sample in samples)
     job.progress.advance(len(prompts))
-    return pa.Table.from_pylist(rows, schema=RESPONSES.schema), {**counts, **_response_counts(rows)}
+    return Made(table, counts, {"template_hash": sampler.template_hash})
 
 
 def _tasks(job: Job, prompts: list[Row], sampler: OpenSampler) -> tuple[list[Task], Counts]:
@@ -92,25 +91,35 @@ def _tasks(job: Job, prompts: list[Row], sampler: OpenSampler) -> tuple[list[Tas
     return tasks, {"prompts_dropped": dropped, "prompts_cut": cut}
 
 
-def _row(job: Job, prompt_id: str, split: str, index: int, sample: Sample) -> Row:
-    return {
-        "prompt_id": prompt_id,
-        "response_id": sample.response_id or row_id(job.fingerprint, prompt_id, index),
-        "split": split,
-        "sample_index": index,
-        "text": sample.text,
-        "n_tokens": sample.n_tokens,
-        "finish_reason": sample.finish_reason,
-        "logprob": sample.logprob,
+def _table(
+    fingerprint: str, tasks: Sequence[Task], answers: Sequence[Sequence[Sample]], split: dict[str, str]
+) -> pa.Table:
+    drawn = [
+        (task.prompt_id, index, sample)
+        for task, samples in zip(tasks, answers, strict=True)
+        for index, sample in enumerate(samples)
+    ]
+    samples = [sample for _, _, sample in drawn]
+    columns = {
+        "prompt_id": [prompt_id for prompt_id, _, _ in drawn],
+        "response_id": [s.response_id or row_id(fingerprint, prompt_id, k) for prompt_id, k, s in drawn],
+        "split": [split[prompt_id] for prompt_id, _, _ in drawn],
+        "sample_index": [index for _, index, _ in drawn],
+        "text": [s.text for s in samples],
+        "n_tokens": [s.n_tokens for s in samples],
+        "finish_reason": [s.finish_reason for s in samples],
+        "logprob": [s.logprob for s in samples],
     }
+    return pa.table(columns, schema=RESPONSES.schema)
 
 
-def _response_counts(rows: list[Row]) -> Counts:
+def _response_counts(responses: pa.Table) -> Counts:
+    n_tokens = responses["n_tokens"].to_numpy()
     return {
-        "responses": len(rows),
-        "tokens": sum(max(0, r["n_tokens"]) for r in rows),
-        "cut_at_max_new_tokens": sum(r["finish_reason"] == "length" for r in rows),
-        "empty_responses": sum(not r["text"].strip() for r in rows),
+        "responses": responses.num_rows,
+        "tokens": int(n_tokens.clip(min=0).sum()),
+        "cut_at_max_new_tokens": responses["finish_reason"].to_pylist().count("length"),
+        "empty_responses": sum(not text.strip() for text in responses["text"].to_pylist()),
     }
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_decoder import FAMILIES
 from transformers import AutoModel, BertConfig
 
-from rmlab.networks.batches import batches
+from rmlab.networks.batches import by_length, by_prompt, by_response, divided
 from rmlab.networks.reader import Reader, pool
 from rmlab.text import Encoded
 
@@ -75,7 +75,9 @@ def test_each_shared_prompt_is_read_once():
         lambda _, args, kwargs: lengths.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
     rows = [Encoded(list(range(3, 43)), [k]) for k in range(3, 33)]
-    list(Reader(model, 0, True, 4096, "").read(rows, [-1], lambda s, m: None))
+    reader = Reader(model, 0, True, 4096, "")
+    lengths.clear()
+    list(reader.read(rows, [-1], lambda s, m: None))
     assert lengths == [39, 30 * 2]
 
 
@@ -103,24 +105,46 @@ def test_out_of_memory_reads_fewer_together(monkeypatch, capsys):
 
 @settings(max_examples=200, deadline=None)
 @given(rows_of_tokens, st.integers(1, 200), st.booleans())
-def test_batches_hold_every_row_once_within_the_tokens(rows, tokens, causal):
+def test_batches_hold_every_row_once_within_the_tokens(rows, tokens, shares):
+    alone, together = divided(rows, shares)
+    assert not together or shares
     seen = []
-    for batch in batches(rows, tokens, causal):
-        seen += batch.rows
-        chosen = [rows[i] for i in batch.rows]
-        size = len(chosen) * max(len(r.prompt) + len(r.response) for r in chosen)
-        if batch.shared:
-            assert causal and all(len(r.prompt) > 1 for r in chosen)
-            prompts = {tuple(r.prompt) for r in chosen}
-            size = len(chosen) * (1 + max(len(r.response) for r in chosen)) + len(prompts) * max(
-                map(len, prompts)
-            )
-        assert size <= tokens or len(chosen) == 1
+    for batch in by_length(rows, alone, tokens):
+        seen += batch
+        assert (
+            len(batch) == 1
+            or len(batch) * max(len(rows[i].prompt) + len(rows[i].response) for i in batch) <= tokens
+        )
+    prompts = [{tuple(rows[i].prompt) for i in group} for group in by_prompt(rows, together, tokens)]
+    assert sum(map(len, prompts)) == len({tuple(rows[i].prompt) for i in together})
+    for group in by_prompt(rows, together, tokens):
+        heads = {tuple(rows[i].prompt) for i in group}
+        assert len(heads) == 1 or len(heads) * max(map(len, heads)) <= tokens
+        for batch in by_response(rows, group, tokens):
+            seen += batch
+            assert len(batch) == 1 or len(batch) * (1 + max(len(rows[i].response) for i in batch)) <= tokens
     assert sorted(seen) == list(range(len(rows)))
 
 
 def test_little_padding_in_texts_of_mixed_length():
     lengths = np.random.default_rng(0).integers(8, 256, 2000)
     rows = [Encoded([3], [4] * int(n - 1)) for n in lengths]
-    padded = sum(len(b.rows) * max(int(lengths[i]) for i in b.rows) for b in batches(rows, 2048, True))
+    padded = sum(len(b) * max(int(lengths[i]) for i in b) for b in by_length(rows, list(range(2000)), 2048))
     assert padded < 1.02 * lengths.sum()
+
+
+def test_a_model_with_an_attention_of_its_own_reads_every_text_whole(monkeypatch):
+    model = network("llama")
+    monkeypatch.setattr(
+        "rmlab.networks.shared_prefix.SharedLayer.attend", lambda self, query, *_: query.transpose(1, 2)
+    )
+    reader = Reader(model, 0, True, None, "")
+    assert not reader.shares
+    for numbers, vectors in reader.read(ROWS, [-1], lambda s, m: pool(s[0], m, "mean")):
+        for i, vector in zip(numbers, vectors, strict=True):
+            assert torch.allclose(vector, alone(model, ROWS[i], -1, "mean"), atol=1e-5)
+
+
+def test_known_families_share_their_prompts():
+    for family in ("llama", "gemma", "gemma2", "qwen2", "qwen3", "gpt2", "mistral", "phi3"):
+        assert Reader(network(family), 0, True, None, "").shares, family

@@ -1,0 +1,29 @@
+"""An error of a worker process, told to its parent and raised there as itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rmlab import errors
+from rmlab.errors import RmlabError
+
+
+def error_to_json(error: Exception) -> dict[str, Any]:
+    told: dict[str, Any] = {"kind": type(error).__name__, "message": str(error)}
+    if isinstance(error, RmlabError):
+        told["kind"] = next(c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__)
+    if isinstance(error, OSError):
+        told["system"] = [error.errno, error.strerror, error.filename and str(error.filename)]
+    return told
+
+
+def error_from_json(told: dict[str, Any]) -> Exception:
+    known = getattr(errors, told["kind"], None)
+    if isinstance(known, type) and issubclass(known, RmlabError):
+        return known(told["message"])
+    if "system" in told and told["system"][0] is not None:
+        return OSError(*told["system"])
+    if told["kind"] == "MemoryError":
+        return MemoryError(told["message"])
+    detail = " ".join(told["message"].split())[:300]
+    return RmlabError(f"unexpected {told['kind']} in a worker: {detail} (RMLAB_DEBUG=1 shows where)")
