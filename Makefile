@@ -5,8 +5,9 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
 
-.PHONY: help setup setup-dev demo smoke test lint type layers tables bench wheel clean
+.PHONY: help setup setup-dev demo smoke test test-vllm lint type layers tables bench wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +27,12 @@ smoke: setup  ## every stage with stand-ins for the models, in seconds
 
 test: setup-dev  ## all tests
 	@$(BIN)/python -m pytest
+
+test-vllm: $(VLLM_VENV)/.ready  ## the sampler vllm with a real engine, in an environment of its own (.venv-vllm)
+	@$(VLLM_VENV)/bin/python -m pytest tests/with_vllm
+
+$(VLLM_VENV)/.ready: pyproject.toml constraints-vllm.txt scripts/setup_vllm.sh
+	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/setup_vllm.sh $(VLLM_VENV)
 
 lint: setup-dev  ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -47,4 +54,4 @@ wheel: setup-dev  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel
 
 clean:  ## remove the environment, build files and caches; artifacts/ stays
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -114,6 +114,8 @@ def _explain(error: Exception) -> str:
         return f"{group}={option}: no such choice{known}"
     if unknown := re.search(r"Could not override '([^']+)'", text):
         return f"unknown setting '{unknown.group(1)}'; `rmlab run --dry-run --json` shows all settings"
+    if needed := re.search(r"Missing mandatory value: \S+\s+full_key: (\S+)", text):
+        return f"{needed.group(1)} has no value and needs one: give {needed.group(1)}=..."
     return " ".join(text.split())
 
 
@@ -138,19 +140,24 @@ def load_settings(overrides: Sequence[str] = (), config_dir: Path | None = None)
     return typed(compose(overrides, config_dir))
 
 
-def component_class(component: Component, allow: Sequence[str] = (), where: str = "component") -> type:
-    """The class that `_target_` names, if its module is on the allow-list."""
-    target = component.get("_target_")
-    if not isinstance(target, str) or "." not in target:
-        raise ConfigError(f"{where} has no _target_: give it the dotted path of a class")
+def imported(target: str, allow: Sequence[str], where: str) -> Any:
+    """What a dotted path names, if its module is on the allow-list."""
     if not any(target.startswith(prefix.rstrip(".") + ".") for prefix in (_OWN, *allow)):
         module = target.rpartition(".")[0]
         raise ConfigError(f"{where}: {target} is outside rmlab; allow it with 'allow_modules=[{module}]'")
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where}: cannot import {target} ({error})") from None
+
+
+def component_class(component: Component, allow: Sequence[str] = (), where: str = "component") -> type:
+    """The class that `_target_` names, if its module is on the allow-list."""
+    target = component.get("_target_")
+    if not isinstance(target, str) or "." not in target:
+        raise ConfigError(f"{where} has no _target_: give it the dotted path of a class")
+    found = imported(target, allow, where)
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
         raise ConfigError(f"{where}: {target} is not a dataclass; components are dataclasses")
     return found

@@ -10,17 +10,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from rmlab.config import component_class, load_settings
+from rmlab.config import build, component_class, load_settings
 from rmlab.errors import ConfigError
+from rmlab.goldens.base import Combination
 from rmlab.plan import Node, described, file_source, model_source
 from rmlab.settings import Settings
 
 VERSIONS = {
     "prompts": 1,
-    "sft": 1,
-    "sample": 1,
-    "annotate": 1,
-    "embed": 1,
+    "sft": 2,
+    "sample": 2,
+    "annotate": 2,
+    "embed": 2,
     "fit_rm": 2,
     "eval_rm": 2,
     "report": 2,
@@ -129,7 +130,9 @@ def chain_of(s: Settings) -> dict[str, Node]:
 
 
 def _sft(s: Settings, model: dict) -> Node:
-    config = s.sft.model_dump(exclude={"checkpoint_steps"}) | {
+    if s.dtype == "float16" and s.sft.precision == "auto":
+        raise ConfigError("sft does not train in float16; set sft.precision to bfloat16 or float32")
+    config = s.sft.model_dump(exclude={"checkpoint_steps", "devices"}) | {
         "n": s.demonstrations.n,
         "template": s.prompts.template,
         "dtype": s.dtype,
@@ -141,13 +144,10 @@ def _sft(s: Settings, model: dict) -> Node:
 
 def _on_responses(s: Settings, prompts: Node, sample: Node) -> dict[str, Node]:
     inputs = {"prompts": prompts, "sample": sample}
-    chain = {}
-    for name, golden in s.golden.items():
-        config, sources = described(golden, f"golden.{name}", s)
-        dtype = {"dtype": s.dtype} if any(x.kind == "model" for x in sources.values()) else {}
-        chain[f"annotate:{name}"] = _node(
-            s, "annotate", name, {"golden": config, **dtype}, inputs, _plain_roles(sources)
-        )
+    made: dict[str, Node] = {}
+    for name in s.golden:
+        _annotate(s, name, inputs, made)
+    chain = {f"annotate:{name}": made[name] for name in s.golden}
     chain["judge"] = chain[f"annotate:{s.labelling}"]
     config, sources = described(s.embedder, "embedder", s)
     name = component_class(s.embedder, s.allow_modules, "embedder").__module__.rpartition(".")[2]
@@ -157,6 +157,30 @@ def _on_responses(s: Settings, prompts: Node, sample: Node) -> dict[str, Node]:
     embed_config = {"embedder": config, "template": s.prompts.template, "dtype": s.dtype}
     chain["embed"] = _node(s, "embed", name, embed_config, inputs, _plain_roles(sources))
     return chain
+
+
+def _annotate(
+    s: Settings, name: str, inputs: dict[str, Node], made: dict[str, Node], within: tuple[str, ...] = ()
+) -> Node:
+    """Adds the node of a golden reward to those made, after the ones that it is a combination of."""
+    where, path = f"golden.{name}", (*within, name)
+    if name in within:
+        raise ConfigError(f"golden rewards are made of each other in a circle: {' of '.join(path)}")
+    if name not in s.golden:
+        known = ", ".join(s.golden)
+        raise ConfigError(
+            f"golden.{within[-1]} is made of {name}, which is not one of the golden rewards: {known}; "
+            f"list it too: 'golden=[{','.join([name, *s.golden])}]'"
+        )
+    if name not in made:
+        config, sources = described(s.golden[name], where, s)
+        golden = build(s.golden[name], s.allow_modules, where)
+        parts = golden.parts if isinstance(golden, Combination) else ()
+        read = {f"part:{part}": _annotate(s, part, inputs, made, path) for part in parts}
+        dtype = {"dtype": s.dtype} if any(x.kind == "model" for x in sources.values()) else {}
+        config = {"golden": config, **dtype}
+        made[name] = _node(s, "annotate", name, config, inputs | read, _plain_roles(sources))
+    return made[name]
 
 
 def _plain_roles(sources: dict) -> dict:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.artifacts.artifact import Artifact, InputRecord, open_artifact
-from rmlab.artifacts.fingerprint import file_digest, fingerprint
+from rmlab.artifacts.fingerprint import digest, file_digest, fingerprint
 from rmlab.cells import Grid
-from rmlab.config import component_class, meaningful
+from rmlab.config import component_class, imported, meaningful
 from rmlab.digests import cached_file_digest
-from rmlab.errors import InputError, RmlabError
+from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.models import find_model
 from rmlab.settings import Component, Settings
 from rmlab.shipped import PREFIX, user_path
@@ -114,6 +114,16 @@ def _own_code(cls: type, where: str) -> dict[str, Source]:
     return {f"{where}.code": Source("code", cls.__module__, identity)}
 
 
+def _function_code(path: str, where: str, settings: Settings) -> Source:
+    """The files of a user's function, by its dotted path: that of its module, and where it comes from."""
+    if "." not in path:
+        raise ConfigError(f"{where}: '{path}' is no dotted path; write one, such as mymodule.reward")
+    function = imported(path, settings.allow_modules, where)
+    modules = {path.rpartition(".")[0], getattr(function, "__module__", None)} - {None}
+    files = sorted(str(getattr(sys.modules.get(str(m)), "__file__", None) or "") for m in modules)
+    return Source("code", path, f"sha256:{digest([file_digest(Path(f)) for f in files if f])}")
+
+
 def described(component: Component, where: str, settings: Settings) -> tuple[Component, dict[str, Source]]:
     """A component's meaningful parameters; those that name files or models become sources."""
     values = meaningful(component, settings.allow_modules, where)
@@ -122,6 +132,9 @@ def described(component: Component, where: str, settings: Settings) -> tuple[Com
     for known in dataclasses.fields(cls):
         if known.metadata.get("source"):
             sources[f"{where}.{known.name}"] = file_source(values.pop(known.name))
+        elif known.metadata.get("code"):
+            place = f"{where}.{known.name}"
+            sources[f"{place}.code"] = _function_code(values[known.name], place, settings)
         elif known.metadata.get("model") and values[known.name] is not None:
             name = values.pop(known.name)
             sources[f"{where}.{known.name}"] = model_source(name, values.get("revision"), settings)

@@ -57,9 +57,9 @@ def test_every_shipped_choice_composes():
         if group == "selection":
             extra = ["comparisons.rounds=2"]  # in one round there is nothing to select
         if group == "golden":
-            extra = {"file": ["golden.file.path=x"], "classifier": ["golden.classifier.model=x"]}.get(
-                choice, []
-            )
+            needed = {"file": "path=x", "classifier": "model=x", "judge": "model=x", "callable": "path=x.y",
+                      "weighted": "weights={x: 1}"}  # fmt: skip
+            extra = [f"golden.{choice}.{needed[choice]}"] if choice in needed else []
         if choice == "own_responses":
             extra = ["input=x"]
         load_settings([f"{group}={choice}", *extra])

@@ -19,6 +19,7 @@ _EXTRAS = {
     "peft": ("train", "sft with LoRA"),
     "lightgbm": ("trees", "head=trees"),
     "vaderSentiment": ("sentiment", "golden=sentiment"),
+    "textblob": ("descriptiveness", "golden=descriptiveness"),
     "gguf": ("gguf", f"model={smollm2.NAME}"),
 }
 

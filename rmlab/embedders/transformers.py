@@ -26,7 +26,7 @@ _VIEW = {"view": True}  # one pass gives several of these
 class TransformersEmbedder:
     """model null: the policy's base model; layer: 0 is the input embeddings, -1 the last.
 
-    batch_tokens: of texts read together, padding included; null: 2,048 on a CPU, 65,536 on a GPU.
+    batch_tokens: of texts read together, padding included; null: 512 on a CPU, 65,536 on a GPU.
     """
 
     model: str | None = field(default=None, metadata={"model": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from rmlab.data.messages import prompt_messages
 from rmlab.data.prompts import content_id
 from rmlab.data.reader import Row, need_text, read_rows
 from rmlab.errors import InputError
-from rmlab.goldens.base import Scorer
+from rmlab.goldens.base import Failed, Score, Scorer
 from rmlab.shipped import user_path
 from rmlab.text import Exchange
 
@@ -21,7 +22,10 @@ _COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
 
 @dataclass(frozen=True)
 class FileGolden:
-    """path: rows with a score and response_id, or prompt (or prompt_id) and response."""
+    """path: rows with a score and response_id, or prompt (or prompt_id) and response.
+
+    NaN says that the reward failed on this response; no score at all is an error.
+    """
 
     path: str = field(metadata={"source": True})
     column: str = "score"
@@ -33,8 +37,8 @@ class FileGolden:
             where = f"{path}, row {number}"
             scores[_row_key(row, where)] = _number(row, self.column, where)
 
-        def score(exchanges: Sequence[Exchange]) -> list[float]:
-            return [_find(scores, e, str(path)) for e in exchanges]
+        def score(exchanges: Sequence[Exchange]) -> list[Score]:
+            return [_score(_find(scores, e, str(path))) for e in exchanges]
 
         return score
 
@@ -55,6 +59,10 @@ def _number(row: Row, column: str, where: str) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise InputError(f"{where}: '{column}' is {value!r}, not a number") from None
+
+
+def _score(value: float) -> Score:
+    return value if math.isfinite(value) else Failed(f"the file gives {value}")
 
 
 def _find(scores: dict[Key, float], exchange: Exchange, path: str) -> float:

@@ -14,12 +14,12 @@ from rmlab.errors import InputError
 from rmlab.goldens.base import Scorer
 from rmlab.models import find_model
 from rmlab.settings import TemplateName
-from rmlab.text import Encoded, Exchange, context_length, encode_all, end_tokens
+from rmlab.text import Encoded, Exchange, context_length, encode_all, end_tokens, template_hash
 
 
 @dataclass(frozen=True)
 class SequenceClassifier:
-    """batch_tokens: of texts scored together, padding included; null: 2,048 on a CPU, 65,536 on a GPU.
+    """batch_tokens: of texts scored together, padding included; null: 512 on a CPU, 65,536 on a GPU.
 
     dtype null: the experiment's.
     """
@@ -52,6 +52,7 @@ class _Scorer:
         from rmlab.networks.classifier import ClassifierReader
 
         self.tokenizer, self.template = tokenizer, how.template
+        self.template_hash = template_hash(how.template, tokenizer)
         self.end = end_tokens(tokenizer)
         self.limit = min(how.max_tokens or 10**9, context_length(model.config, tokenizer)) - len(self.end)
         self.reader = ClassifierReader(model, tokenizer.pad_token_id, how.batch_tokens)

@@ -17,7 +17,7 @@ from rmlab.text import Encoded
 
 R = TypeVar("R")
 Use = Callable[[list[Tensor], Tensor], R]
-_CPU_TOKENS = 2048  # more are no faster, and leave the caches
+_CPU_TOKENS = 512  # more leave the caches of the cores, and are slower
 _GPU_TOKENS = 65536
 _TRIAL = [Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [3]), Encoded([4, 3], [6])]
 

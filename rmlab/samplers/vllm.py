@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class VllmSampler:
     """The parameters are those of vllm.LLM; `engine` holds any others of them by name."""
 
     max_model_len: int | None = None
-    engine: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] | None = None
     tensor_parallel_size: int = field(default=1, metadata={"runtime": True})
     gpu_memory_utilization: float = field(default=0.9, metadata={"runtime": True})
     max_num_seqs: int | None = field(default=None, metadata={"runtime": True})
@@ -42,12 +43,20 @@ class VllmSampler:
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         if folder is None:
             raise InputError("sampler=vllm needs a model; give model=...")
+        # What is imported here keeps frames, with those of all callers and what these hold, the engine too.
+        # In a thread they end where it began, so that the engine goes when the stage does.
+        with ThreadPoolExecutor(1) as thread:
+            opened = thread.submit(self._open, folder, compute).result()
+        return _Session(*opened, folder, template)
+
+    def _open(self, folder: Path, compute: Compute) -> tuple[Engine, Any, int, set[int]]:
+        """Engine, tokenizer, context and end tokens."""
         tokenizer = compute.load_tokenizer(folder)
         base = base_folder(folder) if is_adapter(folder) else folder
         config, ends = _config(base, tokenizer, compute)
         context = min(context_length(config, tokenizer), self.max_model_len or 10**9)
         engine = open_engine(base, compute, self._arguments(folder, context, compute))
-        return _Session(engine, folder, tokenizer, template, context, ends)
+        return engine, tokenizer, context, ends
 
     def _arguments(self, folder: Path, context: int, compute: Compute) -> dict[str, Any]:
         """What vllm.LLM is called with; what is None is left to rmlab.samplers.vllm_engine and to vLLM."""
@@ -68,7 +77,7 @@ class VllmSampler:
             "generation_config": "vllm",  # no sampling defaults of the model's own
             **{name: value for name, value in chosen.items() if value is not None},
             **(adapter_arguments(folder) if is_adapter(folder) else {}),
-            **self.engine,
+            **(self.engine or {}),
         }
 
 
@@ -78,11 +87,11 @@ class _Session:
     def __init__(
         self,
         engine: Engine,
-        folder: Path,
         tokenizer: Any,
-        template: TemplateName,
         context: int,
         end_tokens: set[int],
+        folder: Path,
+        template: TemplateName,
     ) -> None:
         self.engine, self.tokenizer, self.template = engine, tokenizer, template
         self.context, self.end_tokens = context, end_tokens

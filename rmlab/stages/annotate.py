@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from rmlab.artifacts.schemas import SCORES
 from rmlab.errors import RmlabError
-from rmlab.goldens.base import Combination, Failed, Score, Scorer
+from rmlab.goldens.base import Combination, Failed, Score, Scorer, TextScorer
 from rmlab.stages.base import Counts, Job, Made, Shards
 from rmlab.stages.combine import combined
 from rmlab.stages.exchanges import Exchanges
@@ -26,6 +26,10 @@ def run(job: Job) -> None:
     golden = job.build(job.settings.golden[job.name], f"golden.{job.name}")
     map_shards([job], combined if isinstance(golden, Combination) else shards)
     n, failed = job.writer.counts["responses"], job.writer.counts["failed_rows"]
+    if cut := job.writer.counts.get("truncated"):
+        job.writer.warnings.append(
+            f"{cut} texts were too long for golden reward {job.name} and were cut"
+        )
     if not failed:
         return
     example = job.writer.metrics["failure_example"]
@@ -70,4 +74,8 @@ def _score_part(job: Job, exchanges: list[Exchange], scorer: Scorer) -> Made:
     }
     counts: Counts = {"responses": len(scores), "failed_rows": len(failed)}
     metrics = {"failure_example": failed[0]} if failed else {}
+    if isinstance(scorer, TextScorer):
+        counts |= scorer.counts
+        scorer.counts.clear()
+        metrics["template_hash"] = scorer.template_hash
     return Made(pa.table(columns, schema=SCORES.schema), counts, metrics)

@@ -57,7 +57,9 @@ def test_a_classifier_scores_as_alone_and_unpadded(tmp_path, pad_is_eos):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     for score, e in zip(found, ends, strict=True):
         text = f"\n\nHuman: How was it?\n\nAssistant: {e.response}"
-        ids = torch.tensor([tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]])
+        ids = torch.tensor(
+            [tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]]
+        )
         with torch.no_grad():
             expected = model.score(model.model(ids).last_hidden_state[:, -1]).item()
         assert score == pytest.approx(expected, abs=1e-5)

