@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rmlab import carried
 from rmlab.errors import InputError
+from rmlab.snapshots import check_snapshot
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -40,9 +41,10 @@ def _cached(folder: Path, place: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(place, revision=revision, local_files_only=True))
+        found = Path(snapshot_download(place, revision=revision, local_files_only=True))
     except Exception:
         raise InputError(
             f"{folder}: its base model {place or '(none named)'} is not there; put it back, or write where "
             f"it is as base_model_name_or_path in {ADAPTER_CONFIG}"
         ) from None
+    return check_snapshot(found, place)

@@ -47,13 +47,14 @@ class Compute:
 
     def load_model(self, auto_class: Any, folder: Path) -> Any:
         """The model of a folder, ready to use; an adapter's is its base with the adapter merged in."""
+        from safetensors import SafetensorError
         from transformers.utils import logging
 
         logging.disable_progress_bar()
         logging.set_verbosity_error()
         try:
             return self._load(auto_class, folder).to(self.torch_device()).train(False)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             raise InputError(f"{folder}: cannot load the model ({_first_line(error)})") from None
 
     def _load(self, auto_class: Any, folder: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,20 @@ from rmlab.artifacts.fingerprint import digest, file_digest, folder_digest
 from rmlab.cache import cache_folder
 
 _LARGE = 2**26  # bytes; smaller files are hashed at once
+_LONG = 2**32  # takes several seconds
 
 
 def cached_file_digest(file: Path) -> str:
     seen = file.stat()
     if seen.st_size < _LARGE:
         return file_digest(file)
-    return _cached(file, [seen.st_size, seen.st_mtime_ns], lambda: file_digest(file))
+    return _cached(file, [seen.st_size, seen.st_mtime_ns], lambda: _announced(file, seen.st_size))
+
+
+def _announced(file: Path, size: int) -> str:
+    if size >= _LONG:
+        print(f"checking {file} ({size / 1e9:.1f} GB), once until it changes", file=sys.stderr, flush=True)
+    return file_digest(file)
 
 
 def cached_folder_digest(folder: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rmlab import carried
 from rmlab.digests import cached_folder_digest
 from rmlab.errors import InputError
+from rmlab.snapshots import check_snapshot
 
 _HUB_LINE = "check the name and the network, log in with `hf auth login`, or give a local folder"
 
@@ -28,7 +29,8 @@ class Model:
             return carried.folder(self.name)
         if _is_folder(self.name):
             return Path(self.name).expanduser()
-        return _snapshot(self.name, self.identity.rpartition("@")[2])  # the commit that was identified
+        commit = self.identity.rpartition("@")[2]  # the one that was identified
+        return check_snapshot(_snapshot(self.name, commit), self.name)
 
 
 def find_model(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Model:

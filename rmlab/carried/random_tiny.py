@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from rmlab.cache import cache_folder
+from rmlab.carried.stored import stored
 
 NAME = "random-tiny"
 CONVERSION = 1
@@ -23,16 +22,7 @@ def identity() -> str:
 
 
 def folder() -> Path:
-    target = cache_folder("models") / f"{NAME}-{CONVERSION}"
-    if not (target / "config.json").is_file():
-        temporary = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=target.parent))
-        try:
-            write_random_model(temporary)
-            shutil.rmtree(target, ignore_errors=True)
-            temporary.rename(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return target
+    return stored(cache_folder("models") / f"{NAME}-{CONVERSION}", write_random_model)
 
 
 def write_random_model(target: Path, seed: int = 0, **changes: Any) -> None:

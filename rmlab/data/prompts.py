@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from rmlab.artifacts.fingerprint import digest, row_id
-from rmlab.data.messages import prompt_messages
+from rmlab.data.messages import is_text, prompt_messages
 from rmlab.data.reader import Row, check_text, read_rows
 from rmlab.errors import InputError
 from rmlab.text import Message
@@ -28,9 +28,12 @@ def read_prompts(path: Path, test_fraction: float, merge: bool = False) -> list[
     """Prompts in the order of the file; `merge` keeps one of several rows with the same prompt."""
     seen: dict[str, int] = {}
     prompts = []
+    first: tuple[int, bool] | None = None
     for number, row in read_rows(path, _COLUMNS):
         where = f"{path}, row {number}"
         messages = prompt_messages(row, where)
+        first = first or (number, is_text(row))
+        _check_form(row, first, where)
         prompt_id = _prompt_id(row, messages, where)
         if prompt_id in seen:
             if merge:
@@ -42,6 +45,18 @@ def read_prompts(path: Path, test_fraction: float, merge: bool = False) -> list[
         seen[prompt_id] = number
         prompts.append(Prompt(prompt_id, _split(row, prompt_id, test_fraction, where), messages, number))
     return prompts
+
+
+def _check_form(row: Row, first: tuple[int, bool], where: str) -> None:
+    """Text becomes a single user message, which beside whole conversations is seldom what is meant."""
+    number, text = first
+    if is_text(row) == text:
+        return
+    this, other = ("text", "messages") if is_text(row) else ("messages", "text")
+    raise InputError(
+        f"{where}: its prompt is {this} and that of row {number} is {other}; give all rows the same form: "
+        '`prompt` with text, or `messages`, such as [{"role": "user", "content": "..."}]'
+    )
 
 
 def _prompt_id(row: Row, messages: list[Message], where: str) -> str:

@@ -13,15 +13,17 @@ from rmlab.networks.trust import agree, attends_to_all
 _PROMPTS, _PLACES, _STEPS = [[5, 6, 7], [8, 9]], [0, 1, 1], [[3, 4, 6], [7, 8, 9]]
 
 
-def open_decoder(model: Any, pad: int, longest: int) -> Decoder:
-    """longest: prompt and response together, in tokens."""
-    if attends_to_all(model.config, longest) and _agrees(model, pad):
+def open_decoder(model: Any, pad: int, longest: int, shares: bool) -> Decoder:
+    """longest: prompt and response together, in tokens; shares: what may_share found, once a model."""
+    if shares and attends_to_all(model.config, longest):
         return SharedDecoder(model, pad)
     return ExpandedDecoder(model, pad)
 
 
-def _agrees(model: Any, pad: int) -> bool:
-    """Two prompts, three rows and two steps, against whole texts."""
+def may_share(model: Any, pad: int) -> bool:
+    """Tries two prompts, three rows and two steps against whole texts."""
+    if not attends_to_all(model.config, 5):
+        return False
 
     def shared() -> Tensor:
         decoder = SharedDecoder(model, pad)

@@ -60,10 +60,13 @@ class _Row:
 
 class _Session:
     def __init__(self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersSampler) -> None:
+        from rmlab.networks.open_decoder import may_share
+
         self.model, self.tokenizer, self.template, self.how = model, tokenizer, template, how
         self.context = context_length(model.config, tokenizer)
         self.template_hash = template_hash(template, tokenizer)
         self.end_tokens = _end_tokens(model, tokenizer)
+        self.shares = may_share(model, tokenizer.pad_token_id)
         self.fits = Halving(how.batch_size, hint="lower sampling.max_new_tokens")
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
@@ -83,7 +86,7 @@ class _Session:
         if not order:
             return [[] for _ in tasks]
         longest = len(tasks[order[-1]].tokens) + params.max_new_tokens
-        self.decoder = open_decoder(self.model, self.tokenizer.pad_token_id, longest)
+        self.decoder = open_decoder(self.model, self.tokenizer.pad_token_id, longest, self.shares)
         self.fits.size = min(self.fits.size, rows_that_fit(self.model, longest, self.how.cache_gib))
         wanted = [(i, k) for i in order for k in range(tasks[i].n)]
         samples: list[list[Sample]] = [[] for _ in tasks]

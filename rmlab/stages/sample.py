@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +11,9 @@ import pyarrow as pa
 from rmlab.artifacts.fingerprint import row_id
 from rmlab.artifacts.schemas import RESPONSES
 from rmlab.errors import InputError
-from rmlab.models import find_model
 from rmlab.samplers.base import OpenSampler, Sample, Task
 from rmlab.stages.base import Counts, Job, Made, Shards
+from rmlab.stages.policy import policy_folder
 from rmlab.stages.shards import map_shards
 
 Row = dict[str, Any]
@@ -26,6 +25,7 @@ def run(job: Job) -> None:
     if not job.writer.counts.get("responses"):
         raise InputError("no prompt fits the context; raise sampling.max_prompt_tokens or cut long prompts")
     _warn_of_lost_prompts(job)
+    _warn_of_odd_responses(job)
 
 
 def shards(jobs: Sequence[Job]) -> Shards[list[Row]]:
@@ -34,22 +34,14 @@ def shards(jobs: Sequence[Job]) -> Shards[list[Row]]:
     prompts = job.inputs["prompts"].read(columns=["prompt_id", "split", "messages"])
     size = job.writer.shard_size(job.settings.prompts_per_shard)
     sampler = job.build(job.settings.sampler, "sampler")
-    folder = _policy_folder(job, sampler.needs_model)  # fetched or converted before there are workers
+    # fetched, converted and checked before there are workers
+    folder = policy_folder(job) if sampler.needs_model else None
     opened = cache(partial(sampler.open, folder, job.settings.prompts.template, job.compute))
     return Shards(
         rows=[min(size, prompts.num_rows - start) for start in range(0, prompts.num_rows, size)],
         read=lambda part: prompts.slice(part * size, size).to_pylist(),
         compute=lambda rows, _: [_sample_shard(job, rows, opened())],
     )
-
-
-def _policy_folder(job: Job, needs_model: bool) -> Path | None:
-    if not needs_model:
-        return None
-    if "sft" in job.inputs:
-        return job.inputs["sft"].path / "model"
-    s = job.settings
-    return find_model(s.model, s.revision, s.trust_remote_code).folder()
 
 
 def _sample_shard(job: Job, prompts: list[Row], sampler: OpenSampler) -> Made:
@@ -127,3 +119,18 @@ def _warn_of_lost_prompts(job: Job) -> None:
     for what in ("dropped", "cut"):
         if n := job.writer.counts.get(f"prompts_{what}"):
             job.writer.warnings.append(f"{n} prompts over the limit of tokens were {what}")
+
+
+def _warn_of_odd_responses(job: Job) -> None:
+    counts, longest = job.writer.counts, job.settings.sampling.max_new_tokens
+    n = counts["responses"]
+    if (cut := counts["cut_at_max_new_tokens"]) > n / 2:
+        job.writer.warnings.append(
+            f"{cut} of {n} responses were cut at sampling.max_new_tokens={longest}; "
+            "raise it if they are meant to come to an end"
+        )
+    if (empty := counts["empty_responses"]) > n / 2:
+        job.writer.warnings.append(
+            f"{empty} of {n} responses are empty: the model ends at once; "
+            "look at its template (prompts.template) and at sampling.stop"
+        )

@@ -4,9 +4,9 @@
     python scripts/bench/generation.py --full                    half an hour on 2 cores
     python scripts/bench/generation.py --full --only sample,sample_vllm
 
-SmolLM2-135M on random weights' rivals would prove nothing, so both sides run the same real weights, in the
-same precision, on the same texts. sample_vllm needs the environment that `make test-vllm` builds.
-The last line is one JSON object of ratios (our rate over theirs); embed_of_limit is a share of the machine's rate.
+Both sides run SmolLM2-135M with the same weights, in the same precision, on the same texts. sample_vllm needs
+the environment that `make test-vllm` builds. The last line is one JSON object of ratios (our rate over
+theirs); embed_of_limit is the share of the machine's own rate.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def bench_vllm(sizes: Sizes) -> dict[str, float]:
 
 
 def bench_embed(sizes: Sizes) -> dict[str, float]:
-    """Real tokens a second; and operations a second, as a share of the fastest products of the model's shapes."""
+    """Real tokens a second; operations a second as a share of the fastest products of the model's shapes."""
     texts = [tokenizer().decode(t) for t in cuts(spread(sizes.texts, *sizes.text_tokens))]
     exchanges = [
         Exchange(f"p{k}", f"r{k}", [{"role": "user", "content": t[:1]}], t[1:]) for k, t in enumerate(texts)

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from rmlab.networks.decoder import ExpandedDecoder, SharedDecoder
-from rmlab.networks.open_decoder import open_decoder
+from rmlab.networks.open_decoder import may_share, open_decoder
 
 SIZES = dict(
     vocab_size=90, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -47,6 +47,10 @@ PLACES = torch.tensor([0, 0, 0, 2, 1, 2])
 def small(family):
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(FAMILIES[family]).eval()
+
+
+def open_for(model, longest):
+    return open_decoder(model, 0, longest, may_share(model, 0))
 
 
 def whole(model, tokens):
@@ -88,13 +92,13 @@ def test_expanded_prompts(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_known_families_share_their_prompts(family):
-    assert isinstance(open_decoder(small(family), 0, 40), SharedDecoder)
+    assert isinstance(open_for(small(family), 40), SharedDecoder)
 
 
 def test_a_text_longer_than_a_sliding_window_is_decoded_the_plain_way():
     model = small("gemma2")
-    assert isinstance(open_decoder(model, 0, 64), SharedDecoder)
-    assert isinstance(open_decoder(model, 0, 65), ExpandedDecoder)
+    assert isinstance(open_for(model, 64), SharedDecoder)
+    assert isinstance(open_for(model, 65), ExpandedDecoder)
 
 
 def test_a_model_with_an_attention_of_its_own_is_decoded_the_plain_way(monkeypatch):
@@ -102,7 +106,7 @@ def test_a_model_with_an_attention_of_its_own_is_decoded_the_plain_way(monkeypat
     monkeypatch.setattr(
         "rmlab.networks.shared_prefix.SharedLayer.attend", lambda self, query, *_: query.transpose(1, 2)
     )
-    assert isinstance(open_decoder(model, 0, 40), ExpandedDecoder)
+    assert isinstance(open_for(model, 40), ExpandedDecoder)
 
 
 def test_a_cap_on_logits_of_attention_is_applied():

@@ -100,7 +100,7 @@ def test_without_a_model_it_says_so():
 def test_the_way_of_decoding_changes_nothing(tiny_model, monkeypatch):
     found = generate(tiny_model, params(), n=6)
     used = []
-    monkeypatch.setattr("rmlab.networks.open_decoder._agrees", lambda *_: used.append(1) or False)
+    monkeypatch.setattr("rmlab.networks.open_decoder.may_share", lambda *_: used.append(1) or False)
     plain = generate(tiny_model, params(), n=6)
     assert used and [[s.text for s in x] for x in found] == [[s.text for s in x] for x in plain]
 

@@ -1,0 +1,90 @@
+"""Text or messages: all rows of a file in one form, whatever kind of file it is."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from rmlab.data.prompts import read_prompts
+from rmlab.errors import InputError
+from rmlab.shipped import user_path
+
+USER = {"role": "user", "content": "a question"}
+TALK = [{"role": "system", "content": "be short"}, USER]
+KINDS = ("jsonl", "csv", "parquet")
+
+
+def write(folder, kind, rows):
+    """Absent values are absent in JSONL, null in Parquet and nothing in CSV."""
+    path = folder / f"p.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif kind == "csv":
+        rows = [{k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()} for row in rows]
+        pd.DataFrame(rows).to_csv(path, index=False)
+    else:
+        pd.DataFrame(rows).to_parquet(path)
+    return path
+
+
+def refused(path):
+    with pytest.raises(InputError) as found:
+        read_prompts(path, 0.2)
+    assert "\n" not in str(found.value)
+    return str(found.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text_first", [True, False])
+def test_text_among_messages_is_one_line_with_both_rows(tmp_path, kind, text_first):
+    rows = [{"prompt": "a"}, {"prompt": "b"}, {"messages": TALK}, {"prompt": "c"}]
+    if not text_first:
+        rows = [{"messages": [USER]}, {"messages": TALK}, {"prompt": "a"}]
+    line = refused(write(tmp_path, kind, rows))
+    this, other = ("messages", "text") if text_first else ("text", "messages")
+    assert f"p.{kind}, row 3: its prompt is {this} and that of row 1 is {other}; give all rows" in line
+
+
+def test_messages_in_the_column_prompt_are_messages(tmp_path):
+    rows = [{"messages": TALK}, {"prompt": [USER]}]
+    assert len(read_prompts(write(tmp_path, "jsonl", rows), 0.2)) == 2
+    assert "row 3: its prompt is text" in refused(write(tmp_path, "jsonl", [*rows, {"prompt": "a"}]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_in_one_form_are_read(tmp_path, kind):
+    talks = [[{"role": "user", "content": f"question {i}"}] for i in range(3)]
+    for rows in ([{"messages": t} for t in talks], [{"prompt": t[0]["content"]} for t in talks]):
+        assert [p.messages for p in read_prompts(write(tmp_path, kind, rows), 0.2)] == talks
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_with_neither_is_one_line(tmp_path, kind):
+    line = refused(write(tmp_path, kind, [{"prompt": "a", "split": "train"}, {"split": "train"}]))
+    assert "row 2: " in line and ("no 'prompt'" in line or "'prompt' is empty" in line)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_may_be_given_where_they_agree(tmp_path, kind):
+    rows = [{"messages": TALK, "prompt": "a question"}, {"messages": [USER, *TALK[:1], USER]}]
+    found = read_prompts(write(tmp_path, kind, rows), 0.2)
+    assert [p.messages for p in found] == [r["messages"] for r in rows]
+    line = refused(write(tmp_path, kind, [rows[1], {"messages": TALK, "prompt": "another"}]))
+    assert "row 2: its 'prompt' is not in its 'messages'; keep one of the two" in line
+
+
+def test_both_as_messages_must_be_equal(tmp_path):
+    assert len(read_prompts(write(tmp_path, "jsonl", [{"messages": TALK, "prompt": TALK}]), 0.2)) == 1
+    line = refused(write(tmp_path, "jsonl", [{"messages": TALK, "prompt": [USER]}]))
+    assert "row 1: its 'prompt' is not in its 'messages'" in line
+
+
+@pytest.mark.parametrize("value", ["{", '"text"', "7"])
+def test_messages_that_are_no_list_are_one_line(tmp_path, value):
+    assert "row 1: 'messages' is" in refused(write(tmp_path, "jsonl", [{"messages": value}]))
+    assert "row 1: 'messages' is" in refused(write(tmp_path, "jsonl", [{"messages": 7}]))
+
+
+@pytest.mark.parametrize("name", ["openings", "questions"])
+def test_shipped_prompts_have_one_form(name):
+    assert len(read_prompts(user_path(f"shipped:prompts/{name}.jsonl"), 0.2)) > 50
