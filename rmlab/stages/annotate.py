@@ -27,9 +27,7 @@ def run(job: Job) -> None:
     map_shards([job], combined if isinstance(golden, Combination) else shards)
     n, failed = job.writer.counts["responses"], job.writer.counts["failed_rows"]
     if cut := job.writer.counts.get("truncated"):
-        job.writer.warnings.append(
-            f"{cut} texts were too long for golden reward {job.name} and were cut"
-        )
+        job.writer.warnings.append(f"{cut} texts were too long for golden reward {job.name} and were cut")
     if not failed:
         return
     example = job.writer.metrics["failure_example"]
