@@ -48,7 +48,7 @@ tables: setup-dev  ## make TABLES.md from the schemas in the code
 
 bench: setup-dev  ## the benchmarks at small sizes; --full in scripts/bench is the real thing
 	@$(BIN)/python scripts/bench/heads.py --quick
-	@$(BIN)/python scripts/bench/pipeline.py --quick
+	@$(BIN)/python scripts/bench/generation.py --quick
 
 wheel: setup-dev  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel
