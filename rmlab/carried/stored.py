@@ -1,4 +1,4 @@
-"""A model made once and kept in the cache: whole or not there, by one process at a time, checked before use."""
+"""A model made once and kept in the cache: whole or not there, made by one process, checked before use."""
 
 from __future__ import annotations
 

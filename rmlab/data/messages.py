@@ -20,7 +20,7 @@ def prompt_messages(row: Row, where: str) -> list[Message]:
     if not _is_given(row, "messages"):
         return _conversation(prompt, where)
     messages = _conversation(_from_json(row["messages"], where), where)
-    if _is_given(row, "prompt") and not _agree(prompt, messages):
+    if _is_given(row, "prompt") and not _agree(prompt, messages, where):
         raise InputError(f"{where}: its 'prompt' is not in its 'messages'; keep one of the two")
     return messages
 
@@ -35,10 +35,10 @@ def _is_given(row: Row, column: str) -> bool:
     return row.get(column) not in (None, "")
 
 
-def _agree(prompt: Any, messages: list[Message]) -> bool:
+def _agree(prompt: Any, messages: list[Message], where: str) -> bool:
     """The same messages, or the text of the user's: many sets hold the question by itself, too."""
     if isinstance(prompt, list | tuple):
-        return list(prompt) == messages
+        return check_messages(list(prompt), where) == messages
     return any(m["role"] == "user" and m["content"] == prompt for m in messages)
 
 

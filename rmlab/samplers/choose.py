@@ -5,75 +5,64 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rmlab.samplers.noise import gumbel
+
 _HEADS = (128, 1024, 8192)  # most likely tokens looked at first, then all of them
-_CLOSE_LOGITS = 1e-4  # what rounding can move logits by in float32, when batches differ
-_CLOSE_MASS = 2e-5  # the same for cumulative probabilities
+_CLOSE = 1e-4  # what rounding can move logits by in float32, when batches differ; a mass moves by less
 
 
-def choose(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
-    """logits [n, V], uniform [n] in [0, 1) -> token ids [n], by inverse transform, and near ties [n].
+def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
+    """logits [n, V], keys [n] of the noise -> token ids [n] and near ties [n].
 
-    Tokens are kept in order of probability up to the first that brings the mass to top_p,
-    as in Holtzman et al. 2020, and drawn in proportion. A near tie is a choice that rounding could turn:
-    a draw at the border of two tokens, or a token as likely as its neighbour in the order.
+    Tokens are kept in order of probability up to the first that brings the mass to top_p (Holtzman et al.
+    2020). The one with the largest logit plus Gumbel noise wins: a draw in proportion to probability that,
+    unlike an inverse transform, depends on no order. A near tie is a choice that rounding could turn: two
+    tokens that come in together, or a winner at the edge of the kept mass.
     """
     if temperature == 0:
         top = logits.float().topk(min(2, logits.shape[-1]), dim=-1).values
-        return logits.argmax(dim=-1), top[:, 0] - top[:, -1] < _CLOSE_LOGITS
+        return logits.argmax(dim=-1), top[:, 0] - top[:, -1] < _CLOSE
     scaled = logits.float() / temperature if temperature != 1 else logits.float()
+    close = _CLOSE / min(temperature, 1.0)
     if top_p >= 1:
-        return _draw(torch.softmax(scaled, dim=-1).double().cumsum(dim=-1), uniform)
-    return _top_p(scaled, scaled.logsumexp(dim=-1, keepdim=True), uniform, top_p, _HEADS)
+        ids = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape)
+        return _race(scaled, torch.zeros_like(scaled), ids, keys, top_p, close)
+    return _top_p(scaled, scaled.logsumexp(dim=-1, keepdim=True), keys, top_p, close, _HEADS)
 
 
 def _top_p(
-    scaled: Tensor, total: Tensor, uniform: Tensor, top_p: float, heads: tuple[int, ...]
+    scaled: Tensor, total: Tensor, keys: Tensor, top_p: float, close: float, heads: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """Looks at the most likely tokens only; rows whose mass lies wider look at more of them."""
     size = heads[0] if heads and heads[0] < scaled.shape[-1] else scaled.shape[-1]
     top, ids = scaled.topk(size, dim=-1)
-    cumulative = (top - total).exp().double().cumsum(dim=-1)
-    chosen, close = _nucleus(top, cumulative, ids, uniform, top_p)
-    wide = cumulative[:, -1] < top_p
-    if size < scaled.shape[-1] and wide.any():
-        chosen[wide], close[wide] = _top_p(scaled[wide], total[wide], uniform[wide], top_p, heads[1:])
-    return chosen, close
+    mass = (top - total).exp().double()
+    cumulative = mass.cumsum(dim=-1)
+    wide = cumulative[:, -1] < top_p + close / 2
+    if size == scaled.shape[-1] or not wide.any():
+        return _race(top, cumulative - mass, ids, keys, top_p, close)
+    chosen, near = torch.empty_like(keys), torch.empty_like(wide)
+    narrow = ~wide
+    chosen[narrow], near[narrow] = _race(
+        top[narrow], (cumulative - mass)[narrow], ids[narrow], keys[narrow], top_p, close
+    )
+    chosen[wide], near[wide] = _top_p(scaled[wide], total[wide], keys[wide], top_p, close, heads[1:])
+    return chosen, near
 
 
-def _nucleus(
-    top: Tensor, cumulative: Tensor, ids: Tensor, uniform: Tensor, top_p: float
+def _race(
+    logits: Tensor, before: Tensor, ids: Tensor, keys: Tensor, top_p: float, close: float
 ) -> tuple[Tensor, Tensor]:
-    """top, cumulative [n, k]: logits and mass of the k most likely tokens in order."""
-    last = (cumulative < top_p).sum(dim=-1, keepdim=True).clamp(max=cumulative.shape[-1] - 1)
-    kept = cumulative.gather(-1, last)
-    target = uniform.double()[:, None] * kept
-    rank = torch.minimum(torch.searchsorted(cumulative, target, right=True), last)
-    close = _at_border(cumulative, target, rank) | _like_a_neighbour(top, rank)
-    edge = torch.stack([kept, kept - _mass(cumulative, last)]).sub_(top_p).abs_().amin(dim=0) < _CLOSE_MASS
-    return ids.gather(-1, rank).squeeze(-1), (close | edge).squeeze(-1)
+    """logits, ids [n, k]; before [n, k]: the mass of more likely tokens."""
+    raced = logits.double() + gumbel(keys, ids)
+    winner = _first(raced, before, top_p)
+    ahead = raced.masked_fill(before >= top_p + close / 2, -torch.inf).topk(min(2, ids.shape[-1]), dim=-1)
+    near = (ahead.indices[:, 0] != winner) | (_first(raced, before, top_p - close / 2) != winner)
+    if ids.shape[-1] > 1:
+        near |= ahead.values[:, 0] - ahead.values[:, 1] < close
+    return ids.gather(-1, winner[:, None]).squeeze(-1), near
 
 
-def _mass(cumulative: Tensor, rank: Tensor) -> Tensor:
-    before = cumulative.gather(-1, (rank - 1).clamp(min=0))
-    return cumulative.gather(-1, rank) - torch.where(rank > 0, before, 0.0)
-
-
-def _at_border(cumulative: Tensor, target: Tensor, rank: Tensor) -> Tensor:
-    """Whether the draw is next to where its token's share begins or ends; the very first border is none."""
-    above = cumulative.gather(-1, rank) - target
-    below = target - cumulative.gather(-1, (rank - 1).clamp(min=0))
-    return (above < _CLOSE_MASS) | ((rank > 0) & (below < _CLOSE_MASS))
-
-
-def _like_a_neighbour(top: Tensor, rank: Tensor) -> Tensor:
-    mine = top.gather(-1, rank)
-    before = top.gather(-1, (rank - 1).clamp(min=0)) - mine
-    after = mine - top.gather(-1, (rank + 1).clamp(max=top.shape[-1] - 1))
-    last = top.shape[-1] - 1
-    return ((rank > 0) & (before < _CLOSE_LOGITS)) | ((rank < last) & (after < _CLOSE_LOGITS))
-
-
-def _draw(cumulative: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    target = uniform.double()[:, None] * cumulative[:, -1:]
-    rank = torch.searchsorted(cumulative, target, right=True).clamp(max=cumulative.shape[-1] - 1)
-    return rank.squeeze(-1), _at_border(cumulative, target, rank).squeeze(-1)
+def _first(raced: Tensor, before: Tensor, top_p: float) -> Tensor:
+    """The winner [n] among the tokens that begin below this mass."""
+    return raced.masked_fill(before >= top_p, -torch.inf).argmax(dim=-1)

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rmlab.compute import Compute
 from rmlab.errors import InputError
 from rmlab.halving import Halving
-from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
+from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop
 from rmlab.settings import Sampling, TemplateName
 from rmlab.text import (
     Message,
@@ -52,7 +50,7 @@ class _Row:
     """One sample in the making: the sample `index` of the task `task`."""
 
     task: int
-    uniforms: np.ndarray
+    key: int  # of its noise
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
     near_ties: int = 0
@@ -98,9 +96,9 @@ class _Session:
     def _batch(
         self, tasks: Sequence[Task], wanted: list[tuple[int, int]], params: Sampling, seed: int, tick: Tick
     ) -> list[Sample]:
-        rows = [
-            _Row(i, sample_rng(seed, tasks[i].prompt_id, k).random(params.max_new_tokens)) for i, k in wanted
-        ]
+        from rmlab.samplers.noise import sample_key
+
+        rows = [_Row(i, sample_key(seed, tasks[i].prompt_id, k)) for i, k in wanted]
         self._decode(tasks, rows, params, tick)
         return [self._finish(row, params) for row in rows]
 
@@ -129,9 +127,10 @@ class _Session:
         import torch
 
         from rmlab.samplers.choose import choose
+        from rmlab.samplers.noise import step_keys
 
-        uniform = torch.tensor([row.uniforms[step] for row in rows], device=logits.device)
-        tokens, close = choose(logits, uniform, params.temperature, params.top_p)
+        keys = step_keys(torch.tensor([row.key for row in rows], device=logits.device), step)
+        tokens, close = choose(logits, keys, params.temperature, params.top_p)
         chosen = logits.gather(1, tokens[:, None]).squeeze(1).float() - logits.float().logsumexp(dim=1)
         for row, token, logprob, near in zip(
             rows, tokens.tolist(), chosen.tolist(), close.tolist(), strict=True

@@ -29,6 +29,7 @@ def cpu_environment() -> dict[str, str]:
         "VLLM_CPU_KVCACHE_SPACE": str(_cache_gib()),
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # all cores; bound, it would leave one of them idle
         "TORCH_COMPILE_DISABLE": "1",
+        "GOMP_SPINCOUNT": "20000",  # threads that spin long while they wait stall the others
     }
 
 

@@ -29,7 +29,7 @@ FULL = Sizes(
     long_new_tokens=48,
     texts=2000,
     text_tokens=(8, 256),
-    annotated=(100, 10),
+    annotated=(40, 10),
     batch=32,
 )
 QUICK = Sizes(
