@@ -211,7 +211,7 @@ class _Recording(_Session):
 
 
 def _generate(
-    folder: Path, device: str, batch: int, n: int = 3, temperature: float = 1.0
+    folder: Path, device: str, batch: int, n: int = 2, temperature: float = 1.0
 ) -> tuple[list[Sample], list[Any]]:
     """Samples and their rows, both in the order in which the rows were made."""
     how = TransformersSampler(batch_size=batch)

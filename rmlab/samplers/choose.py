@@ -38,7 +38,7 @@ def _top_p(
     top, ids = scaled.topk(size, dim=-1)
     mass = (top - total).exp().double()
     cumulative = mass.cumsum(dim=-1)
-    wide = cumulative[:, -1] < top_p + close / 2
+    wide = cumulative[:, -2] < top_p + close / 2  # the first token that is left out is seen, too
     if size == scaled.shape[-1] or not wide.any():
         return _race(top, cumulative - mass, ids, keys, top_p, close)
     chosen, near = torch.empty_like(keys), torch.empty_like(wide)
@@ -53,16 +53,19 @@ def _top_p(
 def _race(
     logits: Tensor, before: Tensor, ids: Tensor, keys: Tensor, top_p: float, close: float
 ) -> tuple[Tensor, Tensor]:
-    """logits, ids [n, k]; before [n, k]: the mass of more likely tokens."""
+    """logits, ids [n, k]; before [n, k]: the mass of more likely tokens.
+
+    perhaps and surely: what rounding may count among the kept tokens, and what it cannot take away.
+    """
     raced = logits.double() + gumbel(keys, ids)
-    winner = _first(raced, before, top_p)
-    ahead = raced.masked_fill(before >= top_p + close / 2, -torch.inf).topk(min(2, ids.shape[-1]), dim=-1)
-    near = (ahead.indices[:, 0] != winner) | (_first(raced, before, top_p - close / 2) != winner)
+    kept = before < top_p
+    winner = raced.masked_fill(~kept, -torch.inf).argmax(dim=-1)
+    least = logits.masked_fill(~kept, torch.inf).amin(dim=-1, keepdim=True)
+    next_ = logits.masked_fill(kept, -torch.inf).amax(dim=-1, keepdim=True)
+    perhaps = (before < top_p + close / 2) | (logits >= least - close)
+    surely = (before < top_p - close / 2) & (logits > next_ + close)
+    ahead = raced.masked_fill(~perhaps, -torch.inf).topk(min(2, ids.shape[-1]), dim=-1)
+    near = (ahead.indices[:, 0] != winner) | ~surely.gather(-1, winner[:, None]).squeeze(-1)
     if ids.shape[-1] > 1:
         near |= ahead.values[:, 0] - ahead.values[:, 1] < close
     return ids.gather(-1, winner[:, None]).squeeze(-1), near
-
-
-def _first(raced: Tensor, before: Tensor, top_p: float) -> Tensor:
-    """The winner [n] among the tokens that begin below this mass."""
-    return raced.masked_fill(before >= top_p, -torch.inf).argmax(dim=-1)

@@ -118,7 +118,7 @@ def bench_vllm(sizes: Sizes) -> dict[str, float]:
     """Both with the batch that serves them best: vLLM schedules its own, ours is the default."""
     if not _VLLM.is_file():
         raise SystemExit("sample_vllm needs the environment of vLLM; run: make test-vllm")
-    prompts = cuts(np.full(4 * sizes.prompts, sizes.prompt_tokens))
+    prompts = cuts(np.full(2 * sizes.prompts, sizes.prompt_tokens))
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "prompts.json"
         file.write_text(json.dumps(prompts))
