@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmlab import carried
+from rmlab.adapter import base_folder, is_adapter
+from rmlab.artifacts.fingerprint import digest
 from rmlab.digests import cached_folder_digest
 from rmlab.errors import InputError
 from rmlab.snapshots import check_snapshot
@@ -40,10 +42,16 @@ def find_model(name: str, revision: str | None = None, trust_remote_code: bool =
     if _is_folder(name):
         folder = Path(name).expanduser()
         _check_folder(folder)
-        return Model(name, f"folder:{cached_folder_digest(folder)}", trust_remote_code=trust_remote_code)
+        return Model(name, f"folder:{_folder_identity(folder)}", trust_remote_code=trust_remote_code)
     if name.startswith((".", "/", "~")):
         raise InputError(f"model={name}: no such folder")
     return Model(name, f"hub:{name}@{_commit(name, revision)}", revision, trust_remote_code)
+
+
+def _folder_identity(folder: Path) -> str:
+    """Of its contents, and of the base's where the folder holds an adapter."""
+    own = cached_folder_digest(folder)
+    return digest([own, cached_folder_digest(base_folder(folder))]) if is_adapter(folder) else own
 
 
 def _is_folder(name: str) -> bool:

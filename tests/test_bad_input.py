@@ -92,7 +92,9 @@ def test_an_unreadable_table_is_one_line(cli, copied):
 
 def test_a_table_with_the_wrong_schema_is_one_line(cli, copied):
     part = next((copied / "annotate").glob(f"sentiment-*/{PART}"))
-    rewrite(part, pq.read_table(part).rename_columns(["prompt_id", "response_id", "reward", "points"]))
+    rewrite(
+        part, pq.read_table(part).rename_columns(["prompt_id", "response_id", "reward", "points", "failure"])
+    )
     shutil.rmtree(copied / "fit_rm")
     result = cli("fit-rm", *SMALL, f"out={copied}")
     assert result.code == 3 and "score" in result.line and part.parent.name in result.line

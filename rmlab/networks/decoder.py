@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -41,13 +42,12 @@ class SharedDecoder:
         places = places.to(device)
         lengths = torch.tensor([len(p) for p in prompts], device=device)
         ids, _ = pad_right(prompts, self.pad, device)
-        ends = (lengths - 1).unique()
-        output = self.model(input_ids=ids, use_cache=True, logits_to_keep=ends)
+        with _last_states(self.model, lengths):
+            output = self.model(input_ids=ids, use_cache=True)
         self.prefix = SharedPrefix(output.past_key_values, lengths)
         self.prefix.begin(places)
         self.positions = lengths[places]
-        last = torch.searchsorted(ends, lengths - 1)
-        return output.logits[torch.arange(len(prompts), device=device), last][places]
+        return output.logits[:, 0][places]
 
     def step(self, tokens: Tensor) -> Tensor:
         with sharing(self.model), few_rows_first():
@@ -64,6 +64,24 @@ class SharedDecoder:
         order = self.prefix.keep(rows)
         self.positions = self.positions[order]
         return order
+
+
+@contextmanager
+def _last_states(model: Any, lengths: Tensor) -> Iterator[None]:
+    """Within this context the output layer gets the state [G, 1, d] of each row's last token alone.
+
+    Logits of all tokens, or of all the places where some prompt ends, would fill the memory.
+    """
+    rows = torch.arange(len(lengths), device=lengths.device)
+
+    def chosen(module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0][rows, lengths - 1][:, None], *inputs[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(chosen)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class ExpandedDecoder:

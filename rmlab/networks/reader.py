@@ -26,10 +26,11 @@ class Reader:
     """tokens: of a batch, padding included; null: by device. causal: no token looks at a later one."""
 
     def __init__(self, model: Any, pad: int, causal: bool, tokens: int | None, hint: str) -> None:
-        self.model, self.pad, self.causal = model, pad, causal
+        self.model, self.pad = model, pad
         self.tokens = tokens or (_GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS)
         self.fits = Halving(10**9, hint)
-        self.shares = causal and self._sharing_agrees()
+        self.causal = causal and self._padding_is_unseen()
+        self.shares = self.causal and self._sharing_agrees()
 
     def read(
         self, rows: Sequence[Encoded], layers: Sequence[int], use: Use[R]
@@ -56,15 +57,26 @@ class Reader:
         self, rows: Sequence[Encoded], group: list[int], layers: Sequence[int], use: Use[R]
     ) -> Iterator[tuple[list[int], R]]:
         heads = list(dict.fromkeys(tuple(rows[i].prompt) for i in group))
-        [(_, prefix)] = self.fits.batches([heads], lambda part: self._read_heads(part[0]))
-        place = {head: k for k, head in enumerate(heads)}
+        for part, prefix in self.fits.batches(heads, self._read_heads):
+            place = {head: k for k, head in enumerate(part)}
+            numbers = [i for i in group if tuple(rows[i].prompt) in place]
+            yield from self._read_tails(rows, numbers, prefix, place, layers, use)
 
+    def _read_tails(
+        self,
+        rows: Sequence[Encoded],
+        numbers: list[int],
+        prefix: SharedPrefix,
+        place: dict[tuple[int, ...], int],
+        layers: Sequence[int],
+        use: Use[R],
+    ) -> Iterator[tuple[list[int], R]]:
         @torch.inference_mode()
         def tails(part: list[int]) -> R:
             places = torch.tensor([place[tuple(rows[i].prompt)] for i in part])
             return use(*self._tails([rows[i] for i in part], prefix, places, layers))
 
-        for batch in by_response(rows, group, self.tokens):
+        for batch in by_response(rows, numbers, self.tokens):
             yield from self.fits.batches(batch, tails)
 
     def _whole(self, rows: list[Encoded], layers: Sequence[int]) -> tuple[list[Tensor], Tensor]:
@@ -102,6 +114,18 @@ class Reader:
             )
         mask[:, 0] = torch.tensor([0 if r.response else 1 for r in rows])
         return _chosen(output, layers), mask
+
+    def _padding_is_unseen(self) -> bool:
+        """Whether short texts come out the same beside longer ones; some "causal" models look both ways."""
+        self.causal = True
+
+        def read(rows: list[Encoded]) -> Tensor:
+            states, mask = self._whole(rows, [-1])
+            return pool(states[0], mask, "mean")
+
+        return agree(
+            lambda: read(_TRIAL), lambda: torch.cat([read([row]) for row in _TRIAL]), self.model.dtype
+        )
 
     def _sharing_agrees(self) -> bool:
         """Whether a few short texts come out as they do when read whole."""

@@ -65,7 +65,7 @@ class _Session:
         self.template_hash = template_hash(template, tokenizer)
         self.end_tokens = _end_tokens(model, tokenizer)
         self.shares = may_share(model, tokenizer.pad_token_id)
-        self.fits = Halving(how.batch_size, hint="lower sampling.max_new_tokens")
+        self.batch_size = how.batch_size  # less once memory has run out
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return encode_prompt(
@@ -78,19 +78,20 @@ class _Session:
     def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
         """Prompts of like length together; the samples of one prompt stay in order."""
         from rmlab.networks.memory import rows_that_fit
-        from rmlab.networks.open_decoder import open_decoder
 
         order = sorted((i for i, t in enumerate(tasks) if t.n), key=lambda i: len(tasks[i].tokens))
         if not order:
             return [[] for _ in tasks]
-        longest = len(tasks[order[-1]].tokens) + params.max_new_tokens
-        self.decoder = open_decoder(self.model, self.tokenizer.pad_token_id, longest, self.shares)
-        self.fits.size = min(self.fits.size, rows_that_fit(self.model, longest, self.how.cache_gib))
+        longest = len(tasks[order[-1]].tokens)
+        copies = min(tasks[i].n for i in order) if self.shares else 1
+        fit = rows_that_fit(self.model, longest // copies + params.max_new_tokens, self.how.cache_gib)
         wanted = [(i, k) for i in order for k in range(tasks[i].n)]
         samples: list[list[Sample]] = [[] for _ in tasks]
-        for batch, made in self.fits.batches(wanted, lambda b: self._batch(tasks, b, params, seed, tick)):
+        fits = Halving(min(self.batch_size, fit), hint="lower sampling.max_new_tokens")
+        for batch, made in fits.batches(wanted, lambda b: self._batch(tasks, b, params, seed, tick)):
             for (i, _), sample in zip(batch, made, strict=True):
                 samples[i].append(sample)
+        self.batch_size = fits.size if fits.size < fit else self.batch_size
         return samples
 
     def _batch(
@@ -105,10 +106,14 @@ class _Session:
     def _decode(self, tasks: Sequence[Task], rows: list[_Row], params: Sampling, tick: Tick) -> None:
         import torch
 
+        from rmlab.networks.open_decoder import open_decoder
+
         distinct = list(dict.fromkeys(row.task for row in rows))
+        longest = max(len(tasks[i].tokens) for i in distinct) + params.max_new_tokens
+        decoder = open_decoder(self.model, self.tokenizer.pad_token_id, longest, self.shares)
         place = {task: k for k, task in enumerate(distinct)}
         with torch.inference_mode():
-            logits = self.decoder.start(
+            logits = decoder.start(
                 [tasks[i].tokens for i in distinct], torch.tensor([place[row.task] for row in rows])
             )
             for step in range(params.max_new_tokens):
@@ -118,9 +123,9 @@ class _Session:
                 if not going or step + 1 == params.max_new_tokens:
                     return
                 if len(going) < len(rows):
-                    kept = self.decoder.keep(torch.tensor(going, device=tokens.device))
+                    kept = decoder.keep(torch.tensor(going, device=tokens.device))
                     tokens, rows = tokens[kept], [rows[i] for i in kept.tolist()]
-                logits = self.decoder.step(tokens)
+                logits = decoder.step(tokens)
 
     def _choose(self, logits: Any, rows: list[_Row], step: int, params: Sampling) -> Any:
         """Draws a token for each row and books its untempered log-probability."""

@@ -18,7 +18,7 @@ from rmlab.stages.shards import map_shards
 from rmlab.text import Exchange
 
 _AT_ONCE = 256  # responses between two looks at the progress
-_ENOUGH = 8  # responses that all fail are no accident
+_ENOUGH = 8  # prompts whose responses all fail are no accident
 
 
 def run(job: Job) -> None:
@@ -58,7 +58,7 @@ def _score_part(job: Job, exchanges: list[Exchange], scorer: Scorer) -> Made:
         job.progress.advance(len(chunk))
     reasons = [s.reason if isinstance(s, Failed) else None for s in scores]
     failed = [reason for reason in reasons if reason is not None]
-    if len(failed) == len(scores) >= _ENOUGH:
+    if len(failed) == len(scores) and len({e.prompt_id for e in exchanges}) >= _ENOUGH:
         raise RmlabError(
             f"golden reward {job.name} failed on {len(failed)} responses, all of a shard ({failed[0]}); "
             "mend it and run this again: other shards are kept"

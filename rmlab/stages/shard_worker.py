@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
+from rmlab.errors import RmlabError
 from rmlab.progress import Progress
 from rmlab.stages.job_order import JobOrder
 from rmlab.stages.wire import Wire
@@ -42,6 +43,8 @@ def main(descriptor: int) -> int:
         jobs = order.open(progress)
         write_parts(jobs, order.function()(jobs), _parts(wire, progress))
         progress.tell()
+    except SystemExit:
+        wire.send({"error": error_to_json(RmlabError("a component ended its process (sys.exit)"))})
     except Exception as error:
         if is_debugged:
             traceback.print_exc()

@@ -32,7 +32,7 @@ def last_whole_checkpoint(work: Path) -> Path | None:
     found = sorted(work.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
     whole = [folder for folder in found if _is_whole(folder)]
     for folder in set(found) - set(whole):
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # each process of a training does this
     return whole[-1] if whole else None
 
 

@@ -15,8 +15,8 @@ class Sizes(NamedTuple):
     long_new_tokens: int
     texts: int  # to embed
     text_tokens: tuple[int, int]  # shortest and longest, evenly spread in the logarithm
-    annotated: tuple[int, int]  # prompts and responses a prompt
-    batch: int  # texts a batch of the other side's embedding and annotation
+    annotated: tuple[int, int]  # prompts, of prompt_tokens, and responses a prompt, of text_tokens
+    batch: int  # texts a batch of the other side's embedding and annotation, which also has batches of one
 
 
 FULL = Sizes(
@@ -28,8 +28,8 @@ FULL = Sizes(
     long_samples=100,
     long_new_tokens=48,
     texts=2000,
-    text_tokens=(8, 256),
-    annotated=(40, 10),
+    text_tokens=(8, 128),
+    annotated=(30, 10),
     batch=32,
 )
 QUICK = Sizes(
@@ -40,8 +40,8 @@ QUICK = Sizes(
     long_prompt_tokens=400,
     long_samples=12,
     long_new_tokens=4,
-    texts=24,
-    text_tokens=(8, 256),
-    annotated=(4, 4),
+    texts=32,
+    text_tokens=(8, 128),
+    annotated=(4, 8),
     batch=8,
 )

@@ -1,12 +1,11 @@
 """The side of vLLM, run by the Python of its own environment: MODEL_FOLDER PROMPTS.json SAMPLES NEW_TOKENS.
 
-Prints one JSON object with the seconds of generation alone, the engine opened and warmed up before. The engine
-is left free: n samples a request that share their prompt, no seeds, no log-probabilities, its own batches.
+Prints one JSON object with the seconds of generation alone, the engine opened and warmed up before. The
+engine is left free: n samples a request share their prompt, no seeds, no log-probabilities, its own batches.
 """
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import sys
@@ -22,7 +21,7 @@ _ENVIRONMENT = {
     # all cores: the default keeps one for the scheduler, which is half of two
     "VLLM_CPU_OMP_THREADS_BIND": f"0-{_CORES - 1}" if _CORES > 1 else "0",
     "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
-    "LD_PRELOAD": next(iter(glob.glob(f"{sys.prefix}/lib/libiomp5.so")), ""),
+    "LD_PRELOAD": next((str(p) for p in Path(sys.prefix).glob("lib/libiomp5.so")), ""),
 }
 
 
