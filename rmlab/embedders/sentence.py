@@ -94,13 +94,9 @@ class _Session:
         """[n, d] float32"""
         import torch
 
-        rows = [texts[i] for i in batch]
-        ids = torch.full((len(rows), max(map(len, rows))), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(ids)
-        for k, row in enumerate(rows):
-            ids[k, : len(row)] = torch.tensor(row)
-            mask[k, : len(row)] = 1
-        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+        from rmlab.networks.padding import pad_right
+
+        ids, mask = pad_right([texts[i] for i in batch], self.tokenizer.pad_token_id, self.model.device)
         with torch.inference_mode():
             states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
             return self.modules.vectors(states, mask).cpu().numpy()

@@ -71,17 +71,14 @@ class AnswerLogprobs:
         """[n, keep, vocabulary] float32 log-probabilities after each of the last positions."""
         import torch
 
-        longest, device = max(map(len, rows)), self.model.device
-        ids = torch.full((len(rows), longest), self.pad)
-        mask = torch.zeros_like(ids)
-        for k, row in enumerate(rows):
-            ids[k, longest - len(row) :] = torch.tensor(row)
-            mask[k, longest - len(row) :] = 1
+        from rmlab.networks.padding import pad_left
+
+        ids, mask = pad_left(rows, self.pad, self.model.device)
         with torch.inference_mode():
             output = self.model(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0).to(device),
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
                 use_cache=False,
                 logits_to_keep=keep,
             )
