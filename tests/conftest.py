@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,21 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
         return Result(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def threads_as_found() -> Iterator[None]:
+    """Another number of threads changes the last bits of what later tests compute."""
+    before = _threads()
+    yield
+    if before is not None and _threads() != before:
+        found, _ = _threads(), sys.modules["torch"].set_num_threads(before)
+        pytest.fail(f"torch had {before} threads before this test and has {found} after it")
+
+
+def _threads() -> int | None:
+    torch = sys.modules.get("torch")
+    return torch and torch.get_num_threads()
 
 
 @pytest.fixture(scope="session")

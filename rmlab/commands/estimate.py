@@ -5,8 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from rmlab.cells import Cell
 from rmlab.errors import InputError
 from rmlab.plan import Node
 from rmlab.settings import Settings
+from rmlab.threads import one_thread
 
 WHOLE = 2000  # comparisons up to which a cell is tried as it is
 SHARE = 8  # of a longer one's: one in so many, and half of that
@@ -43,7 +43,7 @@ def estimate(node: Node, cores: int) -> dict[str, Any]:
         return found | {"seconds": 0.0, "failing": {}}
     kinds = _in_turn(left)
     costs: list[_Cost | str | None]
-    with tempfile.TemporaryDirectory(prefix="rmlab-") as work, _one_thread():
+    with tempfile.TemporaryDirectory(prefix="rmlab-") as work, one_thread():
         trial = _Trial(node, Path(work))
         costs = [trial.cost(cells[0]) for cells in kinds]
     seconds: list[float] = []
@@ -171,17 +171,3 @@ def _mean(costs: Sequence[_Cost]) -> _Cost:
     n = max(1, len(costs))
     parts = ((c.at_none, c.per_comparison, c.judging) for c in costs)
     return _Cost(*(sum(part) / n for part in zip(*parts, strict=True))) if costs else _Cost(0.0, 0.0, 0.0)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As in a worker process."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    threads = torch.get_num_threads()
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)

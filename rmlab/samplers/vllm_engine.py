@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from rmlab.compute import Compute
 from rmlab.errors import InputError, RmlabError
 from rmlab.samplers.vllm_defaults import cpu_arguments, cpu_environment, environment
+from rmlab.threads import torch_threads_kept
 
 _MISSING = (
     'sampler=vllm needs vLLM; run: pip install "rmlab[vllm]" (without a GPU: `make test-vllm` sets it up)'
@@ -66,7 +67,7 @@ def open_engine(folder: Path, compute: Compute, arguments: dict[str, Any]) -> En
     """arguments: of vllm.LLM; on a CPU, those that it needs there are added."""
     log = tempfile.TemporaryFile()  # noqa: SIM115, closed with the engine
     try:
-        with _environment(environment(compute.device)), _output_to(log), _torch_threads():
+        with _environment(environment(compute.device)), _output_to(log), torch_threads_kept():
             return Engine(_open(folder, compute, arguments), log)
     except BaseException as error:
         reason = _reason(error, log)
@@ -129,18 +130,6 @@ def _output_to(log: BinaryIO) -> Iterator[None]:
         for number, original in enumerate(kept, start=1):
             os.dup2(original, number)
             os.close(original)
-
-
-@contextlib.contextmanager
-def _torch_threads() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
 
 
 def _reason(error: BaseException, log: BinaryIO) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from rmlab.artifacts.files import plain
 from rmlab.cells import Cell
@@ -24,8 +23,7 @@ SPLITS = ("validation", "test")
 
 
 def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
-    """The row as JSON has it. It computes with one thread, in a worker process."""
-    torch.set_num_threads(1)
+    """The row as JSON has it."""
     started = time.perf_counter()
     try:
         found = {"state": "ok", "reason": None, **fit_and_judge(cell, read_data(folder))}
