@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rmlab.adapter import ADAPTER_WEIGHTS, base_folder, is_adapter
 from rmlab.errors import InputError
+
+_UNUSED = ("pooler.",)
 
 
 def available_cores() -> int:
@@ -63,12 +67,15 @@ class Compute:
     def _whole(self, auto_class: Any, folder: Path) -> Any:
         import torch
 
-        return auto_class.from_pretrained(
+        model, found = auto_class.from_pretrained(
             folder,
             dtype=getattr(torch, self.dtype),
             use_safetensors=True,
             trust_remote_code=self.trust_remote_code,
+            output_loading_info=True,
         )
+        _refuse_random_weights(folder, found["missing_keys"])
+        return model
 
     def _adapted(self, auto_class: Any, folder: Path) -> Any:
         """Merged, so that it is as fast as a whole model. Adapters are of language models: see rmlab sft."""
@@ -85,8 +92,22 @@ class Compute:
                 f'{folder}: an adapter needs peft ({error}); run: pip install "rmlab[train]"'
             ) from None
         base = self._load(AutoModelForCausalLM, base_folder(folder))  # which may be one of an adapter, too
-        merged = PeftModel.from_pretrained(base, folder).merge_and_unload()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            merged = PeftModel.from_pretrained(base, folder).merge_and_unload()
+        if any("missing adapter keys" in str(w.message) for w in said):
+            raise InputError(f"{folder}: the adapter's weights lack some of its tensors; fetch it again")
         return merged if auto_class is AutoModelForCausalLM else merged.base_model
+
+
+def _refuse_random_weights(folder: Path, missing: Iterable[str]) -> None:
+    """What a file lacks, transformers fills with random values. No stage uses an encoder's pooler."""
+    lacking = sorted(name for name in missing if not name.startswith(_UNUSED))
+    if lacking:
+        raise InputError(
+            f"{folder}: the weights lack {len(lacking)} of the model's tensors, such as {lacking[0]}, "
+            "which would be random: use a model of the right kind, or fetch it again"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -26,7 +26,7 @@ from rmlab.compute import Compute
 from rmlab.embedders.transformers import TransformersEmbedder
 from rmlab.goldens.sequence_classifier import SequenceClassifier
 from rmlab.samplers.base import Sample, Task
-from rmlab.samplers.transformers import TransformersSampler, _Session
+from rmlab.samplers.transformers import Session, TransformersSampler
 from rmlab.settings import Sampling
 from rmlab.text import Exchange
 
@@ -191,7 +191,7 @@ def check_scores(folder: Path, device: str) -> Check:
     return Check(f"{folder.name} float32 classifier scores", float(far), 1e-4)
 
 
-class _Recording(_Session):
+class _Recording(Session):
     """A sampler that also keeps its rows, and at which of their tokens the near ties are."""
 
     def __init__(self, *given: Any) -> None:

@@ -14,11 +14,11 @@ from gpu_sizes import Shape, Sizes
 from torch import Tensor
 
 from rmlab.carried.random_tiny import byte_tokenizer
+from rmlab.embedders.transformers import Session as Embedding
 from rmlab.embedders.transformers import TransformersEmbedder
-from rmlab.embedders.transformers import _Session as Embedding
 from rmlab.samplers.base import Task
+from rmlab.samplers.transformers import Session as Drawing
 from rmlab.samplers.transformers import TransformersSampler
-from rmlab.samplers.transformers import _Session as Drawing
 from rmlab.settings import Sampling
 from rmlab.text import Exchange
 

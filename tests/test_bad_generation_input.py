@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load, save_file
+from safetensors.torch import load, load_file, save_file
 from small_settings import SMALL
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForSequenceClassification
 
@@ -336,6 +336,25 @@ def test_a_truncated_adapter_in_a_folder_is_one_line(trained, tmp_path):
     with pytest.raises(InputError, match="cannot load the model") as found:
         Compute().load_model(AutoModelForCausalLM, tmp_path / "a")
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "name, kept", [("adapter_model", "lora_A"), (WEIGHTS.removesuffix(".safetensors"), "layers.0")]
+)
+def test_weights_that_lack_tensors_are_not_made_up(trained, tiny_model, tmp_path, name, kept):
+    source = stage(trained / "adapter", "sft") / "model" if name == "adapter_model" else tiny_model
+    shutil.copytree(source, tmp_path / "m")
+    file = tmp_path / "m" / f"{name}.safetensors"
+    save_file({k: v for k, v in load_file(file).items() if kept in k}, file, metadata={"format": "pt"})
+    with pytest.raises(InputError, match="weights lack") as found:
+        Compute().load_model(AutoModelForCausalLM, tmp_path / "m")
+    assert "\n" not in str(found.value)
+
+
+def test_a_language_model_is_no_reward_model(tiny_model):
+    """transformers would give it a head of random numbers."""
+    with pytest.raises(InputError, match="weights lack 1 of the model's tensors, such as score.weight"):
+        classified(tiny_model)
 
 
 @pytest.fixture

@@ -89,12 +89,12 @@ def test_wrong_embeddings_are_found(llama, dtype, monkeypatch):
 def test_wrong_logprobs_are_found(llama, monkeypatch):
     from gpu_parity import check_logprobs
 
-    from rmlab.samplers.transformers import _Session
+    from rmlab.samplers.transformers import Session
 
     assert check_logprobs(llama, "cpu").ok
-    finish = _Session._finish
+    finish = Session._finish
     monkeypatch.setattr(
-        _Session, "_finish", lambda *given: replace(made := finish(*given), logprob=made.logprob + 2e-3)
+        Session, "_finish", lambda *given: replace(made := finish(*given), logprob=made.logprob + 2e-3)
     )
     assert not check_logprobs(llama, "cpu").ok
 

@@ -135,3 +135,16 @@ def test_an_encoder_s_tokens_stand_around_the_text():
     encoded = encode(Exchange("p", "r", USER, "yes"), "plain", tokenizer, 1000)
     assert encoded.prompt[0] == tokenizer.cls_token_id and end_tokens(tokenizer) == [tokenizer.sep_token_id]
     assert end_tokens(byte_tokenizer()) == []
+
+
+def test_a_tokenizer_s_own_end_token_is_seen():
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = byte_tokenizer()
+    end = ("<eos>", tokenizer.eos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing("$A <eos>", None, [end])
+    assert end_tokens(tokenizer) == [tokenizer.eos_token_id]
+    assert (
+        encode(Exchange("p", "r", USER, "yes"), "plain", tokenizer, 1000).response
+        == tokenizer("yes", add_special_tokens=False)["input_ids"]
+    )

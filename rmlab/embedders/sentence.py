@@ -17,7 +17,7 @@ from rmlab.errors import InputError
 from rmlab.halving import Halving
 from rmlab.models import find_model
 from rmlab.settings import TemplateName
-from rmlab.text import Exchange, context_length, encode_all, template_hash
+from rmlab.text import Exchange, context_length, encode_all, end_tokens, template_hash
 
 if TYPE_CHECKING:
     from rmlab.embedders.sentence_modules import SentenceModules
@@ -70,7 +70,7 @@ class _Session:
 
         self.model, self.tokenizer, self.modules, self.how = model, tokenizer, modules, how
         self.template_hash = template_hash(how.template, tokenizer)
-        self.ending = _ending(tokenizer)
+        self.ending = end_tokens(tokenizer)
         settings = text_settings(modules.network)
         if settings.get("do_lower_case") and tokenizer("A")["input_ids"] != tokenizer("a")["input_ids"]:
             raise InputError(f"{modules.network}: wants its texts in lower case; use another model")
@@ -100,10 +100,3 @@ class _Session:
         with torch.inference_mode():
             states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
             return self.modules.vectors(states, mask).cpu().numpy()
-
-
-def _ending(tokenizer: Any) -> list[int]:
-    """What the tokenizer puts after plain text, such as [SEP]."""
-    bare, whole = tokenizer("a", add_special_tokens=False)["input_ids"], tokenizer("a")["input_ids"]
-    starts = [i for i in range(len(whole) - len(bare) + 1) if whole[i : i + len(bare)] == bare]
-    return list(whole[starts[0] + len(bare) :]) if starts else []

@@ -49,12 +49,12 @@ class TransformersEmbedder:
         folder = found.folder()
         tokenizer = compute.load_tokenizer(folder)
         network = compute.load_model(AutoModel, folder)
-        session = _Session(network, tokenizer, self.template or template, self, found.name)
+        session = Session(network, tokenizer, self.template or template, self, found.name)
         session.check_layer(self)
         return session
 
 
-class _Session:
+class Session:
     def __init__(
         self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersEmbedder, name: str
     ) -> None:

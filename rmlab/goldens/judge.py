@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from rmlab.goldens.conversation import conversation
 from rmlab.halving import Halving
 from rmlab.models import find_model
 from rmlab.settings import TemplateName
-from rmlab.text import Exchange, context_length, encode_all
+from rmlab.text import Exchange, context_length, encode_all, template_hash
 
 _UNCUT = 10**9
 
@@ -84,25 +85,13 @@ class Judge:
         tokenizer = compute.load_tokenizer(folder)
         answers = self._answer_tokens(tokenizer)
         model = compute.load_model(AutoModelForCausalLM, folder)
-        halving = Halving(self.batch_size, "shorten the question")
-        logprobs = AnswerLogprobs(model, tokenizer.pad_token_id, answers, halving)
+        logprobs = AnswerLogprobs(
+            model, tokenizer.pad_token_id, answers, Halving(self.batch_size, "shorten the question")
+        )
         context = min(self.max_tokens or 10**9, context_length(model.config, tokenizer))
-        limit = context - max(map(len, answers)) + 1
+        return _Judging(self, tokenizer, logprobs, context - max(map(len, answers)) + 1)
 
-        def score(exchanges: Sequence[Exchange]) -> list[Score]:
-            asked = self._question_tokens(exchanges, tokenizer)
-            fits = [i for i, ids in enumerate(asked) if len(ids) <= limit]
-            found: list[Score] = [
-                Failed(f"the question has {len(ids)} tokens, more than the {limit} that fit") for ids in asked
-            ]
-            values = self._value(logprobs([asked[i] for i in fits])).tolist()
-            for i, value in zip(fits, values, strict=True):
-                found[i] = value
-            return found
-
-        return score
-
-    def _question_tokens(self, exchanges: Sequence[Exchange], tokenizer: Any) -> list[list[int]]:
+    def question_tokens(self, exchanges: Sequence[Exchange], tokenizer: Any) -> list[list[int]]:
         asked = [[{"role": "user", "content": self.ask(e)}] for e in exchanges]
         rows = [Exchange("", "", messages, self.answers[0]) for messages in asked]
         return [e.prompt for e in encode_all(rows, self.template, tokenizer, _UNCUT)]
@@ -115,7 +104,7 @@ class Judge:
             raise InputError("an answer of the judge has no tokens; set golden.judge.good and bad to words")
         return found
 
-    def _value(self, logprobs: np.ndarray) -> np.ndarray:
+    def value(self, logprobs: np.ndarray) -> np.ndarray:
         """[n, answers] -> [n]"""
         if self.score == "log_odds":
             return logprobs[:, 0] - logprobs[:, 1]
@@ -125,3 +114,24 @@ class Judge:
         if self.score == "probability":
             return share[:, 0]
         return share @ np.arange(1, self.grades + 1)
+
+
+class _Judging:
+    """limit: tokens of the longest question that can be answered."""
+
+    def __init__(self, judge: Judge, tokenizer: Any, logprobs: AnswerLogprobs, limit: int) -> None:
+        self.judge, self.tokenizer, self.logprobs, self.limit = judge, tokenizer, logprobs, limit
+        self.template_hash = template_hash(judge.template, tokenizer)
+        self.counts: Counter[str] = Counter()  # nothing is cut
+
+    def __call__(self, exchanges: Sequence[Exchange]) -> list[Score]:
+        asked = self.judge.question_tokens(exchanges, self.tokenizer)
+        fits = [i for i, ids in enumerate(asked) if len(ids) <= self.limit]
+        found: list[Score] = [
+            Failed(f"the question has {len(ids)} tokens, more than the {self.limit} that fit")
+            for ids in asked
+        ]
+        values = self.judge.value(self.logprobs([asked[i] for i in fits])).tolist()
+        for i, value in zip(fits, values, strict=True):
+            found[i] = value
+        return found

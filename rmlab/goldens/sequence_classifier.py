@@ -60,8 +60,8 @@ class _Scorer:
 
     def __call__(self, exchanges: Sequence[Exchange]) -> list[float]:
         encoded = encode_all(exchanges, self.template, self.tokenizer, self.limit, closing=True)
-        self.counts["truncated"] += sum(e.truncated for e in encoded)
         scores = np.empty(len(encoded))
         for numbers, found in self.reader.score([Encoded(e.prompt, e.response + self.end) for e in encoded]):
             scores[numbers] = found
+        self.counts["truncated"] += sum(e.truncated for e in encoded)  # only now: rows may be tried again
         return scores.tolist()

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from rmlab.errors import InputError
+
 _CPU_GIB = 2.0
 _GPU_SHARE = 0.4  # of the device's memory; weights, logits and activations take the rest
 _GIB = 2**30
@@ -26,6 +28,10 @@ def _default_gib(device: Any) -> float:
 def _cache_bytes(model: Any) -> int:
     """Of one token's keys and values in all layers."""
     text = model.config.get_text_config(decoder=True)
+    if not getattr(text, "num_attention_heads", None):
+        raise InputError(
+            f"{model.config.model_type} models keep no keys and values; use sampler=vllm for them"
+        )
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return 2 * text.num_hidden_layers * heads * width * model.dtype.itemsize

@@ -42,7 +42,7 @@ class TransformersSampler:
             raise InputError("sampler=transformers needs a model; give model=...")
         tokenizer = compute.load_tokenizer(folder)
         model = compute.load_model(AutoModelForCausalLM, folder)
-        return _Session(model, tokenizer, template, self)
+        return Session(model, tokenizer, template, self)
 
 
 @dataclass
@@ -56,7 +56,7 @@ class _Row:
     near_ties: int = 0
 
 
-class _Session:
+class Session:
     def __init__(self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersSampler) -> None:
         from rmlab.networks.open_decoder import may_share
 

@@ -68,12 +68,14 @@ class Shards(Generic[T]):
     """The parts of a job's artifact, or of the artifacts of several that one pass makes.
 
     Part k is compute(read(k), wanted), in any order and in any process: one for each of the `wanted`,
-    the numbers of the jobs whose part k is missing. rows: of progress in each part.
+    the numbers of the jobs whose part k is missing. rows: of progress in each part. gpus: that one worker
+    needs, where there are any.
     """
 
     rows: Sequence[int]
     read: Callable[[int], T]
     compute: Callable[[T, Sequence[int]], list[Made]]
+    gpus: int = 1
 
 
 Make = Callable[[Sequence[Job]], Shards[Any]]

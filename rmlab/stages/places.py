@@ -10,17 +10,24 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
-def places(workers: int | str, device: str, parts: int) -> list[dict[str, str]]:
-    """The environment variables of each worker: its GPU and its share of the cores.
+def places(workers: int | str, device: str, parts: int, gpus: int = 1) -> list[dict[str, str]]:
+    """The environment variables of each worker: its GPUs and its share of the cores.
 
-    workers: how many, or auto: as many as there are GPUs, else 1; never more than there are parts.
-    On a CPU fewer threads may change the last bits of what a model computes, as another machine would.
+    workers: how many, or auto: as many as have `gpus` GPUs of their own, else 1; never more than there are
+    parts. On a CPU fewer threads may change the last bits of what a model computes, as another machine would.
     """
     if workers == 1 or parts <= 1:
         return [{}]
-    devices = _gpus() if device in ("auto", "cuda") else []
+    devices = _groups(_gpus(), gpus) if device in ("auto", "cuda") else []
     n = min(int(workers) if workers != "auto" else max(1, len(devices)), parts)
+    if n == 1:
+        return [{}]
     return [_threads(n) | ({VISIBLE: devices[k % len(devices)]} if devices else {}) for k in range(n)]
+
+
+def _groups(gpus: list[str], size: int) -> list[str]:
+    """As CUDA_VISIBLE_DEVICES names so many together; none where there are not enough for one group."""
+    return [",".join(gpus[k : k + size]) for k in range(0, len(gpus) - size + 1, size)]
 
 
 def _gpus() -> list[str]:

@@ -41,6 +41,7 @@ def shards(jobs: Sequence[Job]) -> Shards[list[Row]]:
         rows=[min(size, prompts.num_rows - start) for start in range(0, prompts.num_rows, size)],
         read=lambda part: prompts.slice(part * size, size).to_pylist(),
         compute=lambda rows, _: [_sample_shard(job, rows, opened())],
+        gpus=getattr(sampler, "tensor_parallel_size", 1),
     )
 
 

@@ -12,7 +12,7 @@ from rmlab.errors import InputError
 from rmlab.models import find_model
 from rmlab.shipped import user_path
 from rmlab.stages.base import Job
-from rmlab.text import Exchange, encode, template_hash
+from rmlab.text import Exchange, encode_all, template_hash
 from rmlab.training import sft as training
 from rmlab.training.held_out import hold_out
 from rmlab.training.precision import training_precision
@@ -73,10 +73,9 @@ def _rows(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:
 def _tokenised(job: Job, demonstrations: list[Demonstration], tokenizer: Any) -> Rows:
     """Prompt and completion as one sequence; only the completion and its end are learned."""
     template, limit = job.settings.prompts.template, job.settings.sft.max_tokens
+    exchanges = [Exchange("", "", d.messages, d.completion) for d in demonstrations]
     rows = []
-    for demonstration in demonstrations:
-        exchange = Exchange("", "", demonstration.messages, demonstration.completion)
-        encoded = encode(exchange, template, tokenizer, 10**9, closing=True)
+    for encoded in encode_all(exchanges, template, tokenizer, 10**9, closing=True):
         completion = encoded.response
         if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in completion:
             completion = [*completion, tokenizer.eos_token_id]

@@ -19,7 +19,7 @@ def map_shards(jobs: Sequence[Job], make: Make) -> None:
     parts = range(len(shards.rows))
     missing = [part for part in parts if missing_jobs(jobs, part)]
     first.progress.skip(sum(shards.rows) - sum(shards.rows[part] for part in missing))
-    workers = places(first.settings.workers, first.settings.device, len(missing))
+    workers = places(first.settings.workers, first.settings.device, len(missing), shards.gpus)
     if len(workers) > 1:
         in_workers(jobs, make, missing, workers)
     else:

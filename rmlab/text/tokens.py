@@ -28,15 +28,19 @@ def token_ids(rows: Sequence[Sequence[str]], tokenizer: Any, opens: bool) -> lis
 
 def begin_tokens(tokenizer: Any) -> list[int]:
     """What the tokenizer puts before plain text: [bos], an encoder's [cls], or nothing."""
-    bare, whole = _opening(["a"], tokenizer)[0], tokenizer("a")["input_ids"]
-    starts = range(len(whole) - len(bare) + 1)
-    return whole[: next((i for i in starts if whole[i : i + len(bare)] == bare), 0)]
+    return _around(tokenizer)[0]
 
 
 def end_tokens(tokenizer: Any) -> list[int]:
-    """[sep] if the tokenizer is an encoder's that puts it after plain text, else nothing."""
-    sep = getattr(tokenizer, "sep_token_id", None)
-    return [sep] if sep is not None and tokenizer("a")["input_ids"][-1:] == [sep] else []
+    """What the tokenizer puts after plain text: an encoder's [sep], some models' [eos], or nothing."""
+    return _around(tokenizer)[1]
+
+
+def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    bare, whole = _opening(["a"], tokenizer)[0], list(tokenizer("a")["input_ids"])
+    starts = range(len(whole) - len(bare) + 1)
+    start = next((i for i in starts if whole[i : i + len(bare)] == bare), None)
+    return ([], []) if start is None else (whole[:start], whole[start + len(bare) :])
 
 
 def response_text(tokens: Sequence[int], tokenizer: Any) -> str:

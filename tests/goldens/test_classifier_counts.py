@@ -8,6 +8,7 @@ from rmlab.execute import run_nodes
 from rmlab.goldens.base import TextScorer
 from rmlab.goldens.sequence_classifier import SequenceClassifier
 from rmlab.pipeline import load_arms, plan
+from rmlab.stages.score_rows import score_rows
 
 
 def test_cut_texts_are_counted_until_taken(tmp_path):
@@ -17,6 +18,22 @@ def test_cut_texts_are_counted_until_taken(tmp_path):
     assert isinstance(short, TextScorer) and short.template_hash == whole.template_hash
     assert whole(EXCHANGES) != short(EXCHANGES)
     assert whole.counts["truncated"] == 0 and 0 < short.counts["truncated"] <= len(EXCHANGES)
+
+
+def test_texts_of_a_batch_that_fails_are_counted_once(tmp_path, monkeypatch):
+    folder = write_classifier(tmp_path / "c", pad_is_eos=False)
+    scorer = SequenceClassifier(str(folder), template="plain", max_tokens=4).open(Compute())
+    scorer(EXCHANGES)
+    once, score = scorer.counts.pop("truncated"), scorer.reader.score
+
+    def fails_on_many(rows):
+        if len(rows) > 1:
+            raise ValueError("odd text")
+        return score(rows)
+
+    monkeypatch.setattr(scorer.reader, "score", fails_on_many)
+    assert all(isinstance(s, float) for s in score_rows(scorer, EXCHANGES, "classifier"))
+    assert scorer.counts["truncated"] == once > 0
 
 
 def test_annotate_keeps_the_count_and_warns(tmp_path):

@@ -11,7 +11,7 @@ from rmlab.compute import Compute
 from rmlab.config import build
 from rmlab.errors import ConfigError, InputError
 from rmlab.goldens.answer_logprobs import AnswerLogprobs
-from rmlab.goldens.base import Failed
+from rmlab.goldens.base import Failed, TextScorer
 from rmlab.goldens.judge import Judge
 from rmlab.halving import Halving
 from rmlab.text import Exchange
@@ -151,6 +151,14 @@ def test_one_pass_where_answers_allow_it(words_model, bytes_model, monkeypatch):
 def test_batches_of_any_size_agree_and_order_is_kept(bytes_model):
     one, many = (Judge(str(bytes_model), question=ASK, batch_size=b).open(Compute())(ROWS) for b in (1, 4))
     assert one == pytest.approx(many, abs=1e-5)
+
+
+def test_the_template_is_named_and_nothing_is_cut(bytes_model):
+    scorer = Judge(str(bytes_model)).open(Compute())
+    assert isinstance(scorer, TextScorer)
+    scorer(ROWS)
+    plain = Judge(str(bytes_model), template="plain").open(Compute())
+    assert scorer.template_hash != plain.template_hash and not scorer.counts
 
 
 def test_a_question_too_long_fails_its_row_alone(bytes_model):

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, MambaConfig, MambaForCausalLM
 
+from rmlab.carried.random_tiny import byte_tokenizer
 from rmlab.compute import Compute
 from rmlab.errors import InputError
 from rmlab.networks.decoder import ExpandedDecoder, SharedDecoder
 from rmlab.samplers.base import Task, cut_at_stop
-from rmlab.samplers.transformers import TransformersSampler, _Session
+from rmlab.samplers.transformers import Session, TransformersSampler
 from rmlab.settings import Sampling
 
 TEXTS = ["Hi", "A much longer prompt, with commas", "Then", "x"]
@@ -40,10 +41,8 @@ def test_greedy_text_equals_transformers_own(tiny_model):
 
 def test_logprobs_are_those_of_the_untempered_policy(tiny_model, monkeypatch):
     made = []
-    finish = _Session._finish
-    monkeypatch.setattr(
-        _Session, "_finish", lambda self, row, how: made.append(row) or finish(self, row, how)
-    )
+    finish = Session._finish
+    monkeypatch.setattr(Session, "_finish", lambda self, row, how: made.append(row) or finish(self, row, how))
     generate(tiny_model, params(temperature=0.7, top_p=0.8))
     model, tokenizer = (
         AutoModelForCausalLM.from_pretrained(tiny_model),
@@ -90,6 +89,14 @@ def test_a_stop_string_ends_the_response_and_is_left_out(tiny_model):
     cut = generate(tiny_model, params(max_new_tokens=40, stop=[stop, "never there"]))[0][0]
     assert cut.text == whole[: whole.index(stop)] and cut.finish_reason == "stop"
     assert cut_at_stop("abc", ["z"]) is None and cut_at_stop("abc", ["c", "b"]) == "a"
+
+
+def test_a_model_without_attention_is_one_line(tmp_path):
+    config = MambaConfig(vocab_size=262, hidden_size=16, num_hidden_layers=1, state_size=4)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="mamba models keep no keys and values; use sampler=vllm"):
+        generate(tmp_path, params())
 
 
 def test_without_a_model_it_says_so():

@@ -201,6 +201,7 @@ def test_each_worker_has_a_gpu_and_its_share_of_the_cores(monkeypatch):
     assert [p["OMP_NUM_THREADS"] for p in places("auto", "cuda", 10)] == ["4", "4"]
     assert visible(places(3, "auto", 10)) == ["0", "1", "0"]
     assert visible(places("auto", "auto", 1)) == [None]
+    assert visible(places("auto", "auto", 10, gpus=2)) == [None]
     assert len(places(4, "auto", 3)) == 3
     assert visible(places("auto", "cpu", 10)) == visible(places("auto", "cuda:1", 10)) == [None]
     assert visible(places(2, "cpu", 10)) == [None, None]
@@ -208,6 +209,10 @@ def test_each_worker_has_a_gpu_and_its_share_of_the_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert visible(places("auto", "auto", 10)) == ["GPU-a", "5"]
     assert [p["OMP_NUM_THREADS"] for p in places(2, "auto", 10)] == ["1", "1"]
+    monkeypatch.delenv(places_module.VISIBLE)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
+    assert visible(places("auto", "auto", 10, gpus=2)) == ["0,1", "2,3"]
+    assert visible(places("auto", "auto", 10, gpus=8)) == [None]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert places("auto", "auto", 10) == places("auto", "cpu", 10)
 
