@@ -28,7 +28,7 @@ FULL = Sizes(
     long_samples=100,
     long_new_tokens=48,
     texts=2000,
-    text_tokens=(8, 128),
+    text_tokens=(8, 256),
     annotated=(30, 10),
     batch=32,
 )
