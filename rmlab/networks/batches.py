@@ -35,13 +35,20 @@ def by_prompt(rows: Sequence[Encoded], numbers: list[int], tokens: int) -> Itera
         yield [i for k in part for i in groups[k]]
 
 
+def runs(lengths: Sequence[int], tokens: int) -> Iterator[slice]:
+    """Texts as they stand, as many at a time as the tokens allow, padding included, and at least one."""
+    start, longest = 0, 0
+    for i, length in enumerate(lengths):
+        longest = max(longest, length)
+        if i > start and (i + 1 - start) * longest > tokens:
+            yield slice(start, i)
+            start, longest = i, length
+    if start < len(lengths):
+        yield slice(start, len(lengths))
+
+
 def _filled(numbers: list[int], length: Callable[[int], int], tokens: int) -> Iterator[list[int]]:
-    """In order of length, as many at a time as the tokens allow, padding included, and at least one."""
-    batch: list[int] = []
-    for i in sorted(numbers, key=length):
-        if batch and (len(batch) + 1) * length(i) > tokens:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
+    """Runs in order of length."""
+    ordered = sorted(numbers, key=length)
+    for part in runs([length(i) for i in ordered], tokens):
+        yield ordered[part]

@@ -44,7 +44,7 @@ class SharedDecoder:
         ids, _ = pad_right(prompts, self.pad, device)
         with _last_states(self.model, lengths):
             output = self.model(input_ids=ids, use_cache=True)
-        self.prefix = SharedPrefix(output.past_key_values, lengths)
+        self.prefix = SharedPrefix([output.past_key_values], lengths)
         self.prefix.begin(places)
         self.positions = lengths[places]
         return output.logits[:, 0][places]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rmlab.halving import Halving
-from rmlab.networks.batches import by_length, by_prompt, by_response, divided
+from rmlab.networks.batches import by_length, by_prompt, by_response, divided, runs
 from rmlab.networks.padding import pad_right
 from rmlab.networks.shared_prefix import SharedPrefix, sharing
 from rmlab.networks.trust import agree, attends_to_all
@@ -19,6 +19,7 @@ R = TypeVar("R")
 Use = Callable[[list[Tensor], Tensor], R]
 _CPU_TOKENS = 512  # more leave the caches of the cores, and are slower
 _GPU_TOKENS = 65536
+_KEPT_TOKENS = 4096  # of prompts whose keys are kept: the more responses, the less padding among them
 _TRIAL = [Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [3]), Encoded([4, 3], [6])]
 
 
@@ -50,7 +51,7 @@ class Reader:
 
         for batch in by_length(rows, alone, self.tokens):
             yield from self.fits.batches(batch, whole)
-        for group in by_prompt(rows, together, self.tokens):
+        for group in by_prompt(rows, together, max(self.tokens, _KEPT_TOKENS)):
             yield from self._read_group(rows, group, layers, use)
 
     def _read_group(
@@ -91,9 +92,12 @@ class Reader:
     @torch.inference_mode()
     def _read_heads(self, prompts: Sequence[Sequence[int]]) -> SharedPrefix:
         """The prompts but their last tokens, which are read with the responses."""
+        caches = []
+        for part in runs([len(p) for p in prompts], self.tokens):
+            ids, _ = pad_right([p[:-1] for p in prompts[part]], self.pad, self.model.device)
+            caches.append(self.model(input_ids=ids, use_cache=True).past_key_values)
         lengths = torch.tensor([len(p) - 1 for p in prompts], device=self.model.device)
-        ids, _ = pad_right([p[:-1] for p in prompts], self.pad, self.model.device)
-        return SharedPrefix(self.model(input_ids=ids, use_cache=True).past_key_values, lengths)
+        return SharedPrefix(caches, lengths)
 
     def _tails(
         self, rows: list[Encoded], prefix: SharedPrefix, places: Tensor, layers: Sequence[int]

@@ -7,10 +7,12 @@ for all rows of a prompt in one product, and joined by their normalisers: exact 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 IMPLEMENTATION = "rmlab_shared_prefix"
 _ROOM = 16  # tokens by which the room for a row's own tokens grows at least
@@ -49,7 +51,7 @@ class SharedLayer:
         prompts = self.prefix.gather(grouped)
         read = _part(prompts, self.keys, self.values, softcap, self.prefix.mask)
         joined = _join(own, tuple(self.prefix.scatter(x, grouped.shape[2]) for x in read))
-        return joined.view(n, heads, t, d).transpose(1, 2)
+        return joined.reshape(n, heads, t, d).transpose(1, 2)
 
     def _later(self, t: int, heads: int) -> Tensor | None:
         """Which own tokens come after each of the t newest ones, for all heads of a group."""
@@ -65,11 +67,14 @@ class SharedPrefix:
 
     is_compileable = False
 
-    def __init__(self, cache: Any, lengths: Tensor) -> None:
-        """cache: of a pass over G prompts padded on the right; lengths [G] of the prompts."""
+    def __init__(self, caches: Sequence[Any], lengths: Tensor) -> None:
+        """caches: of passes over G prompts in all, padded on the right; lengths [G] of the prompts."""
         self.lengths, longest = lengths, int(lengths.max())
         self.layers = [
-            SharedLayer(self, x.keys[:, :, :longest], x.values[:, :, :longest]) for x in cache.layers
+            SharedLayer(
+                self, _stacked([x.keys for x in same], longest), _stacked([x.values for x in same], longest)
+            )
+            for same in zip(*(cache.layers for cache in caches), strict=True)
         ]
 
     def begin(self, places: Tensor) -> None:
@@ -178,6 +183,11 @@ def _join(a: _Part, b: tuple[Tensor, ...]) -> Tensor:
     left, right = (a[2] - top).exp_(), (b[2] - top).exp_()
     total = a[1] * left + b[1] * right
     return (a[0] * (left / total) + b[0] * (right / total)).to(a[0].dtype)
+
+
+def _stacked(parts: Sequence[Tensor], length: int) -> Tensor:
+    """[G_k, h, t_k, d] of each pass -> [G, h, length, d]."""
+    return torch.cat([pad(x[:, :, :length], (0, 0, 0, max(0, length - x.shape[2]))) for x in parts])
 
 
 def _with_room(stored: Tensor, new: Tensor, length: int) -> Tensor:

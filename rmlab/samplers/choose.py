@@ -11,8 +11,12 @@ _HEADS = (128, 1024, 8192)  # most likely tokens looked at first, then all of th
 _CLOSE = 1e-4  # what rounding can move logits by in float32, when batches differ; a mass moves by less
 
 
-def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
+def choose(
+    logits: Tensor, keys: Tensor, temperature: float, top_p: float, total: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """logits [n, V], keys [n] of the noise -> token ids [n] and near ties [n].
+
+    total [n]: the logsumexp of the logits, where it is known.
 
     Tokens are kept in order of probability up to the first that brings the mass to top_p (Holtzman et al.
     2020). The one with the largest logit plus Gumbel noise wins: a draw in proportion to probability that,
@@ -27,7 +31,9 @@ def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> tu
     if top_p >= 1:
         ids = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape)
         return _race(scaled, torch.zeros_like(scaled), ids, keys, top_p, close)
-    return _top_p(scaled, scaled.logsumexp(dim=-1, keepdim=True), keys, top_p, close, _HEADS)
+    if total is None or temperature != 1:
+        total = scaled.logsumexp(dim=-1)
+    return _top_p(scaled, total[:, None], keys, top_p, close, _HEADS)
 
 
 def _top_p(

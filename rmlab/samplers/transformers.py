@@ -135,8 +135,9 @@ class Session:
         from rmlab.samplers.noise import step_keys
 
         keys = step_keys(torch.tensor([row.key for row in rows], device=logits.device), step)
-        tokens, close = choose(logits, keys, params.temperature, params.top_p)
-        chosen = logits.gather(1, tokens[:, None]).squeeze(1).float() - logits.float().logsumexp(dim=1)
+        total = logits.float().logsumexp(dim=1)
+        tokens, close = choose(logits, keys, params.temperature, params.top_p, total)
+        chosen = logits.gather(1, tokens[:, None]).squeeze(1).float() - total
         for row, token, logprob, near in zip(
             rows, tokens.tolist(), chosen.tolist(), close.tolist(), strict=True
         ):

@@ -15,7 +15,8 @@ class Sizes(NamedTuple):
     long_new_tokens: int
     texts: int  # to embed
     text_tokens: tuple[int, int]  # shortest and longest, evenly spread in the logarithm
-    annotated: tuple[int, int]  # prompts, of prompt_tokens, and responses a prompt, of text_tokens
+    annotated: tuple[int, int]  # prompts, of prompt_tokens, and responses a prompt
+    response_tokens: tuple[int, int]  # shortest and longest of these responses, spread in the same way
     batch: int  # texts a batch of the other side's embedding and annotation, which also has batches of one
 
 
@@ -30,6 +31,7 @@ FULL = Sizes(
     texts=2000,
     text_tokens=(8, 256),
     annotated=(30, 10),
+    response_tokens=(8, 128),
     batch=32,
 )
 QUICK = Sizes(
@@ -43,5 +45,6 @@ QUICK = Sizes(
     texts=32,
     text_tokens=(8, 128),
     annotated=(4, 8),
+    response_tokens=(8, 128),
     batch=8,
 )

@@ -161,7 +161,7 @@ def bench_annotate(sizes: Sizes) -> dict[str, float]:
     """Several responses of mixed length to each prompt, against the faster of the pipeline's two ways."""
     n_prompts, n = sizes.annotated
     prompts = [tokenizer().decode(t).strip() for t in cuts(np.full(n_prompts, sizes.prompt_tokens))]
-    responses = [tokenizer().decode(t).strip() for t in cuts(spread(n_prompts * n, *sizes.text_tokens))]
+    responses = [tokenizer().decode(t).strip() for t in cuts(spread(n_prompts * n, *sizes.response_tokens))]
     exchanges = [
         Exchange(f"p{k // n}", f"r{k}", [{"role": "user", "content": prompts[k // n]}], " " + text)
         for k, text in enumerate(responses)
