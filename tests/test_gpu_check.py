@@ -16,13 +16,15 @@ TARGETS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+@pytest.fixture(autouse=True, scope="module")
+def scripts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))
+        yield
 
 
 @pytest.fixture(scope="module")
-def llama(tmp_path_factory):
+def llama(scripts, tmp_path_factory):
     from gpu_parity import write_models
 
     folder = tmp_path_factory.mktemp("parity") / "llama"
@@ -99,11 +101,11 @@ def test_wrong_logprobs_are_found(llama, monkeypatch):
     assert not check_logprobs(llama, "cpu").ok
 
 
-def _second_best(logits, uniform, temperature, top_p):
+def _second_best(logits, uniform, temperature, top_p, total):
     return logits.topk(2, dim=-1).indices[:, 1], torch.zeros(len(logits), dtype=torch.bool)
 
 
-def _by_batch(logits, uniform, temperature, top_p):
+def _by_batch(logits, uniform, temperature, top_p, total):
     return logits.topk(2, dim=-1).indices[:, len(logits) % 2], torch.zeros(len(logits), dtype=torch.bool)
 
 
