@@ -101,11 +101,11 @@ def test_wrong_logprobs_are_found(llama, monkeypatch):
     assert not check_logprobs(llama, "cpu").ok
 
 
-def _second_best(logits, uniform, temperature, top_p, total):
+def _second_best(logits, uniform, temperature, top_p):
     return logits.topk(2, dim=-1).indices[:, 1], torch.zeros(len(logits), dtype=torch.bool)
 
 
-def _by_batch(logits, uniform, temperature, top_p, total):
+def _by_batch(logits, uniform, temperature, top_p):
     return logits.topk(2, dim=-1).indices[:, len(logits) % 2], torch.zeros(len(logits), dtype=torch.bool)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 _FEW_ROWS = 256  # from here on the usual order is as fast
+_BLOCK = 4096  # rows of a weight
 _LARGE = 2**19  # values of a weight; with a smaller one, too, and what follows likes the usual layout better
 
 
@@ -35,7 +36,17 @@ def _applies(x: Tensor, weight: Tensor) -> bool:
 
 
 def _swapped(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    found = torch.mm(weight, x.reshape(-1, x.shape[-1]).t()).t()
+    found = _by_blocks(x.reshape(-1, x.shape[-1]).t(), weight)
     if bias is not None:
         found = found + bias
     return found.view(*x.shape[:-1], len(weight))
+
+
+def _by_blocks(columns: Tensor, weight: Tensor) -> Tensor:
+    """(W x)ᵀ for columns x [d, n]; a vocabulary in blocks, each turned over while it is in the cache."""
+    if len(weight) <= _BLOCK:
+        return torch.mm(weight, columns).t()
+    found = columns.new_empty(columns.shape[1], len(weight))
+    for start in range(0, len(weight), _BLOCK):
+        found[:, start : start + _BLOCK] = torch.mm(weight[start : start + _BLOCK], columns).t()
+    return found

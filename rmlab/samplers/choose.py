@@ -1,77 +1,100 @@
-"""Choosing tokens: temperature and exact top-p without sorting the whole vocabulary."""
+"""Choosing tokens: temperature and exact top-p without sorting the vocabulary.
+
+A token is drawn from all of them and, while it lies outside the most likely ones that make up top_p, drawn
+again. That takes one pass over the probabilities to see whether it does; sorting would take many.
+"""
 
 from __future__ import annotations
+
+from itertools import count
 
 import torch
 from torch import Tensor
 
-from rmlab.samplers.noise import gumbel
+from rmlab.samplers.noise import gumbel, step_keys
 
-_HEADS = (128, 1024, 8192)  # most likely tokens looked at first, then all of them
+_BLOCK = 256  # tokens, about the root of a vocabulary's size
 _CLOSE = 1e-4  # what rounding can move logits by in float32, when batches differ; a mass moves by less
 
 
-def choose(
-    logits: Tensor, keys: Tensor, temperature: float, top_p: float, total: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
     """logits [n, V], keys [n] of the noise -> token ids [n] and near ties [n].
 
-    total [n]: the logsumexp of the logits, where it is known.
-
-    Tokens are kept in order of probability up to the first that brings the mass to top_p (Holtzman et al.
-    2020). The one with the largest logit plus Gumbel noise wins: a draw in proportion to probability that,
-    unlike an inverse transform, depends on no order. A near tie is a choice that rounding could turn: two
-    tokens that come in together, or a winner at the edge of the kept mass.
+    Tokens are kept in order of probability, equal ones in order of id, up to the first that brings the mass
+    to top_p (Holtzman et al. 2020). A near tie is a choice that rounding could turn: of two that come in
+    together, or of a token at the edge of the kept mass.
     """
     if temperature == 0:
         top = logits.float().topk(min(2, logits.shape[-1]), dim=-1).values
         return logits.argmax(dim=-1), top[:, 0] - top[:, -1] < _CLOSE
     scaled = logits.float() / temperature if temperature != 1 else logits.float()
     close = _CLOSE / min(temperature, 1.0)
+    mass = scaled.softmax(dim=-1)
+    tokens, near = _draw(scaled, mass, step_keys(keys, 0), close)
     if top_p >= 1:
-        ids = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape)
-        return _race(scaled, torch.zeros_like(scaled), ids, keys, top_p, close)
-    if total is None or temperature != 1:
-        total = scaled.logsumexp(dim=-1)
-    return _top_p(scaled, total[:, None], keys, top_p, close, _HEADS)
+        return tokens, near
+    rows = torch.arange(len(keys), device=keys.device)
+    drawn = tokens
+    for attempt in count(1):
+        outside, edge = _outside(scaled, mass, drawn, top_p, close)
+        near[rows] |= edge
+        if not outside.any():
+            return tokens, near
+        rows, scaled, mass = rows[outside], scaled[outside], mass[outside]
+        drawn, again = _draw(scaled, mass, step_keys(keys[rows], attempt), close)
+        tokens[rows] = drawn
+        near[rows] |= again
+    raise AssertionError("the most likely token is never outside")
 
 
-def _top_p(
-    scaled: Tensor, total: Tensor, keys: Tensor, top_p: float, close: float, heads: tuple[int, ...]
-) -> tuple[Tensor, Tensor]:
-    """Looks at the most likely tokens only; rows whose mass lies wider look at more of them."""
-    size = heads[0] if heads and heads[0] < scaled.shape[-1] else scaled.shape[-1]
-    top, ids = scaled.topk(size, dim=-1)
-    mass = (top - total).exp().double()
-    cumulative = mass.cumsum(dim=-1)
-    wide = cumulative[:, -2] < top_p + close / 2  # the first token that is left out is seen, too
-    if size == scaled.shape[-1] or not wide.any():
-        return _race(top, cumulative - mass, ids, keys, top_p, close)
-    chosen, near = torch.empty_like(keys), torch.empty_like(wide)
-    narrow = ~wide
-    chosen[narrow], near[narrow] = _race(
-        top[narrow], (cumulative - mass)[narrow], ids[narrow], keys[narrow], top_p, close
-    )
-    chosen[wide], near[wide] = _top_p(scaled[wide], total[wide], keys[wide], top_p, close, heads[1:])
-    return chosen, near
+def _draw(scaled: Tensor, mass: Tensor, keys: Tensor, close: float) -> tuple[Tensor, Tensor]:
+    """The largest of log-probability plus Gumbel noise, first among blocks of tokens, then in the block.
 
-
-def _race(
-    logits: Tensor, before: Tensor, ids: Tensor, keys: Tensor, top_p: float, close: float
-) -> tuple[Tensor, Tensor]:
-    """logits, ids [n, k]; before [n, k]: the mass of more likely tokens.
-
-    perhaps and surely: what rounding may count among the kept tokens, and what it cannot take away.
+    A draw in proportion to probability that, unlike an inverse transform, depends on no order.
     """
+    n, size = scaled.shape
+    whole = size - size % _BLOCK
+    blocks = mass[:, :whole].unflatten(1, (-1, _BLOCK)).sum(dim=-1)
+    if whole < size:
+        blocks = torch.cat([blocks, mass[:, whole:].sum(dim=-1, keepdim=True)], dim=1)
+    numbers = torch.arange(blocks.shape[1], device=keys.device).expand(n, -1)
+    block, near = _winner(blocks.log(), numbers, step_keys(keys, 0), close)
+    ids = block[:, None] * _BLOCK + torch.arange(_BLOCK, device=keys.device)
+    inside = ids.clamp(max=size - 1)
+    logits = scaled.gather(1, inside).masked_fill(ids >= size, -torch.inf)
+    place, also_near = _winner(logits, ids, step_keys(keys, 1), close)
+    return ids.gather(1, place[:, None]).squeeze(1), near | also_near
+
+
+def _winner(logits: Tensor, ids: Tensor, keys: Tensor, close: float) -> tuple[Tensor, Tensor]:
+    """Which of logits [n, k] comes in first, and whether another comes in with it."""
     raced = logits.double() + gumbel(keys, ids)
-    kept = before < top_p
-    winner = raced.masked_fill(~kept, -torch.inf).argmax(dim=-1)
-    least = logits.masked_fill(~kept, torch.inf).amin(dim=-1, keepdim=True)
-    next_ = logits.masked_fill(kept, -torch.inf).amax(dim=-1, keepdim=True)
-    perhaps = (before < top_p + close / 2) | (logits >= least - close)
-    surely = (before < top_p - close / 2) & (logits > next_ + close)
-    ahead = raced.masked_fill(~perhaps, -torch.inf).topk(min(2, ids.shape[-1]), dim=-1)
-    near = (ahead.indices[:, 0] != winner) | ~surely.gather(-1, winner[:, None]).squeeze(-1)
-    if ids.shape[-1] > 1:
-        near |= ahead.values[:, 0] - ahead.values[:, 1] < close
-    return ids.gather(-1, winner[:, None]).squeeze(-1), near
+    first = raced.topk(min(2, raced.shape[1]), dim=-1)
+    if raced.shape[1] == 1:
+        return first.indices[:, 0], torch.zeros_like(keys, dtype=torch.bool)
+    return first.indices[:, 0], first.values[:, 0] - first.values[:, 1] < close
+
+
+def _outside(
+    scaled: Tensor, mass: Tensor, tokens: Tensor, top_p: float, close: float
+) -> tuple[Tensor, Tensor]:
+    """Whether more likely tokens make up top_p already, and whether rounding could say otherwise.
+
+    The tokens that rounding could make more likely are counted first; few rows need a closer look.
+    """
+    own = scaled.gather(1, tokens[:, None])
+    most = _mass_of(scaled > own - close, mass) - mass.gather(1, tokens[:, None]).squeeze(1)
+    outside, edge = torch.zeros_like(tokens, dtype=torch.bool), torch.zeros_like(tokens, dtype=torch.bool)
+    unsure = (most >= top_p - close / 2).nonzero().squeeze(1)
+    if len(unsure):
+        scaled, mass, own = scaled[unsure], mass[unsure], own[unsure]
+        earlier = torch.arange(scaled.shape[1], device=tokens.device) < tokens[unsure, None]
+        above = _mass_of((scaled > own) | ((scaled == own) & earlier), mass)
+        least = _mass_of(scaled > own + close, mass)
+        outside[unsure] = above >= top_p
+        edge[unsure] = (above < top_p) | (least < top_p + close / 2)
+    return outside, edge
+
+
+def _mass_of(which: Tensor, mass: Tensor) -> Tensor:
+    return torch.where(which, mass, 0.0).sum(dim=-1)

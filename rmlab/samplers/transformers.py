@@ -136,7 +136,7 @@ class Session:
 
         keys = step_keys(torch.tensor([row.key for row in rows], device=logits.device), step)
         total = logits.float().logsumexp(dim=1)
-        tokens, close = choose(logits, keys, params.temperature, params.top_p, total)
+        tokens, close = choose(logits, keys, params.temperature, params.top_p)
         chosen = logits.gather(1, tokens[:, None]).squeeze(1).float() - total
         for row, token, logprob, near in zip(
             rows, tokens.tolist(), chosen.tolist(), close.tolist(), strict=True
