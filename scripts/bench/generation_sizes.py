@@ -36,15 +36,15 @@ FULL = Sizes(
 )
 QUICK = Sizes(
     prompts=1,
-    samples=24,
+    samples=12,
     prompt_tokens=64,
-    new_tokens=10,
+    new_tokens=8,
     long_prompt_tokens=400,
-    long_samples=12,
-    long_new_tokens=4,
-    texts=32,
+    long_samples=6,
+    long_new_tokens=3,
+    texts=12,
     text_tokens=(8, 128),
-    annotated=(4, 8),
-    response_tokens=(8, 128),
+    annotated=(2, 8),
+    response_tokens=(8, 64),
     batch=8,
 )
