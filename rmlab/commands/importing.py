@@ -79,21 +79,18 @@ def _comparisons(found: Summary) -> list[str]:
 
 
 def _lines(s: Summary) -> list[str]:
-    dropped = sum(s.left_out.values())
-    lines = [f"  {s.rows:,} rows -> {s.items:,} items with {s.answers:,} answers in {s.groups:,} groups"]
-    lines += [f"  left out: {n:,} ({reason})" for reason, n in s.left_out.items()]
-    lines.append(f"  {s.pairs:,} pairs, {s.ties:,} ties, {dropped:,} records left out")
-    lines.append(
-        f"  {s.train:,} train and {s.test:,} test items; an answer has {s.median_words:g} words (median)"
-    )
+    lines = [
+        f"  {s.rows:,} rows -> {s.items:,} items with {s.answers:,} answers in {s.groups:,} groups",
+        f"  {s.pairs:,} pairs and {s.ties:,} ties; {sum(s.left_out.values()):,} records left out",
+        *(f"    left out: {n:,} ({reason})" for reason, n in s.left_out.items()),
+        f"  {s.train:,} train and {s.test:,} test items; an answer has {s.median_words:g} words (median)",
+    ]
     if s.parted:
         lines.append(f"  {s.parted:,} train items share a group with test items, and are left out")
     if s.empty_answers:
         lines.append(f"  {s.empty_answers:,} answers are empty, and are kept as they are")
     if s.failed_scores:
-        lines.append(
-            f"  {s.failed_scores:,} scores are no finite numbers, and are left out of fitting and judging"
-        )
+        lines.append(f"  {s.failed_scores:,} scores are not finite: neither fitted nor judged on")
     return lines
 
 

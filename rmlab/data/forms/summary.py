@@ -44,12 +44,12 @@ def summarise(found: Items, how: Prompts, validation: Validation) -> Summary:
     """InputError where one of the splits would be empty."""
     words: list[int] = []
     failed = 0
-    counts: list[tuple[int, int]] = []
+    pairs: dict[str, tuple[int, int]] = {}
     prompts: list[Prompt] = []
     for item in found.items:
         words += [len(a.text.split()) for a in item.answers]
         failed += sum(not math.isfinite(a.score) for a in item.answers)
-        counts.append(pairs_and_ties(item))
+        pairs[str(item.prompt_id)] = pairs_and_ties(item)
         split = split_of(item.split, item.group, how.test_fraction, item.where)
         prompts.append(Prompt(str(item.prompt_id), split, [], item.number, item.group))
     whole = whole_groups(prompts)
@@ -63,15 +63,13 @@ def summarise(found: Items, how: Prompts, validation: Validation) -> Summary:
         answers=len(words),
         empty_answers=words.count(0),
         failed_scores=failed,
-        pairs=sum(n for n, _ in counts),
-        ties=sum(n for _, n in counts),
+        pairs=sum(n for n, _ in pairs.values()),
+        ties=sum(n for _, n in pairs.values()),
         groups=len({p.group for p in prompts}),
         train=sizes["train"],
         test=sizes["test"],
         parted=len(prompts) - len(whole),
-        fit_pairs=_fit_pairs(
-            whole, {p.prompt_id: sum(n) for p, n in zip(prompts, counts, strict=True)}, validation
-        ),
+        fit_pairs=_fit_pairs(whole, pairs, validation),
         median_words=float(np.median(words)),
     )
 
@@ -80,13 +78,13 @@ def _check_splits(found: Items, sizes: dict[str, int]) -> None:
     for split, n in sizes.items():
         if n == 0:
             raise InputError(
-                f"its {len(found.items)} items leave no {split} prompts; add some, or change prompts.test_fraction"
+                f"{found.path} has no {split} prompts; add some, or change prompts.test_fraction"
             )
 
 
-def _fit_pairs(prompts: Sequence[Prompt], pairs: dict[str, int], how: Validation) -> int:
+def _fit_pairs(prompts: Sequence[Prompt], pairs: dict[str, tuple[int, int]], how: Validation) -> int:
     train = [p for p in prompts if p.split == "train"]
     if len({p.group for p in train}) < 2:
         return 0
     held = validation_groups([p.group for p in train], how.fraction, how.seed)
-    return sum(pairs[p.prompt_id] for p in train if p.group not in held)
+    return sum(sum(pairs[p.prompt_id]) for p in train if p.group not in held)
