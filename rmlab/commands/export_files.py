@@ -74,7 +74,7 @@ def _card(
     return (
         f"---\nlicense: {json.dumps(licence)}\npretty_name: {json.dumps(name, ensure_ascii=False)}\n"
         "configs:\n- config_name: default\n  data_files:\n" + "\n".join(files) + "\n---\n"
-        f"# {name}\n\nPreference pairs, made by `rmlab export`: chosen has the higher score, ties are left out.\n"
+        f"# {name}\n\nPreferences, made by `rmlab export`: chosen has the higher score, ties are left out.\n"
         "Pairs of a `group` are in one split; keep them together when you split again.\n\n"
         f"| column | type |\n|---|---|\n{columns}\n| split | pairs |\n|---|---|\n{sizes}\n"
         f"Licence: {licence}; {_LICENCES}.\n\n## Where it comes from\n{source}"

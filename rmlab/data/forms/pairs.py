@@ -39,9 +39,8 @@ def preference_schema(plain: bool) -> pa.Schema:
     columns = {"prompt": said, "chosen": said, "rejected": said}
     columns |= {"score_chosen": pa.float64(), "score_rejected": pa.float64()}
     names = ("prompt_id", "chosen_id", "rejected_id", "group", "split")
-    return pa.schema(
-        [pa.field(name, kind) for name, kind in {**columns, **dict.fromkeys(names, pa.string())}.items()]
-    )
+    columns |= dict.fromkeys(names, pa.string())
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
 
 
 def preference_rows(

@@ -77,9 +77,7 @@ def summarise(found: Items, how: Prompts, validation: Validation) -> Summary:
 def _check_splits(found: Items, sizes: dict[str, int]) -> None:
     for split, n in sizes.items():
         if n == 0:
-            raise InputError(
-                f"{found.path} has no {split} prompts; add some, or change prompts.test_fraction"
-            )
+            raise InputError(f"{found.path} has no {split} prompts; add some or change prompts.test_fraction")
 
 
 def _fit_pairs(prompts: Sequence[Prompt], pairs: dict[str, tuple[int, int]], how: Validation) -> int:
