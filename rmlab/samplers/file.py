@@ -110,4 +110,6 @@ class _Scored(_Session):
             return [(a.text, a.response_id) for a in self.responses[task.prompt_id]]
         # several prompts may have this content: only ids that the file gives are theirs
         found = self.responses.get(content_id(task.messages))
-        return found and [(a.text, a.response_id if a.is_given else None) for a in found]
+        if found is None:
+            return None
+        return [(a.text, a.response_id if a.is_given else None) for a in found]

@@ -8,7 +8,7 @@ from typing import Protocol
 from rmlab.data.forms.arrays import open_arrays
 from rmlab.data.forms.items import Items, read_items
 from rmlab.data.forms.recognise import recognise
-from rmlab.data.forms.records import ARRAYS, AUTO, SCORED
+from rmlab.data.forms.records import ARRAYS, AUTO, PROMPTS, SCORED
 
 
 class Answers(Protocol):
@@ -33,8 +33,8 @@ class _ItemAnswers:
 
 
 def open_answers(path: Path, form: str = AUTO, unusable: str = "error") -> Answers | None:
-    """None for scored rows: these may be in several files, which their readers stream."""
-    form = recognise(path, form)
-    if form == SCORED:
+    """None for scored rows: these may be in several files, which their readers stream and judge."""
+    form = recognise(path, form, otherwise=SCORED)
+    if form in (SCORED, PROMPTS):
         return None
     return open_arrays(path) if form == ARRAYS else _ItemAnswers(read_items(path, form, unusable))

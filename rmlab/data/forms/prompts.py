@@ -16,7 +16,7 @@ from rmlab.settings import Prompts
 
 def form_prompts(path: Path, how: Prompts) -> tuple[list[Prompt], dict[str, Any]]:
     """Prompts in the order of the file, and what is known of it: its form, and whether prompts were text."""
-    form = recognise(path, how.form)
+    form = recognise(path, how.form, otherwise=PROMPTS)
     if form in (PROMPTS, SCORED):
         _, row = next(iter(read_rows(path)))
         found = read_prompts(path, how.test_fraction, merge=how.duplicates == "merge")

@@ -15,14 +15,16 @@ from rmlab.errors import InputError
 _ANSWERED = (*RECORDS, *ROWS, SCORED, ARRAYS)
 
 
-def recognise(path: Path, form: str = AUTO) -> str:
-    """The form that is named, or else the one that the first row has."""
+def recognise(path: Path, form: str = AUTO, otherwise: str | None = None) -> str:
+    """The form that is named, or else the one that the first row has; `otherwise` where it has none."""
     if form != AUTO:
         return form
     if is_arrays(path):
         return ARRAYS
     _, row = next(iter(read_rows(path)))
     found = _forms(row)
+    if not found and otherwise:
+        return otherwise
     if len(found) == 1:
         return found[0]
     columns = ", ".join(sorted(k for k in map(str, row) if has(row, k))) or "nothing"
