@@ -15,6 +15,7 @@ from rmlab.artifacts.files import replacing, write_parquet
 from rmlab.data.forms.pairs import preference_schema
 
 _ROWS_PER_SHARD = 100_000
+_MADE_BY = "made by `rmlab export`"
 _LICENCES = "the licence of the data is that of its source"
 
 Row = dict[str, Any]
@@ -52,6 +53,13 @@ def write_folder(
         shutil.rmtree(old, ignore_errors=True)
 
 
+def is_export(folder: Path) -> bool:
+    """Whether the folder is empty or holds what write_folder writes and nothing else."""
+    names = {entry.name for entry in folder.iterdir()}
+    card = folder / "README.md"
+    return not names or (names == {"README.md", "data"} and _MADE_BY in card.read_text("utf-8", "replace"))
+
+
 def _write_shards(folder: Path, split: str, rows: Sequence[Row], as_text: bool) -> None:
     parts = [rows[k : k + _ROWS_PER_SHARD] for k in range(0, len(rows), _ROWS_PER_SHARD)]
     for number, part in enumerate(parts):
@@ -74,7 +82,7 @@ def _card(
     return (
         f"---\nlicense: {json.dumps(licence)}\npretty_name: {json.dumps(name, ensure_ascii=False)}\n"
         "configs:\n- config_name: default\n  data_files:\n" + "\n".join(files) + "\n---\n"
-        f"# {name}\n\nPreferences, made by `rmlab export`: chosen has the higher score, ties are left out.\n"
+        f"# {name}\n\nPreferences, {_MADE_BY}: chosen has the higher score, ties are left out.\n"
         "Pairs of a `group` are in one split; keep them together when you split again.\n\n"
         f"| column | type |\n|---|---|\n{columns}\n| split | pairs |\n|---|---|\n{sizes}\n"
         f"Licence: {licence}; {_LICENCES}.\n\n## Where it comes from\n{source}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from typing import Any, Literal
 
 from rmlab.artifacts.artifact import Artifact, open_artifact
 from rmlab.artifacts.files import plain
-from rmlab.commands.export_files import write_folder, write_rows
+from rmlab.commands.export_files import is_export, write_folder, write_rows
 from rmlab.commands.inspect import lineage
 from rmlab.config import load_settings
 from rmlab.data.forms.pairs import Preferences, Scored, Which, preference_rows
 from rmlab.errors import ConfigError, InputError
 from rmlab.pipeline import data_nodes
+
+_MOST = 5_000_000  # pairs, which are all held at once
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,10 @@ def export_command(
     as_json: bool,
     config_dir: Path | None,
 ) -> None:
-    _check_place(out, options)
-    inputs = _of_artifact(source) if source else _of_settings(overrides, config_dir)
     if source and overrides:
         raise ConfigError(f"--from {source} says it all; leave out {overrides[0]}, or leave out --from")
+    _check_place(out, options)
+    inputs = _of_artifact(source) if source else _of_settings(overrides, config_dir)
     known = inputs.prompts.manifest.metrics
     if known.get("form") == "arrays":
         raise InputError("what was imported from arrays has no texts to export")
@@ -67,7 +70,7 @@ def _check_place(out: Path, options: ExportOptions) -> None:
         raise ConfigError(f"{out} is a {'folder' if out.is_dir() else 'file'}; give another name")
     if out.exists() and not options.force:
         raise ConfigError(f"{out} is there already; give another name, or overwrite it with --force")
-    if out.is_dir() and not (out / "README.md").is_file() and any(out.iterdir()):
+    if out.is_dir() and not is_export(out):
         raise ConfigError(f"{out} is no folder that an export wrote; give another name")
 
 
@@ -105,6 +108,11 @@ def _preferences(inputs: _Inputs, which: Which, as_text: bool) -> Preferences:
             raise InputError(f"{inputs.annotate.path}: no score for {row['response_id']}; run annotate again")
         scored = Scored(row["response_id"], row["text"], by_id[row["response_id"]])
         responses[row["prompt_id"]].append(scored)
+    n = sum(math.comb(len(found), 2) for found in responses.values())
+    if which == "all" and n > _MOST:
+        raise InputError(
+            f"{n:,} pairs are too many for one export; write the best and worst with --pairs best"
+        )
     rows: list[dict[str, Any]] = []
     ties = 0
     for prompt in inputs.prompts.read().to_pylist():
