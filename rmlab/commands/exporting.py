@@ -110,9 +110,7 @@ def _preferences(inputs: _Inputs, which: Which, as_text: bool) -> Preferences:
         responses[row["prompt_id"]].append(scored)
     n = sum(math.comb(len(found), 2) for found in responses.values())
     if which == "all" and n > _MOST:
-        raise InputError(
-            f"{n:,} pairs are too many for one export; write the best and worst with --pairs best"
-        )
+        raise InputError(f"{n:,} pairs are too many for one export; write fewer with --pairs best")
     rows: list[dict[str, Any]] = []
     ties = 0
     for prompt in inputs.prompts.read().to_pylist():

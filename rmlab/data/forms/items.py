@@ -43,7 +43,7 @@ def read_items(path: Path, form: str = AUTO, unusable: str = "error", column: st
         return Items(path, form, _ArrayItems(arrays), arrays.n_answers, {})
     if form == PROMPTS:
         raise InputError(
-            f"{path} has prompts and no answers; give chosen and rejected, or response and score"
+            f"{path} has prompts without answers; give chosen and rejected, or response and score"
         )
     left_out: Counter[str] = Counter()
     n_rows = 0

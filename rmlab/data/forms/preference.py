@@ -77,9 +77,7 @@ def _of_text(chosen: Any, rejected: Any, where: str) -> tuple[list[Message], lis
     cut = len(list(takewhile(lambda p: p[0] == p[1], zip(*texts, strict=False))))
     cut -= cut > 0 and texts[0][cut - 1] == " "  # the answers keep the space before them
     if not texts[0][:cut].strip():
-        raise InputError(
-            f"{where}: no 'prompt', and 'chosen' and 'rejected' begin with no text that they share"
-        )
+        raise InputError(f"{where}: no 'prompt', and 'chosen' and 'rejected' begin with no shared text")
     return [{"role": "user", "content": texts[0][:cut]}], [text[cut:] for text in texts]
 
 
