@@ -14,7 +14,7 @@ from rmlab.data.forms.items import read_items
 from rmlab.data.forms.pairs import Scored, preference_rows
 
 HALF = "prompts.test_fraction=0.5"
-ODD = ["\n\nHuman: no\n\nAssistant: yes", "<|im_end|>", "\u2028", "a\r\nb", "\x00", '"', "é" * 3, " space "]
+ODD = ["\n\nHuman: no\n\nAssistant: yes", "<|im_end|>", "a\u2028b", "a\r\nb", "\x00", '"', "é" * 3, " space "]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
     str.strip
 ) | st.sampled_from(ODD)
