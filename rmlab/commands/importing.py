@@ -59,7 +59,8 @@ def quoted(text: str) -> str:
     """A value as an override has it: in quotes where it has characters of the overrides' own grammar."""
     if re.fullmatch(r"[\w./+~-]+", text) and not re.fullmatch(r"(?i)[\d.e+-]+|null|true|false|nan|inf", text):
         return text
-    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def _checked(path: Path, form: str, settings: Settings) -> Summary:

@@ -244,7 +244,7 @@ ARRAYS = [
     ({"embeddings": np.zeros((9, 3, 4), dtype=np.int64)}, "embeddings.npy holds int64, not floats"),
     ({"embeddings": np.zeros((0, 3, 4)), "rewards": np.zeros((0, 3))}, r"has the shape \(0, 3, 4\)"),
     ({"rewards": np.full((9, 3), np.nan)}, "rewards.npy, prompt 0, response 0: the reward is nan"),
-    ({"embeddings": np.where(np.arange(108).reshape(9, 3, 4) == 50, np.inf, 0.0)}, "embeddings.npy, prompt 4, response 0: NaN or infinity"),
+    ({"embeddings": np.where(np.arange(108).reshape(9, 3, 4) == 50, np.inf, 0.0)}, "embeddings.npy, prompt 4, response 0: .*NaN or infinity"),
     ({"embeddings": np.array([[[object()]]])}, "embeddings.npy is not a readable array"),
 ]  # fmt: skip
 
