@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from rmlab.artifacts.fingerprint import row_id
@@ -38,6 +38,19 @@ def read_items(path: Path, form: str = AUTO, unusable: str = "error", column: st
     Each item has a prompt_id and each answer a response_id; both depend on the content alone.
     """
     form = recognise(path, form)
+    if path.is_file():
+        seen = path.stat()
+        return _known(path, (seen.st_size, seen.st_mtime_ns), form, unusable, column)
+    return _read(path, form, unusable, column)
+
+
+@lru_cache(maxsize=1)
+def _known(path: Path, stamp: tuple[int, int], form: str, unusable: str, column: str) -> Items:
+    """Once a process for a file as it is: prompts, responses and scores are stages of their own."""
+    return _read(path, form, unusable, column)
+
+
+def _read(path: Path, form: str, unusable: str, column: str) -> Items:
     if form == ARRAYS:
         arrays = open_arrays(path)
         return Items(path, form, _ArrayItems(arrays), arrays.n_answers, {})
