@@ -32,7 +32,7 @@ def test_every_form_becomes_prompts_responses_and_scores(cli, tmp_path, form):
     assert len(prompts) == found["items"] == found["train"] + found["test"]
     assert len(responses) == len(scores) == found["answers"]
     joined = responses.merge(scores, on="response_id")
-    read = {t: s for r in rows_of(form) for t, s in zip(*texts_and_scores(form, r), strict=True)}
+    read = {t: float(s) for r in rows_of(form) for t, s in zip(*texts_and_scores(form, r), strict=True)}
     assert dict(zip(joined["text"], joined["score"], strict=True)) == pytest.approx(read)
     [source] = [r for r in lineage(made["annotate"]) if r["role"] == "path" and r["depth"] == 0]
     assert source["kind"] == "file" and source["name"] == str(path)

@@ -9,6 +9,15 @@ import numpy as np
 import pytest
 from form_rows import assistant, dialogue, rows_of, user, write
 
+from rmlab.config import load_settings
+from rmlab.data.forms.arrays import check_vectors, is_arrays, open_arrays
+from rmlab.data.forms.items import read_items
+from rmlab.data.forms.summary import summarise
+from rmlab.errors import InputError
+
+_SETTINGS = load_settings(["experiment=imported", "input=x", "prompts.test_fraction=0.5"])
+HOW, VALIDATION = _SETTINGS.prompts, _SETTINGS.validation
+
 BAD = {
     "hh": [
         ({"chosen": dialogue("a", "b")}, "row 3: no 'rejected'; the row has chosen"),
@@ -180,27 +189,42 @@ BAD = {
 CASES = [(form, row, message) for form, cases in BAD.items() for row, message in cases]
 
 
-def refused(cli, tmp_path, path, message):
+def refused(path, message):
+    """One line that names the file, before anything of it is used."""
+    with pytest.raises(InputError, match=message) as found:
+        if is_arrays(path):
+            check_vectors(open_arrays(path))
+        summarise(read_items(path), HOW, VALIDATION)
+    assert path.name in str(found.value) and "\n" not in str(found.value)
+
+
+def nothing_is_written(cli, tmp_path, path, message):
     result = cli("import", path, f"out={tmp_path / 'out'}", "--json")
     assert result.code == 3, result.err
-    assert path.name in result.line and result.out == ""
-    assert re.search(message, result.line), result.line
+    assert re.search(message, result.line) and path.name in result.line and result.out == ""
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("form", "row", "message"), CASES, ids=[f"{f}-{k}" for k, (f, _, _) in enumerate(CASES)]
 )
-def test_a_bad_row_is_one_line_and_nothing_is_written(cli, tmp_path, form, row, message):
+def test_a_bad_row_is_one_line_with_its_number(tmp_path, form, row, message):
     rows = rows_of(form)
     rows[2] = row
     path = tmp_path / "f.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))  # a lone surrogate as an escape
-    refused(cli, tmp_path, path, message)
+    refused(path, message)
 
 
 @pytest.mark.parametrize("form", BAD)
-def test_a_damaged_file_is_one_line(cli, tmp_path, form):
+def test_nothing_is_written_of_a_file_whose_last_row_is_bad(cli, tmp_path, form):
+    row, message = BAD[form][0]
+    path = write(tmp_path / "f.jsonl", [*rows_of(form), row])
+    nothing_is_written(cli, tmp_path, path, message.replace("row 3", "row 13"))
+
+
+@pytest.mark.parametrize("form", BAD)
+def test_a_damaged_file_is_one_line(tmp_path, form):
     whole = write(tmp_path / "whole.jsonl", rows_of(form)).read_bytes()
     for name, content, message in (
         ("cut.jsonl.gz", gzip.compress(whole)[:-9], "cannot be read"),
@@ -209,31 +233,29 @@ def test_a_damaged_file_is_one_line(cli, tmp_path, form):
         ("empty.jsonl", b"", "has no rows"),
     ):
         (tmp_path / name).write_bytes(content)
-        refused(cli, tmp_path, tmp_path / name, message)
+        refused(tmp_path / name, message)
 
 
 @pytest.mark.parametrize("form", BAD)
-def test_a_file_without_a_test_split_is_one_line(cli, tmp_path, form):
+def test_a_file_without_a_test_split_is_one_line(tmp_path, form):
     path = write(tmp_path / "f.jsonl", [{**row, "split": "train"} for row in rows_of(form)])
-    refused(cli, tmp_path, path, "has no test prompts")
+    refused(path, "has no test prompts")
     refused(
         cli, tmp_path, write(path, [{**row, "split": "half"} for row in rows_of(form)]), "split is 'half'"
     )
 
 
 @pytest.mark.parametrize("form", ["hh", "preference", "ranking", "votes"])
-def test_what_tells_nothing_can_be_left_out_and_is_counted(cli, tmp_path, form):
+def test_what_tells_nothing_can_be_left_out_and_is_counted(tmp_path, form):
     equal = {
         "hh": {"chosen": dialogue("q", "a"), "rejected": dialogue("q", "a")},
         "preference": {"prompt": "q", "chosen": "a", "rejected": "a"},
         "ranking": {"prompt": "q", "responses": ["a", "a"], "ranks": [1, 2]},
         "votes": {"prompt": "q", "response_a": "a", "response_b": "a", "votes": ["b"]},
     }[form]
-    path = write(tmp_path / "f.jsonl", [*rows_of(form), equal, equal])
-    args = ("prompts.test_fraction=0.5", f"out={tmp_path / 'out'}", "--json")
-    found = cli("import", path, "unusable=drop", *args).json["import"]
-    assert found["left_out"] == {"two of its answers are the same text": 2}
-    assert (found["rows"], found["items"]) == (14, 12)
+    found = read_items(write(tmp_path / "f.jsonl", [*rows_of(form), equal, equal]), unusable="drop")
+    assert found.left_out == {"two of its answers are the same text": 2}
+    assert (found.rows, len(found.items)) == (14, 12)
 
 
 ARRAYS = [
@@ -250,16 +272,16 @@ ARRAYS = [
 
 
 @pytest.mark.parametrize(("change", "message"), ARRAYS)
-def test_bad_arrays_are_one_line(cli, tmp_path, change, message):
+def test_bad_arrays_are_one_line(tmp_path, change, message):
     folder = tmp_path / "arrays"
     folder.mkdir()
     for name, array in ({"embeddings": np.zeros((9, 3, 4)), "rewards": np.zeros((9, 3))} | change).items():
         if array is not None:
             np.save(folder / f"{name}.npy", array, allow_pickle=True)
-    refused(cli, tmp_path, folder, message)
+    refused(folder, message)
 
 
-def test_a_torch_file_that_is_more_than_a_tensor_is_refused(cli, tmp_path):
+def test_a_torch_file_that_is_more_than_a_tensor_is_refused(tmp_path):
     import torch
 
     folder = tmp_path / "arrays"
@@ -270,6 +292,14 @@ def test_a_torch_file_that_is_more_than_a_tensor_is_refused(cli, tmp_path):
         ({"x": torch.zeros(9)}, "holds a dict, not one tensor"),
     ):
         torch.save(value, folder / "embeddings.pt")
-        refused(cli, tmp_path, folder, message)
+        refused(folder, message)
     (folder / "embeddings.pt").write_bytes(b"PK nothing")
-    refused(cli, tmp_path, folder, "embeddings.pt")
+    refused(folder, "embeddings.pt")
+
+
+def test_nothing_is_written_of_bad_arrays(cli, tmp_path):
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    np.save(folder / "embeddings.npy", np.zeros((9, 3, 4)))
+    np.save(folder / "rewards.npy", np.zeros((3, 9)))
+    nothing_is_written(cli, tmp_path, folder, "must be equal")

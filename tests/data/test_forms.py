@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from form_rows import FORMS, N, assistant, dialogue, rows_of, user, write
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmlab.data.forms import hh
@@ -99,6 +99,7 @@ def test_dialogues_come_back_as_their_turns(before, question, good, bad):
 TURNS = st.lists(st.sampled_from(["a", "b", "long\n\nHuman: text"]), min_size=1, max_size=3)
 
 
+@settings(deadline=None)  # the first example imports TRL
 @given(TURNS, st.sampled_from("xy"), st.sampled_from("zw"))
 def test_an_implicit_prompt_of_messages_is_trl_s(tmp_path_factory, turns, good, bad):
     from trl.data_utils import extract_prompt, is_conversational
@@ -115,6 +116,7 @@ def test_an_implicit_prompt_of_messages_is_trl_s(tmp_path_factory, turns, good, 
 SHARED = st.text("ab c", min_size=1, max_size=8).filter(str.strip)
 
 
+@settings(deadline=None)
 @given(SHARED, st.text("ab x", max_size=5), st.text("ab y", max_size=5))
 def test_an_implicit_prompt_of_text_is_trl_s(tmp_path_factory, prompt, good, bad):
     from trl.data_utils import extract_prompt, is_conversational
@@ -270,8 +272,8 @@ needs_trial_data = pytest.mark.skipif(not TRIAL, reason="RMLAB_TRIAL_DATA names 
 def summary(name, **how):
     from rmlab.config import load_settings
 
-    settings = load_settings(["experiment=imported", "input=x"])
-    return summarise(read_items(Path(TRIAL) / name, **how), settings.prompts, settings.validation)
+    found = load_settings(["experiment=imported", "input=x"])
+    return summarise(read_items(Path(TRIAL) / name, **how), found.prompts, found.validation)
 
 
 @needs_trial_data
