@@ -35,7 +35,7 @@ def import_command(
     chosen = any(o.startswith("embedder=") for o in overrides)
     added = ["embedder=arrays"] if has_vectors and not chosen else []
     arguments = _arguments(source, [*overrides, *added])
-    settings = load_settings(arguments, config_dir)
+    settings = load_settings(arguments, config_dir) if added else first
     found = _checked(path, form, settings)
     nodes = list({n.fingerprint: n for n in data_nodes(settings, embed=has_vectors).values()}.values())
     outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in nodes]

@@ -240,9 +240,7 @@ def test_a_damaged_file_is_one_line(tmp_path, form):
 def test_a_file_without_a_test_split_is_one_line(tmp_path, form):
     path = write(tmp_path / "f.jsonl", [{**row, "split": "train"} for row in rows_of(form)])
     refused(path, "has no test prompts")
-    refused(
-        cli, tmp_path, write(path, [{**row, "split": "half"} for row in rows_of(form)]), "split is 'half'"
-    )
+    refused(write(path, [{**row, "split": "half"} for row in rows_of(form)]), "split is 'half'")
 
 
 @pytest.mark.parametrize("form", ["hh", "preference", "ranking", "votes"])
