@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmlab.compute import Compute
+from rmlab.data.forms.scored import AnswerIds
 from rmlab.data.prompts import content_id
 from rmlab.errors import InputError
 from rmlab.samplers.base import Task
@@ -33,12 +34,33 @@ def test_ids_of_the_file_are_kept_and_prompts_found_by_id_or_content(tmp_path):
     }
     pq.write_table(pa.table(rows), tmp_path / "r.parquet")
     found = answers(tmp_path / "r.parquet", ("p", HI), (content_id(HI), HI), ("mine", HI), ("q", HI))
-    assert found == [[("a", "7"), ("c", "9")], [("b", "8")], [("b", "8")], [("d", None)]]
+    assert found == [
+        [("a", "7"), ("c", "9")],
+        [("b", "8")],
+        [("b", "8")],
+        [("d", AnswerIds().next("q", "d"))],
+    ]
 
 
 def test_an_empty_id_of_a_csv_file_is_none(tmp_path):
     (tmp_path / "r.csv").write_text("response_id,prompt,response\n,Hi,a\n,Hi,b\nx,Hi,c\n")
     assert answers(tmp_path / "r.csv", ("p", HI)) == [[("a", None), ("b", None), ("c", "x")]]
+
+
+def test_equal_responses_to_a_prompt_have_ids_of_their_own(tmp_path):
+    (tmp_path / "r.csv").write_text("prompt_id,response\np,a\np,b\np,a\n")
+    [found] = answers(tmp_path / "r.csv", ("p", HI))
+    assert [text for text, _ in found] == ["a", "b", "a"] and len({i for _, i in found}) == 3
+
+
+def test_blank_responses_are_refused_or_left_out(tmp_path):
+    (tmp_path / "r.csv").write_text("prompt_id,response\np,a\np, \nq,\n")
+    with pytest.raises(InputError, match="row 2: 'response' is empty.*unusable=drop"):
+        answers(tmp_path / "r.csv", ("p", HI))
+    session = FileSampler(str(tmp_path / "r.csv"), unusable="drop").open(None, "plain", Compute())
+    tasks = [Task(p, HI, [0], 1) for p in "pq"]
+    found = session.generate(tasks, None, 0, lambda n: None)
+    assert [[s.text for s in row] for row in found] == [["a"], []]
 
 
 @pytest.mark.parametrize(
