@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rmlab.artifacts.set_record import SetName
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
 TemplateName = Literal["plain", "chat", "hh"]
@@ -106,6 +108,20 @@ class Evaluation(_Section):
     scoring: Literal["exact", "quick"] = "exact"
 
 
+class SetChoice(_Section):
+    policy: str | None
+    reward: str | None
+    embedder: str | None
+
+
+class Release(_Section):
+    policies: dict[SetName, str]
+    embedders: dict[SetName, str]
+    license: str | None = Field(min_length=1)
+    license_file: str | None
+    description: str | None
+
+
 class Settings(_Section):
     name: Name
     input: str | None
@@ -119,6 +135,8 @@ class Settings(_Section):
     sampling: Sampling
     sampler: Component
     golden: dict[str, Component] = Field(min_length=1)
+    set: SetChoice
+    release: Release
     label_golden: str | None
     embedder: Component
     comparisons: ComparisonSettings

@@ -24,18 +24,24 @@ _COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
 class FileGolden:
     """path: rows with a score and response_id, or prompt (or prompt_id) and response.
 
+    reward: of a file that has several, each under its name in the column `reward`, the one that counts.
     NaN says that the reward failed on this response; no score at all is an error.
     """
 
     path: str = field(metadata={"source": True})
     column: str = "score"
+    reward: str | None = None
 
     def open(self, compute: Compute) -> Scorer:
         path = user_path(self.path)
         scores: dict[Key, float] = {}
-        for number, row in read_rows(path, (*_COLUMNS, self.column)):
+        for number, row in read_rows(path, (*_COLUMNS, "reward", self.column)):
             where = f"{path}, row {number}"
+            if self.reward is not None and row.get("reward") != self.reward:
+                continue
             scores[_row_key(row, where)] = _number(row, self.column, where)
+        if not scores:
+            raise InputError(f"{path}: no row whose 'reward' is {self.reward}; see golden.file.reward")
 
         def score(exchanges: Sequence[Exchange]) -> list[Score]:
             return [_score(_find(scores, e, str(path))) for e in exchanges]
