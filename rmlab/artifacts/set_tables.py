@@ -30,7 +30,7 @@ SET_RESPONSES = Table(
     "responses-<policy>.parquet",
     ("response_id",),
     "The responses of one policy.",
-    RESPONSES.columns,
+    tuple(c for c in RESPONSES.columns if c.name != "group"),  # the prompts have it
 )
 
 SET_SCORES = Table(
