@@ -36,7 +36,7 @@ MEANING = {
     "files": "every policy has responses, scores and vectors of every embedder, and nothing else is there",
     "checksums": f"files are those that {RECORD} was written with",
     "tables": "columns have the names and types of their tables, and no nulls",
-    "prompts": "ids are unique, conversations well formed; train and test share no prompt or group",
+    "prompts": "ids unique, conversations well formed; train and test share no prompt or group",
     "responses": "ids are unique, prompts known, splits those of the prompts, tokens and probabilities in range",
     "scores": "every response has one finite score of every reward",
     "scales": "every dimension has one scale above 0",
