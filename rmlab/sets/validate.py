@@ -37,7 +37,7 @@ MEANING = {
     "checksums": f"files are those that {RECORD} was written with",
     "tables": "columns have the names and types of their tables, and no nulls",
     "prompts": "ids unique, conversations well formed; train and test share no prompt or group",
-    "responses": "ids are unique, prompts known, splits those of the prompts, tokens and probabilities in range",
+    "responses": "ids unique, prompts known, splits those of the prompts, tokens and probabilities in range",
     "scores": "every response has one finite score of every reward",
     "scales": "every dimension has one scale above 0",
     "embeddings": "every response has one vector of every embedder, in range and not all zeros",
