@@ -146,8 +146,9 @@ def _same(kind: str, known: dict[str, Part], part: Part, opened: EmbeddingSet) -
 def _add_scores(merged: _Policy, opened: EmbeddingSet, policy: str) -> None:
     table = read_parquet(opened.folder / scores_file(policy)).cast(SET_SCORES.schema)
     for reward in opened.names("rewards"):
-        part = table.filter(pc.equal(table["reward"], reward)).sort_by("response_id").combine_chunks()
-        if not merged.scores.setdefault(reward, part).equals(part):
+        part = table.filter(pc.equal(table["reward"], reward))
+        known = merged.scores.setdefault(reward, part)
+        if not known.sort_by("response_id").equals(part.sort_by("response_id")):
             raise InputError(
                 f"{opened.folder} has other scores of {reward} for policy {policy} than "
                 f"{merged.place}; they cannot both be right"

@@ -49,7 +49,7 @@ class SetWriter:
     files: dict[str, SetFile] = field(default_factory=dict)
 
     def table(self, name: str, data: pa.Table) -> None:
-        write_parquet(self.folder / name, data)
+        write_parquet(self.folder / name, data.combine_chunks())  # so that bytes do not depend on chunks
         self.known(name, data.num_rows)
 
     def known(self, name: str, rows: int) -> None:

@@ -55,7 +55,7 @@ def test_other_policies_of_one_name_get_their_set_s(cli, make, tmp_path):
 
 def test_sets_of_different_prompts(cli, make, tmp_path):
     openings = make("first", A, WIDE)
-    questions = make("second", OTHER_A, WIDE, "prompts=questions")
+    questions = make("second", OTHER_A, WIDE, "prompts=questions", "prompts.template=plain")
     result = cli("merge", tmp_path / "study", openings, questions, "--json")
     assert result.code == 0, result.err
     assert result.json["record"]["prompts"] == {"train": 24, "test": 12}
