@@ -56,15 +56,24 @@ def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> Re
     base = load_settings(overrides, config_dir)
     how = base.release
     policies: dict[str, dict[str, Node]] = {}
-    for policy, changes in (how.policies or {_policy_name(base): ""}).items():
+    for policy, changes in _parts("policies", how.policies or [f"{_policy_name(base)}:"]):
         roles = policies.setdefault(policy, {})
-        for embedder, more in (how.embedders or {_embedder_name(base): ""}).items():
-            settings = load_settings([*changes.split(), *more.split(), *overrides], config_dir)
+        for embedder, more in _parts("embedders", how.embedders or [f"{_embedder_name(base)}:"]):
+            settings = load_settings([*changes, *more, *overrides], config_dir)
             chain = chain_of(settings)
             roles |= {role: n for role, n in chain.items() if role in _OF_POLICY or ":" in role}
             roles[f"embed:{embedder}"] = chain["embed"]
     _check_distinct(policies)
     return ReleasePlan(base, policies)
+
+
+def _parts(kind: str, parts: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """(name, overrides) of each "NAME: overrides"."""
+    split = [part.partition(":") for part in parts]
+    names = [name for name, _, _ in split]
+    if len({name.lower() for name in names}) < len(names):
+        raise ConfigError(f"release.{kind} names {', '.join(names)}; give each its own name")
+    return [(name, overrides.split()) for name, _, overrides in split]
 
 
 def _policy_name(settings: Settings) -> str:

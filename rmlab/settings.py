@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from rmlab.artifacts.set_record import SetName
-
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
+Part = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,59}:")]  # NAME: overrides, of a release
 TemplateName = Literal["plain", "chat", "hh"]
 UNIFORM = "rmlab.selection.uniform.Uniform"  # the selection that leaves all to chance
 
@@ -115,8 +114,10 @@ class SetChoice(_Section):
 
 
 class Release(_Section):
-    policies: dict[SetName, str]
-    embedders: dict[SetName, str]
+    """policies, embedders: each "NAME: overrides"."""
+
+    policies: list[Part]
+    embedders: list[Part]
     license: str | None = Field(min_length=1)
     license_file: str | None
     description: str | None

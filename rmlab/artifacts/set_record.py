@@ -15,6 +15,7 @@ from rmlab.errors import InputError
 RECORD, CARD, LICENSE, PROMPTS = "set.json", "README.md", "LICENSE", "prompts.parquet"
 # No hyphens: they separate the names in those of files.
 SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=60)]
+Split = Literal["train", "test"]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -57,7 +58,7 @@ class SetRecord(_Part):
     format: Literal[1]
     name: str = Field(min_length=1, max_length=100)
     license: str = Field(min_length=1, max_length=100)
-    prompts: dict[Literal["train", "test"], Count]
+    prompts: dict[Split, Count]
     policies: list[SetPolicy] = Field(min_length=1)
     rewards: list[SetReward] = Field(min_length=1)
     embedders: list[SetEmbedder] = Field(min_length=1)

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 
 from rmlab.artifacts.fingerprint import digest
-from rmlab.artifacts.set_record import PROMPTS, EmbeddingSet
+from rmlab.artifacts.set_record import PROMPTS, EmbeddingSet, Split
 from rmlab.data.messages import prompt_messages
 from rmlab.errors import InputError
 from rmlab.sets.checklist import Check
 
-SPLITS = ("train", "test")
+SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 def check_prompts(opened: EmbeddingSet, prompts: pa.Table, check: Check) -> None:

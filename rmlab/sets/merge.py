@@ -39,7 +39,7 @@ class _Vectors:
 
     embeddings: Path
     scales: Path
-    checksums: tuple[str, str]
+    checksums: list[str]
     error: float
 
 
@@ -158,9 +158,9 @@ def _add_scores(merged: _Policy, opened: EmbeddingSet, policy: str) -> None:
 def _add_vectors(merged: _Policy, opened: EmbeddingSet, policy: str) -> None:
     for embedder in opened.record.embedders:
         names = embeddings_file(policy, embedder.name), scales_file(policy, embedder.name)
-        checksums = tuple(opened.record.files[name].sha256 for name in names)
-        places = (opened.folder / name for name in names)
-        found = _Vectors(*places, checksums, embedder.error.get(policy, 0.0))
+        checksums = [opened.record.files[name].sha256 for name in names]
+        embeddings, scales = (opened.folder / name for name in names)
+        found = _Vectors(embeddings, scales, checksums, embedder.error.get(policy, 0.0))
         if merged.vectors.setdefault(embedder.name, found).checksums != checksums:
             raise InputError(
                 f"{opened.folder} has other vectors by {embedder.name} for policy {policy} than "

@@ -20,6 +20,7 @@ from rmlab.artifacts.set_record import (
     SetPolicy,
     SetRecord,
     SetReward,
+    Split,
     embeddings_file,
     responses_file,
     scales_file,
@@ -109,6 +110,6 @@ def _policy(source: PolicySource, responses: int, left_out: int) -> SetPolicy:
     )
 
 
-def count_splits(prompts: pa.Table) -> dict[str, int]:
+def count_splits(prompts: pa.Table) -> dict[Split, int]:
     splits = prompts["split"].to_pylist()
-    return {split: splits.count(split) for split in ("train", "test")}
+    return {"train": splits.count("train"), "test": splits.count("test")}

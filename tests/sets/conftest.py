@@ -18,7 +18,7 @@ def set_artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_set(set_artifacts: Path) -> Path:
-    """Policies a and b, rewards sentiment and length, embedders wide (64) and narrow (32)."""
+    """Policies a and b, rewards sentiment and length, embedders wide (64) and narrow (40)."""
     return release(set_artifacts, set_artifacts.parent / "small", *TWO)
 
 

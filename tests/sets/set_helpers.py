@@ -14,12 +14,12 @@ from small_settings import SMALL
 from rmlab.artifacts.fingerprint import file_digest
 from rmlab.commands.release import release_command
 
-A = "release.policies={a: generation_seed=0}"
+A = "release.policies=['a: generation_seed=0']"
 TWO = (
-    "release.policies={a: generation_seed=0, b: generation_seed=1}",
-    "release.embedders={wide: embedder.dimension=64, narrow: embedder.dimension=32}",
+    "release.policies=['a: generation_seed=0','b: generation_seed=1']",
+    "release.embedders=['wide: embedder.dimension=64','narrow: embedder.dimension=40']",
 )
-DEFAULTS = (*SMALL, "release.license=CC-BY-4.0")
+DEFAULTS = (*SMALL, "sft=none", "release.license=CC-BY-4.0")
 
 
 def release(artifacts: Path, out: Path, *overrides: str) -> Path:

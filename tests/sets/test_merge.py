@@ -10,11 +10,11 @@ from set_helpers import TWO, A, change_record, change_table, put
 from rmlab.artifacts.set_record import open_set
 from rmlab.sets.validate import validate
 
-B = "release.policies={b: generation_seed=1}"
-OTHER_A = "release.policies={a: generation_seed=1}"
+B = "release.policies=['b: generation_seed=1']"
+OTHER_A = "release.policies=['a: generation_seed=1']"
 WIDE, NARROW = (
-    "release.embedders={wide: embedder.dimension=64}",
-    "release.embedders={narrow: embedder.dimension=32}",
+    "release.embedders=['wide: embedder.dimension=64']",
+    "release.embedders=['narrow: embedder.dimension=40']",
 )
 BOTH = TWO[1]
 

@@ -38,7 +38,7 @@ def test_the_tables_are_those_of_the_artifacts(small_set, set_artifacts, policy)
         assert of.select(["response_id", "score"]).equals(
             annotate.select(["response_id", "score"]).cast(of.select(["response_id", "score"]).schema)
         )
-    for embedder, d in (("wide", 64), ("narrow", 32)):
+    for embedder, d in (("wide", 64), ("narrow", 40)):
         embed = artifact(set_artifacts, "embed", record.lineage[f"embed:{embedder}"]).read()
         x = np.stack(embed["embedding"].to_pandas())
         table = pq.read_table(small_set / f"embeddings-{policy}-{embedder}.parquet")
@@ -111,9 +111,9 @@ def test_made_already_is_said_and_another_set_needs_force(cli, set_artifacts, ma
     other = cli("release", out, *settings, "embedder.dimension=16")
     assert other.code == 3 and "is there already" in other.line and "--force" in other.line
     assert {f.name: f.stat().st_mtime_ns for f in out.iterdir()} == before
-    forced = cli("release", out, *settings, "embedder.dimension=48", "--force", "--json")
+    forced = cli("release", out, *settings, "embedder.dimension=80", "--force", "--json")
     assert forced.code == 0, forced.err
-    assert forced.json["state"] == "done" and forced.json["record"]["embedders"][0]["dimension"] == 48
+    assert forced.json["state"] == "done" and forced.json["record"]["embedders"][0]["dimension"] == 80
     assert [f.name for f in out.parent.iterdir()] == ["one"]
 
 
@@ -155,9 +155,11 @@ def test_dry_run_plans_and_writes_nothing(cli, tmp_path):
 WRONG = {
     "no licence": (("release.license=null",), "a set needs a licence"),
     "no licence file": (("release.license_file=no/such/file",), "cannot be read as text"),
-    "hyphen": (("release.policies={a-b: seed=1}",), "release.policies"),
-    "same policies": (("release.policies={a: seed=1, b: seed=2}",), "release.policies: a and b are the same"),
-    "same embedders": ((A, "release.embedders={a: seed=1, b: seed=2}"), "release.embedders: a and b are the same"),
+    "hyphen": (("release.policies=['a-b: seed=1']",), "release.policies"),
+    "one name": (("release.policies=['a: seed=1','A: seed=2']",), "give each its own name"),
+    "no name": (("release.policies=['sft=none']",), "release.policies"),
+    "same policies": (("release.policies=['a: seed=1','b: seed=2']",), "release.policies: a and b are the same"),
+    "same embedders": ((A, "release.embedders=['a: seed=1','b: seed=2']"), "release.embedders: a and b are the same"),
 }  # fmt: skip
 
 
@@ -177,7 +179,9 @@ def test_a_licence_s_text_is_taken_along(make, tmp_path):
 
 
 def test_policies_of_other_rewards_do_not_go_together(cli, set_artifacts, tmp_path):
-    policies = "release.policies={a: generation_seed=0, b: generation_seed=1 golden.length.unit=characters}"
+    policies = (
+        "release.policies=['a: generation_seed=0','b: generation_seed=1 golden.length.unit=characters']"
+    )
     result = cli("release", tmp_path / "one", *DEFAULTS, f"out={set_artifacts}", policies)
     assert result.code == 3 and "annotate length is not the same for policies a and b" in result.line
 
@@ -208,5 +212,5 @@ def test_the_record_tells_how_it_was_made(small_set, set_artifacts):
     assert [p["made_by"]["sample"]["config"]["generation_seed"] for p in (a, b)] == [0, 1]
     sampled = artifact(set_artifacts, "sample", a["lineage"]["sample"]).manifest
     assert a["made_by"]["sample"]["config"] == sampled.config and a["made_by"]["versions"] == sampled.versions
-    assert record["embedders"][1]["made_by"]["config"]["embedder"]["dimension"] == 32
+    assert record["embedders"][1]["made_by"]["config"]["embedder"]["dimension"] == 40
     assert all(0 < e < 0.02 for e in record["embedders"][0]["error"].values())

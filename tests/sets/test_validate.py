@@ -133,7 +133,7 @@ DAMAGE = {
     "column too many": (table(S, lambda t: t.append_column("x", t["score"])), "tables", f"{S} has a column 'x'"),
     "another name": (table(P, renamed("messages", "prompt")), "tables", f"{P} has no column 'messages'"),
     "score is text": (table(S, cast("score", pa.string())), "tables", f"{S}: 'score' is string, not double"),
-    "vectors are floats": (table(E, to_float), "tables", f"{E}: 'embedding' is fixed_size_list<item: float"),
+    "vectors are floats": (table(E, to_float), "tables", f"{E}: 'embedding' is fixed_size_list<"),
     "null": (table(S, put("score", 4, None)), "tables", f"{S}, row 5: no score"),
     "no UTF-8": (table(R, no_utf8), "tables", f"{R} is not a readable Parquet file"),
     "narrower vectors": (table(E, narrower), "tables", "embedding is not fixed_size_list"),

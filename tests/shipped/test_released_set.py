@@ -51,7 +51,7 @@ def tiny(tmp_path_factory):
         *SMALL,
         "sampler=transformers",
         "embedder=transformers",
-        "release.embedders={model: embedder=transformers, other: embedder.layer=1}",
+        "release.embedders=['model: embedder=transformers','other: embedder.layer=1']",
         "sft=none",
         "release.license=CC-BY-4.0",
         f"out={folder / 'artifacts'}",
