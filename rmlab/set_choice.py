@@ -11,20 +11,20 @@ from rmlab.artifacts.set_record import (
     scales_file,
     scores_file,
 )
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.shipped import user_path
 
 _KINDS = {"policy": "policies", "reward": "rewards", "embedder": "embedders"}
 
 
-def set_choice(kind: str, folder: str, name: str | None) -> str:
+def set_choice(kind: str, folder: str | None, name: str | None) -> str:
     """kind: policy, reward or embedder -> the one that is named, else the set's first."""
-    return _chosen(open_set(user_path(str(folder))), kind, name)
+    return _chosen(_opened(folder), kind, name)
 
 
-def set_file(kind: str, folder: str, policy: str | None = None, embedder: str | None = None) -> str:
+def set_file(kind: str, folder: str | None, policy: str | None = None, embedder: str | None = None) -> str:
     """kind: prompts, responses, scores, embeddings or scales -> the path of the file, under the folder."""
-    opened = open_set(user_path(str(folder)))
+    opened = _opened(folder)
     name = _file_name(opened, kind, policy, embedder)
     file = opened.folder / name
     size = file.stat().st_size if file.is_file() else -1
@@ -32,6 +32,12 @@ def set_file(kind: str, folder: str, policy: str | None = None, embedder: str | 
     if known is None or size != known.bytes:
         raise InputError(f"{file} is not as set.json has it; `rmlab validate {folder}` says what is wrong")
     return f"{str(folder).rstrip('/')}/{name}"
+
+
+def _opened(folder: str | None) -> EmbeddingSet:
+    if folder is None:
+        raise ConfigError("input has no value and needs one: give the folder of an embedding set, input=SET")
+    return open_set(user_path(str(folder)))
 
 
 def _file_name(opened: EmbeddingSet, kind: str, policy: str | None, embedder: str | None) -> str:

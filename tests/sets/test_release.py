@@ -189,8 +189,13 @@ def test_policies_of_other_rewards_do_not_go_together(cli, set_artifacts, tmp_pa
 def test_responses_that_a_reward_failed_on_are_left_out_and_counted(make, small_set, tmp_path):
     """An imported reward, NaN for some responses of the set that this one is made of."""
     scores = pd.read_parquet(small_set / "scores-a.parquet").query("reward == 'length'")
-    scores.loc[scores.index[:7], "score"] = np.nan
-    scores.to_parquet(tmp_path / "mine.parquet")
+    numbers = np.where(np.arange(len(scores)) < 7, np.nan, scores["score"])  # NaN, which pandas makes null
+    columns = {
+        "response_id": list(scores["response_id"]),
+        "reward": ["length"] * len(scores),
+        "score": numbers,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "mine.parquet")
     more = (
         "golden=[sentiment,file]",
         f"golden.file.path={tmp_path / 'mine.parquet'}",
