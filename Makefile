@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 
-.PHONY: help setup setup-dev demo smoke test test-vllm gpu-check lint type layers tables bench wheel clean
+.PHONY: help setup setup-dev demo smoke test test-vllm gpu-check lint type layers tables bench release-data wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ tables: setup-dev  ## make TABLES.md from the schemas in the code
 bench: setup-dev  ## the benchmarks at small sizes; --full in scripts/bench is the real thing
 	@$(BIN)/python scripts/bench/heads.py --quick
 	@$(BIN)/python scripts/bench/generation.py --quick
+
+release-data: setup-dev  ## make the embedding set in data/released again: about 65 minutes on 2 cores
+	@$(BIN)/python scripts/release_data.py
 
 wheel: setup-dev  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel

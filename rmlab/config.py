@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rmlab.errors import ConfigError
+from rmlab.errors import ConfigError, RmlabError
+from rmlab.set_choice import set_choice, set_file
 from rmlab.settings import Component, Settings
 from rmlab.shipped import shipped
 
@@ -53,6 +54,8 @@ def _composed(overrides: Sequence[str], config_dir: Path | None, resolve: bool) 
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    for resolver in (set_choice, set_file):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     arguments = [*_search_path(config_dir), *_last_wins(overrides)]
     _check_grammar(overrides)
     try:
@@ -60,7 +63,14 @@ def _composed(overrides: Sequence[str], config_dir: Path | None, resolve: bool) 
             config = hydra_compose("config", overrides=arguments)
         return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error)) from None
+        raise _cause(error) or ConfigError(_explain(error)) from None
+
+
+def _cause(error: BaseException | None) -> RmlabError | None:
+    """What rmlab itself said of a value, such as a file that ${set_file:...} did not find."""
+    while error is not None and not isinstance(error, RmlabError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _search_path(config_dir: Path | None) -> list[str]:

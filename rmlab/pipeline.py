@@ -97,7 +97,7 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
     report = _node(
         base, "report", base.name, {"name": base.name}, {"eval_rm": eval_rm, **shared, **heads, **others}
     )
-    return _in_order(report)
+    return in_order(report)
 
 
 def chain_of(s: Settings) -> dict[str, Node]:
@@ -249,7 +249,8 @@ def _node(s, stage, name, config, inputs, sources=None) -> Node:  # type: ignore
     return Node(stage, VERSIONS[stage], name, config, inputs, sources or {}, s)
 
 
-def _in_order(last: Node) -> list[Node]:
+def in_order(*last: Node) -> list[Node]:
+    """These nodes and all that they read, equal ones once."""
     found: dict[str, Node] = {}
 
     def visit(node: Node) -> None:
@@ -257,5 +258,6 @@ def _in_order(last: Node) -> list[Node]:
             visit(upstream)
         found.setdefault(node.fingerprint, node)
 
-    visit(last)
+    for node in last:
+        visit(node)
     return sorted(found.values(), key=lambda n: STAGES.index(n.stage))

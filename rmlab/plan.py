@@ -141,7 +141,9 @@ def described(component: Component, where: str, settings: Settings) -> tuple[Com
     sources = _own_code(cls, where)
     for known in dataclasses.fields(cls):
         if known.metadata.get("source"):
-            sources[f"{where}.{known.name}"] = file_source(values.pop(known.name))
+            file = values.pop(known.name)
+            if file is not None:
+                sources[f"{where}.{known.name}"] = file_source(file)
         elif known.metadata.get("code"):
             place = f"{where}.{known.name}"
             sources[f"{place}.code"] = _function_code(values[known.name], place, settings)

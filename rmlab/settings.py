@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
+Part = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,59}:")]  # NAME: overrides, of a release
 TemplateName = Literal["plain", "chat", "hh"]
 FormName = Literal["auto", "prompts", "hh", "preference", "scored", "ranking", "unpaired", "votes", "arrays"]
 Unusable = Literal["error", "drop"]
@@ -110,6 +111,22 @@ class Evaluation(_Section):
     scoring: Literal["exact", "quick"] = "exact"
 
 
+class SetChoice(_Section):
+    policy: str | None
+    reward: str | None
+    embedder: str | None
+
+
+class Release(_Section):
+    """policies, embedders: each "NAME: overrides"."""
+
+    policies: list[Part]
+    embedders: list[Part]
+    license: str | None = Field(min_length=1)
+    license_file: str | None
+    description: str | None
+
+
 class Settings(_Section):
     name: Name
     input: str | None
@@ -125,6 +142,8 @@ class Settings(_Section):
     sampling: Sampling
     sampler: Component
     golden: dict[str, Component] = Field(min_length=1)
+    set: SetChoice
+    release: Release
     label_golden: str | None
     embedder: Component
     comparisons: ComparisonSettings

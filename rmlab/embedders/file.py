@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rmlab.compute import Compute
+from rmlab.data.int8 import dequantise
+from rmlab.data.scales import read_scales
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import InputError
 from rmlab.settings import TemplateName
@@ -28,13 +30,15 @@ _STREAMED = {"pre_buffer": False, "buffer_size": 1 << 22, "page_checksum_verific
 
 @dataclass(frozen=True)
 class FileEmbedder:
-    """path: Parquet rows of `response_id` and a vector of floats, in any order.
+    """path: Parquet rows of `response_id` and a vector of floats, in any order; or of int8, with `scales`.
 
+    scales: Parquet rows of `dimension` and `scale`; a vector is its int8 values times these.
     storage null: float16 where the file has it, else float32. The vectors are copied once into an unnamed
     file in `scratch`, out of which the rows of each shard are picked: memory never holds the set.
     """
 
     path: str = field(metadata={"source": True})
+    scales: str | None = field(default=None, metadata={"source": True})
     column: str = "embedding"
     storage: Literal["float32", "float16"] | None = None
     scratch: str | None = field(default=None, metadata={"runtime": True})
@@ -60,7 +64,8 @@ class _Session:
     def _copy(self, copy: Any, how: FileEmbedder) -> None:
         """Every vector as it is stored, in the order of the file; those that are no numbers are counted."""
         odd: list[str] = []
-        for ids, vectors in _batches(self.path, how.column):
+        scale = read_scales(user_path(how.scales)) if how.scales else None
+        for ids, vectors in _batches(self.path, how.column, scale):
             stored, is_odd = _stored(vectors, how.storage, self.path, len(self.rows) + 1)
             odd += [ids[k] for k in np.flatnonzero(is_odd)]
             self._number(ids)
@@ -106,12 +111,15 @@ class _Session:
         return Embedded(vectors, np.full(len(ids), -1, dtype=np.int32), np.zeros(len(ids), dtype=bool))
 
 
-def _batches(path: Path, column: str) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Ids and vectors [n, d], one batch of rows at a time; all vectors of a file are of one width."""
+def _batches(path: Path, column: str, scale: np.ndarray | None) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Ids and vectors [n, d], one batch of rows at a time; all vectors of a file are of one width.
+
+    scale: [d] of vectors in int8, which are multiplied by it.
+    """
     first, dimension = 1, 0
     try:
         with pq.ParquetFile(path, **_STREAMED) as file:
-            _check_columns(file.schema_arrow, column, path)
+            _check_columns(file.schema_arrow, column, path, scale is not None)
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["response_id", column]):
                 widths = _widths(batch[column])
                 dimension = dimension or int(widths[0])
@@ -123,20 +131,36 @@ def _batches(path: Path, column: str) -> Iterator[tuple[list[str], np.ndarray]]:
                     )
                     raise InputError(f"{path}, row {first + k}: '{column}' has {found}")
                 flat = batch[column].flatten().to_numpy(zero_copy_only=False)
-                yield _ids(batch["response_id"], path, first), flat.reshape(-1, dimension)
+                vectors = _scaled(flat.reshape(-1, dimension), scale, path)
+                yield _ids(batch["response_id"], path, first), vectors
                 first += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})") from None
 
 
-def _check_columns(schema: pa.Schema, column: str, path: Path) -> None:
+def _scaled(vectors: np.ndarray, scale: np.ndarray | None, path: Path) -> np.ndarray:
+    if scale is None:
+        return vectors
+    if vectors.dtype != np.int8:  # there are nulls among them
+        raise InputError(f"{path}: a vector of int8 holds null; write the set again")
+    if vectors.shape[1] != len(scale):
+        raise InputError(
+            f"{path} has vectors of {vectors.shape[1]} values, but there are {len(scale)} scales"
+        )
+    return dequantise(vectors, scale)
+
+
+def _check_columns(schema: pa.Schema, column: str, path: Path, is_scaled: bool) -> None:
     for name in ("response_id", column):
         if name not in schema.names:
             how = "" if name == "response_id" else "; name the vectors with embedder.column=..."
             raise InputError(f"{path} has no column '{name}', only {', '.join(schema.names)}{how}")
     kind = schema.field(column).type
     is_list = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    if not is_list or not pa.types.is_floating(kind.value_type):
+    if is_list and pa.types.is_int8(kind.value_type) != is_scaled:
+        hint = "has scales but is" if is_scaled else "is int8 and needs embedder.scales=...:"
+        raise InputError(f"{path}: '{column}' {hint} {kind}")
+    if not is_list or not (is_scaled or pa.types.is_floating(kind.value_type)):
         raise InputError(f"{path}: '{column}' is {kind}, not a list of float16, float32 or float64")
 
 

@@ -27,18 +27,20 @@ _COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
 class FileGolden:
     """path: of any form; scored rows have a score and response_id, or prompt (or prompt_id) and response.
 
+    reward: of a file that has several, each under its name in the column `reward`, the one that counts.
     NaN says that the reward failed on this response; no score at all is an error.
     """
 
     path: str = field(metadata={"source": True})
     column: str = "score"
+    reward: str | None = None
     form: FormName = "auto"
     unusable: Unusable = "error"
 
     def open(self, compute: Compute) -> Scorer:
         path = user_path(self.path)
         answers = open_answers(path, self.form, self.unusable)
-        scores = _scores(path, self.column, self.unusable) if answers is None else {}
+        scores = self._scores(path) if answers is None else {}
 
         def score(exchanges: Sequence[Exchange]) -> list[Score]:
             found = (answers.score(e.response_id) if answers else _find(scores, e) for e in exchanges)
@@ -46,23 +48,26 @@ class FileGolden:
 
         return score
 
-
-def _scores(path: Path, column: str, unusable: Unusable) -> dict[Key, float]:
-    """By the response's id; without one by the id that its place gives it, and by prompt and text."""
-    scores: dict[Key, float] = {}
-    ids = AnswerIds()
-    for number, row in read_rows(path, (*_COLUMNS, column)):
-        where = f"{path}, row {number}"
-        given = given_id(row, "response_id")
-        if given is not None:
-            scores[(given,)] = score_of(row, column, where)
-            continue
-        prompt_id = given_id(row, "prompt_id") or content_id(prompt_messages(row, where))
-        text = response_text(row, where, unusable)
-        if text is not None:
-            scores[(ids.next(prompt_id, text),)] = score_of(row, column, where)
-            scores[(prompt_id, text)] = score_of(row, column, where)
-    return scores
+    def _scores(self, path: Path) -> dict[Key, float]:
+        """By the response's id; without one by the id that its place gives it, and by prompt and text."""
+        scores: dict[Key, float] = {}
+        ids = AnswerIds()
+        for number, row in read_rows(path, (*_COLUMNS, "reward", self.column)):
+            where = f"{path}, row {number}"
+            if self.reward is not None and row.get("reward") != self.reward:
+                continue
+            given = given_id(row, "response_id")
+            if given is not None:
+                scores[(given,)] = score_of(row, self.column, where)
+                continue
+            prompt_id = given_id(row, "prompt_id") or content_id(prompt_messages(row, where))
+            text = response_text(row, where, self.unusable)
+            if text is not None:
+                score = score_of(row, self.column, where)
+                scores[(ids.next(prompt_id, text),)] = scores[(prompt_id, text)] = score
+        if not scores and self.reward is not None:
+            raise InputError(f"{path}: no row whose 'reward' is {self.reward}; see golden.file.reward")
+        return scores
 
 
 def _known(value: float | None, exchange: Exchange, path: Path) -> Score:

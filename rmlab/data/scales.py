@@ -1,0 +1,35 @@
+"""The scales of vectors in 8 bits: Parquet rows of `dimension` and `scale`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rmlab.data.reader import read_rows
+from rmlab.errors import InputError
+
+
+def read_scales(path: Path) -> np.ndarray:
+    """[d] float32, by dimension: 0 to d - 1, each once, all above 0."""
+    scale: dict[int, float] = {}
+    for number, row in read_rows(path, ("dimension", "scale")):
+        where = f"{path}, row {number}"
+        dimension = _number(row.get("dimension"), "dimension", where)
+        value = _number(row.get("scale"), "scale", where)
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"{where}: scale is {value}; scales are finite and above 0")
+        if not float(dimension).is_integer() or dimension in scale:
+            raise InputError(f"{where}: dimension {dimension} repeats, or is no whole number")
+        scale[int(dimension)] = value
+    if sorted(scale) != list(range(len(scale))):
+        raise InputError(f"{path}: dimensions are not 0 to {len(scale) - 1}, each once")
+    return np.array([scale[k] for k in range(len(scale))], dtype=np.float32)
+
+
+def _number(value: Any, column: str, where: str) -> float | int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where}: '{column}' is {value!r}, not a number")
+    return value

@@ -1,0 +1,114 @@
+"""From settings to an embedding set: the nodes of every policy, reward and embedder that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmlab.artifacts.set_record import open_set
+from rmlab.config import load_settings
+from rmlab.errors import ConfigError, RmlabError
+from rmlab.pipeline import chain_of, in_order
+from rmlab.plan import Node
+from rmlab.sets.gather import PolicySource
+from rmlab.sets.write import Words
+from rmlab.settings import Settings
+from rmlab.shipped import user_path
+
+_OF_POLICY = ("prompts", "sft", "sample")
+
+
+@dataclass(frozen=True)
+class ReleasePlan:
+    """policies: name -> role -> node: prompts, sft, sample, annotate:REWARD, embed:EMBEDDER."""
+
+    settings: Settings
+    policies: Mapping[str, Mapping[str, Node]]
+
+    @property
+    def nodes(self) -> list[Node]:
+        return in_order(*(node for roles in self.policies.values() for node in roles.values()))
+
+    @property
+    def lineage(self) -> dict[str, dict[str, str]]:
+        """Fingerprints by policy and role, known before anything is run."""
+        return {p: {role: node.fingerprint for role, node in n.items()} for p, n in self.policies.items()}
+
+    def sources(self) -> list[PolicySource]:
+        """The finished artifacts."""
+        return [
+            PolicySource(name, {role: node.open() for role, node in roles.items()})
+            for name, roles in self.policies.items()
+        ]
+
+    def is_made(self, folder: Path) -> bool:
+        """Whether the folder is already the set of these artifacts."""
+        try:
+            policies = open_set(folder).record.policies
+        except RmlabError:
+            return False
+        return {policy.name: policy.lineage for policy in policies} == self.lineage
+
+
+def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> ReleasePlan:
+    """Each policy with each embedder is the experiment under the overrides of both; what was typed wins."""
+    base = load_settings(overrides, config_dir)
+    how = base.release
+    policies: dict[str, dict[str, Node]] = {}
+    for policy, changes in _parts("policies", how.policies or [f"{_policy_name(base)}:"]):
+        roles = policies.setdefault(policy, {})
+        for embedder, more in _parts("embedders", how.embedders or [f"{_embedder_name(base)}:"]):
+            settings = load_settings([*changes, *more, *overrides], config_dir)
+            chain = chain_of(settings)
+            roles |= {role: n for role, n in chain.items() if role in _OF_POLICY or ":" in role}
+            roles[f"embed:{embedder}"] = chain["embed"]
+    _check_distinct(policies)
+    return ReleasePlan(base, policies)
+
+
+def _parts(kind: str, parts: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """(name, overrides) of each "NAME: overrides"."""
+    split = [part.partition(":") for part in parts]
+    names = [name for name, _, _ in split]
+    if len({name.lower() for name in names}) < len(names):
+        raise ConfigError(f"release.{kind} names {', '.join(names)}; give each its own name")
+    return [(name, overrides.split()) for name, _, overrides in split]
+
+
+def _policy_name(settings: Settings) -> str:
+    return "base" if settings.sft.method == "none" else settings.sft.method
+
+
+def _embedder_name(settings: Settings) -> str:
+    return str(settings.embedder["_target_"]).split(".")[-2]
+
+
+def _check_distinct(policies: Mapping[str, Mapping[str, Node]]) -> None:
+    """Overrides that were typed may have made equal what differed."""
+    _differ("policies", {name: roles["sample"] for name, roles in policies.items()})
+    first = next(iter(policies.values()))
+    embeds = {role.partition(":")[2]: node for role, node in first.items() if role.startswith("embed:")}
+    _differ("embedders", embeds)
+
+
+def _differ(kind: str, nodes: Mapping[str, Node]) -> None:
+    seen: dict[str, str] = {}
+    for name, node in nodes.items():
+        other = seen.setdefault(node.fingerprint, name)
+        if other != name:
+            raise ConfigError(f"release.{kind}: {other} and {name} are the same; keep one of them")
+
+
+def words_of(settings: Settings, name: str) -> Words:
+    how = settings.release
+    if how.license is None:
+        raise ConfigError("a set needs a licence: give its SPDX name, such as release.license=CC-BY-4.0")
+    text = f"SPDX-License-Identifier: {how.license}\n"
+    if how.license_file is not None:
+        file = user_path(how.license_file)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise ConfigError(f"release.license_file={how.license_file} cannot be read as text") from None
+    return Words(name, how.license, text, how.description or "")

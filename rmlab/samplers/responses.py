@@ -1,0 +1,67 @@
+"""Responses of a table of responses, such as an embedding set's: with their ids, tokens and probabilities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rmlab.compute import Compute
+from rmlab.data.reader import Row, check_text, need_text, read_rows
+from rmlab.errors import InputError
+from rmlab.samplers.base import OpenSampler, Sample, Task, Tick
+from rmlab.settings import Sampling, TemplateName
+from rmlab.shipped import user_path
+from rmlab.text import Message
+
+_COLUMNS = ("prompt_id", "response_id", "sample_index", "text", "n_tokens", "finish_reason", "logprob")
+_Drawn = tuple[int, Sample]  # sample_index first
+
+
+@dataclass(frozen=True)
+class ResponsesSampler:
+    """path: Parquet rows as TABLES.md has them for `responses`. A prompt without responses stays without."""
+
+    path: str = field(metadata={"source": True})
+    needs_model = False
+
+    def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
+        return _Session(user_path(self.path))
+
+
+class _Session:
+    context = 10**9
+    template_hash = "file"
+
+    def __init__(self, path: Path) -> None:
+        self.responses: dict[str, list[_Drawn]] = {}
+        seen: dict[str, int] = {}
+        for number, row in read_rows(path, _COLUMNS):
+            where = f"{path}, row {number}"
+            drawn = _drawn(row, where)
+            response_id = str(drawn[1].response_id)
+            if seen.setdefault(response_id, number) != number:
+                raise InputError(f"{where}: response_id {response_id} repeats row {seen[response_id]}")
+            self.responses.setdefault(need_text(row, "prompt_id", where), []).append(drawn)
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        return [0]
+
+    def cut(self, tokens: list[int], limit: int) -> list[int]:
+        return tokens[-limit:]
+
+    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+        """All responses that the file has for each prompt, whatever n says."""
+        found = [self.responses.get(task.prompt_id, []) for task in tasks]
+        return [[sample for _, sample in sorted(drawn, key=lambda d: d[0])] for drawn in found]
+
+
+def _drawn(row: Row, where: str) -> _Drawn:
+    text = check_text(row.get("text"), "text", where, blank=True)
+    index, n_tokens, logprob = (row.get(k) for k in ("sample_index", "n_tokens", "logprob"))
+    if not isinstance(index, int) or not isinstance(n_tokens, int):
+        raise InputError(f"{where}: 'sample_index' and 'n_tokens' must be whole numbers")
+    reason = need_text(row, "finish_reason", where)
+    known = math.nan if logprob is None else float(logprob)
+    return index, Sample(text, n_tokens, reason, known, need_text(row, "response_id", where))

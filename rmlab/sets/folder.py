@@ -1,0 +1,44 @@
+"""A folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rmlab.artifacts.set_record import RECORD
+from rmlab.errors import InputError
+
+
+@contextmanager
+def new_set_folder(target: Path, force: bool) -> Iterator[Path]:
+    """Yields a hidden folder beside the target, which takes its place at the end; nothing stays on a failure.
+
+    force: a set that is there already goes, once the new one is whole; any other folder is left alone.
+    """
+    target = target.expanduser().absolute()
+    check_free(target, force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    try:
+        yield made
+        if target.exists():
+            target.rename(old)
+        made.rename(target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def check_free(target: Path, force: bool) -> None:
+    """InputError where something is in the way."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / RECORD).is_file():
+        raise InputError(f"{target} is there and is no embedding set; give another place")
+    if not force:
+        raise InputError(f"{target} is there already; give another place, or --force to replace it")

@@ -1,0 +1,182 @@
+"""Several embedding sets as one study: all their policies, every one with every reward and embedder."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmlab.artifacts.files import read_parquet
+from rmlab.artifacts.set_record import (
+    PROMPTS,
+    EmbeddingSet,
+    SetEmbedder,
+    SetPolicy,
+    SetRecord,
+    SetReward,
+    embeddings_file,
+    responses_file,
+    scales_file,
+    scores_file,
+)
+from rmlab.artifacts.set_tables import SET_PROMPTS, SET_SCORES
+from rmlab.errors import InputError
+from rmlab.sets.prompts import join_prompts
+from rmlab.sets.write import SetWriter, Words, count_splits
+
+Part = TypeVar("Part", SetReward, SetEmbedder)
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """Of one policy by one embedder: where they are, their checksums, and what 8 bits lost."""
+
+    embeddings: Path
+    scales: Path
+    checksums: list[str]
+    error: float
+
+
+@dataclass
+class _Policy:
+    """A policy of the study, out of one set or, where sets have the same responses, of several."""
+
+    name: str
+    place: Path
+    record: SetPolicy
+    responses: Path
+    checksum: str
+    scores: dict[str, pa.Table] = field(default_factory=dict)
+    vectors: dict[str, _Vectors] = field(default_factory=dict)
+
+
+@dataclass
+class _Study:
+    policies: list[_Policy] = field(default_factory=list)
+    rewards: dict[str, SetReward] = field(default_factory=dict)
+    embedders: dict[str, SetEmbedder] = field(default_factory=dict)
+
+    def add(self, opened: EmbeddingSet) -> None:
+        for reward in opened.record.rewards:
+            _same("reward", self.rewards, reward, opened)
+        for embedder in opened.record.embedders:
+            _same("embedder", self.embedders, embedder, opened)
+        for policy in opened.record.policies:
+            merged = self._policy(opened, policy)
+            _add_scores(merged, opened, policy.name)
+            _add_vectors(merged, opened, policy.name)
+
+    def _policy(self, opened: EmbeddingSet, policy: SetPolicy) -> _Policy:
+        """The one with the same responses, else a new one."""
+        checksum = opened.record.files[responses_file(policy.name)].sha256
+        for known in self.policies:
+            if known.checksum == checksum:
+                return known
+        name = self._free_name(policy.name, opened.record.name)
+        responses = opened.folder / responses_file(policy.name)
+        self.policies.append(_Policy(name, opened.folder, policy, responses, checksum))
+        return self.policies[-1]
+
+    def _free_name(self, name: str, set_name: str) -> str:
+        """The policy's own name; with its set's, and a number, where another has it."""
+        taken = {policy.name.lower() for policy in self.policies}
+        longer = f"{name}_{re.sub(r'[^A-Za-z0-9_.]+', '_', set_name)}"[:50]
+        numbered = (f"{longer}_{n}" for n in range(2, len(taken) + 3))
+        return next(n for n in (name, longer, *numbered) if n.lower() not in taken)
+
+    def check_complete(self) -> None:
+        for policy in self.policies:
+            for kind, wanted, has in (
+                ("reward", self.rewards, policy.scores),
+                ("embedder", self.embedders, policy.vectors),
+            ):
+                for name in wanted:
+                    if name not in has:
+                        raise InputError(
+                            f"policy {policy.record.name} of {policy.place} has no {kind} {name}, which "
+                            f"another set has; a study has every {kind} for every policy"
+                        )
+
+
+def merge(folder: Path, sets: Sequence[EmbeddingSet], words: Words) -> SetRecord:
+    """Writes the study into an empty folder. The sets are valid; InputError where they conflict."""
+    study = _Study()
+    for opened in sets:
+        study.add(opened)
+    study.check_complete()
+    tables = [(str(s.folder), read_parquet(s.folder / PROMPTS).cast(SET_PROMPTS.schema)) for s in sets]
+    prompts = join_prompts(tables)
+    writer = SetWriter(folder)
+    writer.table(PROMPTS, prompts)
+    for policy in study.policies:
+        _write_policy(writer, policy, study)
+    record = SetRecord(
+        format=1,
+        name=words.name,
+        license=words.license,
+        prompts=count_splits(prompts),
+        policies=[p.record.model_copy(update={"name": p.name}) for p in study.policies],
+        rewards=list(study.rewards.values()),
+        embedders=[
+            e.model_copy(update={"error": {p.name: p.vectors[name].error for p in study.policies}})
+            for name, e in study.embedders.items()
+        ],
+        files=writer.files,
+    )
+    writer.finish(record, words)
+    return record
+
+
+def _same(kind: str, known: dict[str, Part], part: Part, opened: EmbeddingSet) -> None:
+    """Equal names must mean the same; how much 8 bits lost may differ."""
+    other = known.setdefault(part.name, part)
+    if other.model_dump(exclude={"error"}) != part.model_dump(exclude={"error"}):
+        raise InputError(
+            f"{kind} {part.name} of {opened.folder} was made otherwise than that of the sets before it; "
+            "only one of them can be in a study, or rename one when you release it"
+        )
+
+
+def _add_scores(merged: _Policy, opened: EmbeddingSet, policy: str) -> None:
+    table = read_parquet(opened.folder / scores_file(policy)).cast(SET_SCORES.schema)
+    for reward in opened.names("rewards"):
+        part = table.filter(pc.equal(table["reward"], reward))
+        known = merged.scores.setdefault(reward, part)
+        if not known.sort_by("response_id").equals(part.sort_by("response_id")):
+            raise InputError(
+                f"{opened.folder} has other scores of {reward} for policy {policy} than "
+                f"{merged.place}; they cannot both be right"
+            )
+
+
+def _add_vectors(merged: _Policy, opened: EmbeddingSet, policy: str) -> None:
+    for embedder in opened.record.embedders:
+        names = embeddings_file(policy, embedder.name), scales_file(policy, embedder.name)
+        checksums = [opened.record.files[name].sha256 for name in names]
+        embeddings, scales = (opened.folder / name for name in names)
+        found = _Vectors(embeddings, scales, checksums, embedder.error.get(policy, 0.0))
+        if merged.vectors.setdefault(embedder.name, found).checksums != checksums:
+            raise InputError(
+                f"{opened.folder} has other vectors by {embedder.name} for policy {policy} than "
+                f"{merged.place}; they cannot both be right"
+            )
+
+
+def _write_policy(writer: SetWriter, policy: _Policy, study: _Study) -> None:
+    _copy(writer, policy.responses, responses_file(policy.name), policy.record.responses)
+    writer.table(scores_file(policy.name), pa.concat_tables(policy.scores[name] for name in study.rewards))
+    for name, embedder in study.embedders.items():
+        vectors = policy.vectors[name]
+        _copy(writer, vectors.embeddings, embeddings_file(policy.name, name), policy.record.responses)
+        _copy(writer, vectors.scales, scales_file(policy.name, name), embedder.dimension)
+
+
+def _copy(writer: SetWriter, source: Path, name: str, rows: int) -> None:
+    shutil.copyfile(source, writer.folder / name)
+    writer.known(name, rows)

@@ -1,0 +1,84 @@
+"""Reading the Parquet files of a set that may be damaged or forged: a table as it should be, or one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rmlab.artifacts.schemas import Table
+from rmlab.errors import InputError
+
+_ROWS_AT_ONCE = 4096
+_READING = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
+
+
+def read_set_table(folder: Path, name: str, table: Table, rows: int) -> pa.Table:
+    """The table with the schema of its kind. rows: how many set.json says there are."""
+    parts = list(stream_set_table(folder, name, table, rows))
+    found = pa.Table.from_batches(parts, table.schema) if parts else table.schema.empty_table()
+    return found.combine_chunks()
+
+
+def stream_set_table(folder: Path, name: str, table: Table, rows: int) -> Iterator[pa.RecordBatch]:
+    """The same, some rows at a time."""
+    try:
+        with pq.ParquetFile(folder / name, page_checksum_verification=True, pre_buffer=False) as file:
+            if file.metadata.num_rows != rows:
+                raise InputError(f"{name} has {file.metadata.num_rows:,} rows, but set.json says {rows:,}")
+            check_columns(file.schema_arrow, table, name)
+            names, first = table.schema.names, 1
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):
+                yield _typed(batch.select(names), table, name, first)
+                first += batch.num_rows
+    except InputError:
+        raise
+    except _READING as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{name} is not a readable Parquet file ({reason})") from None
+
+
+def _typed(batch: pa.RecordBatch, table: Table, name: str, first: int) -> pa.RecordBatch:
+    """The batch with the table's own types; first: its first row in the file."""
+    batch.validate(full=True)
+    columns = []
+    for known, column in zip(table.columns, batch.columns, strict=True):
+        if column.null_count:
+            row = first + column.is_null().to_pylist().index(True)
+            raise InputError(f"{name}, row {row}: no {known.name}")
+        try:
+            columns.append(column.cast(known.type))
+        except _READING as error:
+            reason = str(error).splitlines()[0][:120]
+            where = f"{name}, rows {first} to {first + batch.num_rows - 1}"
+            raise InputError(f"{where}: {known.name} is not {known.type} ({reason})") from None
+    return pa.record_batch(columns, schema=table.schema)
+
+
+def check_columns(schema: pa.Schema, table: Table, name: str) -> None:
+    """The columns of the table, each of its kind: int32 or int64 is all one, text and number are not."""
+    for column in table.columns:
+        if schema.names.count(column.name) != 1:
+            found = ", ".join(schema.names)[:200]
+            raise InputError(f"{name} has no column '{column.name}' or several; it has {found}")
+        found, wanted = schema.field(column.name).type, column.type
+        if _kind(found) != _kind(wanted):
+            raise InputError(f"{name}: '{column.name}' is {found}, not {wanted}")
+    for extra in [n for n in schema.names if n not in table.schema.names][:1]:
+        raise InputError(f"{name} has a column '{extra}', which a set has no place for")
+
+
+def _kind(found: pa.DataType) -> str:
+    if pa.types.is_list(found) or pa.types.is_large_list(found) or pa.types.is_fixed_size_list(found):
+        item = found.value_type
+        return f"list of {item if pa.types.is_int8(item) else _kind(item)}"
+    if pa.types.is_struct(found):
+        fields = sorted((found.field(i).name, _kind(found.field(i).type)) for i in range(found.num_fields))
+        return str(fields)
+    if pa.types.is_string(found) or pa.types.is_large_string(found):
+        return "text"
+    if pa.types.is_integer(found):
+        return "whole number"
+    return "number" if pa.types.is_floating(found) else str(found)

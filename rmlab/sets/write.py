@@ -1,0 +1,115 @@
+"""Writing the files of an embedding set into an empty folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from rmlab.artifacts.files import write_json, write_parquet, write_text
+from rmlab.artifacts.fingerprint import file_digest
+from rmlab.artifacts.set_record import (
+    CARD,
+    LICENSE,
+    PROMPTS,
+    RECORD,
+    SetEmbedder,
+    SetFile,
+    SetPolicy,
+    SetRecord,
+    SetReward,
+    Split,
+    embeddings_file,
+    responses_file,
+    scales_file,
+    scores_file,
+)
+from rmlab.sets.card import card
+from rmlab.sets.gather import PolicySource, quantised
+from rmlab.sets.prompts import join_prompts
+from rmlab.sets.provenance import lineage, policy_made_by, shared
+
+
+@dataclass(frozen=True)
+class Words:
+    """What people read of a set; license: SPDX name; license_text: of the file LICENSE."""
+
+    name: str
+    license: str
+    license_text: str
+    description: str = ""
+
+
+@dataclass
+class SetWriter:
+    """Writes tables and keeps their checksums."""
+
+    folder: Path
+    files: dict[str, SetFile] = field(default_factory=dict)
+
+    def table(self, name: str, data: pa.Table) -> None:
+        write_parquet(self.folder / name, data.combine_chunks())  # so that bytes do not depend on chunks
+        self.known(name, data.num_rows)
+
+    def known(self, name: str, rows: int) -> None:
+        """A file that is in its place."""
+        file = self.folder / name
+        self.files[name] = SetFile(bytes=file.stat().st_size, sha256=file_digest(file), rows=rows)
+
+    def finish(self, record: SetRecord, words: Words) -> None:
+        write_text(self.folder / CARD, card(record, words.description))
+        write_text(self.folder / LICENSE, words.license_text)
+        write_json(self.folder / RECORD, record.to_json())
+
+
+def write_set(folder: Path, sources: Sequence[PolicySource], words: Words) -> SetRecord:
+    """The artifacts of some policies as a set."""
+    rewards, embedders = shared(sources, "annotate"), shared(sources, "embed")
+    prompts = join_prompts([(f"policy {source.name}", source.prompts) for source in sources])
+    writer = SetWriter(folder)
+    writer.table(PROMPTS, prompts)
+    error: dict[str, dict[str, float]] = {name: {} for name in embedders}
+    width: dict[str, int] = {}
+    policies = []
+    for source in sources:
+        responses, scores, left_out = source.scored
+        writer.table(responses_file(source.name), responses)
+        writer.table(scores_file(source.name), scores)
+        for name, embed in source.several("embed").items():
+            found = quantised(responses, embed)
+            writer.table(embeddings_file(source.name, name), found.embeddings)
+            writer.table(scales_file(source.name, name), found.scales)
+            error[name][source.name], width[name] = found.error, found.scales.num_rows
+        policies.append(_policy(source, responses.num_rows, left_out))
+    record = SetRecord(
+        format=1,
+        name=words.name,
+        license=words.license,
+        prompts=count_splits(prompts),
+        policies=policies,
+        rewards=[SetReward(name=name, made_by=how) for name, how in rewards.items()],
+        embedders=[
+            SetEmbedder(name=name, dimension=width[name], storage="int8", made_by=how, error=error[name])
+            for name, how in embedders.items()
+        ],
+        files=writer.files,
+    )
+    writer.finish(record, words)
+    return record
+
+
+def _policy(source: PolicySource, responses: int, left_out: int) -> SetPolicy:
+    return SetPolicy(
+        name=source.name,
+        responses=responses,
+        left_out=left_out,
+        made_by=policy_made_by(source),
+        lineage=lineage(source),
+    )
+
+
+def count_splits(prompts: pa.Table) -> dict[Split, int]:
+    splits = prompts["split"].to_pylist()
+    return {"train": splits.count("train"), "test": splits.count("test")}
