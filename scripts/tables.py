@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rmlab.artifacts.heldout_schema import HELDOUT_TABLES
 from rmlab.artifacts.schemas import TABLES, Table
 from rmlab.artifacts.sweep_schema import sweep_table
 
@@ -11,7 +12,7 @@ PAGE = Path(__file__).parents[1] / "TABLES.md"
 
 HEAD = """# Tables
 
-Made by `make tables` from `rmlab/artifacts/schemas.py` and `sweep_schema.py`; do not edit.
+Made by `make tables` from `schemas.py`, `heldout_schema.py` and `sweep_schema.py` of `rmlab/artifacts/`; do not edit.
 
 Every stage writes an artifact: `artifacts/<stage>/<name>-<fingerprint>/`, with Parquet files and a
 `manifest.json` that is written last (settings, inputs, checksums, versions, counts, timings). All files of
@@ -30,7 +31,7 @@ scores = load_dataset("parquet", data_files="artifacts/annotate/sentiment-FINGER
 
 
 def page() -> str:
-    return HEAD + "".join(section(table) for table in (*TABLES, sweep_table()))
+    return HEAD + "".join(section(table) for table in (*TABLES, *HELDOUT_TABLES, sweep_table()))
 
 
 def section(table: Table) -> str:
