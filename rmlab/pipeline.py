@@ -17,9 +17,9 @@ from rmlab.plan import Node, described, file_source, model_source
 from rmlab.settings import Settings
 
 VERSIONS = {
-    "prompts": 1,
+    "prompts": 2,
     "sft": 2,
-    "sample": 2,
+    "sample": 3,
     "annotate": 2,
     "embed": 2,
     "fit_rm": 2,

@@ -39,6 +39,7 @@ class Table:
 _PROMPT = Column("prompt_id", pa.string(), "the prompt")
 _RESPONSE = Column("response_id", pa.string(), "the response; hash of policy, prompt and sample index")
 _SPLIT = Column("split", pa.string(), "train or test; eval tables also have validation, cut from train")
+_GROUP = Column("group", pa.string(), "prompts of one group are never split apart; mostly the prompt_id")
 _ARM = Column("arm", pa.string(), "the head, or the control, by name")
 
 PROMPTS = Table(
@@ -50,6 +51,7 @@ PROMPTS = Table(
     (
         _PROMPT,
         _SPLIT,
+        _GROUP,
         Column("messages", MESSAGES, "the conversation so far; for an opening, one user message"),
         Column("source_row", pa.int64(), "row in the file it came from, from 1"),
     ),
@@ -65,6 +67,7 @@ RESPONSES = Table(
         _PROMPT,
         _RESPONSE,
         _SPLIT,
+        _GROUP,
         Column("sample_index", pa.int32(), "0 to n-1 within the prompt"),
         Column("text", pa.string(), "the response alone, without the prompt"),
         Column("n_tokens", pa.int32(), "tokens generated, the end token included; -1 for imported texts"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from rmlab.artifacts.fingerprint import digest, row_id
 from rmlab.data.messages import is_text, prompt_messages
@@ -12,7 +13,7 @@ from rmlab.data.reader import Row, check_text, read_rows
 from rmlab.errors import InputError
 from rmlab.text import Message
 
-_COLUMNS = ("prompt_id", "prompt", "messages", "split")
+_COLUMNS = ("prompt_id", "prompt", "messages", "split", "group")
 _SPLITS = {"train": "train", "test": "test", "validation": "test", "eval": "test"}
 
 
@@ -22,6 +23,7 @@ class Prompt:
     split: str
     messages: list[Message]
     source_row: int
+    group: str  # prompts of one group are never split apart
 
 
 def read_prompts(path: Path, test_fraction: float, merge: bool = False) -> list[Prompt]:
@@ -43,8 +45,16 @@ def read_prompts(path: Path, test_fraction: float, merge: bool = False) -> list[
                 "or keep one of them with prompts.duplicates=merge"
             )
         seen[prompt_id] = number
-        prompts.append(Prompt(prompt_id, _split(row, prompt_id, test_fraction, where), messages, number))
+        group = _given(row, "group", where) or prompt_id
+        split = split_of(row.get("split"), group, test_fraction, where)
+        prompts.append(Prompt(prompt_id, split, messages, number, group))
     return prompts
+
+
+def whole_groups(prompts: list[Prompt]) -> list[Prompt]:
+    """Without the train prompts of groups that have test prompts, where a file's own split parts a group."""
+    tested = {p.group for p in prompts if p.split == "test"}
+    return [p for p in prompts if p.split == "test" or p.group not in tested]
 
 
 def _check_form(row: Row, first: tuple[int, bool], where: str) -> None:
@@ -60,10 +70,13 @@ def _check_form(row: Row, first: tuple[int, bool], where: str) -> None:
 
 
 def _prompt_id(row: Row, messages: list[Message], where: str) -> str:
-    given = row.get("prompt_id")
-    if given is None or given == "":
-        return content_id(messages)
-    return check_text(str(given), "prompt_id", where)
+    return _given(row, "prompt_id", where) or content_id(messages)
+
+
+def _given(row: Row, column: str, where: str) -> str | None:
+    """A name as text; a CSV file leaves a field empty where there is none."""
+    value = row.get(column)
+    return None if value is None or value == "" else check_text(str(value), column, where)
 
 
 def content_id(messages: list[Message]) -> str:
@@ -77,18 +90,18 @@ def _hashed(parts: tuple[str, ...]) -> str:
     return row_id(*parts)
 
 
-def _split(row: Row, prompt_id: str, test_fraction: float, where: str) -> str:
-    given = row.get("split")
+def split_of(given: Any, group: str, test_fraction: float, where: str) -> str:
+    """The split that a file gives, else one by the hash of the group."""
     if given is None or given == "":
-        return "test" if hash_share(prompt_id, "split") < test_fraction else "train"
+        return "test" if hash_share(group, "split") < test_fraction else "train"
     if given not in _SPLITS:
         raise InputError(f"{where}: split is {given!r}; use train or test")
     return _SPLITS[given]
 
 
-def hash_share(prompt_id: str, salt: str) -> float:
-    """A number in [0, 1) that depends on the prompt alone."""
-    return int(digest([salt, prompt_id])[:13], 16) / 16**13
+def hash_share(name: str, salt: str) -> float:
+    """A number in [0, 1) that depends on the name of the prompt or group alone."""
+    return int(digest([salt, name])[:13], 16) / 16**13
 
 
 def limit(prompts: list[Prompt], split: str, n: int | None) -> list[Prompt]:

@@ -1,4 +1,4 @@
-"""Validation prompts: cut from the train prompts, by prompt, never by pair."""
+"""Validation prompts: cut from the train prompts, by group, never by pair."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from rmlab.data.prompts import hash_share
 from rmlab.errors import InputError
 
 
-def validation_prompts(prompt_ids: Sequence[str], fraction: float, seed: int) -> frozenset[str]:
-    """The share of the prompts with the smallest hashes: at least one, and at least one is left to train."""
-    return _smallest(tuple(prompt_ids), fraction, seed)
+def validation_groups(groups: Sequence[str], fraction: float, seed: int) -> frozenset[str]:
+    """The share of the groups with the smallest hashes: at least one, and at least one is left to train.
+
+    Most prompts are a group of their own, which has the prompt's id.
+    """
+    return _smallest(tuple(groups), fraction, seed)
 
 
 @lru_cache(maxsize=4)
-def _smallest(prompt_ids: tuple[str, ...], fraction: float, seed: int) -> frozenset[str]:
+def _smallest(groups: tuple[str, ...], fraction: float, seed: int) -> frozenset[str]:
     """Known already where one process fits many heads on the same prompts."""
-    distinct = sorted(set(prompt_ids), key=lambda p: hash_share(p, f"validation-{seed}"))
+    distinct = sorted(set(groups), key=lambda g: hash_share(g, f"validation-{seed}"))
     if len(distinct) < 2:
         raise InputError(f"{len(distinct)} train prompts: at least 2 are needed to keep one for validation")
     n = int(np.clip(round(fraction * len(distinct)), 1, len(distinct) - 1))

@@ -18,6 +18,7 @@ from rmlab.stages.vectors import MappedVectors, StreamedVectors, map_vectors
 
 _COLUMNS = ("golden", "group", "is_test", "lengths")
 _PROMPTS = "prompts.npy"
+_GROUPS = "groups.npy"
 _VECTORS = "vectors.npy"
 
 
@@ -60,6 +61,7 @@ def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
     for name, column in zip(_COLUMNS, columns, strict=True):
         np.save(unfinished / f"{name}.npy", column, allow_pickle=False)
     np.save(unfinished / _PROMPTS, np.array(responses.distinct_prompts, dtype=str), allow_pickle=False)
+    np.save(unfinished / _GROUPS, np.array(responses.distinct_groups, dtype=str), allow_pickle=False)
     vectors = _vectors(sample, inputs[f"embed:{data}"], responses, work)
     (unfinished / _VECTORS).symlink_to(Path("..") / vectors.name)
     unfinished.rename(folder)
@@ -82,7 +84,9 @@ def read_data(folder: Path) -> CellData:
     golden, group, is_test, lengths = (
         np.load(folder / f"{name}.npy", allow_pickle=False) for name in _COLUMNS
     )
-    prompts = np.load(folder / _PROMPTS, allow_pickle=False).astype(object)
+    prompts, groups = (
+        np.load(folder / name, allow_pickle=False).astype(object) for name in (_PROMPTS, _GROUPS)
+    )
     ids = np.arange(len(golden))  # rows are all that a cell needs
-    responses = Responses(ids, prompts[group], golden, group, is_test)
+    responses = Responses(ids, prompts[group], golden, group, is_test, split_groups=groups[group])
     return CellData(responses, lengths, MappedVectors(folder / _VECTORS))

@@ -10,7 +10,7 @@ import torch
 
 from rmlab.comparisons import Comparisons
 from rmlab.config import build
-from rmlab.data.splits import validation_prompts
+from rmlab.data.splits import validation_groups
 from rmlab.errors import ConfigError
 from rmlab.heads.base import FitData, FitLog, HeadFitter, RewardHead
 from rmlab.heads.ensemble import Ensemble
@@ -45,7 +45,7 @@ class Fit:
 def held_out(settings: Settings, responses: Responses) -> np.ndarray:
     """[m] whether a train response belongs to a validation prompt."""
     how = settings.validation
-    return responses.of_prompts(validation_prompts(responses.distinct_prompts, how.fraction, how.seed))
+    return responses.of_groups(validation_groups(responses.distinct_groups, how.fraction, how.seed))
 
 
 def fit_head(settings: Settings, responses: Responses, vectors: Vectors) -> Fit:

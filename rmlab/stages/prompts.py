@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from rmlab.artifacts.schemas import PROMPTS
-from rmlab.data.prompts import limit, read_prompts
+from rmlab.data.prompts import limit, read_prompts, whole_groups
 from rmlab.errors import InputError
 from rmlab.shipped import user_path
 from rmlab.stages.base import Job
@@ -15,15 +15,21 @@ def run(job: Job) -> None:
     settings = job.settings.prompts
     path = user_path(settings.path)
     found = read_prompts(path, settings.test_fraction, merge=settings.duplicates == "merge")
-    kept = [*limit(found, "train", settings.n_train), *limit(found, "test", settings.n_test)]
+    whole = whole_groups(found)
+    kept = [*limit(whole, "train", settings.n_train), *limit(whole, "test", settings.n_test)]
     for split in ("train", "test"):
         if not any(p.split == split for p in kept):
             raise InputError(f"{path} has no {split} prompts; add some, or change prompts.test_fraction")
+    if parted := len(found) - len(whole):
+        job.writer.warnings.append(
+            f"{parted} train prompts are of groups that have test prompts too, and were left out"
+        )
     data = pa.Table.from_pylist(
         [
             {
                 "prompt_id": p.prompt_id,
                 "split": p.split,
+                "group": p.group,
                 "messages": p.messages,
                 "source_row": p.source_row,
             }
@@ -33,4 +39,4 @@ def run(job: Job) -> None:
     )
     counts = {f"{split}_prompts": sum(p.split == split for p in kept) for split in ("train", "test")}
     job.writer.part(0, data, {})
-    job.writer.add({**counts, "left_out": len(found) - len(kept)})
+    job.writer.add({**counts, "left_out": len(found) - len(kept), "parted_groups": parted})

@@ -18,7 +18,8 @@ from rmlab.errors import InputError
 class Responses:
     """ids, prompt_ids: [m] text; group: [m] int64 number of the prompt; golden: [m] float64;
     is_test: [m] whether the prompt is a test prompt. n_failed: how many are not here since they have no
-    golden score."""
+    golden score. split_groups: [m] text, the group of the prompt, of which a split has all or nothing; empty:
+    each prompt is its own."""
 
     ids: np.ndarray
     prompt_ids: np.ndarray
@@ -26,23 +27,26 @@ class Responses:
     group: np.ndarray
     is_test: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     n_failed: int = 0
+    split_groups: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: np.ndarray) -> Responses:
         is_test = self.is_test[rows] if len(self.is_test) else self.is_test
-        return Responses(self.ids[rows], self.prompt_ids[rows], self.golden[rows], self.group[rows], is_test)
+        kin = self.split_groups[rows] if len(self.split_groups) else self.split_groups
+        columns = (self.ids[rows], self.prompt_ids[rows], self.golden[rows], self.group[rows])
+        return Responses(*columns, is_test, split_groups=kin)
 
     @property
     def pool(self) -> Pool:
         return Pool(self.golden, self.group)
 
-    def of_prompts(self, wanted: Set[str]) -> np.ndarray:
-        """[m] whether the response answers one of these prompts."""
+    def of_groups(self, wanted: Set[str]) -> np.ndarray:
+        """[m] whether the response answers a prompt of one of these groups."""
         _, first = np.unique(self.group, return_index=True)
         member = np.zeros(int(self.group.max()) + 1, dtype=bool)
-        member[self.group[first]] = [self.prompt_ids[i] in wanted for i in first]
+        member[self.group[first]] = [group in wanted for group in self.distinct_groups]
         return member[self.group]
 
     @property
@@ -50,13 +54,21 @@ class Responses:
         _, first = np.unique(self.group, return_index=True)
         return [str(p) for p in self.prompt_ids[first]]
 
+    @property
+    def distinct_groups(self) -> list[str]:
+        """The split group of each distinct prompt, in the order of distinct_prompts."""
+        if not len(self.split_groups):
+            return self.distinct_prompts
+        _, first = np.unique(self.group, return_index=True)
+        return [str(g) for g in self.split_groups[first]]
+
 
 def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) -> Responses:
     """Rows in the order of their ids, so that nothing depends on the order of a file.
 
     Responses that the golden reward failed on are left out, as if they had not been sampled.
     """
-    table = sample.read(columns=["response_id", "prompt_id", "split"])
+    table = sample.read(columns=["response_id", "prompt_id", "split", "group"])
     table = table.filter(pc.field("split").isin(list(splits))).sort_by("response_id")
     if table.num_rows == 0:
         raise InputError(f"{sample.path}: no responses of the {' or '.join(splits)} prompts")
@@ -76,7 +88,15 @@ def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) 
         group=_groups(table["prompt_id"]),
         is_test=pc.equal(table["split"], "test").to_numpy(),
         n_failed=n_failed,
+        split_groups=_split_groups(table),
     )
+
+
+def _split_groups(table: pa.Table) -> np.ndarray:
+    """None where each prompt is a group of its own, as most are."""
+    if pc.all(pc.equal(table["group"], table["prompt_id"])).as_py():
+        return np.empty(0, dtype=object)
+    return table["group"].to_numpy()
 
 
 def _check_splits(annotate: Artifact, scored: pa.Table, known: Set[str]) -> None:

@@ -31,7 +31,7 @@ def run(job: Job) -> None:
 def shards(jobs: Sequence[Job]) -> Shards[list[Row]]:
     """Part k holds the responses to the k-th run of prompts. Prompts are held as Arrow has them."""
     [job] = jobs
-    prompts = job.inputs["prompts"].read(columns=["prompt_id", "split", "messages"])
+    prompts = job.inputs["prompts"].read(columns=["prompt_id", "split", "group", "messages"])
     size = job.writer.shard_size(job.settings.prompts_per_shard)
     sampler = job.build(job.settings.sampler, "sampler")
     # fetched, converted and checked before there are workers
@@ -53,8 +53,7 @@ def _sample_shard(job: Job, prompts: list[Row], sampler: OpenSampler) -> Made:
         job.settings.generation_seed,
         lambda tokens: job.progress.advance(0, tokens),
     )
-    split = {p["prompt_id"]: p["split"] for p in prompts}
-    table = _table(job.fingerprint, tasks, answers, split)
+    table = _table(job.fingerprint, tasks, answers, {p["prompt_id"]: p for p in prompts})
     counts |= _response_counts(table)
     counts["near_ties"] = sum(sample.near_ties for samples in answers for sample in samples)
     job.progress.advance(len(prompts))
@@ -85,7 +84,7 @@ def _tasks(job: Job, prompts: list[Row], sampler: OpenSampler) -> tuple[list[Tas
 
 
 def _table(
-    fingerprint: str, tasks: Sequence[Task], answers: Sequence[Sequence[Sample]], split: dict[str, str]
+    fingerprint: str, tasks: Sequence[Task], answers: Sequence[Sequence[Sample]], prompts: dict[str, Row]
 ) -> pa.Table:
     drawn = [
         (task.prompt_id, index, sample)
@@ -96,7 +95,8 @@ def _table(
     columns = {
         "prompt_id": [prompt_id for prompt_id, _, _ in drawn],
         "response_id": [s.response_id or row_id(fingerprint, prompt_id, k) for prompt_id, k, s in drawn],
-        "split": [split[prompt_id] for prompt_id, _, _ in drawn],
+        "split": [prompts[prompt_id]["split"] for prompt_id, _, _ in drawn],
+        "group": [prompts[prompt_id]["group"] for prompt_id, _, _ in drawn],
         "sample_index": [index for _, index, _ in drawn],
         "text": [s.text for s in samples],
         "n_tokens": [s.n_tokens for s in samples],

@@ -9,7 +9,7 @@ import pytest
 from rmlab.data.demonstrations import read_demonstrations
 from rmlab.data.prompts import limit, read_prompts
 from rmlab.data.reader import read_rows
-from rmlab.data.splits import validation_prompts
+from rmlab.data.splits import validation_groups
 from rmlab.errors import InputError
 
 
@@ -146,9 +146,9 @@ def test_demonstrations_in_each_form(tmp_path):
 
 def test_validation_prompts_are_a_share_of_the_prompts_and_stay_put():
     ids = [f"p{i}" for i in range(100)]
-    held = validation_prompts(ids * 3, 0.2, 0)
-    assert len(held) == 20 and held == validation_prompts(ids[::-1], 0.2, 0)
-    assert held != validation_prompts(ids, 0.2, 1)
-    assert len(validation_prompts(["a", "b"], 0.01, 0)) == 1
+    held = validation_groups(ids * 3, 0.2, 0)
+    assert len(held) == 20 and held == validation_groups(ids[::-1], 0.2, 0)
+    assert held != validation_groups(ids, 0.2, 1)
+    assert len(validation_groups(["a", "b"], 0.01, 0)) == 1
     with pytest.raises(InputError, match="at least 2"):
-        validation_prompts(["a", "a"], 0.2, 0)
+        validation_groups(["a", "a"], 0.2, 0)

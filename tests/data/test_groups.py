@@ -1,0 +1,123 @@
+"""Prompts of one group are never split apart: not into train and test, not into train and validation."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rmlab.artifacts.artifact import open_artifact
+from rmlab.config import load_settings
+from rmlab.data.prompts import hash_share, read_prompts, whole_groups
+from rmlab.data.splits import validation_groups
+from rmlab.errors import InputError
+from rmlab.stages.cell_data import read_data, write_data
+from rmlab.stages.fitting import held_out
+from rmlab.stages.responses import read_responses
+
+
+def jsonl(path, rows):
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    return path
+
+
+def test_the_split_is_that_of_the_group(tmp_path):
+    rows = [{"prompt": f"prompt {i}", "group": f"g{i % 60}"} for i in range(240)]
+    found = read_prompts(jsonl(tmp_path / "p.jsonl", rows), 0.3)
+    by_group = {}
+    for prompt in found:
+        by_group.setdefault(prompt.group, set()).add(prompt.split)
+    assert len(by_group) == 60 and all(len(splits) == 1 for splits in by_group.values())
+    assert {"train", "test"} == {split for splits in by_group.values() for split in splits}
+
+
+def test_a_file_without_groups_is_split_as_before(tmp_path):
+    found = read_prompts(jsonl(tmp_path / "p.jsonl", [{"prompt": f"prompt {i}"} for i in range(50)]), 0.3)
+    assert [p.group for p in found] == [p.prompt_id for p in found]
+    assert [p.split == "test" for p in found] == [hash_share(p.prompt_id, "split") < 0.3 for p in found]
+
+
+def test_an_empty_group_of_a_csv_file_is_the_prompt_itself(tmp_path):
+    (tmp_path / "p.csv").write_text("prompt,group,prompt_id\na,,x\nb,7,y\n")
+    assert [p.group for p in read_prompts(tmp_path / "p.csv", 0.5)] == ["x", "7"]
+
+
+def test_a_group_must_be_text(tmp_path):
+    with pytest.raises(InputError, match="row 1: 'group' is empty"):
+        read_prompts(jsonl(tmp_path / "p.jsonl", [{"prompt": "a", "group": " "}]), 0.5)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(["train", "test"])), max_size=30))
+def test_a_split_of_the_file_that_parts_a_group_keeps_its_test_prompts(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("g") / "p.jsonl"
+    found = [{"prompt": f"{i}", "group": g, "split": s} for i, (g, s) in enumerate(rows)]
+    prompts = read_prompts(jsonl(path, found), 0.5) if found else []
+    whole = whole_groups(prompts)
+    train, test = ({p.group for p in whole if p.split == s} for s in ("train", "test"))
+    assert not train & test
+    assert [p for p in whole if p.split == "test"] == [p for p in prompts if p.split == "test"]
+    assert train == {p.group for p in prompts} - test
+
+
+def test_validation_groups_do_not_depend_on_how_many_prompts_they_have():
+    groups = [f"g{i}" for i in range(40)]
+    many = [g for i, g in enumerate(groups) for _ in range(1 + i % 4)]
+    assert validation_groups(many, 0.25, 0) == validation_groups(groups, 0.25, 0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """60 prompts of 20 groups with 3 scored responses each, through every stage."""
+    from rmlab.execute import run_nodes
+    from rmlab.pipeline import load_arms, plan
+
+    folder = tmp_path_factory.mktemp("groups")
+    rows = [
+        {"prompt": f"prompt {i}", "group": f"g{i % 20}", "response": f"answer {i} {k} " * (k + 1), "score": k}
+        for i in range(60)
+        for k in range(3)
+    ]
+    overrides = [
+        "experiment=own_responses",
+        f"input={jsonl(folder / 'r.jsonl', rows)}",
+        f"out={folder / 'out'}",
+        "embedder=hashing",
+        "noise=none",
+        "comparisons.n=30",
+        "comparisons.n_validation=5",
+        "evaluation.resamples=20",
+        "arms=['head=linear loss=bradley_terry']",
+    ]
+    run_nodes([n for n in plan(load_arms(overrides)) if n.stage != "report"], "test", quiet=True)
+    return folder / "out", overrides
+
+
+def only(out, stage):
+    [folder] = (out / stage).iterdir()
+    return open_artifact(folder)
+
+
+def test_no_group_is_on_two_sides_of_any_split(run):
+    out, _ = run
+    groups = dict(zip(*(only(out, "prompts").read()[c].to_pylist() for c in ("prompt_id", "group")), strict=True))
+    rows = only(out, "fit_rm").read("comparisons").to_pylist()
+    sides = {s: {groups[p] for r in rows if r["split"] == s for p in r["prompt_ids"]} for s in ("train", "validation")}
+    judged = only(out, "eval_rm").read("head_scores", ["prompt_id", "split"]).to_pylist()
+    sides |= {f"judged {s}": {groups[r["prompt_id"]] for r in judged if r["split"] == s} for s in ("validation", "test")}
+    assert sides["train"] and sides["validation"] and sides["judged test"]
+    assert not sides["train"] & sides["validation"] and not sides["train"] & sides["judged validation"]
+    assert not sides["judged test"] & (sides["train"] | sides["judged validation"])
+    assert sides["validation"] <= sides["judged validation"]
+
+
+def test_a_cell_of_a_sweep_holds_out_the_same_responses(run, tmp_path):
+    out, overrides = run
+    inputs = {s: only(out, s) for s in ("prompts", "sample", "annotate", "embed")}
+    data = read_data(write_data({f"{s}:x": a for s, a in inputs.items()}, "x", tmp_path))
+    settings = load_settings(overrides)
+    direct = read_responses(inputs["sample"], inputs["annotate"], ["train"])
+    assert len(direct.split_groups) and np.array_equal(data.train.golden, direct.golden)
+    held = held_out(settings, direct)
+    assert 0 < held.sum() < len(held) and np.array_equal(held_out(settings, data.train), held)
+    assert not set(direct.split_groups[held]) & set(direct.split_groups[~held])
