@@ -16,8 +16,8 @@ ITERATIONS = 1000
 def fit_logistic(x: np.ndarray, items: np.ndarray, c: float = 1.0, standardise: bool = False) -> LinearHead:
     """x: [m, d]; items: [n, 2] rows, the preferred first -> raw = w · z, whose differences are log-odds.
 
-    min over w of |w|²/2 + c * sum of log(1 + exp(-w · (z_i - z_j))) over pairs and mirrored pairs, no intercept.
-    z is x, or x standardised. With l2 = 1 / (2 n c) it is the linear Bradley-Terry head.
+    min over w of |w|²/2 + c * sum of log(1 + exp(-w · (z_i - z_j))) over pairs and mirrored pairs, without an
+    intercept. z is x, or x standardised. With l2 = 1 / (2 n c) it is the linear Bradley-Terry head.
     """
     standardiser = Standardiser.of(x, items, standardise)
     scale = standardiser.scale.astype(np.float32)

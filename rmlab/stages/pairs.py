@@ -35,6 +35,11 @@ class Pairs:
         part = responses.take(rows)
         order = GoldenOrder.of(part.golden, part.group)
         first, second = untied_pairs(order, most, np.random.default_rng(0))
+        if len(first) == 0:
+            raise InputError(
+                "no two answers to a prompt differ in their scores, so no pair can be held out; "
+                "bring pairs with a preferred answer"
+            )
         wins = part.golden[first] > part.golden[second]
         return cls(rows[first], rows[second], wins, int(sum(block.tied.sum() for block in order.blocks)))
 

@@ -100,11 +100,19 @@ def only(out, stage):
 
 def test_no_group_is_on_two_sides_of_any_split(run):
     out, _ = run
-    groups = dict(zip(*(only(out, "prompts").read()[c].to_pylist() for c in ("prompt_id", "group")), strict=True))
+    groups = dict(
+        zip(*(only(out, "prompts").read()[c].to_pylist() for c in ("prompt_id", "group")), strict=True)
+    )
     rows = only(out, "fit_rm").read("comparisons").to_pylist()
-    sides = {s: {groups[p] for r in rows if r["split"] == s for p in r["prompt_ids"]} for s in ("train", "validation")}
+    sides = {
+        s: {groups[p] for r in rows if r["split"] == s for p in r["prompt_ids"]}
+        for s in ("train", "validation")
+    }
     judged = only(out, "eval_rm").read("head_scores", ["prompt_id", "split"]).to_pylist()
-    sides |= {f"judged {s}": {groups[r["prompt_id"]] for r in judged if r["split"] == s} for s in ("validation", "test")}
+    sides |= {
+        f"judged {s}": {groups[r["prompt_id"]] for r in judged if r["split"] == s}
+        for s in ("validation", "test")
+    }
     assert sides["train"] and sides["validation"] and sides["judged test"]
     assert not sides["train"] & sides["validation"] and not sides["train"] & sides["judged validation"]
     assert not sides["judged test"] & (sides["train"] | sides["judged validation"])
