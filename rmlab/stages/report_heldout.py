@@ -23,8 +23,8 @@ def heldout_verdict(frames: HeldOutFrames, chosen: str, chosen_by: str) -> list[
     cv, test = mine.loc["cv"], mine.loc["test"]
     sentences = [
         f"{chosen}, chosen by {chosen_by}, prefers the answer that the annotators preferred in "
-        f"{_share(cv)} of {cv['n_pairs']:,} held-out pairs by {frames.folds}-fold cross-validation over "
-        f"{cv['n_groups']:,} prompt groups, and in {_share(test)} of {test['n_pairs']:,} pairs of the test split."
+        f"{_share(cv)} of {cv['n_pairs']:,} held-out pairs by {frames.folds}-fold cross-validation "
+        f"over {cv['n_groups']:,} prompt groups, and in {_share(test)} of {test['n_pairs']:,} test pairs."
     ]
     over, low, high = (100 * cv[name] for name in ("over", "over_low", "over_high"))
     sentences.append(
