@@ -110,6 +110,18 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
 
 def chain_of(s: Settings) -> dict[str, Node]:
     """The nodes before the heads."""
+    return data_nodes(s, embed=True)
+
+
+def data_nodes(s: Settings, embed: bool = False) -> dict[str, Node]:
+    """Those of prompts, responses and scores; embeddings, which need a model, only where asked for."""
+    chain = _sampled(s)
+    inputs = {"prompts": chain["prompts"], "sample": chain["sample"]}
+    chain |= _annotations(s, inputs)
+    return chain | ({"embed": _embed(s, inputs)} if embed else {})
+
+
+def _sampled(s: Settings) -> dict[str, Node]:
     prompts = _node(
         s,
         "prompts",
@@ -133,8 +145,7 @@ def chain_of(s: Settings) -> dict[str, Node]:
         "dtype": s.dtype,
         "generation_seed": s.generation_seed,
     }
-    sample = _node(s, "sample", Path(s.model).name, sample_config, dict(chain), sources)
-    return chain | {"sample": sample} | _on_responses(s, prompts, sample)
+    return chain | {"sample": _node(s, "sample", Path(s.model).name, sample_config, dict(chain), sources)}
 
 
 def _sft(s: Settings, model: dict) -> Node:
@@ -150,21 +161,22 @@ def _sft(s: Settings, model: dict) -> Node:
     return _node(s, "sft", s.sft.method, config, {}, sources)
 
 
-def _on_responses(s: Settings, prompts: Node, sample: Node) -> dict[str, Node]:
-    inputs = {"prompts": prompts, "sample": sample}
+def _annotations(s: Settings, inputs: dict[str, Node]) -> dict[str, Node]:
     made: dict[str, Node] = {}
     for name in s.golden:
         _annotate(s, name, inputs, made)
     chain = {f"annotate:{name}": made[name] for name in s.golden}
-    chain["judge"] = chain[f"annotate:{s.labelling}"]
+    return chain | {"judge": chain[f"annotate:{s.labelling}"]}
+
+
+def _embed(s: Settings, inputs: dict[str, Node]) -> Node:
     config, sources = described(s.embedder, "embedder", s)
     name = component_class(s.embedder, s.allow_modules, "embedder").__module__.rpartition(".")[2]
     if "model" in config and "embedder.model" not in sources:
         config.pop("model")
         sources["embedder.model"] = model_source(s.model, s.revision, s)
     embed_config = {"embedder": config, "template": s.prompts.template, "dtype": s.dtype}
-    chain["embed"] = _node(s, "embed", name, embed_config, inputs, _plain_roles(sources))
-    return chain
+    return _node(s, "embed", name, embed_config, inputs, _plain_roles(sources))
 
 
 def _annotate(

@@ -14,7 +14,8 @@ from rmlab.artifacts.artifact import Artifact, InputRecord, open_artifact
 from rmlab.artifacts.fingerprint import digest, file_digest, fingerprint
 from rmlab.cells import Grid
 from rmlab.config import component_class, imported, meaningful
-from rmlab.digests import cached_file_digest
+from rmlab.data.dataset_rows import dataset_identity, is_dataset
+from rmlab.digests import cached_file_digest, cached_folder_digest
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.models import find_model
 from rmlab.settings import Component, Settings
@@ -25,7 +26,7 @@ from rmlab.shipped import PREFIX, user_path
 class Source:
     """Something from outside that a stage reads: a file or a model."""
 
-    kind: str  # file or model
+    kind: str  # file, folder, dataset, model or code
     name: str
     identity: str
 
@@ -88,6 +89,10 @@ class Node:
 
 def file_source(path: str) -> Source:
     file = user_path(path)
+    if file.is_dir():
+        return Source("folder", str(file.resolve()), f"sha256:{cached_folder_digest(file.resolve())}")
+    if is_dataset(file):
+        return Source("dataset", path, _dataset_identity(file))
     if not file.is_file():
         raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
     name = path if path.startswith(PREFIX) else str(file.resolve())
@@ -99,6 +104,11 @@ def file_source(path: str) -> Source:
 def _file_identity(file: Path, size: int, changed: int) -> str:
     """Once a process for a file as it is: large sets are named by every arm."""
     return f"sha256:{cached_file_digest(file)}"
+
+
+@lru_cache(maxsize=8)
+def _dataset_identity(name: Path) -> str:
+    return dataset_identity(name)
 
 
 def model_source(name: str, revision: str | None, settings: Settings) -> Source:

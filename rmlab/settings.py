@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
 TemplateName = Literal["plain", "chat", "hh"]
+FormName = Literal["auto", "prompts", "hh", "preference", "scored", "ranking", "unpaired", "votes", "arrays"]
+Unusable = Literal["error", "drop"]
 UNIFORM = "rmlab.selection.uniform.Uniform"  # the selection that leaves all to chance
 
 
@@ -23,6 +25,8 @@ class Prompts(_Section):
     n_test: int | None = Field(ge=1)
     test_fraction: float = Field(ge=0, le=1)
     duplicates: Literal["error", "merge"]
+    form: FormName = "prompts"
+    unusable: Unusable = "error"
 
 
 class Demonstrations(_Section):
@@ -118,6 +122,8 @@ class Evaluation(_Section):
 class Settings(_Section):
     name: Name
     input: str | None
+    form: FormName
+    unusable: Unusable
     model: str = Field(min_length=1)
     revision: str | None
     dtype: Literal["float32", "bfloat16", "float16"]

@@ -60,7 +60,7 @@ def test_every_shipped_choice_composes():
             needed = {"file": "path=x", "classifier": "model=x", "judge": "model=x", "callable": "path=x.y",
                       "weighted": "weights={x: 1}"}  # fmt: skip
             extra = [f"golden.{choice}.{needed[choice]}"] if choice in needed else []
-        if choice == "own_responses":
+        if choice in ("own_responses", "imported"):
             extra = ["input=x"]
         load_settings([f"{group}={choice}", *extra])
 

@@ -61,11 +61,11 @@ def _from_json(value: Any, where: str) -> Any:
         raise InputError(f"{where}: 'messages' is not JSON ({error})") from None
 
 
-def check_messages(messages: list[Any], where: str) -> list[Message]:
+def check_messages(messages: list[Any], where: str, blank: bool = False) -> list[Message]:
     if not messages:
         raise InputError(f"{where}: 'messages' is empty")
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
             raise InputError(f"{where}: each message needs a role ({', '.join(_ROLES)}) and content")
-        check_text(message.get("content"), "content", where)
+        check_text(message.get("content"), "content", where, blank)
     return [{"role": m["role"], "content": m["content"]} for m in messages]

@@ -1,4 +1,4 @@
-"""Rows of a user's file: JSONL, CSV or Parquet. Errors name the file and the row."""
+"""Rows of a user's file: JSONL, CSV or Parquet; or of a dataset. Errors name the file and the row."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rmlab.data.dataset_rows import dataset_rows, is_dataset
 from rmlab.errors import InputError
 
 Row = dict[str, Any]
@@ -26,6 +27,8 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
 
     columns: all that is looked at; of a Parquet file nothing else is read, and is None in the rows.
     """
+    if is_dataset(path):
+        return _some(dataset_rows(path), path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
     name = path.name.lower()

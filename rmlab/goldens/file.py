@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 from rmlab.compute import Compute
+from rmlab.data.forms.answers import open_answers
+from rmlab.data.forms.scored import AnswerIds, given_id, response_text, score_of
 from rmlab.data.messages import prompt_messages
 from rmlab.data.prompts import content_id
-from rmlab.data.reader import Row, need_text, read_rows
+from rmlab.data.reader import read_rows
 from rmlab.errors import InputError
 from rmlab.goldens.base import Failed, Score, Scorer
+from rmlab.settings import FormName, Unusable
 from rmlab.shipped import user_path
 from rmlab.text import Exchange
 
@@ -22,54 +25,56 @@ _COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
 
 @dataclass(frozen=True)
 class FileGolden:
-    """path: rows with a score and response_id, or prompt (or prompt_id) and response.
+    """path: of any form; scored rows have a score and response_id, or prompt (or prompt_id) and response.
 
     NaN says that the reward failed on this response; no score at all is an error.
     """
 
     path: str = field(metadata={"source": True})
     column: str = "score"
+    form: FormName = "auto"
+    unusable: Unusable = "error"
 
     def open(self, compute: Compute) -> Scorer:
         path = user_path(self.path)
-        scores: dict[Key, float] = {}
-        for number, row in read_rows(path, (*_COLUMNS, self.column)):
-            where = f"{path}, row {number}"
-            scores[_row_key(row, where)] = _number(row, self.column, where)
+        answers = open_answers(path, self.form, self.unusable)
+        scores = _scores(path, self.column, self.unusable) if answers is None else {}
 
         def score(exchanges: Sequence[Exchange]) -> list[Score]:
-            return [_score(_find(scores, e, str(path))) for e in exchanges]
+            found = (answers.score(e.response_id) if answers else _find(scores, e) for e in exchanges)
+            return [_known(value, e, path) for value, e in zip(found, exchanges, strict=True)]
 
         return score
 
 
-def _row_key(row: Row, where: str) -> Key:
-    if row.get("response_id") not in (None, ""):
-        return (str(row["response_id"]),)
-    given = row.get("prompt_id")
-    prompt = str(given) if given not in (None, "") else content_id(prompt_messages(row, where))
-    return (prompt, need_text(row, "response", where))
+def _scores(path: Path, column: str, unusable: Unusable) -> dict[Key, float]:
+    """By the response's id; without one by the id that its place gives it, and by prompt and text."""
+    scores: dict[Key, float] = {}
+    ids = AnswerIds()
+    for number, row in read_rows(path, (*_COLUMNS, column)):
+        where = f"{path}, row {number}"
+        given = given_id(row, "response_id")
+        if given is not None:
+            scores[(given,)] = score_of(row, column, where)
+            continue
+        prompt_id = given_id(row, "prompt_id") or content_id(prompt_messages(row, where))
+        text = response_text(row, where, unusable)
+        if text is not None:
+            scores[(ids.next(prompt_id, text),)] = score_of(row, column, where)
+            scores[(prompt_id, text)] = score_of(row, column, where)
+    return scores
 
 
-def _number(row: Row, column: str, where: str) -> float:
-    value: Any = row.get(column)
+def _known(value: float | None, exchange: Exchange, path: Path) -> Score:
     if value is None:
-        raise InputError(f"{where}: no '{column}'; name the score's column with golden.file.column=...")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: '{column}' is {value!r}, not a number") from None
-
-
-def _score(value: float) -> Score:
+        raise InputError(
+            f"{path}: no score for response {exchange.response_id} of prompt {exchange.prompt_id}"
+        )
     return value if math.isfinite(value) else Failed(f"the file gives {value}")
 
 
-def _find(scores: dict[Key, float], exchange: Exchange, path: str) -> float:
-    for key in _keys(exchange):
-        if key in scores:
-            return scores[key]
-    raise InputError(f"{path}: no score for response {exchange.response_id} of prompt {exchange.prompt_id}")
+def _find(scores: dict[Key, float], exchange: Exchange) -> float | None:
+    return next((scores[key] for key in _keys(exchange) if key in scores), None)
 
 
 def _keys(exchange: Exchange) -> Iterator[Key]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from rmlab.artifacts.schemas import PROMPTS
-from rmlab.data.prompts import limit, read_prompts, whole_groups
+from rmlab.data.forms.prompts import form_prompts
+from rmlab.data.prompts import limit, whole_groups
 from rmlab.errors import InputError
 from rmlab.shipped import user_path
 from rmlab.stages.base import Job
@@ -14,7 +15,9 @@ from rmlab.stages.base import Job
 def run(job: Job) -> None:
     settings = job.settings.prompts
     path = user_path(settings.path)
-    found = read_prompts(path, settings.test_fraction, merge=settings.duplicates == "merge")
+    found, known = form_prompts(path, settings)
+    if settings.form == "auto":
+        job.progress.say(f"{path} is taken for the form {known['form']}; form=... names another")
     whole = whole_groups(found)
     kept = [*limit(whole, "train", settings.n_train), *limit(whole, "test", settings.n_test)]
     for split in ("train", "test"):
@@ -38,5 +41,6 @@ def run(job: Job) -> None:
         schema=PROMPTS.schema,
     )
     counts = {f"{split}_prompts": sum(p.split == split for p in kept) for split in ("train", "test")}
+    job.writer.metrics.update(known)
     job.writer.part(0, data, {})
     job.writer.add({**counts, "left_out": len(found) - len(kept), "parted_groups": parted})

@@ -1,0 +1,124 @@
+"""rmlab export: prompts, responses and scores -> preference rows for TRL, or a folder for datasets."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rmlab.artifacts.artifact import Artifact, open_artifact
+from rmlab.artifacts.files import plain
+from rmlab.commands.export_files import write_folder, write_rows
+from rmlab.commands.inspect import lineage
+from rmlab.config import load_settings
+from rmlab.data.forms.pairs import Preferences, Scored, Which, preference_rows
+from rmlab.errors import ConfigError, InputError
+from rmlab.pipeline import data_nodes
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    to: Literal["trl", "datasets"]
+    pairs: Which
+    licence: str
+    force: bool
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    prompts: Artifact
+    sample: Artifact
+    annotate: Artifact
+
+
+def export_command(
+    out: Path,
+    overrides: Sequence[str],
+    source: Path | None,
+    options: ExportOptions,
+    as_json: bool,
+    config_dir: Path | None,
+) -> None:
+    _check_place(out, options)
+    inputs = _of_artifact(source) if source else _of_settings(overrides, config_dir)
+    if source and overrides:
+        raise ConfigError(f"--from {source} says it all; leave out {overrides[0]}, or leave out --from")
+    known = inputs.prompts.manifest.metrics
+    if known.get("form") == "arrays":
+        raise InputError("what was imported from arrays has no texts to export")
+    as_text = bool(known.get("text")) and _are_single(inputs.prompts)
+    found = _preferences(inputs, options.pairs, as_text)
+    if not found.rows:
+        raise InputError(f"no pair of responses has different scores ({found.ties} ties); nothing to export")
+    if options.to == "trl":
+        write_rows(out, found.rows, as_text)
+    else:
+        write_folder(out, found.rows, as_text, options.licence, lineage(inputs.annotate))
+    _print(out, found, as_json)
+
+
+def _check_place(out: Path, options: ExportOptions) -> None:
+    if options.to == "trl" and out.suffix not in (".jsonl", ".parquet"):
+        raise ConfigError(f"{out}: give a name that ends with .jsonl or .parquet, or --to datasets")
+    if out.is_dir() != (options.to == "datasets") and out.exists():
+        raise ConfigError(f"{out} is a {'folder' if out.is_dir() else 'file'}; give another name")
+    if out.exists() and not options.force:
+        raise ConfigError(f"{out} is there already; give another name, or overwrite it with --force")
+    if out.is_dir() and not (out / "README.md").is_file() and any(out.iterdir()):
+        raise ConfigError(f"{out} is no folder that an export wrote; give another name")
+
+
+def _of_settings(overrides: Sequence[str], config_dir: Path | None) -> _Inputs:
+    nodes = data_nodes(load_settings(overrides, config_dir))
+    for role in ("prompts", "sample", "judge"):
+        if not nodes[role].is_done:
+            raise InputError(
+                f"{nodes[role].stage} is not done for these settings: run `rmlab import` or `rmlab annotate` "
+                "with them first"
+            )
+    return _Inputs(nodes["prompts"].open(), nodes["sample"].open(), nodes["judge"].open())
+
+
+def _of_artifact(folder: Path) -> _Inputs:
+    annotate = open_artifact(folder)
+    if annotate.manifest.stage != "annotate":
+        raise InputError(f"{folder} is of the stage {annotate.manifest.stage}; give one of annotate")
+    paths = {record.role: (folder / record.path).resolve() for record in annotate.manifest.inputs}
+    return _Inputs(open_artifact(paths["prompts"]), open_artifact(paths["sample"]), annotate)
+
+
+def _are_single(prompts: Artifact) -> bool:
+    """Whether each prompt is one message of the user's, as text is."""
+    rows = prompts.read(columns=["messages"])["messages"].to_pylist()
+    return all(len(m) == 1 and m[0]["role"] == "user" for m in rows)
+
+
+def _preferences(inputs: _Inputs, which: Which, as_text: bool) -> Preferences:
+    scores = inputs.annotate.read(columns=["response_id", "score"])
+    by_id = dict(zip(*(scores[c].to_pylist() for c in ("response_id", "score")), strict=True))
+    responses: dict[str, list[Scored]] = defaultdict(list)
+    for row in inputs.sample.read(columns=["prompt_id", "response_id", "sample_index", "text"]).to_pylist():
+        if row["response_id"] not in by_id:
+            raise InputError(f"{inputs.annotate.path}: no score for {row['response_id']}; run annotate again")
+        scored = Scored(row["response_id"], row["text"], by_id[row["response_id"]])
+        responses[row["prompt_id"]].append(scored)
+    rows: list[dict[str, Any]] = []
+    ties = 0
+    for prompt in inputs.prompts.read().to_pylist():
+        found, tied = preference_rows(prompt, responses[prompt["prompt_id"]], which, as_text)
+        rows += found
+        ties += tied
+    return Preferences(rows, ties)
+
+
+def _print(out: Path, found: Preferences, as_json: bool) -> None:
+    splits = dict(Counter(row["split"] for row in found.rows))
+    if as_json:
+        made = {"path": str(out), "pairs": len(found.rows), "ties_left_out": found.ties, "splits": splits}
+        print(json.dumps(plain(made), indent=2, ensure_ascii=False))
+        return
+    shown = ", ".join(f"{n:,} {split}" for split, n in splits.items())
+    print(f"{out}: {len(found.rows):,} pairs ({shown}); {found.ties:,} ties were left out")

@@ -1,0 +1,98 @@
+"""rmlab import: preference data of any public form -> prompts, responses and scores, checked whole first."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rmlab.artifacts.files import plain
+from rmlab.commands.run import command_line
+from rmlab.config import load_settings
+from rmlab.data.forms.arrays import check_vectors, open_arrays
+from rmlab.data.forms.items import read_items
+from rmlab.data.forms.recognise import recognise
+from rmlab.data.forms.records import ARRAYS, AUTO
+from rmlab.data.forms.summary import Summary, summarise
+from rmlab.execute import Outcome, run_nodes
+from rmlab.pipeline import data_nodes
+from rmlab.settings import Settings
+from rmlab.shipped import user_path
+
+_MOST = 20_000  # comparisons that the next command is given, where there are more
+
+
+def import_command(
+    source: str, overrides: Sequence[str], dry_run: bool, as_json: bool, force: bool, config_dir: Path | None
+) -> None:
+    first = load_settings(_arguments(source, overrides), config_dir)
+    path = user_path(source)
+    form = recognise(path, first.form)
+    has_vectors = form == ARRAYS
+    chosen = any(o.startswith("embedder=") for o in overrides)
+    added = ["embedder=arrays"] if has_vectors and not chosen else []
+    arguments = _arguments(source, [*overrides, *added])
+    settings = load_settings(arguments, config_dir)
+    found = _checked(path, form, settings)
+    nodes = list({n.fingerprint: n for n in data_nodes(settings, embed=has_vectors).values()}.values())
+    outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in nodes]
+    if not dry_run:
+        outcomes = run_nodes(nodes, command_line(), force=force)
+    then = shlex.join(["rmlab", "run", *arguments, *_comparisons(found)])
+    if as_json:
+        made = {"import": asdict(found), "stages": [o.to_json() for o in outcomes], "next": then}
+        print(json.dumps(plain(made), indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    taken = f"taken for the form {form}; form=... names another" if first.form == AUTO else f"form {form}"
+    print("\n".join([f"{source}: {taken}", *_lines(found), *_places(outcomes), f"next: {then}"]))
+
+
+def _arguments(source: str, overrides: Sequence[str]) -> list[str]:
+    experiment = [] if any(o.startswith("experiment=") for o in overrides) else ["experiment=imported"]
+    return [*experiment, f"input={quoted(source)}", *overrides]
+
+
+def quoted(text: str) -> str:
+    """A value as an override has it: in quotes where it has characters of the overrides' own grammar."""
+    if re.fullmatch(r"[\w./+~-]+", text) and not re.fullmatch(r"(?i)[\d.e+-]+|null|true|false|nan|inf", text):
+        return text
+    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
+
+
+def _checked(path: Path, form: str, settings: Settings) -> Summary:
+    """The whole file is read before anything is written."""
+    if form == ARRAYS:
+        check_vectors(open_arrays(path))
+    column = settings.golden[settings.labelling].get("column", "score")
+    found = read_items(path, form, settings.unusable, column)
+    return summarise(found, settings.prompts, settings.validation)
+
+
+def _comparisons(found: Summary) -> list[str]:
+    """As many as there are within prompts; where prompts have one answer each, across prompts."""
+    if found.fit_pairs:
+        return [f"comparisons.n={min(found.fit_pairs, _MOST)}"]
+    return ["pairing=cross_prompt", f"comparisons.n={max(1, min(found.train * 2, 2000))}"]
+
+
+def _lines(s: Summary) -> list[str]:
+    lines = [
+        f"  {s.rows:,} rows -> {s.items:,} items with {s.answers:,} answers in {s.groups:,} groups",
+        f"  {s.pairs:,} pairs and {s.ties:,} ties; {sum(s.left_out.values()):,} records left out",
+        *(f"    left out: {n:,} ({reason})" for reason, n in s.left_out.items()),
+        f"  {s.train:,} train and {s.test:,} test items; an answer has {s.median_words:g} words (median)",
+    ]
+    if s.parted:
+        lines.append(f"  {s.parted:,} train items share a group with test items, and are left out")
+    if s.empty_answers:
+        lines.append(f"  {s.empty_answers:,} answers are empty, and are kept as they are")
+    if s.failed_scores:
+        lines.append(f"  {s.failed_scores:,} scores are not finite: neither fitted nor judged on")
+    return lines
+
+
+def _places(outcomes: Sequence[Outcome]) -> list[str]:
+    return [f"  {o.node.stage}: {o.node.folder} ({o.state})" for o in outcomes]

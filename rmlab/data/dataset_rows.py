@@ -1,0 +1,95 @@
+"""Rows of a Hugging Face dataset: one that was saved, a folder of data files, or a name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rmlab.artifacts.fingerprint import digest, file_digest
+from rmlab.errors import InputError
+
+Row = dict[str, Any]
+_SAVED = ("dataset_dict.json", "state.json")
+_DATA = (".jsonl", ".json", ".csv", ".parquet", ".arrow", ".gz", ".ndjson", ".txt")
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_SPLITS = {"train": "train", "test": "test", "valid": "test", "eval": "test", "dev": "test"}
+
+
+def is_dataset(path: Path) -> bool:
+    """A folder, or what is no file and reads as ORG/NAME."""
+    return path.is_dir() or (not path.exists() and is_name(str(path)))
+
+
+def is_name(text: str) -> bool:
+    return bool(_NAME.fullmatch(text)) and not text.lower().endswith(_DATA)
+
+
+def dataset_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """(number over all splits from 1, row); where there are several splits a row has its own as `split`."""
+    splits = open_dataset(path)
+    number = 0
+    for name, rows in splits.items():
+        split = {"split": _split(path, name)} if len(splits) > 1 else {}
+        for row in rows:
+            number += 1
+            yield number, {**row, **({} if row.get("split") else split)}
+
+
+def open_dataset(path: Path) -> dict[str, Any]:
+    """split -> datasets.Dataset. Only plain data files: no code of a dataset is ever run."""
+    try:
+        import datasets
+    except ImportError:
+        raise InputError(f'{path} needs the package datasets: pip install "rmlab[train]"') from None
+    _check_folder(path)
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        if any((path / name).is_file() for name in _SAVED):
+            found = datasets.load_from_disk(str(path))
+        else:
+            found = datasets.load_dataset(str(path))
+    except Exception as error:  # a hub that cannot be reached, a name that is unknown, a file that is damaged
+        raise InputError(_explain(path, error)) from None
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
+    return dict(found) if isinstance(found, dict) else {"train": found}
+
+
+def dataset_identity(path: Path) -> str:
+    """A digest of the data of a dataset that is known by name."""
+    splits = open_dataset(path)
+    files = {
+        name: [file_digest(Path(f["filename"])) for f in rows.cache_files] for name, rows in splits.items()
+    }
+    return f"sha256:{digest(files)}"
+
+
+def _check_folder(path: Path) -> None:
+    if not path.is_dir():
+        return
+    files = [p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    if not any(p.name.lower().endswith(_DATA) for p in files):
+        raise InputError(f"{path} is a folder without data files ({', '.join(_DATA[:5])})")
+
+
+def _explain(path: Path, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200]
+    if path.is_dir():
+        return f"{path} is not a dataset that can be read ({reason})"
+    return (
+        f"{path} is no file here, and as a dataset it cannot be loaded ({reason}); check the name and the "
+        "connection, or give a file"
+    )
+
+
+def _split(path: Path, name: str) -> str:
+    for start, split in _SPLITS.items():
+        if name.startswith(start):
+            return split
+    raise InputError(
+        f"{path} has a split '{name}', which is neither train nor test; save the rows you want in a file"
+    )

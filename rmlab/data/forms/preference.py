@@ -1,0 +1,93 @@
+"""preference: TRL's rows of `prompt`, `chosen` and `rejected`, as text or as messages.
+
+Without `prompt` it is what chosen and rejected share: messages from the first on, or characters, as TRL's
+extract_prompt cuts them. `score_chosen` and `score_rejected`, where given, are the scores; else 1 and 0.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import Any
+
+from rmlab.data.forms.fields import answer_text, has, is_conversation, need, number
+from rmlab.data.forms.item import Answer, Item, Unusable, group_of, split_given
+from rmlab.data.messages import check_messages, is_text, prompt_messages
+from rmlab.data.reader import Row, check_text
+from rmlab.errors import InputError
+from rmlab.text import Message
+
+_SIDES = ("chosen", "rejected")
+
+
+def item(row: Row, where: str) -> Item:
+    chosen, rejected = (need(row, side, where) for side in _SIDES)
+    if is_conversation(chosen) != is_conversation(rejected):
+        kinds = ["messages" if is_conversation(x) else "text" for x in (chosen, rejected)]
+        raise InputError(
+            f"{where}: 'chosen' is {kinds[0]} and 'rejected' is {kinds[1]}; give both the same form"
+        )
+    explicit = has(row, "prompt") or has(row, "messages")
+    if is_conversation(chosen):
+        messages, texts = _of_messages(row, chosen, rejected, explicit, where)
+    elif explicit:
+        messages = prompt_messages(row, where)
+        texts = [
+            check_text(x, side, where, blank=True) for side, x in zip(_SIDES, (chosen, rejected), strict=True)
+        ]
+    else:
+        messages, texts = _of_text(chosen, rejected, where)
+    answers = tuple(Answer(text, score) for text, score in zip(texts, _scores(row, where), strict=True))
+    plain = not is_conversation(chosen) and is_text(row)
+    return Item(messages, answers, group_of(row, messages, where), split_given(row), is_text=plain)
+
+
+def _of_messages(
+    row: Row, chosen: Any, rejected: Any, explicit: bool, where: str
+) -> tuple[list[Message], list[str]]:
+    sides = [check_messages(list(side), where, blank=True) for side in (chosen, rejected)]
+    if explicit and not _repeats_prompt(row, sides, where):
+        prompt = prompt_messages(row, where)
+        sides = [[*prompt, *side] for side in sides]
+    cut = min(len(shared_messages(*sides)), *(len(side) - 1 for side in sides))
+    if cut <= 0:
+        raise InputError(f"{where}: 'chosen' and 'rejected' share no prompt; give it as 'prompt'")
+    if any(len(side) - cut != 1 for side in sides):
+        raise Unusable(where, "its two conversations part before the last answer")
+    texts = [answer_text(side[cut:], name, where) for name, side in zip(_SIDES, sides, strict=True)]
+    return prompt_messages({"messages": sides[0][:cut]}, where), texts
+
+
+def _repeats_prompt(row: Row, sides: list[list[Message]], where: str) -> bool:
+    """Whether both conversations begin with the prompt that stands beside them, as in many sets."""
+    shared = shared_messages(*sides)
+    if is_text(row):
+        return any(m["role"] == "user" and m["content"] == row["prompt"] for m in shared)
+    prompt = prompt_messages(row, where)
+    return shared[: len(prompt)] == prompt
+
+
+def shared_messages(chosen: list[Message], rejected: list[Message]) -> list[Message]:
+    return [a for a, _ in takewhile(lambda p: p[0] == p[1], zip(chosen, rejected, strict=False))]
+
+
+def _of_text(chosen: Any, rejected: Any, where: str) -> tuple[list[Message], list[str]]:
+    texts = [check_text(x, side, where) for side, x in zip(_SIDES, (chosen, rejected), strict=True)]
+    if texts[0] == texts[1]:
+        raise Unusable(where, "two of its answers are the same text")
+    cut = len(list(takewhile(lambda p: p[0] == p[1], zip(*texts, strict=False))))
+    cut -= cut > 0 and texts[0][cut - 1] == " "  # the answers keep the space before them
+    if not texts[0][:cut].strip():
+        raise InputError(
+            f"{where}: no 'prompt', and 'chosen' and 'rejected' begin with no text that they share"
+        )
+    return [{"role": "user", "content": texts[0][:cut]}], [text[cut:] for text in texts]
+
+
+def _scores(row: Row, where: str) -> tuple[float, float]:
+    given = [f"score_{side}" for side in _SIDES]
+    if not any(has(row, column) for column in given):
+        return 1.0, 0.0
+    chosen, rejected = (number(row.get(column), column, where) for column in given)
+    if chosen < rejected:
+        raise Unusable(where, "its score_chosen is below its score_rejected")
+    return chosen, rejected

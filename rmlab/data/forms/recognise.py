@@ -1,0 +1,58 @@
+"""Which form a file has, by its columns; in doubt a person names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rmlab.data.forms.arrays import is_arrays
+from rmlab.data.forms.fields import has
+from rmlab.data.forms.hh import is_dialogue
+from rmlab.data.forms.records import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED
+from rmlab.data.forms.votes import ANNOTATOR
+from rmlab.data.reader import Row, read_rows
+from rmlab.errors import InputError
+
+_ANSWERED = (*RECORDS, *ROWS, SCORED, ARRAYS)
+
+
+def recognise(path: Path, form: str = AUTO, otherwise: str | None = None) -> str:
+    """The form that is named, or else the one that the first row has; `otherwise` where it has none."""
+    if form != AUTO:
+        return form
+    if is_arrays(path):
+        return ARRAYS
+    _, row = next(iter(read_rows(path)))
+    found = _forms(row)
+    if not found and otherwise:
+        return otherwise
+    if len(found) == 1:
+        return found[0]
+    columns = ", ".join(sorted(k for k in map(str, row) if has(row, k))) or "nothing"
+    what = f"may be of the forms {' or '.join(found)}" if found else "are of no form that is known"
+    raise InputError(f"{path}: its columns ({columns}) {what}; name one with form={'|'.join(_ANSWERED)}")
+
+
+def _forms(row: Row) -> list[str]:
+    """All that the row could be; prompts alone only where there are no answers."""
+
+    def all_of(*columns: str) -> bool:
+        return all(has(row, c) for c in columns)
+
+    pair = all_of("response_a", "response_b")
+    voted = all_of("votes") or all_of("votes_a", "votes_b") or any(c.startswith(ANNOTATOR) for c in row)
+    listed = has(row, "responses") or has(row, "completions")
+    dialogues = is_dialogue(row.get("chosen")) and is_dialogue(row.get("rejected"))
+    explicit = has(row, "prompt") or has(row, "messages")
+    is_form = {
+        "hh": all_of("chosen", "rejected") and dialogues and not explicit,
+        "preference": all_of("chosen", "rejected") and not (dialogues and not explicit),
+        "ranking": listed and (has(row, "ranks") or has(row, "scores")),
+        "unpaired": all_of("completion", "label"),
+        "votes": pair and voted,
+        SCORED: has(row, "response") or all_of("response_id", "score"),
+    }
+    found = [form for form, fits in is_form.items() if fits]
+    answers = ("chosen", "rejected", "completion", "response_a", "response_b")
+    if not found and explicit and not listed and not any(has(row, c) for c in answers):
+        return [PROMPTS]
+    return found
