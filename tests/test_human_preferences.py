@@ -106,3 +106,30 @@ def test_pairs_that_are_all_ties_are_one_line(cli, tmp_path):
     file = write_rows(tmp_path / "ties.jsonl", rows)
     result = cli("run", *SMALL_PAIRS, f"input={file}", f"out={tmp_path / 'out'}")
     assert result.code == 3 and "equal" in result.line
+
+
+@needs_trial_data
+def test_real_human_pairs_in_a_form_of_their_own(cli, tmp_path):
+    """Hashed words instead of MiniLM: the test is of the plumbing, and of an accuracy above a coin."""
+    file = Path(str(TRIAL)) / "hh_harmless_pairs.jsonl.gz"
+    small = ("embedder=hashing", "arms=['head=linear loss=bradley_terry']", "evaluation.resamples=200")
+    args = ("experiment=human_preferences", f"input={file}", f"out={tmp_path / 'out'}", *small)
+    result = cli("run", *args, "--json")
+    assert result.code == 0, result.err
+    found = result.json["heldout_accuracy"]["linear-bradley_terry"]["cv"]
+    stages = {s["stage"]: s for s in result.json["stages"]}
+    assert 1500 < found["n_pairs"] + stages["heldout"]["counts"]["cv_ties"] <= 1632
+    assert 0.5 < found["value"] < 0.75 and 0.03 < found["high"] - found["low"] < 0.09
+
+
+@needs_trial_data
+def test_many_answers_a_prompt_keep_best_of_n(cli, tmp_path):
+    file = Path(str(TRIAL)) / "alpaca_gpt4_judged.parquet"
+    small = ("embedder=hashing", "arms=['head=linear loss=bradley_terry']", "evaluation.resamples=50")
+    args = ("experiment=human_preferences", f"input={file}", "golden.file.column=golden", *small)
+    result = cli("run", *args, f"out={tmp_path / 'out'}", "comparisons.n=2000", "--json")
+    assert result.code == 0, result.err
+    found = result.json["heldout_accuracy"]["length"]["cv"]
+    assert found["n_pairs"] > 20_000 and found["value"] > 0.5
+    page = Path(result.json["report"]).read_text()
+    assert 'id="heldout"' in page and 'id="curves"' in page
