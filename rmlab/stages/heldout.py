@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.heldout_schema import HELDOUT, HELDOUT_AGREEMENT, HELDOUT_CALIBRATION, HELDOUT_PAIRS
 from rmlab.heads.base import RewardHead
 from rmlab.heads.load import load_head
@@ -67,12 +68,12 @@ def _measure(job: Job, responses: Responses) -> list[HeldOut]:
 def _test_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
     """[m] of each head as fitted, NaN but for test responses; an embedding artifact is read once."""
     heads: dict[str, dict[str, RewardHead]] = {}
-    artifacts = {}
+    artifacts: dict[str, Artifact] = {}
     for arm, fitted in job.several("fit_rm").items():
         embed = job.inputs[f"embed:{arm}"]
         artifacts[embed.manifest.fingerprint] = embed
         heads.setdefault(embed.manifest.fingerprint, {})[arm] = load_head(fitted.path / "head")
-    scores = {}
+    scores: dict[str, np.ndarray] = {}
     for key, artifact in artifacts.items():
         vectors = StreamedVectors(artifact, responses.ids)
         found = score_all(heads[key], vectors, responses.is_test, lambda rows: None)

@@ -140,9 +140,16 @@ def _facts(job: Job) -> dict[str, str]:
     return {
         **_responses_facts(job),
         "Comparisons": f"{_span([x['n'] for x in labels], ',')} a head, without ties",
-        "Annotator error": f"{_span(errors, '.1%')} of the comparisons" if errors else "not known",
+        "Annotator error": _error_words(errors, "heldout" in job.inputs),
         "Seeds": f"{s.seed} for fitting, {s.generation_seed} for generation",
     }
+
+
+def _error_words(errors: list[float], are_given: bool) -> str:
+    """are_given: the preferences of the data are the truth, so that an error rate of 0 says nothing."""
+    if not errors or (are_given and not any(errors)):
+        return "not known: the preferences are taken as they are" if errors else "not known"
+    return f"{_span(errors, '.1%')} of the comparisons"
 
 
 def _span(values: list[Any], form: str) -> str:
