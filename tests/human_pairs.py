@@ -13,7 +13,7 @@ SMALL_PAIRS = (
     "embedder=hashing",
     "crossval.folds=3",
     "evaluation.resamples=100",
-    "arms=['head=linear loss=bradley_terry','head=trees loss=classification head.min_child_samples=5']",
+    "arms=['head=linear loss=bradley_terry','head=mlp loss=classification']",
 )
 TIES = 5
 

@@ -26,12 +26,12 @@ def test_one_command_from_file_to_report(cli, args):
     result = cli("run", *args, "--json")
     assert result.code == 0, result.err
     accuracy = result.json["heldout_accuracy"]
-    for arm in ("linear-bradley_terry", "trees-classification", "logistic_regression", "length"):
+    for arm in ("linear-bradley_terry", "mlp-classification", "logistic_regression", "length"):
         for found in (accuracy[arm], accuracy[arm]["cv"]):
             assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
     assert accuracy["linear-bradley_terry"]["cv"]["n_pairs"] == 85
     page = Path(result.json["report"]).read_text()
-    assert 'id="heldout"' in page and 'id="curves"' not in page and "85 pairs of 30 prompt groups" in page
+    assert 'id="heldout"' in page and 'id="curves"' not in page and "85 pairs of 29 prompt groups" in page
     again = cli("run", *args)
     assert again.code == 0 and "held-out accuracy: 85 pairs of" in again.out and "best of" not in again.out
     assert all(s["state"] == "done" for s in cli("status", *args, "--json").json["stages"])
@@ -84,7 +84,7 @@ def test_without_folds_nothing_is_held_out(args):
         ),
         (["crossval.folds=1"], 2, "crossval.folds: Input should be greater than or equal to 2 (got 1)"),
         (
-            ["arms=['head=linear','crossval.folds=4']"],
+            ["arms=['head=linear','crossval.seed=4']"],
             2,
             "changes crossval; all arms must be judged on the same",
         ),
@@ -102,7 +102,7 @@ def test_a_stage_that_the_settings_lack_says_how_to_get_it(cli, args):
 
 
 def test_pairs_that_are_all_ties_are_one_line(cli, tmp_path):
-    rows = [row | {"score": 1} for row in pair_rows(20)]
+    rows = [row | {"score": 1} for row in pair_rows()]
     file = write_rows(tmp_path / "ties.jsonl", rows)
     result = cli("run", *SMALL_PAIRS, f"input={file}", f"out={tmp_path / 'out'}")
     assert result.code == 3 and "equal" in result.line

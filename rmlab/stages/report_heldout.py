@@ -9,9 +9,11 @@ from rmlab.report.content import HeldOutFrames
 
 
 def heldout_frames(heldout: Artifact) -> HeldOutFrames:
-    names = ("heldout", "heldout_pairs", "heldout_calibration", "heldout_agreement")
     return HeldOutFrames(
-        *(heldout.read(name).to_pandas() for name in names),
+        accuracy=heldout.read("heldout").to_pandas(),
+        pairs=heldout.read("heldout_pairs").to_pandas(),
+        calibration=heldout.read("heldout_calibration").to_pandas(),
+        agreement=heldout.read("heldout_agreement").to_pandas(),
         folds=heldout.manifest.config["crossval"]["folds"],
         baseline=heldout.manifest.metrics["baseline"],
     )
