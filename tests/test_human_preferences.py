@@ -84,7 +84,7 @@ def test_without_folds_nothing_is_held_out(args):
         ),
         (["crossval.folds=1"], 2, "crossval.folds: Input should be greater than or equal to 2 (got 1)"),
         (
-            ["arms=['head=linear','crossval.seed=4']"],
+            ["arms=['head=linear','head=mlp crossval.seed=4']"],
             2,
             "changes crossval; all arms must be judged on the same",
         ),
