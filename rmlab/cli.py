@@ -104,6 +104,8 @@ _stage("sample", "Draw n responses a prompt from the policy, for train and for t
 _stage("annotate", "Score every response with the golden rewards.")
 _stage("embed", "Embed every response with one model, layer and pooling.")
 _stage("fit-rm", "Fit the reward heads of the experiment's arms on noisy comparisons.")
+_stage("crossval", "Fit each head anew without each fold of prompt groups; needs crossval.folds.")
+_stage("heldout", "Accuracy on held-out pairs, with intervals over prompt groups; needs crossval.folds.")
 _stage("eval-rm", "Judge heads and controls: best-of-N, rank correlation, accuracy, calibration.")
 _stage("report", "Write the evaluation as one self-contained HTML file.")
 

@@ -115,7 +115,9 @@ def _execute(nodes: list[Node], inputs: dict[str, Artifact], command: str, quiet
 
 
 def _label(node: Node) -> str:
-    return node.stage.replace("_", "-") + (f" {node.name}" if node.stage in ("annotate", "fit_rm") else "")
+    return node.stage.replace("_", "-") + (
+        f" {node.name}" if node.stage in ("annotate", "fit_rm", "crossval") else ""
+    )
 
 
 def _run_stage(stage: str, jobs: list[Job]) -> None:

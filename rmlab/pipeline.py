@@ -2,6 +2,7 @@
 
 prompts -> [sft] -> sample -> annotate (one a golden reward) -> fit_rm (one an arm) -> eval_rm -> report
                            -> embed  (one an embedder)       ->
+with crossval.folds also fit_rm -> crossval (one an arm) -> heldout -> report
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ VERSIONS = {
     "annotate": 2,
     "embed": 2,
     "fit_rm": 2,
+    "crossval": 1,
     "eval_rm": 2,
+    "heldout": 1,
     "report": 2,
     "sweep": 1,
 }
 STAGES = tuple(VERSIONS)
 _FITTED = ("pairing", "noise", "selection", "head", "loss")
 _SHARED_BY_ARMS = ("prompts", "sample", "judge")
+_JUDGED_BY = ("validation", "crossval")  # settings that no arm may change
 
 
 def load_arms(overrides: Sequence[str], config_dir: Path | None = None) -> dict[str, Settings]:
@@ -78,8 +82,8 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
     first = chain_of(base)
     for name, chain in chains.items():
         changed = [r for r in _SHARED_BY_ARMS if chain[r].fingerprint != first[r].fingerprint]
-        if chain["sample"].settings.validation != base.validation:
-            changed.append("validation")
+        arm = chain["sample"].settings
+        changed += [s for s in _JUDGED_BY if getattr(arm, s) != getattr(base, s)]
         if changed:
             raise ConfigError(f"arm {name} changes {changed[0]}; all arms must be judged on the same")
     heads = {f"fit_rm:{name}": fit_node(chain, name) for name, chain in chains.items()}
@@ -91,6 +95,10 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
         "seed": base.seed,
     }
     eval_rm = _node(base, "eval_rm", base.name, eval_config, {**shared, **heads, **embeds})
+    if base.crossval.folds:
+        folds = {f"crossval:{name}": _crossval(heads[f"fit_rm:{name}"]) for name in chains}
+        heldout = _heldout(base, {**shared, **heads, **embeds, **folds})
+        heads |= {**folds, "heldout": heldout}
     others = {
         role: n for c in chains.values() for role, n in c.items() if role.startswith(("annotate:", "sft"))
     }
@@ -215,6 +223,22 @@ def fit_node(chain: dict[str, Node], name: str, settings: Settings | None = None
     }
     inputs = {"sample": chain["sample"], "annotate": chain["judge"], "embed": chain["embed"]}
     return _node(s, "fit_rm", name, config, inputs, sources)
+
+
+def _crossval(fitted: Node) -> Node:
+    """The same head, fitted anew without each fold."""
+    s = fitted.settings
+    config = {**fitted.config, "crossval": s.crossval.model_dump()}
+    return _node(s, "crossval", fitted.name, config, fitted.inputs, fitted.sources)
+
+
+def _heldout(base: Settings, inputs: dict[str, Node]) -> Node:
+    config = {
+        "crossval": base.crossval.model_dump(),
+        "resamples": base.evaluation.resamples,
+        "seed": base.seed,
+    }
+    return _node(base, "heldout", base.name, config, inputs)
 
 
 def _distinct(chains: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:

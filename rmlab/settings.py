@@ -76,13 +76,17 @@ class Sampling(_Section):
 
 
 class ComparisonSettings(_Section):
-    n: int = Field(ge=1)
-    n_validation: int = Field(ge=1)
+    n: int | None = Field(ge=1)
+    n_validation: int | None = Field(ge=1)
     rounds: int = Field(ge=1)
     candidates: int | None = Field(ge=1)
 
     @model_validator(mode="after")
     def _rounds_fit(self) -> ComparisonSettings:
+        if self.n is None:
+            if self.rounds > 1:
+                raise ValueError("rounds of selection need a number to select; set comparisons.n")
+            return self
         if self.rounds > self.n:
             raise ValueError(f"rounds={self.rounds} is more than n={self.n}; lower comparisons.rounds")
         if self.rounds > 1 and self.candidates is not None and self.candidates < self.n:
@@ -102,6 +106,11 @@ class EnsembleSettings(_Section):
 
 class Validation(_Section):
     fraction: float = Field(gt=0, lt=1)
+    seed: int
+
+
+class Crossval(_Section):
+    folds: int | None = Field(ge=2)
     seed: int
 
 
@@ -155,6 +164,7 @@ class Settings(_Section):
     loss: Component
     centring: float = Field(ge=0, allow_inf_nan=False)
     validation: Validation
+    crossval: Crossval
     evaluation: Evaluation
     seed: int = Field(ge=0)
     generation_seed: int = Field(ge=0)

@@ -24,7 +24,7 @@ _READ = {"prompts": "prompts", "sample": "sample", "annotate": "judge", "embed":
 # Settings that change a head and nothing before it.
 _OF_HEADS = {
     "comparisons", "pairing", "noise", "selection", "head", "ensemble", "loss", "centring", "validation",
-    "evaluation", "seed", "arms", "name",
+    "crossval", "evaluation", "seed", "arms", "name",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rmlab.artifacts.heldout_schema import HELDOUT_TABLES
 from rmlab.artifacts.schemas import TABLES, Table
 from rmlab.artifacts.set_tables import SET_TABLES
 from rmlab.artifacts.sweep_schema import sweep_table
@@ -12,7 +13,7 @@ PAGE = Path(__file__).parents[1] / "TABLES.md"
 
 HEAD = """# Tables
 
-Made by `make tables` from `rmlab/artifacts/schemas.py`, `sweep_schema.py` and `set_tables.py`; do not edit.
+Made by `make tables` from the schemas in `rmlab/artifacts/`; do not edit.
 
 Every stage writes an artifact: `artifacts/<stage>/<name>-<fingerprint>/`, with Parquet files and a
 `manifest.json` that is written last (settings, inputs, checksums, versions, counts, timings). All files of
@@ -33,7 +34,7 @@ The tables of an embedding set (docs/embedding_sets.md) come last.
 
 
 def page() -> str:
-    return HEAD + "".join(section(table) for table in (*TABLES, sweep_table(), *SET_TABLES))
+    return HEAD + "".join(section(table) for table in (*TABLES, *HELDOUT_TABLES, sweep_table(), *SET_TABLES))
 
 
 def section(table: Table) -> str:

@@ -32,7 +32,7 @@ class _Cost:
     judging: float
 
     def of(self, cell: Cell) -> float:
-        return self.at_none + self.per_comparison * cell.settings.comparisons.n + self.judging
+        return self.at_none + self.per_comparison * (cell.settings.comparisons.n or 0) + self.judging
 
 
 def estimate(node: Node, cores: int) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _in_turn(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 def _kind(cell: Cell) -> str:
     s = cell.settings
-    parts = [s.head, s.loss, s.pairing, s.ensemble.members, s.comparisons.rounds]
+    parts = [s.head, s.loss, s.pairing, s.ensemble.members, s.comparisons.rounds, s.comparisons.n is None]
     return digest([cell.data, *parts, s.selection if s.comparisons.rounds > 1 else None])
 
 
@@ -116,7 +116,10 @@ class _Trial:
             n = cell.settings.comparisons.n
             if _head(cell) not in self._warm:  # the first of its kind imports and caches
                 self._warm.add(_head(cell))
-                self._seconds(cell, min(n, WHOLE // SHARE), folder)
+                self._seconds(cell, n and min(n, WHOLE // SHARE), folder)
+            if n is None:  # all there are, whose number only the fit knows
+                fit, judging = self._seconds(cell, n, folder)
+                return _Cost(fit, 0.0, judging)
             if n <= WHOLE:
                 fit, judging = self._seconds(cell, n, folder)
                 return _Cost(0.0, fit / n, judging)
@@ -136,8 +139,8 @@ class _Trial:
             self.preparing += time.perf_counter() - started
         return self._folders[data]
 
-    def _seconds(self, cell: Cell, n: int, folder: Path) -> tuple[float, float]:
-        """Of the fit, and of all else, on n comparisons; an ensemble is as many fits as it has members."""
+    def _seconds(self, cell: Cell, n: int | None, folder: Path) -> tuple[float, float]:
+        """Of the fit, and of all else, on n comparisons, or all; an ensemble is as many fits as members."""
         from rmlab.stages.cell import run_cell
 
         small = Cell(cell.fingerprint, cell.data, cell.axes, _smaller(cell.settings, n))
@@ -148,8 +151,9 @@ class _Trial:
         return fit * cell.settings.ensemble.members, row["seconds"] - fit
 
 
-def _smaller(settings: Settings, n: int) -> Settings:
-    comparisons = settings.comparisons.model_copy(update={"n": max(n, settings.comparisons.rounds)})
+def _smaller(settings: Settings, n: int | None) -> Settings:
+    size = n and max(n, settings.comparisons.rounds)
+    comparisons = settings.comparisons.model_copy(update={"n": size})
     ensemble = settings.ensemble.model_copy(update={"members": 1})
     return settings.model_copy(update={"comparisons": comparisons, "ensemble": ensemble})
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.files import plain
 from rmlab.errors import InputError
 from rmlab.execute import Outcome, run_nodes
@@ -31,7 +32,8 @@ def run_command(
     if stages == ["sample"]:  # the prompts have no command of their own
         nodes = [n for n in planned if n.stage == "prompts" and not n.is_done] + nodes
     if not nodes:
-        raise InputError(f"nothing to do: these settings have no {stages[0]} stage (sft.method=none?)")
+        why = "sft.method=none" if stages == ["sft"] else "no crossval.folds; try crossval.folds=5"
+        raise InputError(f"nothing to do: these settings have no {stages[0]} stage ({why})")
     if dry_run:
         outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in nodes]
     else:
@@ -52,11 +54,13 @@ def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any
     by_stage = {o.node.stage: o for o in outcomes}
     summary = by_stage["eval_rm"].artifact if "eval_rm" in by_stage else None
     report = by_stage.get("report")
+    heldout = by_stage["heldout"].artifact if "heldout" in by_stage else None
     return plain(
         {
             "experiment": settings["name"],
             "stages": [o.to_json() for o in outcomes],
             "evaluation": summary.manifest.metrics if summary else None,
+            "heldout_accuracy": heldout.manifest.metrics["heldout_accuracy"] if heldout else None,
             "report": str(_report_file(report.node)) if report else None,
             "settings": settings,
         }
@@ -64,19 +68,24 @@ def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any
 
 
 def _print_outcomes(outcomes: list[Outcome], dry_run: bool) -> None:
-    from rmlab.commands.tables import print_evaluation, print_stages
+    from rmlab.commands.tables import print_evaluation, print_heldout, print_stages
 
-    if dry_run or len({o.node.stage for o in outcomes}) == 1 or not _evaluated(outcomes):
+    judged = any(o.node.stage in ("eval_rm", "heldout") for o in outcomes)
+    if dry_run or len({o.node.stage for o in outcomes}) == 1 or not judged:
         print_stages(outcomes)
     for outcome in outcomes:
-        if outcome.node.stage == "eval_rm" and outcome.artifact:
+        if outcome.node.stage == "eval_rm" and outcome.artifact and not _of_two(outcomes, outcome.artifact):
             print_evaluation(outcome.artifact)
+        if outcome.node.stage == "heldout" and outcome.artifact:
+            print_heldout(outcome.artifact)
         if outcome.node.stage == "report" and not dry_run:
             print(f"report: {_report_file(outcome.node)}")
 
 
-def _evaluated(outcomes: list[Outcome]) -> bool:
-    return any(o.node.stage == "eval_rm" for o in outcomes)
+def _of_two(outcomes: list[Outcome], evaluation: Artifact) -> bool:
+    """With two answers a prompt the best of them says no more than held-out accuracy does."""
+    chosen = evaluation.manifest.metrics["best_of_n"][evaluation.manifest.metrics["chosen"]]
+    return chosen["n"] <= 2 and any(o.node.stage == "heldout" for o in outcomes)
 
 
 def _report_file(node: Node) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -56,6 +57,40 @@ def print_evaluation(artifact: Artifact) -> None:
         if gap["low"] is not None:
             text = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
             console().print(f"chosen head less {other}: {text}", highlight=False, markup=False)
+
+
+def print_heldout(artifact: Artifact) -> None:
+    """Accuracy on held-out pairs: by cross-validation, and on the test split."""
+    frame = artifact.read("heldout").to_pandas()
+    cv, test = (frame[frame["split"] == split].set_index("arm") for split in ("cv", "test"))
+    folds, baseline = artifact.manifest.config["crossval"]["folds"], artifact.manifest.metrics["baseline"]
+    table = Table(
+        "head", f"{folds} folds", "95% interval", "less the baseline", "ECE", "test split", "95% interval",
+        title=f"held-out accuracy: {_extent(cv)}; test split {_extent(test)}",
+        box=None, pad_edge=False, title_justify="left",
+    )  # fmt: skip
+    for row in cv.reset_index().sort_values(["kind", "value"], ascending=[False, False]).to_dict("records"):
+        arm, other = row["arm"], test.loc[row["arm"]]
+        name = arm if row["kind"] == "head" else f"({arm})"
+        over = (
+            "" if arm == baseline else f"{row['over']:+.3f} {_span(row['over_low'], row['over_high'], '+')}"
+        )
+        cells = [_number(row["value"]), _span(row["low"], row["high"]), over, _number(row["ece"])]
+        table.add_row(escape(name), *cells, _number(other["value"]), _span(other["low"], other["high"]))
+    console().print(table)
+    console().print(
+        f"in brackets: controls; baseline: {baseline} on differences of embeddings", highlight=False
+    )
+
+
+def _extent(frame: pd.DataFrame) -> str:
+    first = frame.iloc[0]
+    ties = f" and {first['n_ties']:,} ties, left out" if first["n_ties"] else ""
+    return f"{first['n_pairs']:,} pairs of {first['n_groups']:,} groups{ties}"
+
+
+def _span(low: float, high: float, sign: str = "") -> str:
+    return f"{low:{sign}.3f} to {high:{sign}.3f}"
 
 
 def _number(value: float | None) -> str:

@@ -35,6 +35,22 @@ class Design:
 
 
 @dataclass(frozen=True)
+class HeldOutFrames:
+    """Frames of the tables in `artifacts/heldout_schema.py`.
+
+    accuracy: HELDOUT; pairs: HELDOUT_PAIRS; calibration: HELDOUT_CALIBRATION; agreement: HELDOUT_AGREEMENT.
+    folds: of cross-validation; baseline: name of the arm that the others are compared with.
+    """
+
+    accuracy: pd.DataFrame
+    pairs: pd.DataFrame
+    calibration: pd.DataFrame
+    agreement: pd.DataFrame
+    folds: int
+    baseline: str
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything the page shows. Frames have the columns of the tables in `artifacts/schemas.py`.
 
@@ -51,6 +67,7 @@ class ReportContent:
     reward: name of the golden reward, for axes and captions.
     facts: names to plain values, shown beside the verdict (policy, embedding model, annotator error, …).
     designs: one a head; the section of designs is left out without any.
+    heldout: accuracy on held-out pairs; the section is left out without it.
     """
 
     title: str
@@ -75,6 +92,7 @@ class ReportContent:
     reward: str = "golden reward"
     facts: dict[str, str] = field(default_factory=dict)
     designs: list[Design] = field(default_factory=list)
+    heldout: HeldOutFrames | None = None
 
     @property
     def split(self) -> str:

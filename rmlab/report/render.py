@@ -14,8 +14,19 @@ from rmlab.report import tables, wording
 from rmlab.report.arms import N_PANELS, leading, ordered_arms
 from rmlab.report.content import ReportContent
 from rmlab.report.designs import design_rows
+from rmlab.report.disputed import pick_disputed
 from rmlab.report.examples import pick_examples
-from rmlab.report.figures import calibration, curves, histograms, intervals, loss, proxy, variances
+from rmlab.report.figures import (
+    accuracies,
+    calibration,
+    curves,
+    histograms,
+    intervals,
+    loss,
+    proxy,
+    variances,
+)
+from rmlab.report.heldout import agreements, extents, heldout_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -64,6 +75,7 @@ def _tables(content: ReportContent) -> dict[str, Any]:
     arms = ordered_arms(content)
     rows = tables.head_rows(content, arms)
     designs = design_rows(content, arms)
+    held_out = heldout_rows(content)
     return {
         "arms": arms,
         "named_arms": [a for a in arms if a in leading(arms) or not a.is_head],
@@ -80,6 +92,11 @@ def _tables(content: ReportContent) -> dict[str, Any]:
         "n_prompts": tables.n_prompts(content),
         "response_rows": tables.response_rows(content),
         "examples": pick_examples(content),
+        "heldout_rows": held_out,
+        "extents": extents(content),
+        "agreements": agreements(content, held_out),
+        "disputed": pick_disputed(content, held_out),
+        "pairs_only": content.heldout is not None and tables.largest_n(content) <= 2,
     }
 
 
@@ -94,6 +111,8 @@ def _figures(content: ReportContent) -> dict[str, Any]:
         "variances": _markup(variances.label_variances(content)),
         "calibration": _markup(calibration.reliability(content)),
         "golden": _markup(histograms.golden_histograms(content)),
+        "heldout_figure": Markup(accuracies.heldout_accuracies(heldout_rows(content))),
+        "heldout_calibration": _markup(calibration.heldout_reliability(content)),
         "scores": _markup(histograms.score_histograms(content)),
         "sft_loss": Markup("" if content.sft_log is None else loss.sft_loss(content.sft_log)),
     }

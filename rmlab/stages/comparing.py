@@ -17,6 +17,7 @@ from rmlab.settings import ComparisonSettings, Settings
 from rmlab.stages.responses import Responses
 
 STREAMS = {"train": 0, "validation": 1, "selection": 2}
+MOST = 5_000_000  # comparisons that "all there are" may come to
 PER_CHOICE = 5  # candidates for each comparison that is selected, where the settings name no number
 
 
@@ -44,26 +45,36 @@ def answer_train(settings: Settings, responses: Responses, mask: np.ndarray) -> 
     how = settings.comparisons
     pairing = build(settings.pairing, settings.allow_modules, "pairing")
     n = how.n
-    if is_selective(settings):
-        n = _n_candidates(how, pairing.capacity(responses.take(np.flatnonzero(mask)).pool))
+    if n is None or is_selective(settings):
+        capacity = pairing.capacity(responses.take(np.flatnonzero(mask)).pool)
+        n = _all(capacity) if n is None else _n_candidates(how, n, capacity)
     return _answer(settings, responses, mask, "train", n)
 
 
-def _n_candidates(how: ComparisonSettings, capacity: int) -> int:
+def _all(capacity: int) -> int:
+    if capacity > MOST:
+        raise InputError(
+            f"comparisons.n=null asks for all {capacity:,} comparisons there are; set comparisons.n"
+        )
+    return capacity
+
+
+def _n_candidates(how: ComparisonSettings, n: int, capacity: int) -> int:
     """As many as the settings name, or PER_CHOICE for each that is annotated and at most all there are."""
-    name, asked = ("candidates", how.candidates) if how.candidates else ("n", how.n)
+    name, asked = ("candidates", how.candidates) if how.candidates else ("n", n)
     if 0 < capacity < asked:  # where there are none, the pairing says why
         raise InputError(
             f"comparisons.{name}={asked} is more than the {capacity} distinct comparisons there are; "
             f"lower comparisons.{name} or sample more responses"
         )
-    return how.candidates or min(PER_CHOICE * how.n, capacity)
+    return how.candidates or min(PER_CHOICE * n, capacity)
 
 
 def answer_validation(settings: Settings, responses: Responses, mask: np.ndarray) -> Answered:
     pool = responses.take(np.flatnonzero(mask)).pool
     capacity = build(settings.pairing, settings.allow_modules, "pairing").capacity(pool)
-    n = min(settings.comparisons.n_validation, capacity)
+    asked = settings.comparisons.n_validation
+    n = _all(capacity) if asked is None else min(asked, capacity)
     if n == 0:
         raise InputError("validation prompts allow no comparison; raise validation.fraction")
     return _answer(settings, responses, mask, "validation", n)
@@ -96,12 +107,13 @@ def select_in_rounds(settings: Settings, candidates: Comparisons, choose: Choose
     choose(annotated, left, n, rng) names rows of those left; it fits a head to what is annotated.
     """
     how, rng = settings.comparisons, stream(settings, "selection")
-    if len(candidates) < how.n:
+    n = how.n or len(candidates)
+    if len(candidates) < n:
         raise InputError(
-            f"{len(candidates)} candidates without ties are fewer than comparisons.n={how.n}; "
+            f"{len(candidates)} candidates without ties are fewer than comparisons.n={n}; "
             "raise comparisons.candidates or lower comparisons.n"
         )
-    sizes = np.diff(np.linspace(0, how.n, how.rounds + 1).round().astype(int))
+    sizes = np.diff(np.linspace(0, n, how.rounds + 1).round().astype(int))
     left = rng.permutation(len(candidates))
     taken, left = left[: sizes[0]], left[sizes[0] :]
     for size in sizes[1:]:

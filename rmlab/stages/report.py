@@ -13,8 +13,15 @@ from rmlab.provenance import git_state, now, versions
 from rmlab.report.content import Design, ReportContent, StageRow
 from rmlab.report.render import render
 from rmlab.stages.base import Job
+from rmlab.stages.report_heldout import heldout_frames, heldout_verdict
 
 FILE = "report.html"
+_TITLE = "Which reward head picks better answers?"
+_HELDOUT_TITLE = "Which reward head agrees with the annotators?"
+_HELDOUT_QUESTION = (
+    "Heads are fitted on preferences between answers to the same prompt, and judged on pairs of other prompt "
+    "groups: does the head score the preferred answer higher?"
+)
 
 
 def run(job: Job) -> None:
@@ -26,11 +33,13 @@ def _content(job: Job) -> ReportContent:
     evaluation = job.inputs["eval_rm"]
     summary = evaluation.manifest.metrics
     sft = job.inputs.get("sft")
+    heldout = heldout_frames(job.inputs["heldout"]) if "heldout" in job.inputs else None
+    said = heldout_verdict(heldout, summary["chosen"], summary["chosen_by"]) if heldout else []
     return ReportContent(
-        title=f"Which reward head picks better answers? {job.name}",
+        title=f"{_TITLE if heldout is None else _HELDOUT_TITLE} {job.name}",
         experiment=job.name,
         chosen=summary["chosen"],
-        verdict=verdict(summary),
+        verdict=[*said, *(verdict(summary) if _more_than_pairs(summary) or not said else [])],
         config_yaml=yaml.safe_dump(job.settings.model_dump(), sort_keys=False, allow_unicode=True),
         commands=_commands(job),
         stages=[_stage_row(m) for m in _manifests(job)],
@@ -45,11 +54,17 @@ def _content(job: Job) -> ReportContent:
         versions=versions(),
         git=git_state(),
         created=now(),
-        question=_question(job),
+        question=_question(job) if heldout is None else _HELDOUT_QUESTION,
         reward=job.settings.labelling,
         facts=_facts(job),
         designs=_designs(job),
+        heldout=heldout,
     )
+
+
+def _more_than_pairs(summary: dict[str, Any]) -> bool:
+    """Whether a best of N says more than which of two answers wins."""
+    return summary["best_of_n"][summary["chosen"]]["n"] > 2
 
 
 def _frame(artifact: Artifact, table: str) -> pd.DataFrame:
@@ -71,7 +86,7 @@ def _responses(sample: Artifact) -> pd.DataFrame:
 def _manifests(job: Job) -> list[Manifest]:
     """Each input once, in the order of the pipeline."""
     by_fingerprint = {a.manifest.fingerprint: a.manifest for a in job.inputs.values()}
-    order = ("prompts", "sft", "sample", "annotate", "embed", "fit_rm", "eval_rm")
+    order = ("prompts", "sft", "sample", "annotate", "embed", "fit_rm", "crossval", "eval_rm", "heldout")
     return sorted(by_fingerprint.values(), key=lambda m: order.index(m.stage))
 
 
@@ -125,9 +140,16 @@ def _facts(job: Job) -> dict[str, str]:
     return {
         **_responses_facts(job),
         "Comparisons": f"{_span([x['n'] for x in labels], ',')} a head, without ties",
-        "Annotator error": f"{_span(errors, '.1%')} of the comparisons" if errors else "not known",
+        "Annotator error": _error_words(errors, "heldout" in job.inputs),
         "Seeds": f"{s.seed} for fitting, {s.generation_seed} for generation",
     }
+
+
+def _error_words(errors: list[float], are_given: bool) -> str:
+    """are_given: the preferences of the data are the truth, so that an error rate of 0 says nothing."""
+    if not errors or (are_given and not any(errors)):
+        return "not known: the preferences are taken as they are" if errors else "not known"
+    return f"{_span(errors, '.1%')} of the comparisons"
 
 
 def _span(values: list[Any], form: str) -> str:

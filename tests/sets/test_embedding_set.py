@@ -87,7 +87,9 @@ def test_another_choice_makes_only_what_depends_on_it_again(cli, copied):
 def test_a_sweep_over_embedders(cli, copied):
     read_set(cli, copied)
     read_set(cli, copied, "set.embedder=narrow")
-    result = run(cli, copied, "set.embedder=wide,narrow", "arms=[]", "--workers", "1", "--json", command="sweep")
+    result = run(
+        cli, copied, "set.embedder=wide,narrow", "arms=[]", "--workers", "1", "--json", command="sweep"
+    )
     assert result.code == 0, result.err
     rows = pd.read_parquet(result.json["results"]).query("kind == 'head'")
     assert len(rows) == 2 and set(rows["state"]) == {"ok"}

@@ -134,3 +134,22 @@ def test_settings_that_leave_nothing_to_choose(overrides, message):
     with pytest.raises(ConfigError, match=message):
         load_settings([*SMALL, *overrides])
     load_settings([*SMALL, "comparisons.rounds=60", "selection=entropy", "comparisons.candidates=60"])
+
+
+def test_no_number_is_all_there_are():
+    all_ = load_settings([*SMALL, "comparisons.n=null", "comparisons.n_validation=null"])
+    everyone = responses(prompts=7, each=4)
+    train = np.arange(len(everyone)) < 20
+    found, held = (
+        answer(all_, everyone, mask).comparisons
+        for answer, mask in ((answer_train, train), (answer_validation, ~train))
+    )
+    assert len(found) == 5 * 6 and len(held) == 2 * 6
+    assert len(np.unique(np.sort(found.items, axis=1), axis=0)) == 30
+
+
+def test_all_there_are_may_be_too_many():
+    crossed = load_settings([*SMALL, "comparisons.n=null", "pairing=cross_prompt"])
+    everyone = responses(prompts=700, each=5)
+    with pytest.raises(InputError, match=r"asks for all [\d,]+ comparisons there are; set comparisons.n"):
+        answer_train(crossed, everyone, np.ones(len(everyone), dtype=bool))

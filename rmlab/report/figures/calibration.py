@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from rmlab.report.arms import Arm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.heldout import CV
 from rmlab.report.tables import metric
 from rmlab.report.wording import count, number
 
@@ -21,10 +22,27 @@ def reliability(content: ReportContent) -> list[str]:
     """One panel for each leading head: the reliability curve, and how many pairs each bin holds."""
     bins = content.calibration.dropna(subset=["predicted", "observed"])
     bins = bins[bins["split"] == content.split]
+    eces = {a.name: metric(content, a.name, "ece", content.split).value for a in ordered_arms(content)}
+    return _panels(content, bins, content.split, eces, "calibration")
+
+
+def heldout_reliability(content: ReportContent) -> list[str]:
+    """The same of the pairs of cross-validation."""
+    if content.heldout is None:
+        return []
+    bins, rows = content.heldout.calibration, content.heldout.accuracy
+    rows = rows[rows["split"] == CV]
+    eces = dict(zip(rows["arm"], rows["ece"], strict=True))
+    return _panels(content, bins[bins["split"] == CV], CV, eces, "heldout-calibration")
+
+
+def _panels(
+    content: ReportContent, bins: pd.DataFrame, split: str, eces: dict[str, float], name: str
+) -> list[str]:
     low, arms = _floor(bins), ordered_arms(content)
     return [
-        _panel(content, arm, rows_of(bins, arm, content.split), f"calibration-{i}", low)
-        for i, arm in enumerate(leading([a for a in arms if len(rows_of(bins, a, content.split))]))
+        _panel(arm, rows_of(bins, arm, split), number(eces[arm.name]), f"{name}-{i}", low)
+        for i, arm in enumerate(leading([a for a in arms if len(rows_of(bins, a, split))]))
     ]
 
 
@@ -34,9 +52,8 @@ def _floor(bins: pd.DataFrame) -> float:
     return 0.0 if not np.isfinite(smallest) else max(0.0, np.floor(smallest * 10) / 10)
 
 
-def _panel(content: ReportContent, arm: Arm, rows: pd.DataFrame, name: str, low: float) -> str:
+def _panel(arm: Arm, rows: pd.DataFrame, ece: str, name: str, low: float) -> str:
     rows = rows.sort_values("bin")
-    ece = number(metric(content, arm.name, "ece", content.split).value)
     points = ", ".join(f"{number(r.predicted, 2)}: {number(r.observed, 2)}" for r in rows.itertuples())
     alt = f"Reliability curve of {arm.name}, calibration error {ece}. Predicted: observed: {points}."
     return draw(name, alt, SIZE, partial(_paint, rows=rows, arm=arm, ece=ece, low=low))

@@ -1,0 +1,107 @@
+"""Held-out pairs on the page: accuracies by arm, agreement of heads, and the pairs they get most wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from rmlab.report.arms import Arm, ordered_arms
+from rmlab.report.content import HeldOutFrames, ReportContent
+from rmlab.report.tables import Estimate
+
+CV, TEST = "cv", "test"
+
+
+@dataclass(frozen=True)
+class HeldOutRow:
+    """One arm, by cross-validation and on the test split; over: less the baseline, on the same pairs."""
+
+    arm: Arm
+    cv: Estimate
+    over: Estimate
+    ece: float
+    n_equal: int
+    test: Estimate
+    test_over: Estimate
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What one way of holding out judges on."""
+
+    n_pairs: int
+    n_ties: int
+    n_groups: int
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One head against each: (share in percent, kappa), NaN against itself."""
+
+    arm: Arm
+    cells: list[tuple[float, float]]
+
+
+def heldout_rows(content: ReportContent) -> list[HeldOutRow]:
+    """Heads by their accuracy in cross-validation, best first, then controls alike."""
+    if content.heldout is None:
+        return []
+    frame = content.heldout.accuracy
+    by_split = {split: frame[frame["split"] == split].set_index("arm") for split in (CV, TEST)}
+    order = by_split[CV].reset_index().sort_values(["kind", "value", "arm"], ascending=[False, False, True])
+    known = {arm.name: arm for arm in ordered_arms(content)}
+    return [_row(known.get(name) or _control(name), by_split) for name in order["arm"]]
+
+
+def _control(name: str) -> Arm:
+    return Arm(name, False, False, "quiet", "", (5, 2))
+
+
+def _row(arm: Arm, by_split: dict[str, pd.DataFrame]) -> HeldOutRow:
+    cv, test = by_split[CV].loc[arm.name], by_split[TEST].loc[arm.name]
+    return HeldOutRow(
+        arm=arm,
+        cv=_estimate(cv, "value", "low", "high"),
+        over=_estimate(cv, "over", "over_low", "over_high"),
+        ece=float(cv["ece"]),
+        n_equal=int(cv["n_equal"]),
+        test=_estimate(test, "value", "low", "high"),
+        test_over=_estimate(test, "over", "over_low", "over_high"),
+    )
+
+
+def _estimate(row: pd.Series, *names: str) -> Estimate:
+    return Estimate(*(float(row[name]) for name in names))
+
+
+def extents(content: ReportContent) -> dict[str, Extent]:
+    """split -> what it judges on."""
+    if content.heldout is None:
+        return {}
+    first = content.heldout.accuracy.drop_duplicates("split")
+    columns = first[["split", "n_pairs", "n_ties", "n_groups"]]
+    return {split: Extent(*map(int, counts)) for split, *counts in columns.itertuples(index=False)}
+
+
+def agreements(content: ReportContent, rows: list[HeldOutRow]) -> list[Agreement]:
+    """A row for each arm but length, which the columns repeat, by cross-validation."""
+    if content.heldout is None:
+        return []
+    frame = content.heldout.agreement
+    frame = frame[frame["split"] == CV]
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for row in frame.itertuples():
+        found[row.arm, row.other] = found[row.other, row.arm] = (100 * row.share, row.kappa)
+    names = [r.arm for r in rows if math.isfinite(r.ece)]
+    missing = (math.nan, math.nan)
+    return [Agreement(a, [found.get((a.name, b.name), missing) for b in names]) for a in names]
+
+
+def judged_pairs(frames: HeldOutFrames) -> pd.DataFrame:
+    """A row a pair of cross-validation: the probability that each head gives to the preference, by arm."""
+    pairs = frames.pairs
+    pairs = pairs[(pairs["split"] == CV) & (pairs["kind"] == "head")]
+    keys = ["prompt_id", "group", "preferred", "other"]
+    return pairs.pivot(index=keys, columns="arm", values="probability").reset_index()

@@ -1,0 +1,62 @@
+"""crossval: an arm's head, fitted anew without each fold of prompt groups -> its scores of that fold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rmlab.artifacts.heldout_schema import CROSSVAL_SCORES
+from rmlab.stages.base import Job
+from rmlab.stages.fitting import Fit, fit_head
+from rmlab.stages.folding import folds_of
+from rmlab.stages.left_out import note_left_out
+from rmlab.stages.responses import Responses, read_responses
+from rmlab.stages.scoring import score_all
+from rmlab.stages.vectors import StreamedVectors, map_vectors
+
+
+def run(job: Job) -> None:
+    """Train and test prompts alike; each fold's head chooses and stops on validation groups of its own."""
+    responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train", "test"])
+    note_left_out(job, responses, job.settings.labelling)
+    fold = folds_of(responses, job.settings.crossval)
+    streamed = StreamedVectors(job.inputs["embed"], responses.ids)
+    vectors = map_vectors(streamed, len(responses), job.writer.work / "vectors.npy")
+    raw = np.empty(len(responses))
+    found: list[dict[str, Any]] = []
+    job.progress.start(int(fold.max()) + 1, "folds")
+    for k in range(int(fold.max()) + 1):
+        here = fold == k
+        fit = fit_head(job.settings, responses.take(np.flatnonzero(~here)), vectors.of(~here))
+        raw[here] = score_all({"head": fit.head}, vectors, here, lambda rows: None)["head"].raw[here]
+        found.append(_facts(k, fit))
+        job.progress.advance(1)
+    job.writer.table(CROSSVAL_SCORES, _rows(responses, fold, raw))
+    job.writer.metrics["folds"] = found
+    job.writer.add({"folds": len(found), "responses": len(responses)})
+    if unconverged := [f for f in found if not f["converged"]]:
+        text = f"{len(unconverged)} of {len(found)} folds did not converge: {unconverged[0]['message']}"
+        job.writer.warnings.append(f"{job.name}: {text}")
+
+
+def _facts(fold: int, fit: Fit) -> dict[str, Any]:
+    return {
+        "fold": fold,
+        "comparisons": len(fit.train),
+        "validation_comparisons": len(fit.validation),
+        "converged": fit.log.converged,
+        "message": fit.log.message,
+        "chosen": fit.log.chosen,
+    }
+
+
+def _rows(responses: Responses, fold: np.ndarray, raw: np.ndarray) -> pa.Table:
+    columns = {
+        "prompt_id": responses.prompt_ids,
+        "response_id": responses.ids,
+        "fold": fold,
+        "raw": raw,
+    }
+    return pa.table(columns, schema=CROSSVAL_SCORES.schema)

@@ -1,0 +1,102 @@
+"""heldout: heads and controls on pairs that they were not fitted on -> accuracy, calibration, agreement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rmlab.artifacts.artifact import Artifact
+from rmlab.artifacts.heldout_schema import HELDOUT, HELDOUT_AGREEMENT, HELDOUT_CALIBRATION, HELDOUT_PAIRS
+from rmlab.heads.base import RewardHead
+from rmlab.heads.load import load_head
+from rmlab.stages.base import Job
+from rmlab.stages.controls import read_surface
+from rmlab.stages.folding import folds_of, groups_of
+from rmlab.stages.heldout_controls import BASELINE, LENGTH, baseline_margins, length_margins
+from rmlab.stages.heldout_rows import HeldOut, accuracy_rows, agreement_rows, calibration_rows, pair_table
+from rmlab.stages.left_out import note_left_out
+from rmlab.stages.pairs import Pairs
+from rmlab.stages.responses import Responses, positions, read_responses
+from rmlab.stages.scoring import score_all
+from rmlab.stages.vectors import StreamedVectors
+
+
+def run(job: Job) -> None:
+    responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train", "test"])
+    note_left_out(job, responses, job.settings.labelling)
+    found = _measure(job, responses)
+    how, seed = job.settings.evaluation.resamples, job.settings.seed
+    accuracy = [row for held in found for row in accuracy_rows(held, how, seed)]
+    tables = {
+        HELDOUT: accuracy,
+        HELDOUT_CALIBRATION: [row for held in found for row in calibration_rows(held)],
+        HELDOUT_AGREEMENT: [row for held in found for row in agreement_rows(held)],
+    }
+    for table, rows in tables.items():
+        job.writer.table(table, pa.Table.from_pylist(rows, schema=table.schema))
+    names = groups_of(responses)
+    job.writer.table(HELDOUT_PAIRS, pa.concat_tables([pair_table(h, responses, names) for h in found]))
+    job.writer.metrics["heldout_accuracy"] = _summary(accuracy)
+    job.writer.metrics["baseline"] = BASELINE
+    for held in found:
+        job.writer.add({f"{held.split}_pairs": len(held.pairs), f"{held.split}_ties": held.pairs.n_ties})
+
+
+def _measure(job: Job, responses: Responses) -> list[HeldOut]:
+    """The test prompts by heads fitted on train prompts, and all prompts by cross-validation."""
+    fold = folds_of(responses, job.settings.crossval)
+    test = np.where(responses.is_test, 0, -1).astype(np.int32)
+    lengths = read_surface(job.inputs["prompts"], job.inputs["sample"], responses).length
+    first = next(iter(job.several("embed").values()))
+    vectors = StreamedVectors(first, responses.ids)
+    _, group = np.unique(groups_of(responses).astype(str), return_inverse=True)
+    found = []
+    for split, parts, raw in (
+        ("test", test, _test_scores(job, responses)),
+        ("cv", fold, _fold_scores(job, responses)),
+    ):
+        pairs = Pairs.among(responses, parts >= 0)
+        margins = {arm: pairs.margins(scores) for arm, scores in raw.items()}
+        margins[BASELINE] = baseline_margins(responses, vectors, pairs, parts)
+        margins[LENGTH] = length_margins(responses, lengths, pairs, parts)
+        found.append(HeldOut(split, pairs, group[pairs.first], margins, tuple(raw)))
+    return found
+
+
+def _test_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
+    """[m] of each head as fitted, NaN but for test responses; an embedding artifact is read once."""
+    heads: dict[str, dict[str, RewardHead]] = {}
+    artifacts: dict[str, Artifact] = {}
+    for arm, fitted in job.several("fit_rm").items():
+        embed = job.inputs[f"embed:{arm}"]
+        artifacts[embed.manifest.fingerprint] = embed
+        heads.setdefault(embed.manifest.fingerprint, {})[arm] = load_head(fitted.path / "head")
+    scores: dict[str, np.ndarray] = {}
+    for key, artifact in artifacts.items():
+        vectors = StreamedVectors(artifact, responses.ids)
+        found = score_all(heads[key], vectors, responses.is_test, lambda rows: None)
+        scores |= {arm: s.raw for arm, s in found.items()}
+    return {arm: scores[arm] for arm in job.several("fit_rm")}
+
+
+def _fold_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
+    """[m] of each arm's head that was fitted without the response's fold."""
+    scores = {}
+    wanted = pa.chunked_array([pa.array(responses.ids, pa.string())])
+    for arm, artifact in job.several("crossval").items():
+        table = artifact.read("crossval_scores", ["response_id", "raw"])
+        rows = positions(wanted, table["response_id"], f"{artifact.path}: no score for")
+        scores[arm] = table["raw"].to_numpy()[rows]
+    return scores
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """arm -> accuracy on test prompts, and under cv by cross-validation."""
+    keys = ("value", "low", "high", "n_pairs")
+    found: dict[str, Any] = {r["arm"]: {k: r[k] for k in keys} for r in rows if r["split"] == "test"}
+    for row in rows:
+        if row["split"] == "cv":
+            found[row["arm"]]["cv"] = {k: row[k] for k in keys}
+    return found

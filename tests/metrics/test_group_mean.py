@@ -1,0 +1,55 @@
+"""Means over pairs with intervals over groups, against resampling by hand."""
+
+import numpy as np
+import pytest
+
+from rmlab.errors import InputError
+from rmlab.metrics.group_mean import credit, group_means
+from rmlab.metrics.resamples import Resamples
+
+
+def draw(n_groups, n=400, seed=0):
+    return Resamples.draw(n_groups, np.random.default_rng(seed), n)
+
+
+def test_a_resample_holds_whole_groups_and_pairs_count_alike():
+    rng = np.random.default_rng(1)
+    group = np.array([0, 0, 0, 0, 1, 2, 2, 3])
+    values = rng.random((8, 2))
+    resamples = draw(4)
+    mean, low, high = group_means(values, group, resamples)
+    by_hand = []
+    for counts in resamples.counts:
+        rows = [r for g, times in enumerate(counts) for r in np.flatnonzero(group == g).tolist() * int(times)]
+        by_hand.append(values[rows].mean(axis=0))
+    np.testing.assert_allclose(mean, values.mean(axis=0))
+    np.testing.assert_allclose(low, np.quantile(by_hand, 0.025, axis=0))
+    np.testing.assert_allclose(high, np.quantile(by_hand, 0.975, axis=0))
+
+
+def test_groups_of_one_pair_are_the_plain_bootstrap():
+    values, resamples = np.random.default_rng(2).random((50, 3)), draw(50)
+    for mine, theirs in zip(
+        group_means(values, np.arange(50), resamples), resamples.intervals(values), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs)
+
+
+def test_pairs_that_go_together_widen_the_interval():
+    """Ten copies of each pair are no new evidence: the interval is that of the pairs without copies."""
+    values = np.random.default_rng(3).integers(0, 2, (60, 1)).astype(float)
+    copied, group = np.repeat(values, 10, axis=0), np.repeat(np.arange(60), 10)
+    _, low, high = group_means(copied, group, draw(60))
+    _, plain_low, plain_high = group_means(values, np.arange(60), draw(60))
+    _, naive_low, naive_high = group_means(copied, np.arange(600), draw(600))
+    assert (low, high) == (plain_low, plain_high)
+    assert (high - low) > 2.5 * (naive_high - naive_low)
+
+
+def test_a_group_without_pairs_is_refused():
+    with pytest.raises(InputError, match="a pair in every group"):
+        group_means(np.ones((2, 1)), np.array([0, 1]), draw(3))
+
+
+def test_equal_scores_count_half():
+    np.testing.assert_array_equal(credit(np.array([2.0, -0.1, 0.0])), [1, 0, 0.5])
