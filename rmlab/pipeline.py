@@ -25,7 +25,7 @@ VERSIONS = {
     "fit_rm": 2,
     "eval_rm": 2,
     "report": 2,
-    "sweep": 1,
+    "sweep": 2,
 }
 STAGES = tuple(VERSIONS)
 _FITTED = ("pairing", "noise", "selection", "head", "loss")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rmlab.artifacts.schemas import TABLES, Table
-from rmlab.artifacts.sweep_schema import sweep_table
+from rmlab.artifacts.sweep_schema import cell_prompts_table, sweep_table
 
 PAGE = Path(__file__).parents[1] / "TABLES.md"
 
@@ -30,7 +30,7 @@ scores = load_dataset("parquet", data_files="artifacts/annotate/sentiment-FINGER
 
 
 def page() -> str:
-    return HEAD + "".join(section(table) for table in (*TABLES, sweep_table()))
+    return HEAD + "".join(section(table) for table in (*TABLES, sweep_table(), cell_prompts_table()))
 
 
 def section(table: Table) -> str:
