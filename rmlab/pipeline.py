@@ -26,6 +26,7 @@ VERSIONS = {
     "eval_rm": 2,
     "report": 2,
     "sweep": 2,
+    "study": 1,
 }
 STAGES = tuple(VERSIONS)
 _FITTED = ("pairing", "noise", "selection", "head", "loss")
@@ -97,7 +98,7 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
     report = _node(
         base, "report", base.name, {"name": base.name}, {"eval_rm": eval_rm, **shared, **heads, **others}
     )
-    return _in_order(report)
+    return in_order(report)
 
 
 def chain_of(s: Settings) -> dict[str, Node]:
@@ -237,7 +238,8 @@ def _node(s, stage, name, config, inputs, sources=None) -> Node:  # type: ignore
     return Node(stage, VERSIONS[stage], name, config, inputs, sources or {}, s)
 
 
-def _in_order(last: Node) -> list[Node]:
+def in_order(last: Node) -> list[Node]:
+    """All that a node reads, inputs before what reads them, and the node itself."""
     found: dict[str, Node] = {}
 
     def visit(node: Node) -> None:

@@ -38,7 +38,7 @@ def plan_sweep(points: Sequence[Point], workers: int, fresh: bool = False) -> No
         raise ConfigError("nothing to sweep: give a setting several values, such as seed=0,1,2")
     if len({point.settings.out for point in points}) > 1:
         raise ConfigError("cells differ in `out`, and a sweep writes into one folder: give one out=FOLDER")
-    chains = _Chains()
+    chains = Chains()
     cells: dict[str, Cell] = {}
     points = _with_random_arms(points)
     for point in points:
@@ -82,8 +82,8 @@ def _with_random_arms(points: Sequence[Point]) -> list[Point]:
 
 
 @dataclass
-class _Chains:
-    """The nodes before the heads, found once for all cells that share them."""
+class Chains:
+    """Cells of points; the nodes before the heads are found once for all that share them."""
 
     inputs: dict[str, Node] = field(default_factory=dict)
     made_by: dict[str, list[str]] = field(default_factory=dict)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from rmlab.artifacts.schemas import TABLES, Table
+from rmlab.artifacts.study_schema import STUDY_TABLES
 from rmlab.artifacts.sweep_schema import cell_prompts_table, sweep_table
 
 PAGE = Path(__file__).parents[1] / "TABLES.md"
 
 HEAD = """# Tables
 
-Made by `make tables` from `rmlab/artifacts/schemas.py` and `sweep_schema.py`; do not edit.
+Made by `make tables` from the schemas in `rmlab/artifacts/`; do not edit.
 
 Every stage writes an artifact: `artifacts/<stage>/<name>-<fingerprint>/`, with Parquet files and a
 `manifest.json` that is written last (settings, inputs, checksums, versions, counts, timings). All files of
@@ -30,7 +31,9 @@ scores = load_dataset("parquet", data_files="artifacts/annotate/sentiment-FINGER
 
 
 def page() -> str:
-    return HEAD + "".join(section(table) for table in (*TABLES, sweep_table(), cell_prompts_table()))
+    return HEAD + "".join(
+        section(table) for table in (*TABLES, sweep_table(), cell_prompts_table(), *STUDY_TABLES)
+    )
 
 
 def section(table: Table) -> str:

@@ -18,7 +18,7 @@ FIELD = "prompts"  # of a row: what `packed` gives
 
 
 def packed(measured: Measured) -> str:
-    """float32 [metrics, P] as text, prompts in the order of their ids: one line of the log is a whole cell."""
+    """float32 [metrics, P] as text, prompts in the order of their ids: a line of the log is a whole cell."""
     return _text(np.stack([_values(measured, metric) for metric in PROMPT_METRICS]))
 
 
