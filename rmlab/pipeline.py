@@ -238,8 +238,8 @@ def _node(s, stage, name, config, inputs, sources=None) -> Node:  # type: ignore
     return Node(stage, VERSIONS[stage], name, config, inputs, sources or {}, s)
 
 
-def in_order(last: Node) -> list[Node]:
-    """All that a node reads, inputs before what reads them, and the node itself."""
+def in_order(*last: Node) -> list[Node]:
+    """These nodes and all that they read, equal ones once."""
     found: dict[str, Node] = {}
 
     def visit(node: Node) -> None:
@@ -247,5 +247,6 @@ def in_order(last: Node) -> list[Node]:
             visit(upstream)
         found.setdefault(node.fingerprint, node)
 
-    visit(last)
+    for node in last:
+        visit(node)
     return sorted(found.values(), key=lambda n: STAGES.index(n.stage))

@@ -39,7 +39,7 @@ def reproduce_command(
     sweep = node.inputs["sweep"]
     if not as_json:
         grid = sweep.sweep_grid
-        print(f"{len(findings)} findings, {len(grid.cells):,} cells, {len(grid.left):,} to run", flush=True)
+        print(f"{_plural(len(findings))}, {len(grid.cells):,} cells, {len(grid.left):,} to run", flush=True)
     if dry_run:
         outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in in_order(node)]
     else:
@@ -48,6 +48,10 @@ def reproduce_command(
     made = outcomes[-1].artifact
     failed = sweep.open().manifest.counts.get("failed", 0) if made else 0
     return PARTIAL if failed else OK
+
+
+def _plural(n: int) -> str:
+    return "1 finding" if n == 1 else f"{n} findings"
 
 
 def _run(node: Node, force: bool) -> list[Outcome]:
