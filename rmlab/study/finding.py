@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rmlab.errors import ConfigError
+from rmlab.settings import Name
 from rmlab.shipped import shipped
 from rmlab.study.verdict import Kind
 
@@ -70,7 +71,7 @@ class Finding(_Part):
     scores too; at: the cells that it draws.
     """
 
-    name: str
+    name: Name
     title: str
     question: str
     claim: str
@@ -97,7 +98,7 @@ class Finding(_Part):
 
 
 def load_findings(only: Sequence[str] = (), config_dir: Path | None = None) -> list[Finding]:
-    """Those of conf/study/, and of config_dir/study/, whose files come first, in their order."""
+    """Those of conf/study/ and of config_dir/study/, of which the latter wins, in their order; only: some."""
     folders = [shipped("conf") / FOLDER, *([config_dir / FOLDER] if config_dir else [])]
     files = {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
     unknown = [name for name in only if name not in files]

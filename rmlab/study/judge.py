@@ -65,6 +65,7 @@ def contrast(claim: Claim, members: Sequence[Member], values: CellValues) -> np.
         places = list(zip(weights, claim.slope, strict=True))
     else:
         places = [*((1.0, where) for where in claim.plus), *((-1.0, where) for where in claim.minus)]
+    values.check_prompts([m.cell for m in members if any(m.is_at(where) for _, where in places)])
     terms = [(weight, values.at(members, where, claim.metric)) for weight, where in places]
     seeds = sorted(set.intersection(*(set(found) for _, found in terms)), key=int)
     if not seeds:

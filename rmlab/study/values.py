@@ -82,6 +82,14 @@ class CellValues:
         varies = self._varies.get(tuple(frame["prompt_id"]))
         return values if varies is None else np.where(np.isnan(values) & varies, 0.0, values)
 
+    def check_prompts(self, cells: Sequence[str]) -> None:
+        """Prompts are paired, so all cells of a contrast must have been judged on the same ones."""
+        for cell in cells:
+            if cell not in self._by_cell:
+                raise NotThere(self.reason(cell))
+        if len({tuple(self._by_cell[cell]["prompt_id"]) for cell in cells}) > 1:
+            raise NotThere("the cells were judged on different prompts")
+
     @property
     def n_prompts(self) -> int:
         return int(self.prompts["prompt_id"].nunique())
