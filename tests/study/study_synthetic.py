@@ -29,7 +29,7 @@ def sweep(
     effects: Mapping[str, float],
     n_seeds: int = 5,
     n_prompts: int = 200,
-    noise: float = 0.05,
+    noise: float = 0.02,
     failed: tuple[str, ...] = (),
     margins: Mapping[str, float] | None = None,
     seed: int = 0,
