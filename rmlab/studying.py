@@ -8,7 +8,7 @@ from typing import Any
 
 from rmlab.pipeline import VERSIONS
 from rmlab.plan import Node
-from rmlab.study.cells import Member, plan_finding
+from rmlab.study.cells import Member, Planner
 from rmlab.study.finding import Finding
 from rmlab.sweeping import Chains, plan_sweep
 
@@ -21,7 +21,8 @@ def plan_study(
     fresh: bool = False,
 ) -> Node:
     """The study's node; its one input is the sweep. Equal cells of several findings are one cell."""
-    plans = [plan_finding(finding, overrides, config_dir) for finding in findings]
+    planner = Planner.of(overrides, config_dir)
+    plans = [planner.plan(finding) for finding in findings]
     sweep = plan_sweep([point for plan in plans for point in plan.points], workers, fresh)
     chains = Chains()
     described: dict[str, Any] = {}

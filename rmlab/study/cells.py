@@ -10,7 +10,7 @@ from typing import Any
 
 from rmlab.config import Override
 from rmlab.errors import ConfigError
-from rmlab.grid import Point, points
+from rmlab.grid import Composer, Point, is_swept, points
 from rmlab.study.finding import Finding, Where
 
 SEED, ARM, CONDITION = "seed", "arm", "condition"
@@ -40,22 +40,34 @@ class Plan:
     axes: list[dict[str, str]] = field(default_factory=list)
 
 
-def plan_finding(finding: Finding, overrides: Sequence[str], config_dir: Path | None = None) -> Plan:
-    """overrides: of the data, and of all findings; a finding's own come after and win, as an arm's do not:
-    a contrast must differ in what it says and in nothing else."""
-    seeded = any(Override.parse(text).key == SEED for text in overrides)
-    common = [*overrides, *([] if seeded else [SEEDS]), *finding.fixed]
-    plan = Plan(finding, [])
-    for arm, condition in itertools.product(finding.arms, finding.conditions or [""]):
-        own = [*finding.arms[arm].split(), *finding.conditions.get(condition, "").split()]
-        names = {ARM: arm, **({CONDITION: condition} if condition else {})}
-        mine = {Override.parse(o).key for o in (*own, *finding.grid)}
-        kept = [o for o in common if Override.parse(o).key not in mine]
-        for point in points([*kept, *own, *finding.grid], config_dir):
-            plan.points.append(Point(point.overrides, _shown(own) | dict(point.axes), point.settings))
-            plan.axes.append({**names, SEED: str(point.settings.seed), **point.axes})
-    _check_places(finding, plan.axes)
-    return plan
+@dataclass(frozen=True)
+class Planner:
+    """overrides: of the data, and of all findings; a finding's own come after them and win. What one finding
+    has composed of the configuration serves the next."""
+
+    composer: Composer
+    axes: list[str]
+
+    @classmethod
+    def of(cls, overrides: Sequence[str], config_dir: Path | None = None) -> Planner:
+        axes = [text for text in overrides if is_swept(text)]
+        if not any(Override.parse(text).key == SEED for text in overrides):
+            axes.append(SEEDS)
+        return cls(Composer([text for text in overrides if text not in axes], config_dir), axes)
+
+    def plan(self, finding: Finding) -> Plan:
+        """An arm's own settings win over those that are fixed for all of the finding."""
+        plan = Plan(finding, [])
+        for arm, condition in itertools.product(finding.arms, finding.conditions or [""]):
+            own = [*finding.arms[arm].split(), *finding.conditions.get(condition, "").split()]
+            names = {ARM: arm, **({CONDITION: condition} if condition else {})}
+            mine = {Override.parse(text).key for text in (*own, *finding.grid)}
+            kept = [t for t in (*self.axes, *finding.fixed) if Override.parse(t).key not in mine]
+            for point in points([*kept, *own, *finding.grid], composer=self.composer):
+                plan.points.append(Point(point.overrides, _shown(own) | dict(point.axes), point.settings))
+                plan.axes.append({**names, SEED: str(point.settings.seed), **point.axes})
+        _check_places(finding, plan.axes)
+        return plan
 
 
 def _shown(overrides: Sequence[str]) -> dict[str, str]:

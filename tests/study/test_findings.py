@@ -9,7 +9,7 @@ import yaml
 from study_synthetic import claim, finding
 
 from rmlab.errors import ConfigError
-from rmlab.study.cells import plan_finding
+from rmlab.study.cells import Planner
 from rmlab.study.finding import load_findings
 
 SMALL = ("experiment=smoke",)
@@ -22,7 +22,8 @@ def test_shipped_findings_are_read_in_order_and_each_plans_its_cells():
     ]  # fmt: skip
     statements = [(f.name, c.statement) for f in findings for c in f.claims]
     assert len(set(statements)) == len(statements)
-    n_cells = {f.name: len(plan_finding(f, SMALL).points) for f in findings}
+    planner = Planner.of(SMALL)
+    n_cells = {f.name: len(planner.plan(f).points) for f in findings}
     assert all(n % 5 == 0 for n in n_cells.values()) and n_cells["noise"] == 3 * 5 * 5
     assert n_cells["robust"] == 3 * 4 * 2 * 5
 
@@ -35,7 +36,7 @@ def test_arms_conditions_grid_and_seeds_make_the_cells():
         grid=["centring=0.0,0.1"],
         fixed=["comparisons.n=77"],
     )
-    plan = plan_finding(made, [*SMALL, "seed=3,4", "head=trees", "loss=classification", "comparisons.n=5"])
+    plan = Planner.of([*SMALL, "seed=3,4", "head=trees", "loss=classification", "comparisons.n=5"]).plan(made)
     assert len(plan.points) == 2 * 2 * 2 * 2
     assert plan.axes[0] == {"arm": "x", "condition": "calm", "seed": "3", "centring": "0.0"}
     assert plan.axes[-1] == {"arm": "y", "condition": "loud", "seed": "4", "centring": "0.1"}
@@ -50,7 +51,7 @@ def test_a_claim_on_no_cell_is_found_before_anything_runs():
     with pytest.raises(
         ConfigError, match=r"finding planted: no cell of its grid is at arm=a noise.error=0.2"
     ):
-        plan_finding(wrong, SMALL)
+        Planner.of(SMALL).plan(wrong)
 
 
 @pytest.mark.parametrize(
