@@ -114,6 +114,7 @@ def _content(job: Job, sweep: Artifact, parts: list[Part], values: CellValues) -
         facts={
             "Cells": f"{made.counts['cells']:,}, of which {made.counts['failed']:,} failed",
             "Test prompts": f"{values.n_prompts:,}, best of up to {values.largest_n:,} responses",
+            "Seeds": f"{max((j.effect.n_seeds for p in parts for j in p.judged if j.effect), default=0)}",
             "Golden reward": f"{job.config['reward']}, standard deviation {values.deviation:.3g}",
             "Time of the sweep": f"{made.seconds:,.0f} s",
         },
