@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 
-.PHONY: help setup setup-dev demo smoke test test-vllm gpu-check lint type layers tables bench release-data wheel clean
+.PHONY: help setup setup-dev demo smoke reproduce test test-vllm gpu-check lint type layers tables bench release-data wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ demo: setup  ## SFT, sampling, annotation, embedding, heads, evaluation, report:
 
 smoke: setup  ## every stage with stand-ins for the models, in seconds
 	@$(BIN)/rmlab run experiment=smoke
+
+SET ?= $(firstword $(wildcard data/released/*))
+reproduce: setup  ## the findings of the study on the released embedding set: effects, intervals, verdicts
+	@$(BIN)/rmlab reproduce experiment=embedding_set input=$(SET)
 
 test: setup-dev  ## all tests
 	@$(BIN)/python -m pytest

@@ -195,6 +195,34 @@ def export(
 
 
 @app.command()
+def reproduce(
+    overrides: Overrides = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="A finding by its name; repeat for several.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    force: Force = False,
+    config_dir: ConfigDir = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes of one thread each; 0: one a core.")
+    ] = 0,
+) -> None:
+    """Judge the findings of a study on your data: sweeps, effects with intervals, verdicts, a report.
+
+    Findings are files in conf/study/ (yours: in the folder study of --config-dir):
+
+      rmlab reproduce experiment=demo --only noise --only pairing
+
+    What the sweep reads is made where it is missing; what is done is skipped, also cell by cell.
+    """
+    from rmlab.commands.reproduce import reproduce_command
+
+    code = reproduce_command(overrides or [], only or [], dry_run, as_json, force, config_dir, workers)
+    raise typer.Exit(code)
+
+
+@app.command()
 def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
     """Show which stages of an experiment are done, begun or missing."""
     from rmlab.commands.status import status_command

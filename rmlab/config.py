@@ -39,19 +39,36 @@ class Override:
 
 def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
     """The configuration as plain data: conf/config.yaml, the experiment, then the overrides."""
-    return _composed(overrides, config_dir, resolve=True)
+    return compose_both(overrides, config_dir)[0]
 
 
 def unresolved(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
     """The same with references such as ${input} as they stand."""
-    return _composed(overrides, config_dir, resolve=False)
+    return _plain(_composed(overrides, config_dir), resolve=False)
 
 
-def _composed(overrides: Sequence[str], config_dir: Path | None, resolve: bool) -> dict[str, Any]:
+def compose_both(
+    overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """compose() and unresolved(), at the cost of one."""
+    config = _composed(overrides, config_dir)
+    return _plain(config, resolve=True), _plain(config, resolve=False)
+
+
+def _plain(config: Any, resolve: bool) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     for resolver in (set_choice, set_file):
@@ -60,8 +77,7 @@ def _composed(overrides: Sequence[str], config_dir: Path | None, resolve: bool) 
     _check_grammar(overrides)
     try:
         with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"):
-            config = hydra_compose("config", overrides=arguments)
-        return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
+            return hydra_compose("config", overrides=arguments)
     except (HydraException, OmegaConfBaseException) as error:
         raise _cause(error) or ConfigError(_explain(error)) from None
 

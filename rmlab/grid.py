@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmlab.config import Override, compose, typed, unresolved
+from rmlab.config import Override, compose, compose_both, typed, unresolved
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.settings import Settings
 
@@ -24,8 +24,13 @@ class Point:
     settings: Settings
 
 
-def points(overrides: Sequence[str], config_dir: Path | None = None) -> list[Point]:
-    """All combinations, the last axis fastest. Commas separate values, as in Hydra's multirun."""
+def points(
+    overrides: Sequence[str], config_dir: Path | None = None, composer: Composer | None = None
+) -> list[Point]:
+    """All combinations, the last axis fastest. Commas separate values, as in Hydra's multirun.
+
+    composer: what other grids have composed is used again; its own overrides come before these.
+    """
     parsed = [_parsed(text) for text in overrides]
     keys = Counter(p.key for p in parsed)
     repeated = {p.key for p in parsed if _is_swept(p) and keys[p.key] > 1}
@@ -33,15 +38,17 @@ def points(overrides: Sequence[str], config_dir: Path | None = None) -> list[Poi
         raise ConfigError(f"'{min(repeated)}' is given twice; write its values in one: key=a,b")
     swept = [_values(p) for p in parsed if _is_swept(p)]
     fixed = [p.text for p in parsed if not _is_swept(p)]
-    composer = _Composer(fixed, config_dir)
+    given = [p for p in parsed if not _is_swept(p)] if composer else []
+    composer = composer or Composer(fixed, config_dir)
+    before = [*composer.fixed, *(p.text for p in given)]
     found: list[Point] = []
     for chosen in itertools.product(*swept):
         texts = [c.text for c in chosen]
         try:
-            settings = composer.settings(chosen)
+            settings = composer.settings([*given, *chosen])
         except ConfigError as error:
             raise ConfigError(_located(str(error), texts, bool(found))) from None
-        found.append(Point((*fixed, *texts), {c.key: _shown(c) for c in chosen}, settings))
+        found.append(Point((*before, *texts), {c.key: _shown(c) for c in chosen}, settings))
     return found
 
 
@@ -58,6 +65,11 @@ def _parsed(text: str) -> Override:
         raise
     except Exception as error:  # such as glob(*) or interval(0,1), which have no list of values
         raise ConfigError(f"cannot list the values of {text} ({error}); write them: key=a,b") from None
+
+
+def is_swept(text: str) -> bool:
+    """Whether an override has several values."""
+    return _is_swept(_parsed(text))
 
 
 def _is_swept(override: Override) -> bool:
@@ -77,8 +89,9 @@ def _shown(override: Override) -> str:
     return override.value if isinstance(override.value, str) else override.text.partition("=")[2]
 
 
-class _Composer:
-    """Hydra composes each choice of files once; plain values are then set in copies of the result."""
+class Composer:
+    """Hydra composes each choice of a file once; choices that do not touch each other are then put together,
+    and plain values set, in copies of the results."""
 
     def __init__(self, fixed: Sequence[str], config_dir: Path | None) -> None:
         self.fixed, self.config_dir = list(fixed), config_dir
@@ -102,11 +115,29 @@ class _Composer:
     def _of_files(self, files: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:
         """The configuration, and every name that stands in one of its references such as ${input}."""
         if files not in self._composed:
-            texts = [*self.fixed, *files]
-            raw = unresolved(texts, self.config_dir)
-            referred = {w for text in _texts(raw) if "${" in text for w in re.findall(r"\w+", text)}
-            self._composed[files] = compose(texts, self.config_dir), referred
+            together = self._put_together(files) if len(files) > 1 else None
+            self._composed[files] = together or self._by_hydra(files)
         return self._composed[files]
+
+    def _by_hydra(self, files: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:
+        config, raw = compose_both([*self.fixed, *files], self.config_dir)
+        return config, {w for text in _texts(raw) if "${" in text for w in re.findall(r"\w+", text)}
+
+    def _put_together(self, files: tuple[str, ...]) -> tuple[dict[str, Any], set[str]] | None:
+        """From each choice alone; None where one changes more than its own place, or refers to another's."""
+        keys = [_parsed(text).key for text in files]
+        try:
+            base, referred = self._of_files(())
+            alone = [self._of_files((text,)) for text in files]
+        except ConfigError:  # a choice may need another one
+            return None
+        whole = dict(base)
+        for key, (config, words) in zip(keys, alone, strict=True):
+            changed = {k for k in config.keys() | base.keys() if config.get(k) != base.get(k)}
+            if not changed <= {key} or key not in base or set(keys) & words:
+                return None
+            whole[key], referred = config[key], referred | words
+        return (whole, referred) if len(set(keys)) == len(keys) else None
 
     def _needs_hydra(self, override: Override, texts: list[str]) -> bool:
         """Whether it is more than a plain value for a place of its own. texts: some whole combination."""

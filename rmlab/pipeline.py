@@ -28,7 +28,8 @@ VERSIONS = {
     "eval_rm": 2,
     "heldout": 1,
     "report": 2,
-    "sweep": 1,
+    "sweep": 2,
+    "study": 1,
 }
 STAGES = tuple(VERSIONS)
 _FITTED = ("pairing", "noise", "selection", "head", "loss")

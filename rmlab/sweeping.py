@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmlab.artifacts.artifact import open_artifact
+from rmlab.artifacts.artifact import Artifact, open_artifact
 from rmlab.artifacts.fingerprint import digest
 from rmlab.artifacts.sweep_schema import sweep_table
 from rmlab.cells import Cell, Grid
@@ -18,6 +18,7 @@ from rmlab.errors import ConfigError, RmlabError
 from rmlab.grid import Point
 from rmlab.pipeline import VERSIONS, chain_of, fit_node, selects, without_selection
 from rmlab.plan import Node
+from rmlab.stages.prompt_values import FIELD, packed_by_cell
 from rmlab.stages.row_log import RowLog
 
 _READ = {"prompts": "prompts", "sample": "sample", "annotate": "judge", "embed": "embed"}
@@ -37,7 +38,7 @@ def plan_sweep(points: Sequence[Point], workers: int, fresh: bool = False) -> No
         raise ConfigError("nothing to sweep: give a setting several values, such as seed=0,1,2")
     if len({point.settings.out for point in points}) > 1:
         raise ConfigError("cells differ in `out`, and a sweep writes into one folder: give one out=FOLDER")
-    chains = _Chains()
+    chains = Chains()
     cells: dict[str, Cell] = {}
     points = _with_random_arms(points)
     for point in points:
@@ -81,8 +82,8 @@ def _with_random_arms(points: Sequence[Point]) -> list[Point]:
 
 
 @dataclass
-class _Chains:
-    """The nodes before the heads, found once for all cells that share them."""
+class Chains:
+    """Cells of points; the nodes before the heads are found once for all that share them."""
 
     inputs: dict[str, Node] = field(default_factory=dict)
     made_by: dict[str, list[str]] = field(default_factory=dict)
@@ -125,14 +126,22 @@ def not_done(node: Node) -> tuple[str, list[str]] | None:
 def _known(out: Path, wanted: set[str]) -> dict[str, dict[str, Any]]:
     """Rows that finished sweeps of this folder have of these cells; failures are tried again."""
     rows: dict[str, dict[str, Any]] = {}
-    columns = [column.name for column in sweep_table().columns]
     for folder in sorted((out / "sweep").glob("[!.]*")):
         try:
-            table = open_artifact(folder).read("results")
+            rows |= _rows_of(open_artifact(folder), wanted)
         except RmlabError:  # unfinished, or being written
             continue
-        if set(columns) <= set(table.column_names):
-            is_wanted = pc.is_in(table["cell"], pa.array(sorted(wanted)))
-            kept = table.select(columns).filter(pc.and_(is_wanted, pc.equal(table["state"], "ok")))
-            rows |= {row["cell"]: row for row in kept.to_pylist()}
     return rows
+
+
+def _rows_of(artifact: Artifact, wanted: set[str]) -> dict[str, dict[str, Any]]:
+    columns = [column.name for column in sweep_table().columns]
+    table = artifact.read("results")
+    if not set(columns) <= set(table.column_names):  # of another version
+        return {}
+    is_wanted = pc.is_in(table["cell"], pa.array(sorted(wanted)))
+    kept = table.select(columns).filter(pc.and_(is_wanted, pc.equal(table["state"], "ok")))
+    if not kept.num_rows:
+        return {}
+    values = packed_by_cell(artifact.read("cell_prompts"), kept["cell"].combine_chunks())
+    return {row["cell"]: row | {FIELD: values[row["cell"]]} for row in kept.to_pylist()}

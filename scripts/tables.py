@@ -7,7 +7,8 @@ from pathlib import Path
 from rmlab.artifacts.heldout_schema import HELDOUT_TABLES
 from rmlab.artifacts.schemas import TABLES, Table
 from rmlab.artifacts.set_tables import SET_TABLES
-from rmlab.artifacts.sweep_schema import sweep_table
+from rmlab.artifacts.study_schema import STUDY_TABLES
+from rmlab.artifacts.sweep_schema import cell_prompts_table, sweep_table
 
 PAGE = Path(__file__).parents[1] / "TABLES.md"
 
@@ -34,7 +35,9 @@ The tables of an embedding set (docs/embedding_sets.md) come last.
 
 
 def page() -> str:
-    return HEAD + "".join(section(table) for table in (*TABLES, *HELDOUT_TABLES, sweep_table(), *SET_TABLES))
+    sweep = (sweep_table(), cell_prompts_table())
+    tables = (*TABLES, *HELDOUT_TABLES, *sweep, *STUDY_TABLES, *SET_TABLES)
+    return HEAD + "".join(section(table) for table in tables)
 
 
 def section(table: Table) -> str:

@@ -75,6 +75,37 @@ def test_a_value_that_a_choice_of_files_refers_to_is_resolved_anew(tmp_path: Pat
     assert [p.settings.head["max_iterations"] for p in found] == [500, 500, 11, 12]
 
 
+@pytest.mark.parametrize("reference", ["noise.beta", "noise.count"])
+def test_a_choice_that_refers_to_another_is_composed_with_it(tmp_path: Path, reference: str):
+    """beta is there in the default noise too, count in the chosen ones alone."""
+    for folder, name, text in [
+        ("head", "counting", f"_target_: rmlab.heads.linear.Linear\nmax_iterations: ${{{reference}}}\n"),
+        ("noise", "one", "_target_: rmlab.labels.logistic.Logistic\nbeta: 11\ncount: 11\n"),
+        ("noise", "two", "_target_: rmlab.labels.logistic.Logistic\nbeta: 12\ncount: 12\n"),
+    ]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"{name}.yaml").write_text(text)
+    found = points([SMOKE, "head=linear,counting", "noise=one,two"], tmp_path)
+    assert [p.settings.head["max_iterations"] for p in found] == [500, 500, 11, 12]
+
+
+def test_choices_that_do_not_touch_each_other_are_composed_once_each(monkeypatch):
+    from rmlab import config, grid
+
+    seen = []
+
+    def counted(overrides, config_dir=None):
+        seen.append(tuple(overrides))
+        return config.compose_both(overrides, config_dir)
+
+    monkeypatch.setattr(grid, "compose_both", counted)
+    found = points([SMOKE, "head=linear,mlp,trees", "loss=bradley_terry,hinge", "pairing=same_prompt,lists"])
+    assert len(found) == 12 and len(seen) == 1 + 3 + 2 + 2
+    monkeypatch.undo()
+    for point in found[::5]:
+        assert point.settings == load_settings(point.overrides)
+
+
 def test_a_fixed_setting_may_be_of_the_chosen_files_alone():
     assert [p.settings.head["hidden"] for p in points([SMOKE, "head=choice(mlp)", "head.hidden=[8]"])] == [
         [8]

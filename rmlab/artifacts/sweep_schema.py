@@ -1,4 +1,4 @@
-"""The table of a sweep: a row a cell, and a column for each axis of its grid."""
+"""The tables of a sweep: a row a cell, with a column for each axis of its grid; a row a cell and prompt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,20 @@ _SWEEP_METRICS = {
     "length_spearman": "rank correlation with the number of words",
     "ece": "expected calibration error",
     "largest_n": "responses chosen from",
+    "golden_mean": "mean of the golden scores of all responses",
+    "golden_deviation": "standard deviation of the same: a unit for best_of_n",
     "n_prompts": "prompts judged",
+}
+# N at which best-of-N is kept for each prompt, by the end of the column's name; and at the largest there is.
+AT_NS = {"4": 4, "16": 16, "64": 64, "256": 256}
+PROMPT_METRICS = {
+    "spearman": "rank correlation with golden",
+    "accuracy": "share of pairs of responses in the golden order",
+    "selected_quantile": "golden quantile of the best of the largest N",
+    **{f"best_of_{n}": f"golden reward of the best of {n}" for n in AT_NS},
+    "best_of_largest": "golden reward of the best of largest_n",
+    **{f"proxy_of_{n}": f"the head's own score of the best of {n}" for n in AT_NS},
+    "proxy_of_largest": "the head's own score of the best of largest_n",
 }
 _WITH_INTERVAL = ("best_of_n", "selected_quantile", "spearman", "accuracy")
 
@@ -58,9 +71,31 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
             Column("error_rate", pa.float64(), "realised share of wrong answers", nullable=True),
             Column("mean_margin", pa.float64(), "mean golden gap of the comparisons", nullable=True),
             Column("label_variance", pa.float64(), "mean p(1-p) of the answers", nullable=True),
+            Column("n_flagged", pa.int64(), "comparisons that the loss takes for outliers", nullable=True),
+            Column("flagged_precision", pa.float64(), "share of those that are wrong answers", nullable=True),
+            Column(
+                "flagged_recall", pa.float64(), "share of the wrong answers that are flagged", nullable=True
+            ),
             *_sweep_metrics("validation"),
             *_sweep_metrics("test"),
             Column("fit_seconds", pa.float64(), "time of the fit on one thread", nullable=True),
             Column("seconds", pa.float64(), "time of the whole cell", nullable=True),
+        ),
+    )
+
+
+def cell_prompts_table() -> Table:
+    """One row for each cell and test prompt."""
+    return Table(
+        "cell_prompts",
+        "sweep",
+        "cell_prompts.parquet",
+        ("cell", "prompt_id"),
+        "What each cell that was fitted, and each control, gets on each test prompt: for paired comparisons. "
+        "Null where it is not defined, or where the prompt has fewer than N responses.",
+        (
+            Column("cell", pa.string(), "the cell, as in results"),
+            Column("prompt_id", pa.string(), "the test prompt"),
+            *(Column(name, pa.float32(), meaning, True) for name, meaning in PROMPT_METRICS.items()),
         ),
     )

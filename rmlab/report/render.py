@@ -34,13 +34,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def render(content: ReportContent) -> str:
     """The page. Equal content gives equal text."""
     css = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    page = _environment().get_template("page.html.j2")
+    page = environment_of(_TEMPLATES).get_template("page.html.j2")
     return page.render(content=content, css=Markup(css), **_tables(content), **_figures(content))
 
 
-def _environment() -> Environment:
+def environment_of(*folders: Path) -> Environment:
+    """Templates of these folders: all that they write is escaped and printable."""
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

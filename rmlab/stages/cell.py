@@ -17,6 +17,7 @@ from rmlab.stages.cell_data import CellData, read_data
 from rmlab.stages.fitting import Fit, fit_head, held_out
 from rmlab.stages.judged_row import judge_one
 from rmlab.stages.judging import Judged
+from rmlab.stages.prompt_values import FIELD, packed
 from rmlab.stages.scoring import score_all
 
 SPLITS = ("validation", "test")
@@ -57,6 +58,8 @@ def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
         judged = Judged("head", "head", split, responses, lengths, scores.score[rows], scores.raw[rows])
         found = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
         row |= {f"{split}_{name}": value for name, value in found.items()}
+        if split == "test":
+            row[FIELD] = packed(judged.measured)
     return row
 
 
@@ -71,4 +74,7 @@ def _fit_columns(fit: Fit) -> dict[str, Any]:
         "error_rate": labels["error_rate"],
         "mean_margin": labels["mean_margin"],
         "label_variance": labels["label_variance_mean"],
+        "n_flagged": fit.flagged.get("n"),
+        "flagged_precision": fit.flagged.get("precision"),
+        "flagged_recall": fit.flagged.get("recall"),
     }

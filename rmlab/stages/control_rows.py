@@ -15,13 +15,14 @@ from rmlab.stages.fitting import held_out
 from rmlab.stages.judged_row import judge_one
 from rmlab.stages.judging import Judged
 from rmlab.stages.left_out import note_left_out
+from rmlab.stages.prompt_values import FIELD, packed
 from rmlab.stages.responses import read_responses
 from rmlab.stages.scoring import regression_on_golden, score_all
 from rmlab.stages.vectors import StreamedVectors
 
 
-def control_rows(job: Job, data: str) -> list[dict[str, Any]]:
-    """Random, oracle, length, copying and regression on golden scores, on test prompts.
+def control_rows(job: Job, data: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Random, oracle, length, copying and regression on golden scores; and the ids of the test prompts.
 
     Judged by the settings of the first cell that reads this data.
     """
@@ -47,8 +48,9 @@ def control_rows(job: Job, data: str) -> list[dict[str, Any]]:
         numbers = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
         row: dict[str, Any] = {"cell": f"{name}-{data}", "kind": name, "state": "ok", "settings": settings}
         row |= {f"test_{metric}": value for metric, value in numbers.items()}
+        row[FIELD] = packed(judged.measured)
         found.append(plain(row | _place(job.sweep_grid, data)))
-    return found
+    return found, test.distinct_prompts
 
 
 def _place(grid: Grid, data: str) -> dict[str, str | None]:

@@ -65,8 +65,8 @@ def _record(job: Job, fit: Fit) -> None:
     log, labels = fit.log, fit.reports["train"]
     job.writer.metrics.update({f"{split}_labels": report for split, report in fit.reports.items()})
     job.writer.metrics.update(converged=log.converged, chosen=log.chosen)
-    if "outlier" in fit.diagnostics:
-        job.writer.metrics["flagged"] = _flagged(fit)
+    if fit.flagged:
+        job.writer.metrics["flagged"] = fit.flagged
     if log.message:
         job.writer.metrics["message"] = log.message
     if job.settings.ensemble.members == 1 and job.settings.ensemble.combine != "mean":
@@ -83,14 +83,3 @@ def _record(job: Job, fit: Fit) -> None:
     job.progress.say(
         f"{labels['n']} comparisons, {n_dropped} ties dropped, error rate {labels['error_rate']:.1%}"
     )
-
-
-def _flagged(fit: Fit) -> dict[str, float]:
-    """The comparisons that the loss took for outliers, against those that are wrong by the golden order."""
-    flagged, wrong = fit.diagnostics["outlier"] > 0, ~fit.train.correct & ~fit.train.tie
-    both = int((flagged & wrong).sum())
-    return {
-        "n": int(flagged.sum()),
-        "precision": both / flagged.sum() if flagged.any() else float("nan"),
-        "recall": both / wrong.sum() if wrong.any() else float("nan"),
-    }

@@ -41,6 +41,20 @@ class Fit:
     reports: dict[str, dict[str, Any]]
     diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def flagged(self) -> dict[str, float]:
+        """The comparisons that the loss took for outliers, against those that are wrong by the golden order;
+        nothing for a loss that flags none."""
+        if "outlier" not in self.diagnostics:
+            return {}
+        flagged, wrong = self.diagnostics["outlier"] > 0, ~self.train.correct & ~self.train.tie
+        both = int((flagged & wrong).sum())
+        return {
+            "n": int(flagged.sum()),
+            "precision": both / flagged.sum() if flagged.any() else float("nan"),
+            "recall": both / wrong.sum() if wrong.any() else float("nan"),
+        }
+
 
 def held_out(settings: Settings, responses: Responses) -> np.ndarray:
     """[m] whether a train response belongs to a validation prompt."""

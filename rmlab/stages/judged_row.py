@@ -10,7 +10,8 @@ from rmlab.stages.judging import PAIRED_METRICS, Judged
 
 def judge_one(judged: Judged, evaluation: Evaluation, seed: int) -> dict[str, float]:
     """best_of_n, spearman, accuracy, selected_quantile, each with _low and _high; kendall,
-    length_spearman, ece; largest_n, n_prompts. The numbers of metric_rows; NaN where not defined."""
+    length_spearman, ece; largest_n, n_prompts, golden_mean, golden_deviation. The numbers of
+    metric_rows; NaN where not defined."""
     per_prompt = judged.measured.per_prompt
     found = judged.resamples(evaluation, seed).intervals(np.column_stack(list(per_prompt.values())))
     row: dict[str, float] = {}
@@ -20,4 +21,5 @@ def judge_one(judged: Judged, evaluation: Evaluation, seed: int) -> dict[str, fl
             row |= {f"{metric}_low": float(low), f"{metric}_high": float(high)}
     row["ece"] = float(judged.ece)
     row |= {"largest_n": float(judged.measured.ns[-1]), "n_prompts": float(judged.n_prompts)}
+    row |= {"golden_mean": judged.measured.golden_mean, "golden_deviation": judged.measured.golden_deviation}
     return row

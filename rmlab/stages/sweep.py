@@ -9,13 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from rmlab.artifacts.files import plain
-from rmlab.artifacts.sweep_schema import sweep_table
+from rmlab.artifacts.sweep_schema import cell_prompts_table, sweep_table
 from rmlab.cells import Cell, Grid
 from rmlab.stages.base import Job
 from rmlab.stages.cell import run_cell
 from rmlab.stages.cell_data import write_data
 from rmlab.stages.control_rows import control_rows
 from rmlab.stages.live_cells import LiveCells
+from rmlab.stages.prompt_values import prompt_rows
 from rmlab.stages.row_log import Row, RowLog
 from rmlab.stages.worker_pool import in_workers
 
@@ -58,10 +59,15 @@ def _together(grid: Grid, cells: list[Cell]) -> list[Cell]:
 def _write(job: Job, done: dict[str, Row]) -> None:
     grid = job.sweep_grid
     rows = [_complete(grid, cell, done[cell.fingerprint]) for cell in grid.cells]
-    controls = [row for data in grid.data for row in control_rows(job, data)]
+    by_data = {data: control_rows(job, data) for data in grid.data}
+    controls = [row for found, _ in by_data.values() for row in found]
     table = sweep_table(grid.axes)
     columns = {c.name: [row.get(c.name) for row in [*rows, *controls]] for c in table.columns}
     job.writer.table(table, pa.table(columns, schema=table.schema))
+    fitted = [(row, c.data) for row, c in zip(rows, grid.cells, strict=True) if row["state"] == "ok"]
+    fitted += [(row, data) for data, (found, _) in by_data.items() for row in found]
+    prompts = [by_data[data][1] for _, data in fitted]
+    job.writer.table(cell_prompts_table(), prompt_rows([row for row, _ in fitted], prompts))
     failed = [row for row in rows if row["state"] == "failed"]
     unconverged = sum(row.get("converged") is False for row in rows)
     job.writer.counts.update(cells=len(rows), failed=len(failed), not_converged=unconverged)

@@ -7,9 +7,10 @@ import re
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -78,6 +79,15 @@ def draw(name: str, alt: str, size: tuple[int, int], paint: Callable[[Figure], N
         # Straight to the canvas: savefig lays everything out twice, for a bounding box nobody needs.
         FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)
     return _inline(buffer.getvalue(), name, clean(alt))
+
+
+def draw_png(file: BinaryIO, size: tuple[int, int], paint: Callable[[Figure], None]) -> None:
+    """The same on white, two pixels for each CSS pixel, for pages that take no SVG."""
+    with mpl.rc_context({**_STYLE, "figure.facecolor": "#ffffff"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=144, layout="constrained")
+        paint(figure)
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
 
 
 def _inline(text: str, name: str, alt: str) -> str:

@@ -1,0 +1,106 @@
+"""rmlab reproduce: the findings of a study, each by a sweep, with verdicts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from rmlab.artifacts.artifact import Artifact
+from rmlab.artifacts.files import plain
+from rmlab.commands.run import command_line
+from rmlab.commands.tables import console
+from rmlab.compute import available_cores
+from rmlab.errors import OK, PARTIAL
+from rmlab.execute import Outcome, run_nodes
+from rmlab.pipeline import in_order
+from rmlab.plan import Node
+from rmlab.study.finding import load_findings
+from rmlab.studying import plan_study
+
+
+def reproduce_command(
+    overrides: Sequence[str],
+    only: Sequence[str],
+    dry_run: bool,
+    as_json: bool,
+    force: bool,
+    config_dir: Path | None,
+    workers: int,
+) -> int:
+    """only: names of findings; none means all. Returns the exit code: some cells may have failed."""
+    findings = load_findings(only, config_dir)
+    node = plan_study(findings, overrides, workers or available_cores(), config_dir, fresh=force)
+    sweep = node.inputs["sweep"]
+    if not as_json:
+        grid = sweep.sweep_grid
+        print(f"{_plural(len(findings))}, {len(grid.cells):,} cells, {len(grid.left):,} to run", flush=True)
+    if dry_run:
+        outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in in_order(node)]
+    else:
+        outcomes = _run(node, force)
+    _show(node, outcomes, as_json)
+    made = outcomes[-1].artifact
+    failed = sweep.open().manifest.counts.get("failed", 0) if made else 0
+    return PARTIAL if failed else OK
+
+
+def _plural(n: int) -> str:
+    return "1 finding" if n == 1 else f"{n} findings"
+
+
+def _run(node: Node, force: bool) -> list[Outcome]:
+    """What the sweep reads is made where it is missing; force: heads and verdicts again, no more."""
+    sweep = node.inputs["sweep"]
+    before = [n for n in in_order(sweep) if n is not sweep]
+    outcomes = run_nodes(before, command_line())
+    again = force or (sweep.is_done and sweep.open().manifest.counts.get("failed", 0) > 0)
+    outcomes += run_nodes([sweep], command_line(), force=again)
+    renewed = outcomes[-1].state == "done"
+    return outcomes + run_nodes([node], command_line(), force=force or renewed)
+
+
+def _show(node: Node, outcomes: Sequence[Outcome], as_json: bool) -> None:
+    made = outcomes[-1].artifact
+    if as_json:
+        document = _document(node, outcomes, made)
+        print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+    elif made is None:
+        from rmlab.commands.tables import print_stages
+
+        print_stages(list(outcomes))
+    else:
+        _print_findings(made)
+        print(f"findings: {made.path / 'findings.parquet'}")
+        print(f"report: {made.path / 'report.html'}")
+
+
+def _document(node: Node, outcomes: Sequence[Outcome], made: Artifact | None) -> dict[str, Any]:
+    grid = node.inputs["sweep"].sweep_grid
+    found = {"stages": [o.to_json() for o in outcomes], "cells": len(grid.cells), "left": len(grid.left)}
+    if made is not None:
+        found["findings"] = made.read("findings").to_pylist()
+        found["report"] = str(made.path / "report.html")
+    return found
+
+
+def _print_findings(artifact: Artifact) -> None:
+    table = Table(
+        "finding", "claim", "effect", "95% interval", "verdict", "could show", box=None, pad_edge=False
+    )
+    for row in artifact.read("findings").to_pylist():
+        known = not math.isnan(row["effect"])
+        numbers = (
+            (f"{row['effect']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}") if known else ("-", "-")
+        )
+        verdict = row["verdict"] + (" *" if row["survives_holm"] else "")
+        power = f"{row['detectable']:.3f}" if known else "-"
+        table.add_row(escape(row["finding"]), escape(row["claim"]), *numbers, verdict, power)
+    terminal = console()
+    terminal.print(table)
+    print("* survives Holm's correction over all claims; golden rewards in their standard deviations")

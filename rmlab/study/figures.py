@@ -1,0 +1,205 @@
+"""A figure a finding: its places along the axis that it names, with intervals, beside the controls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.wording import interval, number, shorten
+from rmlab.study.cells import ARM, Member
+from rmlab.study.content import Part
+from rmlab.study.judge import Mean
+from rmlab.study.two_way import Effect
+
+SIZE = (720, 400)
+AGAINST_N = "n"
+_MARKERS = "osD^vP"
+# The oracle is in the tables alone: it would flatten everything else.
+_CONTROLS = {
+    "random": (1, 2),
+    "length": (5, 2),
+    "copying": (4, 2, 1, 2, 1, 2),
+    "golden_regression": (6, 2, 1, 2),
+}
+_ROLES = {"supported": "series-1", "not supported": "series-2", "undecided": "quiet"}
+_NAMES = {
+    ARM: "",
+    "noise.error": "wrong answers of the annotator",
+    "comparisons.n": "annotated comparisons",
+    "pairing.choice": "pairs taken first",
+}
+
+
+def figure(part: Part) -> str:
+    """The SVG; nothing where no cell has run."""
+    if is_empty(part):
+        return ""
+    alt = f"{part.finding.title}: {_alt(_shown(part))}"
+    return draw(f"study-{part.finding.name}", alt, SIZE, painter(part))
+
+
+def is_empty(part: Part) -> bool:
+    return not _shown(part)
+
+
+def painter(part: Part) -> partial[None]:
+    """Paints the figure of a finding: for SVG and for pictures."""
+    return partial(_curves if part.finding.x == AGAINST_N else _places, part=part)
+
+
+def forest(part: Part) -> str:
+    """The claims with their intervals, the effects that are too small to matter shaded."""
+    known = [(j.claim.statement, j.effect) for j in part.judged if j.effect is not None]
+    if not known:
+        return ""
+    texts = [f"{text} {number(e.value)} {interval(e.low, e.high)}" for text, e in known]
+    size = (720, 70 + 34 * len(known))
+    return draw(
+        f"forest-{part.finding.name}", f"Effects: {'; '.join(texts)}.", size, partial(_forest, part=part)
+    )
+
+
+def _forest(figure: Figure, part: Part) -> None:
+    axes = figure.add_subplot()
+    known = [(j, j.effect) for j in part.judged if j.effect is not None]
+    for place, (judged, found) in enumerate(known):
+        colour, width = COLOURS[_ROLES[judged.verdict]], judged.claim.smallest
+        axes.fill_betweenx([place - 0.4, place + 0.4], -width, width, color=COLOURS["grid"], linewidth=0)
+        axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2)
+        axes.plot([found.value], [place], "o", color=colour, markersize=6)
+    axes.axvline(0, color=COLOURS["quiet"], linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(known)), [shorten(j.claim.statement, 52) for j, _ in known])
+    axes.set_ylim(len(known) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    axes.set_xlabel("effect (shaded: too small to matter)")
+
+
+def _shown(part: Part, metric: str = "best_of_largest") -> list[Mean]:
+    return [m for m in part.of(metric) if Member(m.axes, "").is_at(part.finding.at)]
+
+
+def _series(part: Part, means: Sequence[Mean]) -> dict[str, list[Mean]]:
+    """Lines: the places that differ in x alone, by what else tells them apart."""
+    axes = dict.fromkeys(axis for mean in means for axis in mean.axes if axis != part.finding.x)
+    varied = [axis for axis in axes if len({mean.axes.get(axis) for mean in means}) > 1]
+    found: dict[str, list[Mean]] = {}
+    for mean in means:
+        name = " · ".join(_value(axis, mean.axes[axis]) for axis in varied if axis in mean.axes)
+        found.setdefault(name or "heads", []).append(mean)
+    return found
+
+
+def _value(axis: str, value: str) -> str:
+    """Numbers need the name of what they are."""
+    return f"{axis.rpartition('.')[2]} {value}" if math.isfinite(_number(value)) else value
+
+
+def _places(figure: Figure, part: Part) -> None:
+    axes = figure.add_subplot()
+    x = part.finding.x
+    shown = [m for m in _shown(part) if x in m.axes]
+    labels = list(dict.fromkeys(m.axes[x] for m in shown))
+    numbers = [_number(label) for label in labels]
+    is_line = len(labels) > 1 and all(math.isfinite(n) for n in numbers)
+    places = dict(zip(labels, numbers if is_line else map(float, range(len(labels))), strict=True))
+    series = _series(part, shown)
+    width = 0.0 if is_line else 0.6 / max(1, len(series))
+    for k, (name, found) in enumerate(series.items()):
+        at = [places[m.axes[x]] + (k - (len(series) - 1) / 2) * width for m in found]
+        _bars(axes, at, [m.effect for m in found], k, name if len(series) > 1 else "", is_line)
+    for name, dashes in _CONTROLS.items():
+        control = part.control(name, "best_of_largest")
+        if control is not None:
+            look: dict[str, Any] = {"color": COLOURS["quiet"], "linewidth": 1, "linestyle": (0, dashes)}
+            axes.axhline(control.effect.value, label=name, **look)
+    if is_line and min(numbers) >= 1 and max(numbers) / min(numbers) >= 8:
+        axes.set_xscale("log")
+    _ticks(axes, list(places.values()), [shorten(label, 20) for label in labels])
+    if not is_line and len(labels) > 4:
+        axes.tick_params(axis="x", labelrotation=20)
+    _finish(axes, _NAMES.get(x, x), "best of all, deviations of golden")
+
+
+def _bars(axes: Axes, at: list[float], effects: list[Effect], k: int, name: str, is_line: bool) -> None:
+    ends = [[e.value - e.low for e in effects], [e.high - e.value for e in effects]]
+    look: dict[str, Any] = {"color": COLOURS[f"series-{k % 6 + 1}"], "marker": _MARKERS[k % 6]}
+    look |= {"linestyle": "-" if is_line else "", "markersize": 5.5, "capsize": 2}
+    axes.errorbar(at, [e.value for e in effects], yerr=ends, label=name or None, **look)
+
+
+def _curves(figure: Figure, part: Part) -> None:
+    """Golden reward (solid) and the head's own score (dashed) of the best of N."""
+    axes = figure.add_subplot()
+    largest = part.largest_n
+    ends = {**{n: str(n) for n in (4, 16, 64, 256) if n < largest}, largest: "largest"}
+    for k, name in enumerate(_series(part, _shown(part))):
+        role = f"series-{k % 6 + 1}"
+        _curve(
+            axes,
+            {n: _at(part, name, f"best_of_{e}") for n, e in ends.items()},
+            role,
+            _MARKERS[k % 6],
+            "-",
+            name,
+        )
+        if part.finding.proxy:
+            own = {n: _at(part, name, f"proxy_of_{e}") for n, e in ends.items()}
+            _curve(axes, own, role, "", "--", f"{name}, own score")
+    for name, dashes in _CONTROLS.items():
+        found = {n: part.control(name, f"best_of_{e}") for n, e in ends.items()}
+        _curve(axes, found, "quiet", "", (0, dashes), name)
+    axes.set_xscale("log", base=2)
+    _ticks(axes, list(ends), [str(n) for n in ends])
+    _finish(axes, "N, responses to choose from", "deviations of the golden reward")
+
+
+def _curve(axes: Axes, means: dict[int, Mean | None], role: str, marker: str, style: Any, name: str) -> None:
+    known = {n: m.effect for n, m in means.items() if m is not None}
+    if not known:
+        return
+    colour, ns = COLOURS[role], list(known)
+    width = 1.8 if marker else 1.0
+    values = [e.value for e in known.values()]
+    axes.plot(
+        ns, values, color=colour, linestyle=style, label=name, marker=marker, markersize=5, linewidth=width
+    )
+    if marker:
+        low, high = [e.low for e in known.values()], [e.high for e in known.values()]
+        axes.fill_between(ns, low, high, color=colour, alpha=0.1, linewidth=0)
+
+
+def _at(part: Part, name: str, metric: str) -> Mean | None:
+    return next(iter(_series(part, _shown(part, metric)).get(name, [])), None)
+
+
+def _ticks(axes: Axes, places: Sequence[float], labels: Sequence[str]) -> None:
+    axes.set_xticks(places, labels)
+    axes.set_xticks([], minor=True)
+
+
+def _finish(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(axis="y")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=11)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _alt(means: Sequence[Mean]) -> str:
+    texts = (f"{' '.join(m.axes.values())} {number(m.effect.value)}" for m in means)
+    return "; ".join(texts) + "."

@@ -1,0 +1,27 @@
+"""The report of a study: one self-contained HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from markupsafe import Markup
+
+import rmlab.report.render as page
+from rmlab.study import figures
+from rmlab.study.content import StudyContent
+from rmlab.study.values import METRICS
+from rmlab.study.verdict import RULE
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_PAGE_TEMPLATES = Path(page.__file__).parent / "templates"
+
+
+def render(content: StudyContent) -> str:
+    """The page. Equal content gives equal text."""
+    css = (_PAGE_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    template = page.environment_of(_TEMPLATES, _PAGE_TEMPLATES).get_template("study.html.j2")
+    drawn = {p.finding.name: Markup(figures.figure(p)) for p in content.parts}
+    forests = {p.finding.name: Markup(figures.forest(p)) for p in content.parts}
+    return template.render(
+        content=content, css=Markup(css), rule=RULE, metrics=METRICS, figures=drawn, forests=forests
+    )

@@ -1,0 +1,92 @@
+"""The files of findings: the shipped ones are whole, a wrong one is one line, a grid has the cells it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from study_synthetic import claim, finding
+
+from rmlab.errors import ConfigError
+from rmlab.study.cells import Planner
+from rmlab.study.finding import load_findings
+
+SMALL = ("experiment=smoke",)
+
+
+def test_shipped_findings_are_read_in_order_and_each_plans_its_cells():
+    findings = load_findings()
+    assert [f.name for f in findings] == [
+        "best_of_n", "noise", "quantity", "pairing", "ensembles", "robust", "lists", "active", "overoptimisation",
+    ]  # fmt: skip
+    statements = [(f.name, c.statement) for f in findings for c in f.claims]
+    assert len(set(statements)) == len(statements)
+    planner = Planner.of(SMALL)
+    n_cells = {f.name: len(planner.plan(f).points) for f in findings}
+    assert all(n % 5 == 0 for n in n_cells.values()) and n_cells["noise"] == 3 * 5 * 5
+    assert n_cells["robust"] == 3 * 4 * 2 * 5
+
+
+def test_arms_conditions_grid_and_seeds_make_the_cells():
+    made = finding(
+        [claim(plus=[{"arm": "x", "condition": "calm"}], minus=[{"arm": "y", "condition": "calm"}])],
+        arms={"x": "head=linear loss=bradley_terry", "y": "head=mlp"},
+        conditions={"calm": "noise.error=0.0", "loud": "noise.error=0.3"},
+        grid=["centring=0.0,0.1"],
+        fixed=["comparisons.n=77"],
+    )
+    plan = Planner.of([*SMALL, "seed=3,4", "head=trees", "loss=classification", "comparisons.n=5"]).plan(made)
+    assert len(plan.points) == 2 * 2 * 2 * 2
+    assert plan.axes[0] == {"arm": "x", "condition": "calm", "seed": "3", "centring": "0.0"}
+    assert plan.axes[-1] == {"arm": "y", "condition": "loud", "seed": "4", "centring": "0.1"}
+    first, last = plan.points[0].settings, plan.points[-1].settings
+    assert first.head["_target_"].endswith("Linear") and last.head["_target_"].endswith("Mlp")
+    assert last.loss["_target_"].endswith("Classification") and last.noise["error"] == 0.3
+    assert {p.settings.comparisons.n for p in plan.points} == {77} and last.seed == 4
+
+
+def test_a_claim_on_no_cell_is_found_before_anything_runs():
+    wrong = finding([claim(plus=[{"arm": "a", "noise.error": 0.2}])], grid=["noise.error=0.1,0.3"])
+    with pytest.raises(
+        ConfigError, match=r"finding planted: no cell of its grid is at arm=a noise.error=0.2"
+    ):
+        Planner.of(SMALL).plan(wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"claims": []}, "claims: List should have at least 1 item"),
+        ({"claims": [claim(smallest=0)]}, "claims.0.smallest: Input should be greater than 0"),
+        ({"claims": [claim(minus=[])]}, "claims.0: give as many `plus` as `minus`"),
+        ({"claims": [claim(metric="luck")]}, "claims.0.metric: Input should be"),
+        ({"claims": [claim(plus=[{"arm": "z"}])]}, "arm z is none of: a, b"),
+        ({"clams": 1}, "clams: Extra inputs are not permitted"),
+        ("- a list", "it is no mapping"),
+        ("a: [", "while parsing"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_it(tmp_path, change, message):
+    words = {"title": "T", "question": "Q", "claim": "C", "source": "S"}
+    good = {**words, "arms": {"a": "head=linear", "b": "head=mlp"}, "claims": [claim()]}
+    text = change if isinstance(change, str) else yaml.safe_dump(good | change)
+    file = _file(tmp_path, text)
+    with pytest.raises(ConfigError) as error:
+        load_findings(["mine"], tmp_path)
+    assert str(error.value).startswith(f"{file}: ") and message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_finding_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(
+        ConfigError, match="no finding is called nosie; there is: active, best_of_n, ensembles"
+    ):
+        load_findings(["nosie"])
+
+
+def _file(folder: Path, text: str) -> Path:
+    (folder / "study").mkdir()
+    file = folder / "study" / "mine.yaml"
+    file.write_text(text)
+    return file
