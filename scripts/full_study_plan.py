@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +29,8 @@ class Setup:
             f"model={self.policy['model']}",
             f"sft={self.policy['sft']}",
         ]
-        sweeps = [
-            ["sweep", *shared, *pairing, *head, *self.axes]
-            for pairing in self.pairings
-            for head in self.heads
-        ]
+        grids = [(*pairing, *head) for pairing in self.pairings for head in self.heads]
+        sweeps = [["sweep", *shared, *grid, *self.axes] for grid in grids]
         return [["run", *shared], *sweeps]
 
 
@@ -54,13 +52,7 @@ class Plan:
             _axis("seed", content["seeds"]),
         )
         heads, pairings = (_lines(content[k].values()) for k in ("heads", "pairings"))
-        n = (
-            len(heads)
-            * len(pairings)
-            * len(content["errors"])
-            * len(content["budgets"])
-            * len(content["seeds"])
-        )
+        n = len(heads) * len(pairings) * math.prod(len(content[k]) for k in ("errors", "budgets", "seeds"))
         setups = tuple(
             Setup(f"{name}/{task}", policy, task, heads, pairings, axes, n)
             for name, policy in content["policies"].items()

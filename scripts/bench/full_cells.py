@@ -1,4 +1,4 @@
-"""Seconds of one core that a head of the full study takes: one cell of the true shape for each head and budget.
+"""Seconds of one core that a head of the full study takes: a cell of the true shape for each head and budget.
 
     python scripts/bench/full_cells.py --folder DIR          the true shape: 14 GB of disk, half an hour
     python scripts/bench/full_cells.py --folder DIR --small  a twentieth, to see that it works
