@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 
-.PHONY: help setup setup-dev demo smoke reproduce test test-vllm gpu-check lint type layers tables bench release-data wheel clean
+.PHONY: help setup setup-dev demo smoke reproduce reproduce-full release-data test test-vllm gpu-check lint type layers tables bench wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ $(VLLM_VENV)/.ready: pyproject.toml constraints-vllm.txt scripts/setup_vllm.sh
 
 gpu-check: setup-dev  ## parity and speed on a CUDA device, with random weights of Gemma-2B's shape
 	@$(BIN)/python scripts/gpu_check.py
+
+reproduce-full: setup  ## what the study at full scale would run and cost (a dry run; see scripts/full_study.py)
+	@$(BIN)/python scripts/full_study.py --dry-run
 
 lint: setup-dev  ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -69,6 +69,7 @@ def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     for resolver in (set_choice, set_file):
