@@ -41,10 +41,10 @@ QUICK = Sizes(
     new_tokens=8,
     long_prompt_tokens=400,
     long_samples=6,
-    long_new_tokens=3,
-    texts=12,
+    long_new_tokens=2,
+    texts=10,
     text_tokens=(8, 128),
-    annotated=(2, 8),
+    annotated=(2, 6),
     response_tokens=(8, 64),
     batch=8,
 )
