@@ -24,6 +24,7 @@ TINY = (
     "sft.epochs=1",
     "sampling.n_train=3",
     "sampling.n_test=4",
+    "sft.max_tokens=1024",
     "sampling.max_new_tokens=8",
 )
 
