@@ -62,7 +62,7 @@ def _plain(config: Any, resolve: bool) -> dict[str, Any]:
     try:
         return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise ConfigError(_explain(error)) from None
+        raise _cause(error) or ConfigError(_explain(error)) from None
 
 
 def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:

@@ -2,8 +2,8 @@
 
     python scripts/hh_tasks.py harmless-base/train.jsonl.gz harmless-base/test.jsonl.gz FOLDER/hh_harmless
 
-Writes prompts.jsonl (`messages`, `split`, `group`) and demonstrations.jsonl (`messages`, `completion`: what
-was chosen, of the train file alone), as experiments hh_harmless and hh_helpful read them. A prompt counts
+Writes prompts.jsonl (`messages`, `split`, `group`) and demonstrations.jsonl (`messages`, ending with
+what was chosen, of the train file alone), as experiments hh_harmless and hh_helpful read them. A prompt counts
 once. A train prompt whose first human turn begins a test prompt too is left out, and counted.
 """
 
@@ -38,8 +38,8 @@ def tasks(train: Path, test: Path) -> tuple[Rows, Rows, dict[str, int]]:
             key = json.dumps(item.messages)
             prompts.setdefault(key, {"messages": item.messages, "split": split, "group": item.group})
             if split == "train" and item.answers[0].text.strip():
-                chosen = {"messages": item.messages, "completion": item.answers[0].text}
-                demonstrations.setdefault(key, chosen)
+                answer = {"role": "assistant", "content": item.answers[0].text.strip()}
+                demonstrations.setdefault(key, {"messages": [*item.messages, answer]})
     unusable = sum(sum(part.left_out.values()) for part in parts.values())
     return list(prompts.values()), list(demonstrations.values()), {"shared": shared, "unusable": unusable}
 

@@ -37,7 +37,7 @@ def test_there_are_as_many_set_ups_as_in_the_study(content):
 
 def test_every_sweep_is_of_settings_that_there_are(content, tmp_path):
     """All commands of one policy and task, read as rmlab reads them; the cells are all different."""
-    setup = plan_of(content).setups[1]
+    setup = plan_of(content).setups[2]
     run, *sweeps = setup.commands(str(tmp_path))
     assert run[0] == "run" and "sft=lora" in run
     cells = [point for _, *overrides in sweeps for point in points(overrides)]
