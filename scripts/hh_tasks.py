@@ -3,8 +3,8 @@
     python scripts/hh_tasks.py harmless-base/train.jsonl.gz harmless-base/test.jsonl.gz FOLDER/hh_harmless
 
 Writes prompts.jsonl (`messages`, `split`, `group`) and demonstrations.jsonl (`messages`, ending with
-what was chosen, of the train file alone), as experiments hh_harmless and hh_helpful read them. A prompt counts
-once. A train prompt whose first human turn begins a test prompt too is left out, and counted.
+what was chosen, of the train file alone), as experiments hh_harmless and hh_helpful read them. A prompt
+counts once. A train prompt whose first human turn begins a test prompt too is left out, and counted.
 """
 
 from __future__ import annotations

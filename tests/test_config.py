@@ -55,7 +55,7 @@ def test_every_shipped_choice_composes():
         group, choice = file.parent.name, file.stem
         if group == "study":  # findings: read by rmlab.study, not by Hydra
             continue
-        extra = [f"{filled[group]}"] if choice == "file" and group in filled else []
+        extra = [f"{filled[group]}"] if choice in ("file", "responses") and group in filled else []
         if group == "selection":
             extra = ["comparisons.rounds=2"]  # in one round there is nothing to select
         if group == "golden":
