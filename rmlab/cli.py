@@ -181,7 +181,7 @@ def export(
         Pairs, typer.Option("--pairs", help="all pairs of a prompt, or its best against its worst answer.")
     ] = Pairs.all,
     licence: Annotated[
-        str, typer.Option("--licence", help="For the dataset's card, such as mit.")
+        str, typer.Option("--license", help="For the dataset's card, such as mit.")
     ] = "unknown",
     as_json: AsJson = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,

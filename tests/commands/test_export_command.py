@@ -138,7 +138,7 @@ def test_a_folder_for_datasets_has_splits_and_a_card(cli, imported, tmp_path):
 
     args, document = imported(rows_of("hh"))
     out = tmp_path / "mine"
-    assert cli("export", out, *args, "--to", "datasets", "--licence", "mit").code == 0
+    assert cli("export", out, *args, "--to", "datasets", "--license", "mit").code == 0
     found = load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
     assert {s: len(found[s]) for s in found} == {s: document["import"][s] for s in ("train", "test")}
     assert found["train"].column_names[:3] == ["prompt", "chosen", "rejected"]
