@@ -137,7 +137,8 @@ def test_one_flat_row_has_the_numbers_of_the_tables():
             low, high = (row[f"{found['metric']}_{end}"] for end in ("low", "high"))
             assert (low, high) == (found["low"], found["high"])
     assert (row["largest_n"], row["n_prompts"]) == (6, 40)
-    assert len(row) == len(rows) + 2 * len(PAIRED_METRICS) + 2
+    assert row["golden_mean"] == r.golden.mean() and row["golden_deviation"] == r.golden.std()
+    assert len(row) == len(rows) + 2 * len(PAIRED_METRICS) + 4
     assert all(type(x) is float for x in row.values())
     assert np.isnan(judge_one(judged("h", r, arm.scores), HOW, 3)["ece"])
 
