@@ -248,7 +248,7 @@ def test_noise_is_what_the_manifest_says(cli, lab):
 def test_crowds_and_their_agreement(cli, lab):
     crowd = "noise=crowd noise.errors=[0.1,0.2,0.3]"
     arms = [f"noise.merge={merge}" for merge in ("rows", "share", "majority")]
-    rows, share, majority = found = lab.fit(cli, "seed=1", arms=arms)
+    rows, share, majority = found = lab.fit(cli, crowd, arms=arms)
     for fitted in found:
         check_sound(fitted)
         assert fitted.labels["n_answers"] == len(rows.train)
