@@ -30,7 +30,8 @@ class Disputed:
 def pick_disputed(content: ReportContent, rows: list[HeldOutRow], n: int = N_PAIRS) -> list[Disputed]:
     """The pairs whose preferred answer the heads, on average, find least likely to be: one of each group.
 
-    Never one on which they, on average, agree with the annotators. Equal ones stand in the order of their ids, so that the choice is the same every time.
+    Never one on which they, on average, agree with the annotators. Equal ones stand in the order of their
+    ids, so that the choice is the same every time.
     """
     if content.heldout is None:
         return []
