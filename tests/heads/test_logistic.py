@@ -45,3 +45,10 @@ def test_it_is_scikit_learn_on_mirrored_differences():
     np.testing.assert_allclose(
         scores[items[:, 0]] - scores[items[:, 1]], d @ model.coef_[0], rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_fit_that_stops_early_says_so(monkeypatch):
+    x, items = preferences()
+    assert fit_logistic(x, items).converged
+    monkeypatch.setattr("rmlab.heads.logistic.ITERATIONS", 1)
+    assert not fit_logistic(x, items).converged
