@@ -47,10 +47,15 @@ def write_folder(
         (unfinished / "README.md").write_text(_card(out.name, splits, as_text, licence, lineage), "utf-8")
         if out.exists():
             out.rename(old)
-        unfinished.rename(out)
+        try:
+            unfinished.rename(out)
+        except BaseException:
+            if old.exists():
+                old.rename(out)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def is_export(folder: Path) -> bool:

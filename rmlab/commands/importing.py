@@ -17,6 +17,7 @@ from rmlab.data.forms.items import read_items
 from rmlab.data.forms.recognise import recognise
 from rmlab.data.forms.records import ARRAYS, AUTO
 from rmlab.data.forms.summary import Summary, summarise
+from rmlab.errors import InputError
 from rmlab.execute import Outcome, run_nodes
 from rmlab.pipeline import data_nodes
 from rmlab.settings import Settings
@@ -67,9 +68,19 @@ def _checked(path: Path, form: str, settings: Settings) -> Summary:
     """The whole file is read before anything is written."""
     if form == ARRAYS:
         check_vectors(open_arrays(path))
-    column = settings.golden[settings.labelling].get("column", "score")
-    found = read_items(path, form, settings.unusable, column)
-    return summarise(found, settings.prompts, settings.validation)
+    golden = settings.golden[settings.labelling]
+    if golden.get("reward") is not None:
+        raise InputError(
+            f"{path}: an import takes each row for an answer, so with golden.{settings.labelling}.reward "
+            "answers would count several times; keep the rows of one reward, and leave that setting out"
+        )
+    items = read_items(path, form, settings.unusable, golden.get("column", "score"))
+    found = summarise(items, settings.prompts, settings.validation)
+    if found.failed_scores == found.answers:
+        raise InputError(
+            f"{path}: no score is a finite number; name the scores' column with golden.file.column=..."
+        )
+    return found
 
 
 def _comparisons(found: Summary) -> list[str]:

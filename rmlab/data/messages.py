@@ -57,7 +57,7 @@ def _from_json(value: Any, where: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: 'messages' is not JSON ({error})") from None
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from rmlab.artifacts.fingerprint import digest, row_id
 from rmlab.data.messages import is_text, prompt_messages
 from rmlab.data.reader import Row, check_text, read_rows
+from rmlab.data.same_prompt import SPLITS, SamePrompt
 from rmlab.errors import InputError
 from rmlab.text import Message
 
 _COLUMNS = ("prompt_id", "prompt", "messages", "split", "group")
-_SPLITS = {"train": "train", "test": "test", "validation": "test", "eval": "test"}
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,16 @@ class Prompt:
     group: str  # prompts of one group are never split apart
 
 
-def read_prompts(path: Path, test_fraction: float, merge: bool = False) -> list[Prompt]:
-    """Prompts in the order of the file; `merge` keeps one of several rows with the same prompt."""
+def read_prompts(
+    path: Path, test_fraction: float, merge: bool = False, by_turn: bool = False
+) -> list[Prompt]:
+    """Prompts in the order of the file; `merge` keeps one of several rows with the same prompt.
+
+    A prompt without a group is one of its own; by_turn: with those that begin with the same human turn.
+    """
     seen: dict[str, int] = {}
     prompts = []
+    same, turns = SamePrompt(), TurnGroups()
     first: tuple[int, bool] | None = None
     for number, row in read_rows(path, _COLUMNS):
         where = f"{path}, row {number}"
@@ -37,6 +43,10 @@ def read_prompts(path: Path, test_fraction: float, merge: bool = False) -> list[
         first = first or (number, is_text(row))
         _check_form(row, first, where)
         prompt_id = _prompt_id(row, messages, where)
+        group = _given(row, "group", where)
+        group = group or (turns.of(messages, prompt_id) if by_turn else prompt_id)
+        if merge:
+            same.check(prompt_id, row, number, where)
         if prompt_id in seen:
             if merge:
                 continue
@@ -45,7 +55,6 @@ def read_prompts(path: Path, test_fraction: float, merge: bool = False) -> list[
                 "or keep one of them with prompts.duplicates=merge"
             )
         seen[prompt_id] = number
-        group = _given(row, "group", where) or prompt_id
         split = split_of(row.get("split"), group, test_fraction, where)
         prompts.append(Prompt(prompt_id, split, messages, number, group))
     return prompts
@@ -84,6 +93,24 @@ def content_id(messages: list[Message]) -> str:
     return _hashed(tuple(part for m in messages for part in (m["role"], m["content"])))
 
 
+def turn_id(messages: list[Message]) -> str:
+    """The first of the user's messages, as the id of a prompt like it."""
+    return content_id([next((m for m in messages if m["role"] == "user"), messages[0])])
+
+
+class TurnGroups:
+    """Groups for prompts that were given none: the name of the first prompt with the same first human turn.
+
+    A prompt that shares its turn with no other is so a group of its own, under its own id.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+
+    def of(self, messages: list[Message], prompt_id: str) -> str:
+        return self._first.setdefault(turn_id(messages), prompt_id)
+
+
 @lru_cache(maxsize=1 << 16)
 def _hashed(parts: tuple[str, ...]) -> str:
     """Remembered, since each of a prompt's responses asks for it."""
@@ -94,9 +121,9 @@ def split_of(given: Any, group: str, test_fraction: float, where: str) -> str:
     """The split that a file gives, else one by the hash of the group."""
     if given is None or given == "":
         return "test" if hash_share(group, "split") < test_fraction else "train"
-    if given not in _SPLITS:
+    if given not in SPLITS:
         raise InputError(f"{where}: split is {given!r}; use train or test")
-    return _SPLITS[given]
+    return SPLITS[given]
 
 
 def hash_share(name: str, salt: str) -> float:

@@ -36,6 +36,8 @@ class TextScorer(Protocol):
 
 
 class Golden(Protocol):
+    """A golden reward with `recorded = True` has its scores from a file: what failed was not failing now."""
+
     def open(self, compute: Compute) -> Scorer:
         """Loads what is needed, once; the scorer is then called shard by shard."""
         ...

@@ -36,10 +36,13 @@ class FileGolden:
     reward: str | None = None
     form: FormName = "auto"
     unusable: Unusable = "error"
+    recorded = True
 
     def open(self, compute: Compute) -> Scorer:
         path = user_path(self.path)
         answers = open_answers(path, self.form, self.unusable)
+        if answers is not None and self.reward is not None:
+            raise InputError(f"{path} has no scored rows; golden.file.reward picks among those: leave it out")
         scores = self._scores(path) if answers is None else {}
 
         def score(exchanges: Sequence[Exchange]) -> list[Score]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -13,7 +14,12 @@ from rmlab.heads.base import LinearHead, Standardiser
 ITERATIONS = 1000
 
 
-def fit_logistic(x: np.ndarray, items: np.ndarray, c: float = 1.0, standardise: bool = False) -> LinearHead:
+class Fitted(NamedTuple):
+    head: LinearHead
+    converged: bool
+
+
+def fit_logistic(x: np.ndarray, items: np.ndarray, c: float = 1.0, standardise: bool = False) -> Fitted:
     """x: [m, d]; items: [n, 2] rows, the preferred first -> raw = w · z, whose differences are log-odds.
 
     min over w of |w|²/2 + c * sum of log(1 + exp(-w · (z_i - z_j))) over pairs and mirrored pairs, without an
@@ -25,8 +31,9 @@ def fit_logistic(x: np.ndarray, items: np.ndarray, c: float = 1.0, standardise: 
     mirrored = np.concatenate([differences, -differences])
     label = np.repeat([1, 0], len(differences))
     model = LogisticRegression(C=c, fit_intercept=False, max_iter=ITERATIONS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a control is compared, not trusted
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
         model.fit(mirrored, label)
+    converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
     weight = model.coef_[0].astype(np.float64)
-    return LinearHead(weight=weight, intercept=0.0, standardiser=standardiser)
+    return Fitted(LinearHead(weight=weight, intercept=0.0, standardiser=standardiser), converged)

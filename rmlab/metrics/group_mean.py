@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.metrics.resamples import Resamples
+from rmlab.metrics.resamples import CELLS, Resamples, slices
 
 
 def group_means(
@@ -21,7 +21,10 @@ def group_means(
         raise InputError("an interval over groups needs a pair in every group: pass groups numbered from 0")
     sums = np.column_stack([np.bincount(group, column) for column in values.T])
     size = np.bincount(group).astype(np.float64)
-    means = (counts @ sums) / (counts @ size)[:, None]
+    means = np.empty((len(counts), values.shape[1]))
+    for rows in slices(len(counts), CELLS // counts.shape[1]):
+        weights = counts[rows].astype(np.float64)
+        means[rows] = (weights @ sums) / (weights @ size)[:, None]
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return values.mean(axis=0), low, high

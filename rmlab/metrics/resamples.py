@@ -25,7 +25,7 @@ class Resamples:
         if n < 1:
             raise InputError(f"bootstrap with {n} resamples: use n >= 1")
         counts = np.empty((n, n_prompts), dtype=np.min_scalar_type(n_prompts))
-        for rows in _slices(n, CELLS // n_prompts):
+        for rows in slices(n, CELLS // n_prompts):
             drawn = rng.integers(0, n_prompts, size=(rows.stop - rows.start, n_prompts))
             drawn += np.arange(len(drawn))[:, None] * n_prompts
             counts[rows] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
@@ -42,7 +42,7 @@ class Resamples:
             raise InputError(f"bootstrap at level {level}: use 0 < level < 1")
         parts = [
             self._intervals(values[:, columns], (1 - level) / 2)
-            for columns in _slices(values.shape[1], CELLS // len(self.counts))
+            for columns in slices(values.shape[1], CELLS // len(self.counts))
         ]
         mean, low, high = np.concatenate(parts, axis=1) if parts else np.empty((3, 0))
         return mean, low, high
@@ -54,7 +54,7 @@ class Resamples:
         some = np.flatnonzero(defined.any(axis=0) & ~defined.all(axis=0))
         drawn = np.full((values.shape[1], len(self.counts)), float(len(values)))
         total = np.empty_like(drawn)
-        for rows in _slices(len(self.counts), CELLS // len(values)):
+        for rows in slices(len(self.counts), CELLS // len(values)):
             weights = self.counts[rows].astype(np.float64)
             total[:, rows] = (weights @ filled).T
             if len(some):
@@ -70,7 +70,7 @@ class Resamples:
         return result
 
 
-def _slices(n: int, at_once: int) -> Iterator[slice]:
+def slices(n: int, at_once: int) -> Iterator[slice]:
     at_once = max(1, at_once)
     for start in range(0, n, at_once):
         yield slice(start, min(start + at_once, n))

@@ -30,14 +30,16 @@ class Disputed:
 def pick_disputed(content: ReportContent, rows: list[HeldOutRow], n: int = N_PAIRS) -> list[Disputed]:
     """The pairs whose preferred answer the heads, on average, find least likely to be: one of each group.
 
-    Equal ones stand in the order of their ids, so that the choice is the same every time.
+    Never one on which they, on average, agree with the annotators. Equal ones stand in the order of their
+    ids, so that the choice is the same every time.
     """
     if content.heldout is None:
         return []
     pairs = judged_pairs(content.heldout)
     heads = [r.arm for r in rows if r.arm.is_head and r.arm.name in pairs.columns]
     pairs["mean"] = pairs[[h.name for h in heads]].mean(axis=1).round(9)
-    worst = pairs.sort_values(["mean", "preferred", "other"]).drop_duplicates("group").head(n)
+    lost = pairs[pairs["mean"] < 0.5]
+    worst = lost.sort_values(["mean", "preferred", "other"]).drop_duplicates("group").head(n)
     prompts = content.prompts.set_index("prompt_id")["messages"]
     texts = content.responses.drop_duplicates("response_id").set_index("response_id")["text"]
     return [_disputed(row, heads, prompts, texts) for row in worst.to_dict("records")]

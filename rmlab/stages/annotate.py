@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 
@@ -18,7 +19,7 @@ from rmlab.stages.shards import map_shards
 from rmlab.text import Exchange
 
 _AT_ONCE = 256  # responses between two looks at the progress
-_ENOUGH = 8  # prompts whose responses all fail are no accident
+_ENOUGH = 8  # prompts whose responses all fail are no accident, but where failures were recorded
 
 
 def run(job: Job) -> None:
@@ -47,10 +48,11 @@ def shards(jobs: Sequence[Job]) -> Shards[list[Exchange]]:
     golden = job.build(job.settings.golden[job.name], f"golden.{job.name}")
     opened = cache(lambda: golden.open(job.compute))
     exchanges = Exchanges(job.inputs["prompts"], job.inputs["sample"])
-    return Shards(exchanges.rows, exchanges.read, lambda part, _: [_score_part(job, part, opened())])
+    enough = math.inf if getattr(golden, "recorded", False) else _ENOUGH
+    return Shards(exchanges.rows, exchanges.read, lambda part, _: [_score_part(job, part, opened(), enough)])
 
 
-def _score_part(job: Job, exchanges: list[Exchange], scorer: Scorer) -> Made:
+def _score_part(job: Job, exchanges: list[Exchange], scorer: Scorer, enough: float) -> Made:
     scores: list[Score] = []
     for start in range(0, len(exchanges), _AT_ONCE):
         chunk = exchanges[start : start + _AT_ONCE]
@@ -58,7 +60,7 @@ def _score_part(job: Job, exchanges: list[Exchange], scorer: Scorer) -> Made:
         job.progress.advance(len(chunk))
     reasons = [s.reason if isinstance(s, Failed) else None for s in scores]
     failed = [reason for reason in reasons if reason is not None]
-    if len(failed) == len(scores) and len({e.prompt_id for e in exchanges}) >= _ENOUGH:
+    if len(failed) == len(scores) and len({e.prompt_id for e in exchanges}) >= enough:
         raise RmlabError(
             f"golden reward {job.name} failed on {len(failed)} responses, all of a shard ({failed[0]}); "
             "mend it and run this again: other shards are kept"

@@ -59,7 +59,12 @@ def _measure(job: Job, responses: Responses) -> list[HeldOut]:
     ):
         pairs = Pairs.among(responses, parts >= 0)
         margins = {arm: pairs.margins(scores) for arm, scores in raw.items()}
-        margins[BASELINE] = baseline_margins(responses, vectors, pairs, parts)
+        margins[BASELINE], unconverged = baseline_margins(responses, vectors, pairs, parts)
+        if unconverged:
+            job.writer.warnings.append(
+                f"{unconverged} fits of the baseline {BASELINE} stopped before they converged ({split}): "
+                "what it is compared with may be weaker than it could be"
+            )
         margins[LENGTH] = length_margins(responses, lengths, pairs, parts)
         found.append(HeldOut(split, pairs, group[pairs.first], margins, tuple(raw)))
     return found

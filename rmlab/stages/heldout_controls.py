@@ -15,22 +15,25 @@ BASELINE = "logistic_regression"
 LENGTH = "length"
 
 
-def baseline_margins(responses: Responses, vectors: Vectors, pairs: Pairs, parts: np.ndarray) -> np.ndarray:
-    """[n] of held-out pairs, by a regression on all pairs outside their part.
+def baseline_margins(
+    responses: Responses, vectors: Vectors, pairs: Pairs, parts: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """[n] of held-out pairs, by a regression on all pairs outside their part; and how many did not converge.
 
     parts: [m] the part of each response, judged by what is fitted on all other parts; -1: never judged.
     It has no strength to choose, so it is fitted on the validation pairs too, which heads only choose by.
     """
-    margins = np.empty(len(pairs))
+    margins, unconverged = np.empty(len(pairs)), 0
     for part, here in _parts(parts[pairs.first]):
         train = Pairs.among(responses, parts != part).items
         rows = np.unique(np.concatenate([train.ravel(), pairs.items[here].ravel()]))
         x = vectors.rows(rows)
-        head = fit_logistic(x, np.searchsorted(rows, train))
+        head, converged = fit_logistic(x, np.searchsorted(rows, train))
+        unconverged += not converged
         scores = head.raw(x)
         preferred, other = np.searchsorted(rows, pairs.items[here]).T
         margins[here] = scores[preferred] - scores[other]
-    return margins
+    return margins, unconverged
 
 
 def length_margins(responses: Responses, lengths: np.ndarray, pairs: Pairs, parts: np.ndarray) -> np.ndarray:

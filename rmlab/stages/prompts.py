@@ -27,6 +27,9 @@ def run(job: Job) -> None:
         job.writer.warnings.append(
             f"{parted} train prompts are of groups that have test prompts too, and were left out"
         )
+    if left_out := known.get("unusable"):
+        reasons = "; ".join(f"{n} {reason}" for reason, n in left_out.items())
+        job.writer.warnings.append(f"{sum(left_out.values())} records were left out: {reasons}")
     data = pa.Table.from_pylist(
         [
             {

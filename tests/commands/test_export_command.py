@@ -9,7 +9,7 @@ from form_rows import N, assistant, rows_of, user, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmlab.commands.export_files import write_rows
+from rmlab.commands.export_files import write_folder, write_rows
 from rmlab.data.forms.items import read_items
 from rmlab.data.forms.pairs import Scored, preference_rows
 
@@ -219,3 +219,20 @@ def test_ties_alone_leave_nothing_to_export(cli, imported, tmp_path):
     args, _ = imported(rows)
     result = cli("export", tmp_path / "p.jsonl", *args)
     assert result.code == 3 and "12 ties" in result.line and not Path(tmp_path / "p.jsonl").exists()
+
+
+def test_what_was_there_comes_back_where_the_new_cannot_take_its_place(tmp_path, monkeypatch):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "README.md").write_text("before")
+    rename = Path.rename
+
+    def refused(self, target):
+        if self.name.endswith(".tmp"):
+            raise OSError(13, "Permission denied", "x")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(OSError, match="Permission denied"):
+        write_folder(out, [], True, "mit", [])
+    assert (out / "README.md").read_text() == "before" and [p.name for p in tmp_path.iterdir()] == ["mine"]

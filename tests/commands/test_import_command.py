@@ -1,5 +1,6 @@
 """rmlab import: what a file holds, its artifacts, and the next command."""
 
+import math
 import shlex
 
 import numpy as np
@@ -221,3 +222,45 @@ def test_dialogues_may_be_named_as_what_they_are_not(cli, tmp_path):
     assert result.code == 3 and "row 1: no 'prompt'" in result.line
     result = cli("import", path, "form=pairs", f"out={tmp_path / 'o'}")
     assert result.code == 2 and "form: Input should be 'auto'" in result.line
+
+
+def test_scores_that_failed_are_kept_unless_all_did(cli, tmp_path):
+    """The first shard of prompts has no score at all: as the file says, and no reason to stop."""
+    rows = [
+        {**r, "prompt": f"q {i}", "split": ("train", "test")[i % 2]} for i, r in enumerate(rows_of("scored"))
+    ]
+    failed = [{**r, "score": math.nan} for r in rows]
+    args = ("prompts_per_shard=9", f"out={tmp_path / 'out'}", "--json")
+    result = cli("import", write(tmp_path / "f.jsonl", [*failed[:9], *rows[9:]]), *args)
+    assert result.code == 0, result.err
+    assert artifacts(result.json)["annotate"].manifest.counts["failed_rows"] == 9
+    result = cli("import", write(tmp_path / "g.jsonl", failed), f"out={tmp_path / 'none'}")
+    assert result.code == 3 and "g.jsonl: no score is a finite number" in result.line
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_file_with_several_rewards_is_not_imported(cli, tmp_path):
+    rows = [{**r, "reward": name} for r in rows_of("scored") for name in ("a", "b")]
+    args = ("golden.file.reward=a", HALF, f"out={tmp_path / 'out'}")
+    result = cli("import", write(tmp_path / "f.jsonl", rows), *args)
+    assert result.code == 3 and "keep the rows of one reward" in result.line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "bad", "reason"),
+    [
+        ("scored", {"prompt": "q", "response": " ", "score": 1}, "an answer is empty"),
+        (
+            "preference",
+            {"prompt": "q", "chosen": "a", "rejected": "a"},
+            "two of its answers are the same text",
+        ),
+    ],
+)
+def test_records_that_are_left_out_are_said_in_the_manifest(cli, tmp_path, form, bad, reason):
+    path = write(tmp_path / "f.jsonl", [*rows_of(form), bad, bad])
+    result = cli("import", path, HALF, "unusable=drop", f"out={tmp_path / 'out'}", "--json")
+    manifest = artifacts(result.json)["prompts"].manifest
+    assert manifest.metrics["unusable"] == result.json["import"]["left_out"] == {reason: 2}
+    assert manifest.warnings == [f"2 records were left out: 2 {reason}"]

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from rmlab.artifacts.artifact import open_artifact
 from rmlab.config import load_settings
-from rmlab.data.prompts import hash_share, read_prompts, whole_groups
+from rmlab.data.forms.items import read_items
+from rmlab.data.forms.prompts import form_prompts
+from rmlab.data.prompts import content_id, hash_share, read_prompts, whole_groups
 from rmlab.data.splits import validation_groups
 from rmlab.errors import InputError
 from rmlab.stages.cell_data import read_data, write_data
@@ -129,3 +131,56 @@ def test_a_cell_of_a_sweep_holds_out_the_same_responses(run, tmp_path):
     held = held_out(settings, direct)
     assert 0 < held.sum() < len(held) and np.array_equal(held_out(settings, data.train), held)
     assert not set(direct.split_groups[held]) & set(direct.split_groups[~held])
+
+
+def test_scored_prompts_with_one_first_human_turn_are_one_group(tmp_path):
+    """Whether they go on, have ids of their own or a system message; in the summary and in the stage alike."""
+    talk = [{"role": "user", "content": "Q"}]
+    longer = [*talk, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "more"}]
+    prompts = [
+        {"messages": talk},
+        {"messages": longer},
+        {"messages": [{"role": "system", "content": "be short"}, *talk], "prompt_id": "2"},
+        {"messages": [{"role": "user", "content": "R"}], "prompt_id": "3"},
+        {"messages": talk, "prompt_id": "4", "group": "mine"},
+    ]
+    rows = [{**p, "response": f"{k}", "score": k} for p in prompts for k in range(2)]
+    path = jsonl(tmp_path / "p.jsonl", rows)
+    how = load_settings(["experiment=imported", f"input={path}"]).prompts
+    found, _ = form_prompts(path, how)
+    assert [p.group for p in found] == [content_id(talk)] * 3 + ["3", "mine"]
+    assert [(i.prompt_id, i.group) for i in read_items(path).items] == [(p.prompt_id, p.group) for p in found]
+    assert len({p.split for p in found[:3]}) == 1
+
+
+@pytest.mark.parametrize("form", ["scored", "unpaired"])
+@pytest.mark.parametrize("column", ["split", "group"])
+@pytest.mark.parametrize("first", [None, "train"])
+def test_the_rows_of_a_prompt_are_in_one_split_and_group(tmp_path, form, column, first):
+    answers = {"scored": {"response": "a", "score": 1}, "unpaired": {"completion": "a", "label": True}}[form]
+    rows = [
+        {"prompt": "q", **answers},
+        {"prompt": "r", **answers},
+        {"prompt": "q", **answers, column: "test"},
+    ]
+    rows[0] |= {column: first} if first else {}
+    path = jsonl(tmp_path / "f.jsonl", rows)
+    with pytest.raises(
+        InputError, match=f"row 3: prompt .* has another {column} than in row 1; give all rows"
+    ):
+        read_items(path, form)
+    if form == "scored":
+        with pytest.raises(InputError, match=f"row 3: prompt .* has another {column} than in row 1"):
+            read_prompts(path, 0.5, merge=True)
+
+
+def test_a_later_row_may_leave_split_and_group_out_or_name_the_split_otherwise(tmp_path):
+    rows = [
+        {"prompt": "q", "split": "validation", "group": 7},
+        {"prompt": "q"},
+        {"prompt": "q", "split": "test"},
+    ]
+    path = jsonl(tmp_path / "p.jsonl", [{**r, "response": f"{i}", "score": i} for i, r in enumerate(rows)])
+    [prompt] = read_prompts(path, 0.5, merge=True, by_turn=True)
+    [item] = read_items(path).items
+    assert (prompt.split, prompt.group, item.group, len(item.answers)) == ("test", "7", "7", 3)

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from rmlab.data.forms.items import read_items
 from rmlab.data.prompts import read_prompts
 from rmlab.errors import InputError
 from rmlab.shipped import user_path
@@ -88,3 +89,54 @@ def test_messages_that_are_no_list_are_one_line(tmp_path, value):
 @pytest.mark.parametrize("name", ["openings", "questions"])
 def test_shipped_prompts_have_one_form(name):
     assert len(read_prompts(user_path(f"shipped:prompts/{name}.jsonl"), 0.2)) > 50
+
+
+def answer(text):
+    return {"role": "assistant", "content": text}
+
+
+def said(path, form="auto"):
+    return [(i.messages, [a.text for a in i.answers]) for i in read_items(path, form).items]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("repeated", ["chosen", "rejected"])
+def test_binarised_rows_have_a_conversation_twice(tmp_path, kind, repeated):
+    row = {"prompt": "a question", "chosen": [*TALK, answer("good")], "rejected": [*TALK, answer("bad")]}
+    path = write(tmp_path, kind, [row | {"messages": row[repeated]}])
+    assert said(path) == [(TALK, ["good", "bad"])]
+
+
+@pytest.mark.parametrize("prompt", ["a question", [USER]])
+def test_conversations_in_csv_are_json(tmp_path, prompt):
+    rows = [{"prompt": prompt, "chosen": [answer("good")], "rejected": [answer("bad")]}]
+    assert said(write(tmp_path, "csv", rows)) == [([USER], ["good", "bad"])]
+    # one answer of the two may well be JSON
+    texts = {"prompt": "a question", "chosen": json.dumps([answer("good")]), "rejected": "[no]"}
+    assert said(write(tmp_path, "csv", [texts])) == [([USER], [texts["chosen"], "[no]"])]
+
+
+def test_whole_dialogues_beside_a_prompt_need_a_form(tmp_path):
+    row = {side: f"\n\nHuman: Hi?\n\nAssistant: {side}" for side in ("chosen", "rejected")}
+    path = write(tmp_path, "jsonl", [{"prompt": "Hi?", **row}])
+    with pytest.raises(InputError, match="may be of the forms hh or preference; name one"):
+        said(path)
+    assert said(path, "hh") == [([{"role": "user", "content": "Hi?"}], ["chosen", "rejected"])]
+
+
+def test_the_id_of_an_annotator_is_no_vote(tmp_path):
+    row = {"prompt": "q", "response_a": "a", "response_b": "b", "annotator_id": "x7"}
+    assert read_items(write(tmp_path, "jsonl", [row | {"votes_a": 2, "votes_b": 1}])).form == "votes"
+    [item] = read_items(write(tmp_path, "jsonl", [row | {"annotator_1": "a"}])).items
+    assert [a.score for a in item.answers] == [1, 0]
+    with pytest.raises(InputError, match="are of no form that is known"):
+        read_items(write(tmp_path, "jsonl", [row]))
+
+
+def test_a_dialogue_that_ends_with_the_human_may_be_left_out(tmp_path):
+    good = {side: f"\n\nHuman: Hi?\n\nAssistant: {side}" for side in ("chosen", "rejected")}
+    path = write(tmp_path, "jsonl", [good, good | {"rejected": "\n\nHuman: Hi?\n\nAssistant: a\n\nHuman: b"}])
+    found = read_items(path, unusable="drop")
+    assert len(found.items) == 1 and sum(found.left_out.values()) == 1
+    with pytest.raises(InputError, match="row 2: 'rejected' ends with Human:.*unusable=drop"):
+        read_items(path)

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmlab.data.demonstrations import read_demonstrations
+from rmlab.data.forms.items import read_items
 from rmlab.data.prompts import limit, read_prompts
 from rmlab.data.reader import read_rows
 from rmlab.data.splits import validation_groups
@@ -51,6 +53,8 @@ BAD = {
     "ragged.csv": (b"prompt,split\na,train,x\n", "row 1: not as many fields"),
     "short.csv": (b"prompt,split\na\n", "row 1: not as many fields"),
     "cut.jsonl.gz": (gzip.compress(b'{"prompt": "a"}\n')[:-4], "cannot be read"),
+    "damaged.jsonl.gz": (gzip.compress(b'{"prompt": "a"}\n')[:10] + b"\xff" * 20, "cannot be read"),
+    "digits.jsonl": (b'{"prompt": ' + b"9" * 5000 + b"}\n", "line 1: not JSON"),
     "bad.parquet": (b"PAR1 not really", "not a readable Parquet file"),
     "kind.txt": (b"a", "unknown kind of file"),
     "role.jsonl": (b'{"messages": [{"role": "me", "content": "a"}]}\n', "each message needs a role"),
@@ -152,3 +156,26 @@ def test_validation_prompts_are_a_share_of_the_prompts_and_stay_put():
     assert len(validation_groups(["a", "b"], 0.01, 0)) == 1
     with pytest.raises(InputError, match="at least 2"):
         validation_groups(["a", "a"], 0.2, 0)
+
+
+@pytest.mark.parametrize(
+    ("form", "row"),
+    [
+        ("scored", {"prompt": "q", "response": "a", "score": 10**400}),
+        ("ranking", {"prompt": "q", "responses": ["a", "b"], "scores": [1, 10**400]}),
+    ],
+)
+def test_a_number_too_large_for_a_float_is_one_line(tmp_path, form, row):
+    with pytest.raises(InputError, match="row 1: 'scores?' (is|has) 10+, not a"):
+        read_items(jsonl(tmp_path / "a.jsonl", row), form)
+
+
+def test_a_folder_whose_file_changed_and_kept_its_time_is_read_again(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for text in ("before", "and after"):
+        file = jsonl(folder / "train.jsonl", {"prompt": text})
+        os.utime(file, ns=(10**18, 10**18))
+        assert [row["prompt"] for _, row in read_rows(folder)] == [text]

@@ -20,3 +20,9 @@ def test_no_score_is_still_an_error(tmp_path, last):
     (tmp_path / "s.csv").write_text("response_id,score\nr0,1\nr1,2\n" + last)
     with pytest.raises(InputError, match=r"no score for response r2|row 3: .*score"):
         FileGolden(str(tmp_path / "s.csv")).open(Compute())(ROWS)
+
+
+def test_a_reward_is_named_of_scored_rows_alone(tmp_path):
+    (tmp_path / "p.csv").write_text("prompt,chosen,rejected\nq,a,b\n")
+    with pytest.raises(InputError, match=r"p.csv has no scored rows; golden.file.reward picks among those"):
+        FileGolden(str(tmp_path / "p.csv"), reward="helpful").open(Compute())

@@ -25,7 +25,7 @@ def preferences(n=300, d=7, seed=0):
 @pytest.mark.parametrize("c", [0.03, 1.0])
 def test_linear_bradley_terry_at_the_same_strength_has_the_same_weights(c, standardise):
     x, items = preferences()
-    baseline = fit_logistic(x, items, c, standardise)
+    baseline = fit_logistic(x, items, c, standardise).head
     l2 = 1 / (2 * len(items) * c)
     data = FitData(x, Comparisons(items, items[:, 0]), Comparisons(items[:0], items[:0, 0]))
     head, log = Linear(l2=l2, tolerance=1e-9, standardise=standardise).fit(data, BradleyTerry(), seed=0)
@@ -41,7 +41,14 @@ def test_it_is_scikit_learn_on_mirrored_differences():
     d = x[items[:, 0]] - x[items[:, 1]]
     model = LogisticRegression(fit_intercept=False, max_iter=1000)
     model.fit(np.concatenate([d, -d]), np.repeat([1, 0], len(d)))
-    scores = fit_logistic(x, items).raw(x)
+    scores = fit_logistic(x, items).head.raw(x)
     np.testing.assert_allclose(
         scores[items[:, 0]] - scores[items[:, 1]], d @ model.coef_[0], rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_fit_that_stops_early_says_so(monkeypatch):
+    x, items = preferences()
+    assert fit_logistic(x, items).converged
+    monkeypatch.setattr("rmlab.heads.logistic.ITERATIONS", 1)
+    assert not fit_logistic(x, items).converged

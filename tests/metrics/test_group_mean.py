@@ -1,5 +1,7 @@
 """Means over pairs with intervals over groups, against resampling by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,18 @@ def test_a_group_without_pairs_is_refused():
 
 def test_equal_scores_count_half():
     np.testing.assert_array_equal(credit(np.array([2.0, -0.1, 0.0])), [1, 0, 0.5])
+
+
+def test_many_groups_are_resampled_in_slices(monkeypatch):
+    """The same numbers, without all counts as floats at once."""
+    rng = np.random.default_rng(4)
+    group, resamples = np.arange(4000), draw(4000, n=500)
+    values = rng.random((4000, 2))
+    whole = group_means(values, group, resamples)
+    monkeypatch.setattr("rmlab.metrics.group_mean.CELLS", 40_000)
+    tracemalloc.start()
+    parts = group_means(values, group, resamples)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(parts, whole)
+    assert peak < resamples.counts.size * 8 / 4

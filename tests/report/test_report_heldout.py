@@ -101,3 +101,14 @@ def test_the_disputed_pairs_are_those_with_the_smallest_mean_one_a_group():
 
 def test_equal_content_gives_an_equal_page(two_answers):
     assert render(make(n_responses=2, ns=[1, 2], text=NASTY, heldout=frames())) == two_answers
+
+
+def test_a_pair_on_which_the_heads_agree_with_the_annotators_is_not_disputed():
+    found = frames()
+    sure = found.pairs["group"].isin(["g0", "g1"])
+    found.pairs["probability"] = np.where(sure, 0.2, 0.5)
+    content = make(heldout=found)
+    picked = pick_disputed(content, heldout_rows(content))
+    assert [d.probability for d in picked] == [0.2, 0.2]
+    found.pairs["probability"] = 0.6
+    assert "heads and annotators differ most" not in Page(render(content)).text

@@ -137,3 +137,13 @@ def test_length_takes_the_direction_that_pays_outside():
     assert margins == {0: 7, 2: 7, 4: 7, 6: -7}
     short = {int(k): v for k, v in zip(pairs.first, length_margins(r, -lengths, pairs, parts), strict=True)}
     assert short == {0: -7, 2: -7, 4: 7, 6: -7}
+
+
+def test_a_baseline_that_did_not_converge_is_said(heldout, tmp_path, monkeypatch):
+    assert not any("converged" in w for w in heldout.manifest.warnings)
+    monkeypatch.setattr("rmlab.heads.logistic.ITERATIONS", 1)
+    file = write_rows(tmp_path / "pairs.jsonl", pair_rows(N))
+    nodes = plan(load_arms([*SMALL_PAIRS, f"input={file}", f"out={tmp_path / 'out'}"]))
+    found = run_nodes([n for n in nodes if n.stage != "report"], "test", quiet=True)[-1].artifact
+    said = [w for w in found.manifest.warnings if "converged" in w]
+    assert [w.partition(" fits of the baseline")[0] for w in said] == ["1", "3"]

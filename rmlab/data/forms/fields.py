@@ -30,7 +30,7 @@ def number(value: Any, column: str, where: str) -> float:
     """A finite number; CSV files hold it as text."""
     try:
         found = math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
         raise InputError(f"{where}: '{column}' has {value!r}, not a finite number")
@@ -43,7 +43,7 @@ def listed(row: Row, column: str, where: str) -> list[Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise InputError(f"{where}: '{column}' is text, not a list, such as [1, 2]") from None
     if not isinstance(value, list | tuple):
         raise InputError(f"{where}: '{column}' must be a list, got {type(value).__name__}")
@@ -52,6 +52,17 @@ def listed(row: Row, column: str, where: str) -> list[Any]:
 
 def is_conversation(value: Any) -> bool:
     return isinstance(value, list | tuple)
+
+
+def json_messages(value: Any) -> list[Any] | None:
+    """What a text holds as JSON, where that is a list of messages."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return None
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return found if all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in found) else None
 
 
 def answer_text(value: Any, column: str, where: str) -> str:

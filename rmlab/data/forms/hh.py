@@ -45,7 +45,7 @@ def _dialogue(row: Row, column: str, where: str) -> list[Message]:
             content = f"{messages.pop()['content']}\n\n{content}".strip()
         messages.append({"role": role, "content": content})
     if messages[-1]["role"] != "assistant":
-        raise InputError(f"{where}: '{column}' ends with Human:, not with an answer of the Assistant:")
+        raise Unusable(where, f"'{column}' ends with Human:, not with an answer of the Assistant:")
     if any(not m["content"] for m in messages[:-1]):
         raise Unusable(where, f"a turn before the last of '{column}' is empty")
     return messages

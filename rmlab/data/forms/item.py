@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rmlab.data.prompts import content_id
+from rmlab.data.prompts import turn_id
 from rmlab.data.reader import Row, check_text
 from rmlab.errors import InputError
 from rmlab.text import Message
@@ -47,7 +47,7 @@ def group_of(row: Row, messages: list[Message], where: str) -> str:
     given = row.get("group")
     if given is not None and given != "":
         return check_text(str(given), "group", where)
-    return content_id([next((m for m in messages if m["role"] == "user"), messages[0])])
+    return turn_id(messages)
 
 
 def split_given(row: Row) -> str | None:

@@ -15,10 +15,12 @@ from rmlab.data.forms.arrays import Arrays, open_arrays
 from rmlab.data.forms.item import Answer, Item, Unusable
 from rmlab.data.forms.recognise import recognise
 from rmlab.data.forms.records import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS
+from rmlab.data.prompts import TurnGroups
 from rmlab.data.reader import read_rows
+from rmlab.data.same_prompt import SamePrompt
 from rmlab.errors import InputError
 
-_EMPTY = "an answer is empty"
+EMPTY = "an answer is empty"
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,14 @@ def _read(path: Path, form: str, unusable: str, column: str) -> Items:
     left_out: Counter[str] = Counter()
     n_rows = 0
     found: list[Item] = []
-    read = RECORDS.get(form) or ROWS.get(form) or partial(scored.item, column=column)
+    read = RECORDS.get(form) or ROWS.get(form) or partial(scored.item, turns=TurnGroups(), column=column)
+    same = SamePrompt()
     for number, row in read_rows(path):
         n_rows, where = n_rows + 1, f"{path}, row {number}"
         try:
             item = replace(read(row, where), number=number, where=where)
+            if form not in RECORDS:
+                same.check(str(item.prompt_id), row, number, where)
             check_usable(item, form, unusable)
             found.append(item)
         except Unusable as error:
@@ -82,7 +87,7 @@ def check_usable(item: Item, form: str, unusable: str) -> None:
     """An empty answer of a recorded dialogue is what was said, and is kept unless it may be dropped."""
     texts = [answer.text for answer in item.answers]
     if any(not t.strip() for t in texts) and not (form == "hh" and unusable == "error"):
-        raise Unusable(item.where, _EMPTY)
+        raise Unusable(item.where, EMPTY)
     if form in RECORDS and len(set(texts)) < len(texts):
         raise Unusable(item.where, "two of its answers are the same text")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import Any
 
-from rmlab.data.forms.fields import answer_text, has, is_conversation, need, number
+from rmlab.data.forms.fields import answer_text, has, is_conversation, json_messages, need, number
 from rmlab.data.forms.item import Answer, Item, Unusable, group_of, split_given
 from rmlab.data.messages import check_messages, is_text, prompt_messages
 from rmlab.data.reader import Row, check_text
@@ -20,6 +20,7 @@ _SIDES = ("chosen", "rejected")
 
 
 def item(row: Row, where: str) -> Item:
+    row = _without_repeats(_parsed(row))
     chosen, rejected = (need(row, side, where) for side in _SIDES)
     if is_conversation(chosen) != is_conversation(rejected):
         kinds = ["messages" if is_conversation(x) else "text" for x in (chosen, rejected)]
@@ -39,6 +40,22 @@ def item(row: Row, where: str) -> Item:
     answers = tuple(Answer(text, score) for text, score in zip(texts, _scores(row, where), strict=True))
     plain = not is_conversation(chosen) and is_text(row)
     return Item(messages, answers, group_of(row, messages, where), split_given(row), is_text=plain)
+
+
+def _parsed(row: Row) -> Row:
+    """CSV files hold messages as JSON text: an answer that is one is parsed where the other is one too."""
+    found = {c: json_messages(row.get(c)) for c in (*_SIDES, "prompt", "messages")}
+    if not all(found[side] for side in _SIDES):
+        return row
+    return {**row, **{c: messages for c, messages in found.items() if messages}}
+
+
+def _without_repeats(row: Row) -> Row:
+    """Without `messages` that are one of the two conversations once more, as binarised sets have them."""
+    messages = row.get("messages")
+    if is_conversation(messages) and any(messages == row.get(side) for side in _SIDES):
+        return {c: value for c, value in row.items() if c != "messages"}
+    return row
 
 
 def _of_messages(

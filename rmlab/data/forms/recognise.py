@@ -8,7 +8,7 @@ from rmlab.data.forms.arrays import is_arrays
 from rmlab.data.forms.fields import has
 from rmlab.data.forms.hh import is_dialogue
 from rmlab.data.forms.records import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED
-from rmlab.data.forms.votes import ANNOTATOR
+from rmlab.data.forms.votes import annotators
 from rmlab.data.reader import Row, read_rows
 from rmlab.errors import InputError
 
@@ -39,12 +39,12 @@ def _forms(row: Row) -> list[str]:
         return all(has(row, c) for c in columns)
 
     pair = all_of("response_a", "response_b")
-    voted = all_of("votes") or all_of("votes_a", "votes_b") or any(c.startswith(ANNOTATOR) for c in row)
+    voted = all_of("votes") or all_of("votes_a", "votes_b") or bool(annotators(row))
     listed = has(row, "responses") or has(row, "completions")
     dialogues = is_dialogue(row.get("chosen")) and is_dialogue(row.get("rejected"))
     explicit = has(row, "prompt") or has(row, "messages")
     is_form = {
-        "hh": all_of("chosen", "rejected") and dialogues and not explicit,
+        "hh": all_of("chosen", "rejected") and dialogues,
         "preference": all_of("chosen", "rejected") and not (dialogues and not explicit),
         "ranking": listed and (has(row, "ranks") or has(row, "scores")),
         "unpaired": all_of("completion", "label"),

@@ -6,34 +6,40 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from rmlab.artifacts.fingerprint import row_id
 from rmlab.data.forms.fields import has
 from rmlab.data.forms.item import Answer, Item, split_given
 from rmlab.data.messages import is_text, prompt_messages
-from rmlab.data.prompts import content_id
+from rmlab.data.prompts import TurnGroups, content_id
 from rmlab.data.reader import Row, check_text, need_text
 from rmlab.errors import InputError
 
 
-def item(row: Row, where: str, column: str = "score") -> Item:
-    """The item with the answer of this row alone."""
+def item(row: Row, where: str, turns: TurnGroups, column: str = "score") -> Item:
+    """The item with the answer of this row alone. turns: of the rows before it."""
     messages = prompt_messages(row, where)
     prompt_id = given_id(row, "prompt_id") or content_id(messages)
     text = response_text(row, where, "drop") or ""
     answer = Answer(text, score_of(row, column, where), given_id(row, "response_id"))
-    group = check_text(str(row["group"]), "group", where) if has(row, "group") else prompt_id
+    given = check_text(str(row["group"]), "group", where) if has(row, "group") else None
+    group = given or turns.of(messages, prompt_id)
     return Item(messages, (answer,), group, split_given(row), prompt_id, is_text(row))
 
 
 def response_text(row: Row, where: str, unusable: str) -> str | None:
     """The response; a blank one is an error, or None where unusable=drop."""
     value = row.get("response")
-    if unusable == "drop" and isinstance(value, str) and not value.strip():
-        return None
-    if isinstance(value, str) and not value.strip():
+    if is_blank(value):
+        if unusable == "drop":
+            return None
         raise InputError(f"{where}: 'response' is empty; mend it, or leave such rows out with unusable=drop")
     return need_text(row, "response", where)
+
+
+def is_blank(response: Any) -> bool:
+    return isinstance(response, str) and not response.strip()
 
 
 def score_of(row: Row, column: str, where: str) -> float:
@@ -43,7 +49,7 @@ def score_of(row: Row, column: str, where: str) -> float:
         raise InputError(f"{where}: no '{column}'; name the score's column with golden.file.column=...")
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where}: '{column}' is {value!r}, not a number") from None
 
 

@@ -2,7 +2,7 @@
 
 - `votes`: a list with one vote an annotator;
 - `votes_a`, `votes_b` and, where there were any, `votes_tie`: how many voted so;
-- columns `annotator_...`, one an annotator, empty where they did not answer.
+- columns `annotator_...` but annotator_id, one an annotator, empty where they did not answer.
 
 A vote is "a", "b" or "tie"; or, as an index of the preferred answer, 0 for a and 1 for b.
 score = share of the votes; a tie vote is half a vote for each.
@@ -34,13 +34,18 @@ def item(row: Row, where: str) -> Item:
     return Item(messages, answers, group_of(row, messages, where), split_given(row), is_text=is_text(row))
 
 
+def annotators(row: Row) -> list[str]:
+    """The columns with the vote of one annotator each; annotator_id says who it was."""
+    return [c for c in row if c.startswith(ANNOTATOR) and c != f"{ANNOTATOR}id"]
+
+
 def _counted(row: Row, where: str) -> tuple[float, float]:
     """(votes for a, votes)"""
     if has(row, "votes"):
         return _sum("votes", listed(row, "votes", where), where)
-    annotators = [c for c in row if c.startswith(ANNOTATOR)]
-    if annotators and not has(row, "votes_a"):
-        return _sum(f"{ANNOTATOR}...", [row[c] for c in annotators if has(row, c)], where)
+    voted = annotators(row)
+    if voted and not has(row, "votes_a"):
+        return _sum(f"{ANNOTATOR}...", [row[c] for c in voted if has(row, c)], where)
     for_a, for_b = (_count(need(row, c, where), c, where) for c in ("votes_a", "votes_b"))
     ties = _count(row["votes_tie"], "votes_tie", where) if has(row, "votes_tie") else 0.0
     return for_a + ties / 2, for_a + for_b + ties
