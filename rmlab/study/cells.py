@@ -56,13 +56,15 @@ class Planner:
         return cls(Composer([text for text in overrides if text not in axes], config_dir), axes)
 
     def plan(self, finding: Finding) -> Plan:
-        """An arm's own settings win over those that are fixed for all of the finding."""
+        """An arm's own settings win over those that are fixed for all of the finding, and both over axes."""
         plan = Plan(finding, [])
+        fixed = {Override.parse(text).key for text in finding.fixed}
+        axes = [text for text in self.axes if Override.parse(text).key not in fixed]
         for arm, condition in itertools.product(finding.arms, finding.conditions or [""]):
             own = [*finding.arms[arm].split(), *finding.conditions.get(condition, "").split()]
             names = {ARM: arm, **({CONDITION: condition} if condition else {})}
             mine = {Override.parse(text).key for text in (*own, *finding.grid)}
-            kept = [t for t in (*self.axes, *finding.fixed) if Override.parse(t).key not in mine]
+            kept = [t for t in (*axes, *finding.fixed) if Override.parse(t).key not in mine]
             for point in points([*kept, *own, *finding.grid], composer=self.composer):
                 plan.points.append(Point(point.overrides, _shown(own) | dict(point.axes), point.settings))
                 plan.axes.append({**names, SEED: str(point.settings.seed), **point.axes})
