@@ -19,16 +19,22 @@ SEEDS = "seed=range(0,5)"
 
 @dataclass(frozen=True)
 class Member:
-    """axes: arm, seed, and the finding's own; cell: fingerprint of its cell in the sweep."""
+    """axes: arm, seed, and the finding's own; cell: fingerprint of its cell in the sweep; data: what it reads,
+    as the names of controls have it."""
 
     axes: Mapping[str, str]
     cell: str
+    data: str
 
     def is_at(self, where: Where) -> bool:
-        return all(self.axes.get(axis) in values for axis, values in where.items())
+        return is_at(self.axes, where)
 
     def to_json(self) -> dict[str, Any]:
-        return {"axes": dict(self.axes), "cell": self.cell}
+        return {"axes": dict(self.axes), "cell": self.cell, "data": self.data}
+
+
+def is_at(axes: Mapping[str, str], where: Where) -> bool:
+    return all(axes.get(axis) in values for axis, values in where.items())
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,6 @@ def _check_places(finding: Finding, axes: Sequence[Mapping[str, str]]) -> None:
     """A claim on cells that the grid does not have is a mistake of the file, found before anything runs."""
     for claim in finding.claims:
         for where in (*claim.plus, *claim.minus, *claim.slope, finding.at):
-            if not any(Member(a, "").is_at(where) for a in axes):
+            if not any(is_at(a, where) for a in axes):
                 shown = " ".join(f"{axis}={','.join(values)}" for axis, values in where.items())
                 raise ConfigError(f"finding {finding.name}: no cell of its grid is at {shown}")
