@@ -19,8 +19,8 @@ SEEDS = "seed=range(0,5)"
 
 @dataclass(frozen=True)
 class Member:
-    """axes: arm, seed, and the finding's own; cell: fingerprint of its cell in the sweep; data: what it reads,
-    as the names of controls have it."""
+    """axes: arm, seed, and the finding's own; cell: fingerprint of its cell in the sweep; data: what it
+    reads, as in the names of controls' cells."""
 
     axes: Mapping[str, str]
     cell: str

@@ -5,11 +5,11 @@
 
 The embeddings are synthetic, of 40,000 prompts x 10 and 2,000 x 500 responses, 2,048 wide, and are kept in
 DIR/true (or DIR/small); cells run one at a time on one thread, and a cell's time includes scoring and judging a
-million test responses. Of the budgets the smallest and the largest are measured, anew each time; those between
-lie on the line through the two, by their number of comparisons.
+million test responses. The smallest and the largest budget are measured, anew each time; those between lie on
+the line through the two, by their number of comparisons.
 
-Prints the block `measured` of conf/full_study.yaml, and as its last line one JSON object: core-hours of the whole
-study. With --small there is no block, and the last line has the seconds.
+Prints the block `measured` of conf/full_study.yaml, and as its last line one JSON object: core-hours of the
+whole study. With --small there is no block, and the last line has the seconds.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def test_controls_are_those_of_each_data_of_a_finding():
 
 
 def test_what_has_an_order_is_a_matter_of_each_data():
-    values, members = two_policies()
+    values, _ = two_policies()
     prompts = values.prompts.copy()
     tied = (prompts["prompt_id"] == "p0003") & prompts["cell"].str.endswith("-x")
     prompts.loc[tied, ["spearman", "accuracy"]] = np.nan
