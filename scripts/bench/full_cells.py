@@ -4,7 +4,7 @@
     python scripts/bench/full_cells.py --folder DIR --small  a twentieth, to see that it works
 
 The embeddings are synthetic, of 40,000 prompts x 10 and 2,000 x 500 responses, 2,048 wide, and are kept in
-DIR/true (or DIR/small); cells run one at a time on one thread, and a cell's time includes scoring and judging a
+DIR/true (or DIR/small); cells run one at a time on one thread, and a cell's time has scoring and judging a
 million test responses. The smallest and the largest budget are measured, anew each time; those between lie on
 the line through the two, by their number of comparisons.
 
