@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmlab.artifacts.set_record import open_set
+from rmlab.artifacts.set_record import SetName, fits, open_set
 from rmlab.config import load_settings
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.pipeline import chain_of, in_order
 from rmlab.plan import Node
 from rmlab.sets.gather import PolicySource
+from rmlab.sets.unchanged import are_whole, says
 from rmlab.sets.write import Words
 from rmlab.settings import Settings
 from rmlab.shipped import user_path
@@ -42,13 +43,14 @@ class ReleasePlan:
             for name, roles in self.policies.items()
         ]
 
-    def is_made(self, folder: Path) -> bool:
-        """Whether the folder is already the set of these artifacts."""
+    def is_made(self, folder: Path, words: Words) -> bool:
+        """Whether the folder is already the set of these artifacts and words, with its files whole."""
         try:
-            policies = open_set(folder).record.policies
+            opened = open_set(folder)
         except RmlabError:
             return False
-        return {policy.name: policy.lineage for policy in policies} == self.lineage
+        made = {policy.name: policy.lineage for policy in opened.record.policies}
+        return made == self.lineage and are_whole(opened) and says(opened, words)
 
 
 def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> ReleasePlan:
@@ -64,6 +66,7 @@ def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> Re
             roles |= {role: n for role, n in chain.items() if role in _OF_POLICY or ":" in role}
             roles[f"embed:{embedder}"] = chain["embed"]
     _check_distinct(policies)
+    _check_names(policies)
     return ReleasePlan(base, policies)
 
 
@@ -90,6 +93,22 @@ def _check_distinct(policies: Mapping[str, Mapping[str, Node]]) -> None:
     first = next(iter(policies.values()))
     embeds = {role.partition(":")[2]: node for role, node in first.items() if role.startswith("embed:")}
     _differ("embedders", embeds)
+
+
+def _check_names(policies: Mapping[str, Mapping[str, Node]]) -> None:
+    """Those that set.json does not take, before anything is made."""
+    roles = [role.partition(":")[::2] for role in next(iter(policies.values())) if ":" in role]
+    kinds = {"annotate": "golden reward", "embed": "embedder"}
+    names = [("policy", name) for name in policies] + [(kinds[stage], name) for stage, name in roles]
+    for kind, name in names:
+        if not fits(SetName, name):
+            raise ConfigError(
+                f"the {kind} {name} needs another name in a set: letters, digits, _ and ., at most 60, "
+                "and not _ or . first"
+            )
+    rewards = [name for kind, name in names if kind == "golden reward"]
+    if len({name.lower() for name in rewards}) < len(rewards):
+        raise ConfigError(f"golden rewards {', '.join(rewards)}: two differ in capitals alone; rename one")
 
 
 def _differ(kind: str, nodes: Mapping[str, Node]) -> None:

@@ -27,10 +27,8 @@ def plan_study(
     chains = Chains()
     described: dict[str, Any] = {}
     for plan in plans:
-        members = [
-            Member(axes, chains.cell(point).fingerprint)
-            for axes, point in zip(plan.axes, plan.points, strict=True)
-        ]
+        cells = [chains.cell(point) for point in plan.points]
+        members = [Member(a, c.fingerprint, c.data) for a, c in zip(plan.axes, cells, strict=True)]
         described[plan.finding.name] = {
             "finding": plan.finding.model_dump(),
             "members": [member.to_json() for member in members],

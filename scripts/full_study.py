@@ -20,6 +20,8 @@ import yaml
 from full_study_costs import Costs, costs
 from full_study_plan import Plan, Setup
 
+from rmlab.errors import OK, PARTIAL
+
 PLAN = Path(__file__).parents[1] / "conf" / "full_study.yaml"
 
 
@@ -39,6 +41,8 @@ def show(plan: Plan, setups: list[Setup]) -> None:
     print(f"GPU-hours are an estimate from {plan.supposed['tflops']:.0f} TFLOP/s and the shares in the plan.")
     if plan.measured_on is None:
         print("Core-hours: no cell was measured; run python scripts/bench/full_cells.py")
+    elif total.core_hours is None:
+        print("Core-hours: not every head and budget was measured; run python scripts/bench/full_cells.py")
     else:
         print(f"Core-hours are projected from cells of the true shape, measured {plan.measured_on}.")
         print("The study's own heads took about 6,000 core-hours.")
@@ -51,14 +55,19 @@ def hours(found: Costs) -> str:
 
 
 def run(setups: list[Setup], folder: Path) -> int:
+    """Cells that failed do not keep the others from being run; the exit code says so at the end."""
+    partial = OK
     for setup in setups:
         for command in setup.commands(str(folder / setup.task)):
             print("rmlab " + " ".join(command), flush=True)
             code = subprocess.run([sys.executable, "-m", "rmlab", *command], check=False).returncode
-            if code:
+            if code == PARTIAL:
+                print(f"{setup.name}: some cells failed; going on", file=sys.stderr)
+                partial = PARTIAL
+            elif code:
                 print(f"{setup.name} stopped; run this again to go on", file=sys.stderr)
                 return code
-    return 0
+    return partial
 
 
 def main() -> int:

@@ -50,9 +50,10 @@ def _gpu_hours(plan: Plan, setup: Setup) -> float:
 
 def _core_hours(plan: Plan, setup: Setup) -> float | None:
     """Cells of one head and budget take as long, whatever their pairing, noise and seed."""
-    if plan.measured_on is None:
+    found = [plan.seconds.get(head, {}).get(budget) for head in plan.heads for budget in plan.budgets]
+    times = [seconds for seconds in found if seconds is not None]
+    if plan.measured_on is None or len(times) < len(found):
         return None
-    times = [plan.seconds[head][budget] for head in plan.heads for budget in plan.budgets]
     return setup.n_cells * sum(times) / len(times) / 3600
 
 

@@ -44,7 +44,8 @@ def main() -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace a set that is there")
     given, settings = parser.parse_known_args()
-    out = given.out or (ROOT / ("artifacts/tiny" if given.tiny else "data/released") / NAME)
+    place = given.out or (ROOT / ("artifacts/tiny" if given.tiny else "data/released") / NAME)
+    out = place.resolve()  # the commands run in another folder
     license_file = f"release.license_file={ROOT / 'LICENSE'}"
     force = ["--force"] if given.force else []
     sizes = TINY if given.tiny else ()

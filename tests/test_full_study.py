@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -77,6 +78,57 @@ def test_the_costs_by_hand(content):
     assert found.disk_gb == pytest.approx(10 * (20 + 56) / 1e9)
 
 
+def test_a_plan_with_a_head_or_budget_that_was_not_measured_has_no_core_hours(content, capsys):
+    from full_study import show
+    from full_study_costs import costs
+
+    content["measured"] = {"date": "2026-01-01", "seconds": {"bt-mlp": {5000: 1.0}}}
+    plan = plan_of(content)
+    assert costs(plan, plan.setups[0]).core_hours is None
+    show(plan, list(plan.setups[:1]))
+    assert "not every head and budget was measured" in capsys.readouterr().out
+
+
+def test_budgets_between_those_measured_lie_on_the_line(content, monkeypatch, tmp_path, capsys):
+    """The benchmark, without its cells: what it measures, where, and what it prints to paste."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts" / "bench"))
+    import full_cells
+
+    ran = []
+    monkeypatch.setattr(full_cells, "make_study", lambda folder, *sizes: ran.append((folder, sizes)))
+    monkeypatch.setattr(full_cells, "rmlab", lambda folder, *arguments: "")
+    monkeypatch.setattr(full_cells, "seconds_of", lambda folder, head, budgets: {n: n / 100 for n in budgets})
+    monkeypatch.setattr("sys.argv", ["full_cells.py", "--folder", str(tmp_path)])
+    full_cells.main()
+    *lines, last = capsys.readouterr().out.splitlines()
+    measured = yaml.safe_load("\n".join(lines))["measured"]
+    assert measured["budgets"] == [5000, 40000] and lines[0].startswith("# seconds of the least and the most")
+    assert measured["seconds"]["clf-mlp"] == {5000: 50.0, 10000: 100.0, 20000: 200.0, 40000: 400.0}
+    assert json.loads(last)["core_hours"] == pytest.approx(12_960 * 187.5 / 3600)
+    monkeypatch.setattr("sys.argv", ["full_cells.py", "--folder", str(tmp_path), "--small"])
+    full_cells.main()
+    [line] = capsys.readouterr().out.splitlines()
+    assert set(json.loads(line)) == {"seconds"}
+    assert [folder.name for folder, _ in ran] == ["true", "small"]
+
+
+def test_the_benchmark_takes_no_rows_of_an_earlier_sweep(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts" / "bench"))
+    import full_cells
+
+    row = {"kind": "head", "state": "ok", "reason": None, "comparisons.n": "7", "seconds": 1.5}
+    pd.DataFrame([row]).to_parquet(tmp_path / "results.parquet")
+    ran = []
+
+    def rmlab(folder, *arguments):
+        ran.append(arguments)
+        return json.dumps({"results": "results.parquet"})
+
+    monkeypatch.setattr(full_cells, "rmlab", rmlab)
+    assert full_cells.seconds_of(tmp_path, ["head=mlp"], [7]) == {7: 1.5}
+    assert ran[0][0] == "sweep" and "--force" in ran[0]
+
+
 def test_the_dry_run_lists_all_and_ends_with_one_json_line(capsys, monkeypatch):
     from full_study import main
 
@@ -101,7 +153,8 @@ def test_wrong_arguments_are_one_line(capsys, monkeypatch, arguments, said):
     assert ended.value.code == 2 and said in capsys.readouterr().err
 
 
-def test_it_stops_where_a_command_fails(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("code, n_run", [(3, 1), (4, 12 * 10)])
+def test_it_stops_where_a_command_fails_but_not_for_some_cells(tmp_path, monkeypatch, capsys, code, n_run):
     import full_study
 
     for task in ("hh_harmless", "hh_helpful"):
@@ -110,9 +163,10 @@ def test_it_stops_where_a_command_fails(tmp_path, monkeypatch, capsys):
     ran = []
 
     class Done:
-        returncode = 3
+        returncode = code
 
     monkeypatch.setattr(full_study.subprocess, "run", lambda command, check: ran.append(command) or Done())
     monkeypatch.setattr("sys.argv", ["full_study.py", "--input", str(tmp_path)])
-    assert full_study.main() == 3
-    assert len(ran) == 1 and "run this again to go on" in capsys.readouterr().err
+    assert full_study.main() == code
+    said = {3: "run this again to go on", 4: "some cells failed"}[code]
+    assert len(ran) == n_run and said in capsys.readouterr().err

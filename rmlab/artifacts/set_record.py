@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from rmlab.errors import InputError
 
 RECORD, CARD, LICENSE, PROMPTS = "set.json", "README.md", "LICENSE", "prompts.parquet"
 # No hyphens: they separate the names in those of files.
 SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=60)]
+SetTitle = Annotated[str, Field(min_length=1, max_length=100)]
 Split = Literal["train", "test"]
 Count = Annotated[int, Field(ge=0)]
 
@@ -56,8 +57,8 @@ class SetEmbedder(_Part):
 
 class SetRecord(_Part):
     format: Literal[1]
-    name: str = Field(min_length=1, max_length=100)
-    license: str = Field(min_length=1, max_length=100)
+    name: SetTitle
+    license: SetTitle
     prompts: dict[Split, Count]
     policies: list[SetPolicy] = Field(min_length=1)
     rewards: list[SetReward] = Field(min_length=1)
@@ -111,6 +112,15 @@ def embeddings_file(policy: str, embedder: str) -> str:
 
 def scales_file(policy: str, embedder: str) -> str:
     return f"scales-{policy}-{embedder}.parquet"
+
+
+def fits(kind: Any, value: str) -> bool:
+    """Whether set.json takes it. kind: such as SetName."""
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def open_set(folder: Path) -> EmbeddingSet:

@@ -50,4 +50,5 @@ def _words(name: str, sets: Sequence[EmbeddingSet], license: str | None) -> Word
         )
     texts = dict.fromkeys((s.folder / LICENSE).read_text(encoding="utf-8") for s in sets)
     parts = "; ".join(dict.fromkeys(s.record.name for s in sets))
-    return Words(name, license or names[0], "\n".join(texts), f"Merged from these embedding sets: {parts}.")
+    chosen = names[0] if license is None else license
+    return Words(name, chosen, "\n".join(texts), f"Merged from these embedding sets: {parts}.")

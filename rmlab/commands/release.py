@@ -23,7 +23,7 @@ def release_command(
 ) -> None:
     plan = plan_release(overrides, config_dir)
     words = words_of(plan.settings, out.resolve().name)
-    is_made = plan.is_made(out) and not force
+    is_made = plan.is_made(out, words) and not force
     if not is_made:
         check_free(out, force)
     if dry_run:

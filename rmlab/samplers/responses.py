@@ -63,5 +63,13 @@ def _drawn(row: Row, where: str) -> _Drawn:
     if not isinstance(index, int) or not isinstance(n_tokens, int):
         raise InputError(f"{where}: 'sample_index' and 'n_tokens' must be whole numbers")
     reason = need_text(row, "finish_reason", where)
-    known = math.nan if logprob is None else float(logprob)
-    return index, Sample(text, n_tokens, reason, known, need_text(row, "response_id", where))
+    response_id = need_text(row, "response_id", where)
+    return index, Sample(text, n_tokens, reason, _logprob(logprob, where), response_id)
+
+
+def _logprob(value: object, where: str) -> float:
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float):
+        raise InputError(f"{where}: 'logprob' must be a number, got {type(value).__name__}")
+    return float(value)

@@ -26,12 +26,23 @@ def new_set_folder(target: Path, force: bool) -> Iterator[Path]:
     made.mkdir()
     try:
         yield made
+        _exchange(target, made, old)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(target: Path, made: Path, old: Path) -> None:
+    """What was there comes back if the new set cannot take its place."""
+    try:
         if target.exists():
             target.rename(old)
         made.rename(target)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
 
 
 def check_free(target: Path, force: bool) -> None:

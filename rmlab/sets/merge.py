@@ -12,7 +12,6 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmlab.artifacts.files import read_parquet
 from rmlab.artifacts.set_record import (
     PROMPTS,
     EmbeddingSet,
@@ -25,9 +24,10 @@ from rmlab.artifacts.set_record import (
     scales_file,
     scores_file,
 )
-from rmlab.artifacts.set_tables import SET_PROMPTS, SET_SCORES
+from rmlab.artifacts.set_tables import SET_PROMPTS, SET_RESPONSES, SET_SCALES, SET_SCORES, set_embeddings
 from rmlab.errors import InputError
 from rmlab.sets.prompts import join_prompts
+from rmlab.sets.same_rows import read_typed, same_rows
 from rmlab.sets.write import SetWriter, Words, count_splits
 
 Part = TypeVar("Part", SetReward, SetEmbedder)
@@ -41,6 +41,12 @@ class _Vectors:
     scales: Path
     checksums: list[str]
     error: float
+
+    def is_same(self, other: _Vectors, dimension: int) -> bool:
+        return self.checksums == other.checksums or (
+            same_rows(self.scales, other.scales, SET_SCALES, "dimension")
+            and same_rows(self.embeddings, other.embeddings, set_embeddings(dimension), "response_id")
+        )
 
 
 @dataclass
@@ -75,11 +81,15 @@ class _Study:
     def _policy(self, opened: EmbeddingSet, policy: SetPolicy) -> _Policy:
         """The one with the same responses, else a new one."""
         checksum = opened.record.files[responses_file(policy.name)].sha256
+        responses = opened.folder / responses_file(policy.name)
         for known in self.policies:
-            if known.checksum == checksum:
+            if known.checksum == checksum or same_rows(
+                known.responses, responses, SET_RESPONSES, "response_id"
+            ):
+                lineage = policy.lineage | known.record.lineage
+                known.record = known.record.model_copy(update={"lineage": lineage})
                 return known
         name = self._free_name(policy.name, opened.record.name)
-        responses = opened.folder / responses_file(policy.name)
         self.policies.append(_Policy(name, opened.folder, policy, responses, checksum))
         return self.policies[-1]
 
@@ -110,7 +120,7 @@ def merge(folder: Path, sets: Sequence[EmbeddingSet], words: Words) -> SetRecord
     for opened in sets:
         study.add(opened)
     study.check_complete()
-    tables = [(str(s.folder), read_parquet(s.folder / PROMPTS).cast(SET_PROMPTS.schema)) for s in sets]
+    tables = [(str(s.folder), read_typed(s.folder / PROMPTS, SET_PROMPTS)) for s in sets]
     prompts = join_prompts(tables)
     writer = SetWriter(folder)
     writer.table(PROMPTS, prompts)
@@ -144,7 +154,7 @@ def _same(kind: str, known: dict[str, Part], part: Part, opened: EmbeddingSet) -
 
 
 def _add_scores(merged: _Policy, opened: EmbeddingSet, policy: str) -> None:
-    table = read_parquet(opened.folder / scores_file(policy)).cast(SET_SCORES.schema)
+    table = read_typed(opened.folder / scores_file(policy), SET_SCORES)
     for reward in opened.names("rewards"):
         part = table.filter(pc.equal(table["reward"], reward))
         known = merged.scores.setdefault(reward, part)
@@ -161,7 +171,7 @@ def _add_vectors(merged: _Policy, opened: EmbeddingSet, policy: str) -> None:
         checksums = [opened.record.files[name].sha256 for name in names]
         embeddings, scales = (opened.folder / name for name in names)
         found = _Vectors(embeddings, scales, checksums, embedder.error.get(policy, 0.0))
-        if merged.vectors.setdefault(embedder.name, found).checksums != checksums:
+        if not merged.vectors.setdefault(embedder.name, found).is_same(found, embedder.dimension):
             raise InputError(
                 f"{opened.folder} has other vectors by {embedder.name} for policy {policy} than "
                 f"{merged.place}; they cannot both be right"

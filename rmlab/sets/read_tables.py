@@ -49,12 +49,22 @@ def _typed(batch: pa.RecordBatch, table: Table, name: str, first: int) -> pa.Rec
             row = first + column.is_null().to_pylist().index(True)
             raise InputError(f"{name}, row {row}: no {known.name}")
         try:
-            columns.append(column.cast(known.type))
+            columns.append(_whole(column.cast(known.type), known.name, name, first))
+        except InputError:
+            raise
         except _READING as error:
             reason = str(error).splitlines()[0][:120]
             where = f"{name}, rows {first} to {first + batch.num_rows - 1}"
             raise InputError(f"{where}: {known.name} is not {known.type} ({reason})") from None
     return pa.record_batch(columns, schema=table.schema)
+
+
+def _whole(column: pa.Array, column_name: str, name: str, first: int) -> pa.Array:
+    """The column, if its vectors hold no null: whoever reads them as a matrix could not."""
+    if pa.types.is_fixed_size_list(column.type) and column.flatten().null_count:
+        row = first + column.flatten().is_null().to_pylist().index(True) // column.type.list_size
+        raise InputError(f"{name}, row {row}: {column_name} holds a null")
+    return column
 
 
 def check_columns(schema: pa.Schema, table: Table, name: str) -> None:

@@ -33,7 +33,7 @@ T = TypeVar("T")
 MEANING = {
     "record": f"{RECORD} is readable and of a format that is known",
     "card": "README.md and LICENSE name and hold the licence",
-    "files": "every policy has responses, scores and vectors of every embedder, and nothing else is there",
+    "files": "every policy has responses, scores and vectors by every embedder; no other Parquet file",
     "checksums": f"files are those that {RECORD} was written with",
     "tables": "columns have the names and types of their tables, and no nulls",
     "prompts": "ids unique, conversations well formed; train and test share no prompt or group",

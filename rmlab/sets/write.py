@@ -20,12 +20,15 @@ from rmlab.artifacts.set_record import (
     SetPolicy,
     SetRecord,
     SetReward,
+    SetTitle,
     Split,
     embeddings_file,
+    fits,
     responses_file,
     scales_file,
     scores_file,
 )
+from rmlab.errors import ConfigError
 from rmlab.sets.card import card
 from rmlab.sets.gather import PolicySource, quantised
 from rmlab.sets.prompts import join_prompts
@@ -40,6 +43,14 @@ class Words:
     license: str
     license_text: str
     description: str = ""
+
+    def __post_init__(self) -> None:
+        """ConfigError before anything is made that set.json could not name."""
+        for what, value in (("name", self.name), ("licence", self.license)):
+            if not value.strip() or not fits(SetTitle, value):
+                raise ConfigError(f"the {what} of a set has 1 to 100 characters; {value[:120]!r} has not")
+        if not self.license_text.strip():
+            raise ConfigError("the file of the licence is empty; put the licence's text there")
 
 
 @dataclass

@@ -43,7 +43,7 @@ def run(job: Job) -> None:
 
 
 def _members(described: dict[str, Any]) -> list[Member]:
-    return [Member(m["axes"], m["cell"]) for m in described["members"]]
+    return [Member(m["axes"], m["cell"], m["data"]) for m in described["members"]]
 
 
 def _part(finding: Finding, members: Sequence[Member], judged: Sequence[Judged], values: CellValues) -> Part:
@@ -55,7 +55,7 @@ def _part(finding: Finding, members: Sequence[Member], judged: Sequence[Judged],
         finding=finding,
         judged=[j for j in judged if j.finding.name == finding.name],
         means=means(members, values, list(dict.fromkeys(metrics))),
-        controls=control_means(values, list(dict.fromkeys(metrics))),
+        controls=control_means(values, members, list(dict.fromkeys(metrics))),
         flagged=values.flagged(members),
         n_cells=len({m.cell for m in members}),
         largest_n=values.largest_n,
@@ -115,7 +115,7 @@ def _content(job: Job, sweep: Artifact, parts: list[Part], values: CellValues) -
             "Cells": f"{made.counts['cells']:,}, of which {made.counts['failed']:,} failed",
             "Test prompts": f"{values.n_prompts:,}, best of up to {values.largest_n:,} responses",
             "Seeds": f"{max((j.effect.n_seeds for p in parts for j in p.judged if j.effect), default=0)}",
-            "Golden reward": f"{job.config['reward']}, standard deviation {values.deviation:.3g}",
+            "Golden reward": f"{job.config['reward']}, standard deviation {_range(values.deviations)}",
             "Time of the sweep": f"{made.seconds:,.0f} s",
         },
         warnings=made.warnings,
@@ -124,6 +124,12 @@ def _content(job: Job, sweep: Artifact, parts: list[Part], values: CellValues) -
         git=git_state(),
         created=now(),
     )
+
+
+def _range(values: Sequence[float]) -> str:
+    """Of several data there are several."""
+    ends = dict.fromkeys(f"{end:.3g}" for end in (min(values), max(values)))
+    return " to ".join(ends)
 
 
 def _record(job: Job, sweep: Artifact, judged: Sequence[Judged]) -> None:

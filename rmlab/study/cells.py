@@ -19,16 +19,22 @@ SEEDS = "seed=range(0,5)"
 
 @dataclass(frozen=True)
 class Member:
-    """axes: arm, seed, and the finding's own; cell: fingerprint of its cell in the sweep."""
+    """axes: arm, seed, and the finding's own; cell: fingerprint of its cell in the sweep; data: what it
+    reads, as in the names of controls' cells."""
 
     axes: Mapping[str, str]
     cell: str
+    data: str
 
     def is_at(self, where: Where) -> bool:
-        return all(self.axes.get(axis) in values for axis, values in where.items())
+        return is_at(self.axes, where)
 
     def to_json(self) -> dict[str, Any]:
-        return {"axes": dict(self.axes), "cell": self.cell}
+        return {"axes": dict(self.axes), "cell": self.cell, "data": self.data}
+
+
+def is_at(axes: Mapping[str, str], where: Where) -> bool:
+    return all(axes.get(axis) in values for axis, values in where.items())
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,15 @@ class Planner:
         return cls(Composer([text for text in overrides if text not in axes], config_dir), axes)
 
     def plan(self, finding: Finding) -> Plan:
-        """An arm's own settings win over those that are fixed for all of the finding."""
+        """An arm's own settings win over those that are fixed for all of the finding, and both over axes."""
         plan = Plan(finding, [])
+        fixed = {Override.parse(text).key for text in finding.fixed}
+        axes = [text for text in self.axes if Override.parse(text).key not in fixed]
         for arm, condition in itertools.product(finding.arms, finding.conditions or [""]):
             own = [*finding.arms[arm].split(), *finding.conditions.get(condition, "").split()]
             names = {ARM: arm, **({CONDITION: condition} if condition else {})}
             mine = {Override.parse(text).key for text in (*own, *finding.grid)}
-            kept = [t for t in (*self.axes, *finding.fixed) if Override.parse(t).key not in mine]
+            kept = [t for t in (*axes, *finding.fixed) if Override.parse(t).key not in mine]
             for point in points([*kept, *own, *finding.grid], composer=self.composer):
                 plan.points.append(Point(point.overrides, _shown(own) | dict(point.axes), point.settings))
                 plan.axes.append({**names, SEED: str(point.settings.seed), **point.axes})
@@ -79,6 +87,6 @@ def _check_places(finding: Finding, axes: Sequence[Mapping[str, str]]) -> None:
     """A claim on cells that the grid does not have is a mistake of the file, found before anything runs."""
     for claim in finding.claims:
         for where in (*claim.plus, *claim.minus, *claim.slope, finding.at):
-            if not any(Member(a, "").is_at(where) for a in axes):
+            if not any(is_at(a, where) for a in axes):
                 shown = " ".join(f"{axis}={','.join(values)}" for axis, values in where.items())
                 raise ConfigError(f"finding {finding.name}: no cell of its grid is at {shown}")

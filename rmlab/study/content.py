@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rmlab.study.controls import ON
 from rmlab.study.finding import Finding
 from rmlab.study.judge import Judged, Mean
 
@@ -31,8 +32,11 @@ class Part:
     def of(self, metric: str) -> list[Mean]:
         return [m for m in self.means if m.metric == metric]
 
-    def control(self, name: str, metric: str) -> Mean | None:
-        return next((m for m in self.controls.get(name, ()) if m.metric == metric), None)
+    def control(self, name: str, metric: str) -> float | None:
+        """Its mean; over the data of the finding where there are several."""
+        of = [means for full, means in self.controls.items() if full.split(ON)[0] == name]
+        found = [m.effect.value for means in of for m in means if m.metric == metric]
+        return sum(found) / len(found) if found else None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import interval, number, shorten
-from rmlab.study.cells import ARM, Member
+from rmlab.study.cells import ARM, is_at
 from rmlab.study.content import Part
 from rmlab.study.judge import Mean
 from rmlab.study.two_way import Effect
@@ -83,7 +83,7 @@ def _forest(figure: Figure, part: Part) -> None:
 
 
 def _shown(part: Part, metric: str = "best_of_largest") -> list[Mean]:
-    return [m for m in part.of(metric) if Member(m.axes, "").is_at(part.finding.at)]
+    return [m for m in part.of(metric) if is_at(m.axes, part.finding.at)]
 
 
 def _series(part: Part, means: Sequence[Mean]) -> dict[str, list[Mean]]:
@@ -119,7 +119,7 @@ def _places(figure: Figure, part: Part) -> None:
         control = part.control(name, "best_of_largest")
         if control is not None:
             look: dict[str, Any] = {"color": COLOURS["quiet"], "linewidth": 1, "linestyle": (0, dashes)}
-            axes.axhline(control.effect.value, label=name, **look)
+            axes.axhline(control, label=name, **look)
     if is_line and min(numbers) >= 1 and max(numbers) / min(numbers) >= 8:
         axes.set_xscale("log")
     _ticks(axes, list(places.values()), [shorten(label, 20) for label in labels])
@@ -155,7 +155,10 @@ def _curves(figure: Figure, part: Part) -> None:
             _curve(axes, own, role, "", "--", f"{name}, own score")
     for name, dashes in _CONTROLS.items():
         found = {n: part.control(name, f"best_of_{e}") for n, e in ends.items()}
-        _curve(axes, found, "quiet", "", (0, dashes), name)
+        known = {n: value for n, value in found.items() if value is not None}
+        if known:
+            look: dict[str, Any] = {"color": COLOURS["quiet"], "linewidth": 1, "linestyle": (0, dashes)}
+            axes.plot(list(known), list(known.values()), label=name, **look)
     axes.set_xscale("log", base=2)
     _ticks(axes, list(ends), [str(n) for n in ends])
     _finish(axes, "N, responses to choose from", "deviations of the golden reward")

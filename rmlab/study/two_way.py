@@ -10,6 +10,7 @@ from scipy import stats
 from rmlab.errors import InputError
 
 LEVEL, POWER = 0.95, 0.80
+_ROUNDING = 1e-12  # what is less, relative to values of about 1, is the rounding of sums
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,13 @@ def effect(differences: np.ndarray, rng: np.random.Generator, n: int = 2000) -> 
         raise InputError(f"an interval needs a seed and 2 prompts: got {n_seeds} and {n_prompts}")
     value = float(differences.mean())
     variance, df = variance_of_mean(differences)
-    if variance == 0:
+    if np.sqrt(variance) <= _ROUNDING * max(1.0, abs(value)):
+        value = 0.0 if abs(value) <= _ROUNDING else value
         return Effect(value, value, value, 0.0, df, n_seeds, n_prompts)
     means = resampled_means(differences, rng, n)
     spread = float(means.std())
     stretch = np.sqrt(variance) / spread * stats.t.ppf((1 + LEVEL) / 2, df) / stats.norm.ppf((1 + LEVEL) / 2)
-    ends = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if spread > 0 else np.full(2, value)
+    ends = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = (float(value + (end - value) * stretch) for end in ends)
     return Effect(value, low, high, float(np.sqrt(variance)), df, n_seeds, n_prompts)
 

@@ -47,13 +47,6 @@ class CellValues:
     def _rows(self) -> pd.DataFrame:
         return self.results.set_index("cell")
 
-    @cached_property
-    def _varies(self) -> dict[tuple[str, ...], np.ndarray]:
-        """Of each set of prompts, where the golden reward has an order, by the oracle's own."""
-        oracles = self.results.loc[self.results["kind"] == "oracle", "cell"]
-        found = [self._by_cell[cell] for cell in oracles if cell in self._by_cell]
-        return {tuple(f["prompt_id"]): f["spearman"].notna().to_numpy() for f in found}
-
     def reason(self, cell: str) -> str:
         known = cell in self._rows.index and self._rows.loc[cell, "reason"]
         return str(known) if known else "the cell was not run"
@@ -78,9 +71,10 @@ class CellValues:
         return (_column(frame, metric) - mean) / deviation
 
     def _without_order(self, frame: pd.DataFrame, values: np.ndarray) -> np.ndarray:
-        """A head that scores all responses of a prompt alike has learnt no order: correlation 0."""
-        varies = self._varies.get(tuple(frame["prompt_id"]))
-        return values if varies is None else np.where(np.isnan(values) & varies, 0.0, values)
+        """A head that scores all responses of a prompt alike has learnt no order: correlation 0. Where golden
+        has none itself, no share of pairs is in its order either."""
+        has_order = ~np.isnan(_column(frame, "accuracy"))
+        return np.where(np.isnan(values) & has_order, 0.0, values)
 
     def check_prompts(self, cells: Sequence[str]) -> None:
         """Prompts are paired, so all cells of a contrast must have been judged on the same ones."""
@@ -99,15 +93,14 @@ class CellValues:
         return int(np.nanmax(self.results["test_largest_n"].to_numpy(dtype=float), initial=0))
 
     @property
-    def deviation(self) -> float:
-        """Of the golden reward over test responses; of the first where a study has several."""
-        return float(self.results["test_golden_deviation"].dropna().iloc[0])
+    def deviations(self) -> list[float]:
+        """Of the golden reward over test responses: one for each data of the study."""
+        return [float(d) for d in self.results["test_golden_deviation"].dropna().unique()]
 
-    @property
-    def controls(self) -> dict[str, str]:
-        """The cell of each control by its name; of the first data where a study has several."""
-        rows = self.results[self.results["kind"] != "head"].drop_duplicates("kind")
-        return dict(zip(rows["kind"], rows["cell"], strict=True))
+    def controls(self, data: str) -> dict[str, str]:
+        """The cell of each control on this data, by its name."""
+        rows = self.results[self.results["kind"] != "head"]
+        return {k: c for k, c in zip(rows["kind"], rows["cell"], strict=True) if c == f"{k}-{data}"}
 
     def flagged(self, members: Sequence[Member]) -> list[dict[str, Any]]:
         """Places where a loss flags outliers: means over seeds of how many, and of how right it is."""

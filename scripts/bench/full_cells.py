@@ -1,11 +1,15 @@
-"""Seconds of one core that a head of the full study takes: a cell of the true shape for each head and budget.
+"""Seconds of one core that a head of the full study takes: cells of the true shape for each head.
 
-    python scripts/bench/full_cells.py --folder DIR          the true shape: 14 GB of disk, half an hour
+    python scripts/bench/full_cells.py --folder DIR          the true shape: 14 GB of disk, two cells a head
     python scripts/bench/full_cells.py --folder DIR --small  a twentieth, to see that it works
 
-The embeddings are synthetic, of 40,000 prompts x 10 and 2,000 x 500 responses, 2,048 wide; cells run one at a
-time on one thread, and a cell's time includes scoring and judging a million test responses. Prints the block
-`measured` of conf/full_study.yaml, and as its last line one JSON object: core-hours of the whole study.
+The embeddings are synthetic, of 40,000 prompts x 10 and 2,000 x 500 responses, 2,048 wide, and are kept in
+DIR/true (or DIR/small); cells run one at a time on one thread, and a cell's time has scoring and judging a
+million test responses. The smallest and the largest budget are measured, anew each time; those between lie on
+the line through the two, by their number of comparisons.
+
+Prints the block `measured` of conf/full_study.yaml, and as its last line one JSON object: core-hours of the
+whole study. With --small there is no block, and the last line has the seconds.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from study_sets import make_study
@@ -43,12 +48,24 @@ def seconds_of(folder: Path, head: list[str], budgets: list[int]) -> dict[int, f
     n = ",".join(map(str, budgets))
     common = ["experiment=own_embeddings", f"input={folder}", "comparisons.n_validation=5000"]
     grid = [*head, f"noise.error={ERROR}", f"comparisons.n={n}", "evaluation.scoring=quick"]
-    found = json.loads(rmlab(folder, "sweep", "--workers", "1", "--json", *common, *grid))
+    found = json.loads(rmlab(folder, "sweep", "--force", "--workers", "1", "--json", *common, *grid))
     rows = pd.read_parquet(folder / found["results"])
     cells = rows[rows["kind"] == "head"]
     if set(cells["state"]) != {"ok"}:
         raise SystemExit(f"cells failed: {sorted(set(cells['reason'].dropna()))}")
-    return {int(row["comparisons.n"]): round(float(row["seconds"]), 1) for _, row in cells.iterrows()}
+    return {int(row["comparisons.n"]): float(row["seconds"]) for _, row in cells.iterrows()}
+
+
+def on_a_line(ends: dict[int, float], budgets: list[int]) -> dict[int, float]:
+    """Seconds of every budget; ends: those of the smallest and the largest."""
+    known = sorted(ends)
+    return {n: round(float(np.interp(n, known, [ends[k] for k in known])), 1) for n in budgets}
+
+
+def block(measured: dict[str, Any]) -> str:
+    """Of conf/full_study.yaml; what was measured and what was not."""
+    say = "# seconds of the least and the most comparisons were measured; those between lie on the line"
+    return f"{say}\n{yaml.safe_dump({'measured': measured}, sort_keys=False)}"
 
 
 def main() -> None:
@@ -56,17 +73,20 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the set is made and kept")
     parser.add_argument("--small", action="store_true")
     given = parser.parse_args()
-    folder = given.folder.resolve()
+    folder = given.folder.resolve() / ("small" if given.small else "true")
     if not (folder / "embeddings.parquet").is_file():
         make_study(folder, *(SMALL if given.small else TRUE))
     content: dict[str, Any] = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
-    budgets = [n // 20 for n in content["budgets"]] if given.small else content["budgets"]
+    budgets = sorted(n // 20 if given.small else n for n in content["budgets"])
+    ends = list(dict.fromkeys([budgets[0], budgets[-1]]))
     rmlab(folder, "run", "experiment=own_embeddings", f"input={folder}", "arms=['head=linear']")
-    found = {name: seconds_of(folder, head, budgets) for name, head in content["heads"].items()}
+    heads = content["heads"].items()
+    found = {name: on_a_line(seconds_of(folder, head, ends), budgets) for name, head in heads}
     if given.small:
-        content["budgets"] = budgets
-    content["measured"] = {"date": date.today().isoformat(), "seconds": found}
-    print(yaml.safe_dump({"measured": content["measured"]}, sort_keys=False))
+        print(json.dumps({"seconds": found}))
+        return
+    content["measured"] = {"date": date.today().isoformat(), "budgets": ends, "seconds": found}
+    print(block(content["measured"]))
     plan = Plan.of(content)
     total = Costs.total([costs(plan, setup) for setup in plan.setups])
     cells = sum(setup.n_cells for setup in plan.setups)

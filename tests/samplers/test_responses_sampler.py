@@ -53,3 +53,8 @@ def test_bad_rows(tmp_path, name):
     with pytest.raises(InputError) as error:
         generate(tmp_path, [*ROWS[:2], ROWS[2] | change], "p")
     assert message in str(error.value) and "r.parquet, row 3" in str(error.value)
+
+
+def test_probabilities_that_are_text(tmp_path):
+    with pytest.raises(InputError, match=r"r.parquet, row 1: 'logprob' must be a number, got str"):
+        generate(tmp_path, [row | {"logprob": "likely"} for row in ROWS], "p")

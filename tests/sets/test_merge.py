@@ -41,6 +41,32 @@ def test_the_same_responses_are_one_policy_with_the_embedders_of_both(cli, make,
     assert cli("merge", tmp_path / "study", first, second).code == 0
     for file in small_set.glob("*.parquet"):
         assert same_bytes(small_set, tmp_path / "study", file.name), file.name
+    merged, released = (open_set(place).record.policies for place in (tmp_path / "study", small_set))
+    assert [p.lineage for p in merged] == [p.lineage for p in released]  # of both embedders
+
+
+def test_files_of_another_writer_hold_the_same(cli, small_set, copied, tmp_path):
+    """Other bytes, types, order of rows and of columns."""
+    for file in copied.glob("*.parquet"):
+        change_table(copied, file.name, rewritten)
+    assert validate(copied).failures == []
+    for file in copied.glob("*.parquet"):
+        assert not same_bytes(small_set, copied, file.name)
+    result = cli("merge", tmp_path / "study", small_set, copied)
+    assert result.code == 0, result.err
+    assert open_set(tmp_path / "study").names("policies") == ["a", "b"]
+    for file in small_set.glob("*.parquet"):
+        assert same_bytes(small_set, tmp_path / "study", file.name), file.name
+
+
+def rewritten(table):
+    columns = {name: table[name] for name in reversed(table.column_names)}
+    for name, column in columns.items():
+        if pa.types.is_string(column.type):
+            columns[name] = column.cast(pa.large_string())
+    if "dimension" in columns:  # these are in order
+        return pa.table(columns)
+    return pa.table(columns).take(list(range(table.num_rows))[::-1])
 
 
 def test_other_policies_of_one_name_get_their_set_s(cli, make, tmp_path):
@@ -165,6 +191,14 @@ def test_licences_that_differ_need_one_for_the_whole(cli, small_set, copied, tmp
     text = (tmp_path / "study" / "LICENSE").read_text()
     assert "Another text." in text and "CC-BY-4.0" in text
     assert open_set(tmp_path / "study").record.license == "CC-BY-SA-4.0"
+
+
+def test_names_that_a_set_cannot_have(cli, small_set, tmp_path):
+    result = cli("merge", tmp_path / ("x" * 101), small_set, small_set)
+    assert result.code == 2 and "the name of a set has 1 to 100 characters" in result.line
+    result = cli("merge", tmp_path / "study", small_set, small_set, "--license", "")
+    assert result.code == 2 and "the licence of a set has 1 to 100 characters" in result.line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_set_or_a_place_that_is_taken(cli, small_set, copied, tmp_path):

@@ -15,6 +15,7 @@ from rmlab.artifacts.artifact import open_artifact
 from rmlab.artifacts.set_record import open_set
 from rmlab.artifacts.set_tables import SET_PROMPTS, SET_RESPONSES, SET_SCALES, SET_SCORES, set_embeddings
 from rmlab.sets import write
+from rmlab.sets.folder import new_set_folder
 
 
 def artifact(artifacts, stage, fingerprint):
@@ -117,6 +118,52 @@ def test_made_already_is_said_and_another_set_needs_force(cli, set_artifacts, ma
     assert [f.name for f in out.parent.iterdir()] == ["one"]
 
 
+OUTDATED = {
+    "licence": (lambda out: None, ("release.license=MIT",)),
+    "licence's text": (lambda out: (out / "LICENSE").write_text("Another."), ()),
+    "description": (lambda out: None, ("release.description=Of another kind.",)),
+    "cut short": (lambda out: (out / "scores-a.parquet").write_bytes(b"x"), ()),
+    "missing": (lambda out: (out / "scales-a-hashing.parquet").unlink(), ()),
+}
+
+
+@pytest.mark.parametrize("name", OUTDATED)
+def test_a_set_with_other_words_or_a_damaged_file_is_not_called_made(cli, set_artifacts, make, name):
+    change, more = OUTDATED[name]
+    out = make("one", A)
+    change(out)
+    again = cli("release", out, *DEFAULTS, f"out={set_artifacts}", A, *more)
+    assert again.code == 3 and "is there already" in again.line and "--force" in again.line
+
+
+def test_a_card_that_was_edited_is_left_as_it_is(cli, set_artifacts, make):
+    out = make("one", A, "release.description=Of my kind.")
+    edited = (out / "README.md").read_text() + "\nMore of it.\n"
+    (out / "README.md").write_text(edited)
+    again = cli(
+        "release", out, *DEFAULTS, f"out={set_artifacts}", A, "release.description=Of my kind.", "--json"
+    )
+    assert again.code == 0 and again.json["state"] == "already"
+    assert (out / "README.md").read_text() == edited
+
+
+def test_the_old_set_comes_back_where_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "set.json").write_text("old")
+    rename = Path.rename
+
+    def interrupted(self, to):
+        if self.name.endswith(".tmp"):
+            raise KeyboardInterrupt
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), new_set_folder(tmp_path / "one", force=True) as folder:
+        (folder / "set.json").write_text("new")
+    assert [f.name for f in tmp_path.iterdir()] == ["one"]
+    assert (tmp_path / "one" / "set.json").read_text() == "old"
+
+
 def test_a_folder_of_other_things_is_left_alone(cli, set_artifacts, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -155,6 +202,11 @@ def test_dry_run_plans_and_writes_nothing(cli, tmp_path):
 WRONG = {
     "no licence": (("release.license=null",), "a set needs a licence"),
     "no licence file": (("release.license_file=no/such/file",), "cannot be read as text"),
+    "blank licence": (("release.license=' '",), "the licence of a set has 1 to 100 characters"),
+    "long licence": ((f"release.license={'x' * 101}",), "the licence of a set has 1 to 100 characters"),
+    "empty licence file": (("release.license_file=/dev/null",), "the file of the licence is empty"),
+    "reward": (("golden=[length]", "+golden.my-reward=${golden.length}"), "the golden reward my-reward needs another name"),
+    "rewards": (("golden=[length]", "+golden.Length=${golden.length}"), "length, Length: two differ in capitals alone"),
     "hyphen": (("release.policies=['a-b: seed=1']",), "release.policies"),
     "one name": (("release.policies=['a: seed=1','A: seed=2']",), "give each its own name"),
     "no name": (("release.policies=['sft=none']",), "release.policies"),
@@ -168,6 +220,12 @@ def test_settings_that_make_no_set(cli, set_artifacts, tmp_path, name):
     more, message = WRONG[name]
     result = cli("release", tmp_path / "one", *DEFAULTS, f"out={set_artifacts}", *more)
     assert result.code == 2 and message in result.line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_too_long_is_found_before_anything_runs(cli, tmp_path):
+    result = cli("release", tmp_path / ("x" * 101), *DEFAULTS, f"out={tmp_path / 'out'}", A)
+    assert result.code == 2 and "the name of a set has 1 to 100 characters" in result.line
     assert list(tmp_path.iterdir()) == []
 
 

@@ -95,6 +95,13 @@ def narrower(t):
     )
 
 
+def with_a_null(t):
+    """As a file that says that its vectors may hold nulls."""
+    x = t["embedding"].to_pylist()
+    x[2] = [1, None, *x[2][2:]]
+    return t.set_column(1, "embedding", pa.array(x, pa.list_(pa.int8(), 64)))
+
+
 def renamed(old, new):
     return lambda t: t.rename_columns([new if n == old else n for n in t.column_names])
 
@@ -135,6 +142,7 @@ DAMAGE = {
     "score is text": (table(S, cast("score", pa.string())), "tables", f"{S}: 'score' is string, not double"),
     "vectors are floats": (table(E, to_float), "tables", f"{E}: 'embedding' is fixed_size_list<"),
     "null": (table(S, put("score", 4, None)), "tables", f"{S}, row 5: no score"),
+    "null in a vector": (table(E, with_a_null), "tables", f"{E}, row 3: embedding holds a null"),
     "no UTF-8": (table(R, no_utf8), "tables", f"{R} is not a readable Parquet file"),
     "narrower vectors": (table(E, narrower), "tables", "embedding is not fixed_size_list"),
     "huge number of tokens": (table(R, lambda t: put("n_tokens", 2, 2**40)(cast("n_tokens", pa.int64())(t))), "tables", "n_tokens is not int32"),

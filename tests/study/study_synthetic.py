@@ -42,7 +42,7 @@ def sweep(
     for arm, effect in effects.items():
         for s in range(n_seeds):
             cell = f"{arm}-{s}"
-            members.append(Member({"arm": arm, "seed": str(s)}, cell))
+            members.append(Member({"arm": arm, "seed": str(s)}, cell, "x"))
             state = "failed" if arm in failed else "ok"
             results.append(_row(cell, "head", state, (margins or {}).get(arm, 1.0)))
             if state == "ok":

@@ -26,6 +26,11 @@ def test_shipped_findings_are_read_in_order_and_each_plans_its_cells():
     n_cells = {f.name: len(planner.plan(f).points) for f in findings}
     assert all(n % 5 == 0 for n in n_cells.values()) and n_cells["noise"] == 3 * 5 * 5
     assert n_cells["robust"] == 3 * 4 * 2 * 5
+    [active] = [f for f in findings if f.name == "active"]
+    rules = [c.minus[0]["arm"][0] for c in active.claims if c.plus[0]["arm"] == ["past-aware D-optimal"]]
+    assert rules == ["random", "entropy", "maximal difference", "core set"]
+    gaps = [c for f in findings for c in f.claims if c.metric == "overestimate" and c.minus]
+    assert [(g.plus[0]["arm"], g.minus[0]["arm"]) for g in gaps] == [(["one head"], ["least of five"])]
 
 
 def test_arms_conditions_grid_and_seeds_make_the_cells():
@@ -44,6 +49,13 @@ def test_arms_conditions_grid_and_seeds_make_the_cells():
     assert first.head["_target_"].endswith("Linear") and last.head["_target_"].endswith("Mlp")
     assert last.loss["_target_"].endswith("Classification") and last.noise["error"] == 0.3
     assert {p.settings.comparisons.n for p in plan.points} == {77} and last.seed == 4
+
+
+def test_what_a_finding_fixes_wins_over_axes_of_the_command_line():
+    made = finding([claim()], fixed=["noise.error=0.3"])
+    plan = Planner.of([*SMALL, "seed=0,1", "noise.error=0.1,0.2", "centring=0.0,0.1"]).plan(made)
+    assert {p.settings.noise["error"] for p in plan.points} == {0.3} and len(plan.points) == 3 * 2 * 2
+    assert plan.axes[0] == {"arm": "a", "seed": "0", "centring": "0.0"}
 
 
 def test_a_claim_on_no_cell_is_found_before_anything_runs():

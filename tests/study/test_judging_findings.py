@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from study_synthetic import DEVIATION, MEAN, claim, finding, sweep
 
+from rmlab.study.cells import Member
+from rmlab.study.content import Part
 from rmlab.study.controls import control_means
 from rmlab.study.finding import Claim
 from rmlab.study.judge import contrast, judge, means
@@ -86,6 +89,7 @@ def test_prompts_without_a_value_are_left_out_and_a_head_without_an_order_is_wor
     prompts = values.prompts.copy()
     tied, flat = prompts["prompt_id"] == "p0003", prompts["cell"] == "b-2"
     prompts.loc[tied | flat, "spearman"] = np.nan
+    prompts.loc[tied, "accuracy"] = np.nan
     found = CellValues(values.results, prompts)
     assert found.of("b-2", "spearman")[4] == 0 and np.isnan(found.of("b-2", "spearman")[3])
     spearman = Claim.model_validate(claim(metric="spearman"))
@@ -108,12 +112,58 @@ def test_means_have_every_place_and_controls_stand_beside_them():
     found = means(members, values, ["best_of_largest"])
     assert [dict(m.axes) for m in found] == [{"arm": "a"}, {"arm": "b"}]
     assert found[0].effect.n_seeds == 5 and found[0].effect.low < found[0].effect.value < found[0].effect.high
-    controls = control_means(values, ["best_of_largest", "proxy_of_4"])
+    controls = control_means(values, members, ["best_of_largest", "proxy_of_4"])
     assert set(controls) == {"random", "oracle"} and [m.metric for m in controls["oracle"]] == [
         "best_of_largest"
     ]
     gap = controls["oracle"][0].effect.value - controls["random"][0].effect.value
     assert gap == pytest.approx(1.0, abs=1e-5)
+
+
+def two_policies() -> tuple[CellValues, list[Member]]:
+    """The same arms on two data, of the same prompts; the second's golden scores are all twice as far apart."""
+    results, prompts, members = [], [], []
+    for policy, data in (("base", "x"), ("tuned", "y")):
+        values, those = sweep({"a": 0.5, "b": 0.2}, seed=len(members))
+        rows, tables = values.results.copy(), values.prompts.copy()
+        for table in (rows, tables):
+            table["cell"] = [c.removesuffix("-x") + f"-{data}" for c in table["cell"]]
+        rows["test_golden_deviation"] *= 1 + (data == "y")
+        results.append(rows)
+        prompts.append(tables)
+        axes = {m.cell: {**m.axes, "set.policy": policy} for m in those}
+        members += [Member(axes[m.cell], f"{m.cell}-{data}", data) for m in those]
+    return CellValues(pd.concat(results), pd.concat(prompts)), members
+
+
+def test_controls_are_those_of_each_data_of_a_finding():
+    values, members = two_policies()
+    controls = control_means(values, members, ["best_of_largest"])
+    assert set(controls) == {"random · base", "oracle · base", "random · tuned", "oracle · tuned"}
+    gaps = [
+        controls[f"oracle · {p}"][0].effect.value - controls[f"random · {p}"][0].effect.value
+        for p in ("base", "tuned")
+    ]
+    assert gaps == pytest.approx([1.0, 0.5], abs=1e-5)
+    assert values.deviations == [DEVIATION, 2 * DEVIATION]
+    part = Part(finding([claim()]), [], [], controls)
+    mean = np.mean([controls[f"oracle · {p}"][0].effect.value for p in ("base", "tuned")])
+    assert part.control("oracle", "best_of_largest") == pytest.approx(mean)
+    tuned = control_means(values, [m for m in members if m.data == "y"], ["best_of_largest"])
+    assert set(tuned) == {"random", "oracle"}
+    unnamed = [Member({"arm": "a", "seed": m.axes["seed"]}, m.cell, m.data) for m in members]
+    assert "random · x" in control_means(values, unnamed, ["best_of_largest"])
+
+
+def test_what_has_an_order_is_a_matter_of_each_data():
+    values, _ = two_policies()
+    prompts = values.prompts.copy()
+    tied = (prompts["prompt_id"] == "p0003") & prompts["cell"].str.endswith("-x")
+    prompts.loc[tied, ["spearman", "accuracy"]] = np.nan
+    prompts.loc[prompts["cell"] == "b-2-y", "spearman"] = np.nan
+    prompts.loc[prompts["cell"] == "b-2-x", "spearman"] = np.nan
+    found = CellValues(values.results, prompts)
+    assert np.isnan(found.of("b-2-x", "spearman")[3]) and found.of("b-2-y", "spearman")[3] == 0
 
 
 def test_flagged_outliers_are_means_over_seeds():

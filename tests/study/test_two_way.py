@@ -85,6 +85,15 @@ def test_what_is_detectable_has_the_power_that_it_says():
     assert 0.72 < np.mean(shown) < 0.88
 
 
+@pytest.mark.parametrize("value", [0.1, 0.3, -1 / 3, 1e-17, 1234.567, 0.1 + 0.2 - 0.3])
+@pytest.mark.parametrize("sizes", [(1, 7), (5, 60), (3, 11)])
+def test_a_constant_has_no_interval_whatever_its_rounding(value, sizes):
+    rounded = np.full(sizes, value) * (1 + 1e-16 * np.arange(sizes[1]))
+    found = effect(rounded, np.random.default_rng(0))
+    assert found.low == found.value == found.high == pytest.approx(value, abs=1e-12) and found.se == 0
+    assert found.low <= 0 or value > 1e-6  # what is nothing but rounding supports no claim
+
+
 def test_no_variance_and_too_little():
     found = effect(np.full((3, 4), 0.5), np.random.default_rng(0))
     assert found.value == found.low == found.high == 0.5 and found.se == 0
