@@ -228,11 +228,11 @@ def test_what_was_there_comes_back_where_the_new_cannot_take_its_place(tmp_path,
     rename = Path.rename
 
     def refused(self, target):
-        if self.name.endswith(".tmp"):
+        if self.parent == tmp_path and self.name.endswith(".tmp"):
             raise OSError(13, "Permission denied", "x")
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", refused)
     with pytest.raises(OSError, match="Permission denied"):
-        write_folder(out, [], True, "mit", [])
+        write_folder(out, [{"prompt": "q", "split": "train"}], True, "mit", [])
     assert (out / "README.md").read_text() == "before" and [p.name for p in tmp_path.iterdir()] == ["mine"]
