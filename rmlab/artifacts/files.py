@@ -52,8 +52,12 @@ def plain(value: Any) -> Any:
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Page checksums always; vectors plain, since a dictionary or compression mostly slows their reading."""
+    """Page checksums always; vectors plain, since a dictionary or compression mostly slows their reading.
+
+    Vectors of 8-bit integers are compressed all the same: Parquet has four bytes for each.
+    """
     vectors = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
+    stored = [name for name in vectors if pa.types.is_floating(table.schema.field(name).type.value_type)]
     plain = [f.name for f in table.schema if f.name not in vectors]
     with replacing(path) as temporary:
         pq.write_table(
@@ -63,7 +67,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
             use_dictionary=plain,
             write_statistics=plain,
             compression={
-                leaf: "none" if leaf.split(".")[0] in vectors else "zstd" for leaf in _leaves(table)
+                leaf: "none" if leaf.split(".")[0] in stored else "zstd" for leaf in _leaves(table)
             },
             write_page_checksum=True,
         )
