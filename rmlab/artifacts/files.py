@@ -66,9 +66,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
             row_group_size=_rows_per_group(table),
             use_dictionary=plain,
             write_statistics=plain,
-            compression={
-                leaf: "none" if leaf.split(".")[0] in stored else "zstd" for leaf in _leaves(table)
-            },
+            compression={leaf: "none" if leaf.split(".")[0] in stored else "zstd" for leaf in _leaves(table)},
             write_page_checksum=True,
         )
 
