@@ -92,12 +92,21 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def _no_interrupt(wanted: bool) -> Iterator[None]:
-    """Processes that start meanwhile ignore Ctrl-C, which reaches them too, from their first instant."""
-    if not wanted or threading.current_thread() is not threading.main_thread():
+    """Ctrl-C never reaches processes that start meanwhile; here it counts afterwards.
+
+    They inherit that the signal is blocked, and ignore it once they run.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not wanted or not in_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt

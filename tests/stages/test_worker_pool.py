@@ -1,6 +1,7 @@
 import itertools
 import os
 import signal
+import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rmlab.errors import RmlabError
-from rmlab.stages.worker_pool import AHEAD, in_workers
+from rmlab.stages.worker_pool import AHEAD, _no_interrupt, in_workers
 
 
 def about(task):
@@ -60,3 +61,28 @@ def _lives(process: int) -> bool:
         return stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_an_interrupt_while_processes_start_counts_afterwards_and_is_not_theirs():
+    reached = []
+    with pytest.raises(KeyboardInterrupt), _no_interrupt(True):
+        with subprocess.Popen(["sleep", "30"]) as child:
+            os.kill(os.getpid(), signal.SIGINT)
+            status = Path(f"/proc/{child.pid}/status").read_text()
+            blocked = int(next(x for x in status.splitlines() if x.startswith("SigBlk")).split()[1], 16)
+            child.kill()
+        reached.append(blocked >> (signal.SIGINT - 1) & 1)
+    assert reached == [1]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    with _no_interrupt(False):
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_process_that_ignores_interrupts_goes_on_ignoring_them():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _no_interrupt(True):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
