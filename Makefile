@@ -61,7 +61,7 @@ bench: setup-dev  ## the benchmarks at small sizes; --full in scripts/bench is t
 	@$(BIN)/python scripts/bench/heads.py --quick
 	@$(BIN)/python scripts/bench/generation.py --quick
 
-release-data: setup-dev  ## make the embedding set in data/released again: about an hour on 2 cores
+release-data: setup-dev  ## make the embedding set in data/released again: under 90 minutes on 2 cores
 	@$(BIN)/python scripts/release_data.py
 
 wheel: setup-dev  ## build the wheel into dist/

@@ -1,6 +1,6 @@
 """Makes the embedding set that the project ships, in data/released (`make release-data`).
 
-    python scripts/release_data.py            about an hour on 2 cores; interrupted, it goes on
+    python scripts/release_data.py            under 90 minutes on 2 cores; interrupted, it goes on
     python scripts/release_data.py --tiny     the same steps in a minute, with stand-ins, in artifacts/tiny
 
 More arguments are settings: python scripts/release_data.py sampling.n_test=80

@@ -83,3 +83,19 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "model"
     write_random_model(folder, seed=1)
     return folder
+
+
+@pytest.fixture
+def out(small_run, tmp_path) -> Path:
+    """The small run's artifacts, for a sweep to write into."""
+    from sweep_helpers import copied
+
+    return copied(small_run, tmp_path / "artifacts")
+
+
+@pytest.fixture
+def inline(monkeypatch) -> Any:
+    """Cells in this process, counted."""
+    from sweep_helpers import Inline
+
+    return Inline(monkeypatch)

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from small_settings import SMALL
-from sweep_helpers import Inline, copied
 
 from rmlab.artifacts.artifact import open_artifact
 from rmlab.artifacts.study_schema import STUDY_TABLES
@@ -28,16 +27,6 @@ MINE = {
     "x": "noise.error",
     "claims": CLAIMS,
 }
-
-
-@pytest.fixture
-def out(small_run, tmp_path) -> Path:
-    return copied(small_run, tmp_path / "artifacts")
-
-
-@pytest.fixture
-def inline(monkeypatch) -> Inline:
-    return Inline(monkeypatch)
 
 
 @pytest.fixture

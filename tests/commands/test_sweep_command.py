@@ -10,21 +10,10 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import polars as pl
-import pytest
 from small_settings import SMALL
-from sweep_helpers import Inline, copied, node_of
+from sweep_helpers import node_of
 
 from rmlab.stages.row_log import RowLog
-
-
-@pytest.fixture
-def out(small_run, tmp_path) -> Path:
-    return copied(small_run, tmp_path / "artifacts")
-
-
-@pytest.fixture
-def inline(monkeypatch) -> Inline:
-    return Inline(monkeypatch)
 
 
 def files(folder: Path) -> dict[str, int]:

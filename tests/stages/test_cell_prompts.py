@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sweep_helpers import Inline, copied, node_of
+from sweep_helpers import copied, node_of
 
 from rmlab.artifacts.artifact import Artifact, open_artifact
 from rmlab.artifacts.sweep_schema import PROMPT_METRICS
@@ -17,16 +17,6 @@ from rmlab.metrics.best_of_n import best_of_n_ragged
 from rmlab.stages.prompt_values import packed_by_cell, unpacked
 
 GRID = ("seed=0,1", "noise.error=0.1,0.3")
-
-
-@pytest.fixture
-def out(small_run, tmp_path) -> Path:
-    return copied(small_run, tmp_path / "artifacts")
-
-
-@pytest.fixture
-def inline(monkeypatch) -> Inline:
-    return Inline(monkeypatch)
 
 
 def _swept(out: Path, *grid: str) -> Artifact:

@@ -189,8 +189,9 @@ def peaks(tmp_path, prompts):
 
 def test_memory_does_not_grow_with_the_rows_but_by_the_table_of_prompts(tmp_path):
     peaks(tmp_path, 20)  # what is imported and cached once
-    few, many = peaks(tmp_path, 100), peaks(tmp_path, 800)
-    table = (800 - 100) * 150  # bytes: a prompt in Arrow, and once more while it is read
+    few, many = peaks(tmp_path, 320), peaks(tmp_path, 2560)
+    table = (2560 - 320) * 150  # bytes: a prompt in Arrow, and once more while it is read
     assert set(few) == set(STAGES)
     for stage in STAGES:
-        assert many[stage] < few[stage] * 1.25 + table, (stage, few, many)
+        # half more: how many of the three parts in flight are held at once is chance; all rows would be five times
+        assert many[stage] < few[stage] * 1.5 + table, (stage, few, many)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from small_settings import SMALL
-from sweep_helpers import TIMES, Inline, copied, heads, node_of, swept
+from sweep_helpers import TIMES, copied, heads, node_of, swept
 
 from rmlab.artifacts.artifact import open_artifact
 from rmlab.artifacts.sweep_schema import sweep_table
@@ -25,16 +25,6 @@ GRID = ("head=linear,trees", "loss=bradley_terry,classification", "seed=0,1")
 def table(small_run, tmp_path_factory) -> pd.DataFrame:
     """A grid in two worker processes; trees cannot fit one of the losses."""
     return swept(copied(small_run, tmp_path_factory.mktemp("sweep") / "artifacts"), *GRID, workers=2)
-
-
-@pytest.fixture
-def out(small_run, tmp_path) -> Path:
-    return copied(small_run, tmp_path / "artifacts")
-
-
-@pytest.fixture
-def inline(monkeypatch) -> Inline:
-    return Inline(monkeypatch)
 
 
 def test_a_row_a_cell_in_the_order_of_the_grid_with_its_whole_configuration(table):

@@ -163,6 +163,10 @@ def _open(file: Path) -> np.ndarray:
 
 
 def _tensor(file: Path) -> np.ndarray:
+    """By torch's own reader (weights_only), which builds tensors and plain containers and runs nothing.
+
+    The embeddings of the study's public code are `.pt` files.
+    """
     import pickle
 
     import torch
