@@ -193,5 +193,5 @@ def test_memory_does_not_grow_with_the_rows_but_by_the_table_of_prompts(tmp_path
     table = (2560 - 320) * 150  # bytes: a prompt in Arrow, and once more while it is read
     assert set(few) == set(STAGES)
     for stage in STAGES:
-        # half more: how many of the three parts in flight are held at once is chance; all rows would be five times
+        # half more: how many of the three parts in flight are held at once is chance
         assert many[stage] < few[stage] * 1.5 + table, (stage, few, many)
