@@ -23,12 +23,12 @@ VERSIONS = {
     "sample": 3,
     "annotate": 2,
     "embed": 2,
-    "fit_rm": 2,
+    "fit_rm": 3,
     "crossval": 1,
     "eval_rm": 2,
     "heldout": 1,
     "report": 2,
-    "sweep": 2,
+    "sweep": 3,
     "study": 1,
 }
 STAGES = tuple(VERSIONS)

@@ -78,6 +78,7 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
             ),
             *_sweep_metrics("validation"),
             *_sweep_metrics("test"),
+            Column("quick", pa.bool_(), "whether an MLP was scored in its quick form", nullable=True),
             Column("fit_seconds", pa.float64(), "time of the fit on one thread", nullable=True),
             Column("seconds", pa.float64(), "time of the whole cell", nullable=True),
         ),

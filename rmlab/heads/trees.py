@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rmlab.losses.base import Loss
 
 LARGEST_SEED = 2**31 - 1  # LightGBM's seed is a signed 32-bit integer
+BIN_ROWS = 20_000  # responses that a feature's bins are found from
 PROBES = 8
 ROUNDING = 1e-9  # of a loss
 
@@ -142,6 +143,8 @@ class Trees:
             "num_leaves": self.num_leaves,
             "min_child_samples": self.min_child_samples,
             "feature_fraction": self.feature_fraction,
+            "bin_construct_sample_cnt": BIN_ROWS,
+            "enable_bundle": False,  # for sparse features; the search for bundles is a quarter of the set-up
             "lambda_l2": self.l2,
             "deterministic": True,
             "force_col_wise": True,

@@ -18,7 +18,7 @@ from rmlab.stages.fitting import Fit, fit_head, held_out
 from rmlab.stages.judged_row import judge_one
 from rmlab.stages.judging import Judged
 from rmlab.stages.prompt_values import FIELD, packed
-from rmlab.stages.scoring import score_all
+from rmlab.stages.scoring import is_quick, quick_forms, score_all
 
 SPLITS = ("validation", "test")
 
@@ -51,7 +51,11 @@ def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
     masks = {"validation": np.zeros(len(data.responses), dtype=bool), "test": data.responses.is_test}
     masks["validation"][~data.responses.is_test] = held_out(cell.settings, train)
     wanted = masks["validation"] | masks["test"]
-    scores = score_all({"head": fit.head}, data.vectors, wanted, lambda rows: None, threads=1)["head"]
+    heads = {"head": fit.head}
+    if cell.settings.evaluation.scoring == "quick":
+        heads = quick_forms(heads, data.vectors, wanted)
+    row["quick"] = is_quick(heads["head"])
+    scores = score_all(heads, data.vectors, wanted, lambda rows: None, threads=1)["head"]
     for split in SPLITS:
         responses, lengths = data.part(split, masks[split])
         rows = np.flatnonzero(masks[split])

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from rmlab.compute import available_cores
 from rmlab.heads.base import EnsembleHead, MlpHead, RewardHead
-from rmlab.heads.compress import compressed
+from rmlab.heads.compress import CompressedMlp, compressed
 from rmlab.heads.ridge import Ridge
 from rmlab.stages.vectors import Piece, Vectors
 
@@ -87,6 +87,12 @@ def quickened(head: RewardHead, sample: np.ndarray) -> RewardHead:
         members = tuple(compressed(m, sample) if isinstance(m, MlpHead) else m for m in head.members)
         return replace(head, members=members)
     return head
+
+
+def is_quick(head: RewardHead) -> bool:
+    """Whether any of it scores by thinner products than were fitted."""
+    members = head.members if isinstance(head, EnsembleHead) else (head,)
+    return any(isinstance(member, CompressedMlp) for member in members)
 
 
 def some_rows(vectors: Vectors, wanted: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from rmlab.errors import InputError
 from rmlab.heads.base import EnsembleHead, LinearHead, MlpHead, Standardiser
 from rmlab.heads.compress import CompressedMlp
 from rmlab.stages import scoring
-from rmlab.stages.scoring import quick_forms, quickened, regression_on_golden, score_all, some_rows
+from rmlab.stages.scoring import is_quick, quick_forms, quickened, regression_on_golden, score_all, some_rows
 
 D = 8
 
@@ -103,6 +103,7 @@ def test_quick_forms_are_of_mlps_alone_and_in_ensembles():
     together = EnsembleHead(members=(narrow(0), narrow(1))).normalised(sample)
     quick = quickened(together, sample)
     assert all(isinstance(member, CompressedMlp) for member in quick.members)
+    assert is_quick(quick) and not is_quick(together)
     np.testing.assert_allclose(quick.score(sample), together.score(sample), atol=0.02)
 
 

@@ -270,3 +270,13 @@ def test_the_order_in_which_a_grid_is_typed_makes_no_other_sweep(out):
 def test_what_cannot_be_swept(grid, message):
     with pytest.raises(ConfigError, match=message):
         plan_sweep(points([*SMALL, *grid]), 1)
+
+
+def test_heads_are_scored_in_the_form_that_the_settings_name(out, inline, monkeypatch):
+    monkeypatch.setattr("rmlab.stages.scoring.WORTH_TRYING", 1)
+    monkeypatch.setattr("rmlab.heads.compress.AGREEMENT", 0.9)  # a few responses give few directions
+    grid = ("head=mlp", "head.hidden=[1024,512]", "head.epochs=2", "evaluation.scoring=exact,quick")
+    rows = heads(swept(out, *grid)).set_index("evaluation.scoring")
+    assert rows["quick"].to_dict() == {"exact": False, "quick": True}
+    assert rows["chosen"].nunique() == 1  # the same head
+    assert rows["test_spearman"].nunique() == 2  # scored in two forms
