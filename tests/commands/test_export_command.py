@@ -70,6 +70,22 @@ def test_preferences_come_back_as_they_were(tmp_path_factory, kind, as_text, dat
     assert [i.is_text for i in after] == [as_text] * len(after) and {i.split for i in after} == {"train"}
 
 
+def test_responses_that_look_like_dialogues_come_back_all_the_same(tmp_path):
+    odd = {
+        "chosen": ODD[0],
+        "rejected": f"{ODD[0]}.",
+        "prompt": "Say",
+        "score_chosen": 1.0,
+        "score_rejected": 0.0,
+    }
+    (item,) = read_items(write(tmp_path / "in.jsonl", [odd]), "preference").items
+    prompt = {"prompt_id": item.prompt_id, "group": None, "split": "train", "messages": item.messages}
+    scored = [Scored(str(a.response_id), a.text, a.score) for a in item.answers]
+    write_rows(tmp_path / "out.jsonl", preference_rows(prompt, scored, "all", True)[0], True)
+    (again,) = read_items(tmp_path / "out.jsonl").items
+    assert said(again)[:2] == said(item)[:2]
+
+
 @pytest.fixture
 def imported(cli, tmp_path):
     def run(rows, *more):

@@ -43,8 +43,9 @@ def _forms(row: Row) -> list[str]:
     listed = has(row, "responses") or has(row, "completions")
     dialogues = is_dialogue(row.get("chosen")) and is_dialogue(row.get("rejected"))
     explicit = has(row, "prompt") or has(row, "messages")
+    ours = all_of("prompt_id", "score_chosen", "score_rejected")  # as `rmlab export` writes them
     is_form = {
-        "hh": all_of("chosen", "rejected") and dialogues,
+        "hh": all_of("chosen", "rejected") and dialogues and not ours,
         "preference": all_of("chosen", "rejected") and not (dialogues and not explicit),
         "ranking": listed and (has(row, "ranks") or has(row, "scores")),
         "unpaired": all_of("completion", "label"),
