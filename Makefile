@@ -30,8 +30,8 @@ SEEDS ?= range(0,12)
 reproduce: setup  ## the findings of the study on the shipped embedding set, verdicts and all: about 6 minutes
 	@$(BIN)/rmlab reproduce experiment=embedding_set input=$(SET) 'seed=$(SEEDS)'
 
-test: setup-dev  ## all tests, on up to 4 cores
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+test: setup-dev  ## all tests
+	@$(BIN)/python -m pytest
 
 test-vllm: $(VLLM_VENV)/.ready  ## the sampler vllm with a real engine, in an environment of its own (.venv-vllm)
 	@$(VLLM_VENV)/bin/python -m pytest tests/with_vllm
