@@ -24,7 +24,7 @@ VERSIONS = {
     "annotate": 2,
     "embed": 2,
     "fit_rm": 3,
-    "crossval": 1,
+    "crossval": 2,
     "eval_rm": 2,
     "heldout": 1,
     "report": 2,

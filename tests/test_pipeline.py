@@ -1,4 +1,5 @@
 import pytest
+from small_settings import SMALL
 
 from rmlab.config import load_settings
 from rmlab.errors import ConfigError, InputError
@@ -125,3 +126,16 @@ def test_a_stage_alone_needs_its_inputs(tmp_path):
     nodes = [n for n in plan(load_arms([SMOKE, f"out={tmp_path}"])) if n.stage == "annotate"]
     with pytest.raises(InputError, match="annotate needs prompts .*`rmlab sample`"):
         run_nodes(nodes, "test", quiet=True, alone=True)
+
+
+def test_quick_scoring_names_the_heads_that_have_such_a_form_whatever_their_embeddings(
+    cli, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("rmlab.stages.scoring.WORTH_TRYING", 1)
+    monkeypatch.setattr("rmlab.heads.compress.AGREEMENT", 0.5)  # a few responses give few directions
+    mlp = "head=mlp head.hidden=[1024,512] head.epochs=2"
+    arms = f"arms=['{mlp}','{mlp} embedder.dimension=32','head=linear']"
+    made = cli("run", *SMALL, "sft=none", arms, "evaluation.scoring=quick", f"out={tmp_path}", "--json")
+    [judged] = [stage for stage in made.json["stages"] if stage["stage"] == "eval_rm"]
+    quick = judged["metrics"]["quick"]
+    assert len(quick) == 2 and all(name.startswith("mlp-") for name in quick)

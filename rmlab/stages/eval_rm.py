@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from rmlab.artifacts.schemas import CALIBRATION, CURVES, HEAD_SCORES, METRICS, PAIRED
 from rmlab.heads.base import RewardHead
-from rmlab.heads.compress import CompressedMlp
 from rmlab.heads.load import load_head
 from rmlab.stages.base import Job
 from rmlab.stages.controls import REGRESSION, control_scores, directions, read_surface
@@ -15,7 +14,7 @@ from rmlab.stages.fitting import held_out
 from rmlab.stages.judging import Judged, calibration_rows, curve_rows, metric_rows, paired_rows
 from rmlab.stages.left_out import note_left_out
 from rmlab.stages.responses import Responses, read_responses
-from rmlab.stages.scoring import Scores, quick_forms, regression_on_golden, score_all
+from rmlab.stages.scoring import Scores, is_quick, quick_forms, regression_on_golden, score_all
 from rmlab.stages.vectors import StreamedVectors
 
 
@@ -88,13 +87,14 @@ def _scores(job: Job, everyone: Responses, fitted: np.ndarray, judged: np.ndarra
         vectors = StreamedVectors(artifact, everyone.ids)
         if job.settings.evaluation.scoring == "quick":
             heads[key] = quick_forms(heads[key], vectors, judged)
-            job.writer.metrics["quick"] = [n for n, h in heads[key].items() if isinstance(h, CompressedMlp)]
         if key == first:
             is_fitted = np.zeros(len(everyone), dtype=bool)
             is_fitted[fitted] = True
             ceiling = regression_on_golden(vectors, everyone.golden, is_fitted, job.progress.advance)
             heads[key][REGRESSION] = ceiling
         scores |= score_all(heads[key], vectors, judged, job.progress.advance)
+    if job.settings.evaluation.scoring == "quick":
+        job.writer.metrics["quick"] = [n for of in heads.values() for n, h in of.items() if is_quick(h)]
     return {name: scores[name] for name in [*job.several("fit_rm"), REGRESSION]}
 
 
