@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,6 +294,23 @@ def test_a_torch_file_that_is_more_than_a_tensor_is_refused(tmp_path):
         refused(folder, message)
     (folder / "embeddings.pt").write_bytes(b"PK nothing")
     refused(folder, "embeddings.pt")
+
+
+def test_what_a_torch_file_would_run_is_not_run(tmp_path):
+    import torch
+
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "was-run",)
+
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    np.save(folder / "rewards.npy", np.zeros((9, 3)))
+    torch.save(Trap(), folder / "embeddings.pt")
+    refused(folder, "is not a plain tensor")
+    assert not (tmp_path / "was-run").exists()
+    torch.load(folder / "embeddings.pt", weights_only=False)
+    assert (tmp_path / "was-run").exists()  # so the trap is one
 
 
 def test_nothing_is_written_of_bad_arrays(cli, tmp_path):

@@ -163,9 +163,10 @@ def _open(file: Path) -> np.ndarray:
 
 
 def _tensor(file: Path) -> np.ndarray:
-    """By torch's own reader (weights_only), which builds tensors and plain containers and runs nothing.
+    """The one place where rmlab reads a pickle: the study's public code keeps its embeddings in `.pt` files.
 
-    The embeddings of the study's public code are `.pt` files.
+    weights_only is torch's restricted reader: it builds tensors and plain containers, refuses every other
+    name that the file asks for, and so runs nothing of it. Whatever is not one tensor is refused below.
     """
     import pickle
 
