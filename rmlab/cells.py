@@ -23,13 +23,26 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Known:
+    """The row of a cell that was done before, and what was read for it: role -> content."""
+
+    row: Mapping[str, Any]
+    made_of: Mapping[str, str]
+
+    def is_of(self, data: str, now: Mapping[str, str]) -> bool:
+        """Whether what it was made of is what is there now."""
+        roles = [role for role in now if role.endswith(f":{data}")]
+        return all(self.made_of.get(role) == now[role] for role in roles)
+
+
+@dataclass(frozen=True)
 class Grid:
-    """known: rows of cells that were done before; made_by: data -> the overrides that make it."""
+    """known: cells that were done before; made_by: data -> the overrides that make it."""
 
     cells: Sequence[Cell]
     axes: Sequence[str]
     workers: int
-    known: Sequence[Mapping[str, Any]] = ()
+    known: Sequence[Known] = ()
     made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
@@ -39,5 +52,5 @@ class Grid:
     @property
     def left(self) -> list[Cell]:
         """Cells that were not done before."""
-        known = {row["cell"] for row in self.known}
+        known = {known.row["cell"] for known in self.known}
         return [cell for cell in self.cells if cell.fingerprint not in known]

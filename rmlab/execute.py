@@ -9,17 +9,20 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.artifact import Artifact, FileRecord, Manifest
+from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.fingerprint import digest
+from rmlab.artifacts.manifest import FileRecord, Manifest
 from rmlab.artifacts.writer import Writer, writing
 from rmlab.errors import InputError, RmlabError
-from rmlab.plan import Node
+from rmlab.plan import Node, file_source
 from rmlab.progress import Progress
 from rmlab.provenance import git_state, now, versions
 from rmlab.stages.base import Job
 from rmlab.stages.embed import pass_key, run_pass
+from rmlab.states import States
 
 RESULTS = "results.parquet"  # of a sweep
 
@@ -76,42 +79,81 @@ def _pass_of(node: Node) -> str:
 
 
 def _run(nodes: list[Node], command: str, force: bool, quiet: bool, alone: bool) -> list[Outcome]:
-    todo = [node for node in nodes if force or not node.is_done]
+    """One look at all that they read; another at what was made."""
+    states = States()
+    todo = [node for node in nodes if force or _is_left(node, states)]
+    made: set[str] = set()
     if todo:
-        first = todo[0]
-        inputs = {role: _input(upstream, first, alone) for role, upstream in first.inputs.items()}
-        with _disk_errors(first):
-            _execute(todo, inputs, command, quiet)
-    made = {node.fingerprint for node in todo}
-    return [Outcome(n, "done" if n.fingerprint in made else "already", n.open()) for n in nodes]
+        inputs = {role: _input(upstream, todo[0], alone, states) for role, upstream in todo[0].inputs.items()}
+        with _disk_errors(todo[0]):
+            made = _execute(todo, inputs, command, quiet, force)
+        states = States()
+    return [Outcome(n, "done" if n.fingerprint in made else "already", n.open(states)) for n in nodes]
 
 
-def _input(upstream: Node, node: Node, alone: bool) -> Artifact:
-    if alone and not upstream.is_done:
+def _is_left(node: Node, states: States) -> bool:
+    """Damage is not made good unasked: what is left of it may be wanted."""
+    state = states.of(node)
+    if state.name == "damaged":
+        raise InputError(state.why)
+    return state.name != "done"
+
+
+def _input(upstream: Node, node: Node, alone: bool, states: States) -> Artifact:
+    state = states.of(upstream)
+    if alone and state.name in ("missing", "begun", "stale"):
         name = "sample" if upstream.stage == "prompts" else upstream.stage.replace("_", "-")
+        how = f"stale ({state.why})" if state.name == "stale" else "not done"
         raise InputError(
-            f"{node.stage} needs {upstream.stage} for these settings, which is not done: "
+            f"{node.stage} needs {upstream.stage} for these settings, which is {how}: "
             f"run `rmlab {name}` with them first"
         )
-    return upstream.open()
+    return upstream.open(states)
 
 
-def _execute(nodes: list[Node], inputs: dict[str, Artifact], command: str, quiet: bool) -> None:
-    """A finished artifact is made again; one that was begun goes on. Several nodes are one pass."""
+def _execute(
+    nodes: list[Node], inputs: dict[str, Artifact], command: str, quiet: bool, force: bool
+) -> set[str]:
+    """The fingerprints of what was made. Several nodes are one pass."""
     started = time.monotonic()
     with ExitStack() as stack:
-        writers = [stack.enter_context(writing(node.folder, fresh=node.is_done)) for node in nodes]
-        progress = stack.enter_context(Progress(_label(nodes[0]), quiet=quiet))
-        progress.say("starts" if len(nodes) == 1 else f"starts, {len(nodes)} artifacts in one pass")
-        jobs = [_job(n, inputs, w, progress) for n, w in zip(nodes, writers, strict=True)]
-        _run_stage(nodes[0].stage, jobs)
+        writers = {node.fingerprint: stack.enter_context(writing(node.folder)) for node in nodes}
+        made_of = {role: artifact.manifest.content for role, artifact in inputs.items()}
+        left = [node for node in nodes if _prepared(node, writers[node.fingerprint], made_of, force)]
+        if not left:
+            return set()
+        progress = stack.enter_context(Progress(_label(left[0]), quiet=quiet))
+        progress.say("starts" if len(left) == 1 else f"starts, {len(left)} artifacts in one pass")
+        pairs = [(node, writers[node.fingerprint]) for node in left]
+        _run_stage(left[0].stage, [_job(node, inputs, writer, progress) for node, writer in pairs])
         progress.close()
         seconds = time.monotonic() - started
-        for node, writer in zip(nodes, writers, strict=True):
-            writer.commit(partial(_manifest, node, writer, command, seconds))
-        for warning in dict.fromkeys(w for writer in writers for w in writer.warnings):
+        for node, writer in pairs:
+            _check_unchanged(node, writer)
+            writer.commit(partial(_manifest, node, writer, made_of, command, seconds))
+        for warning in dict.fromkeys(w for _, writer in pairs for w in writer.warnings):
             progress.say(f"warning: {warning}")
-        progress.say(f"done in {seconds:,.1f} s{_speed(writers[0].counts, seconds)}")
+        progress.say(f"done in {seconds:,.1f} s{_speed(pairs[0][1].counts, seconds)}")
+    return {node.fingerprint for node in left}
+
+
+def _prepared(node: Node, writer: Writer, made_of: dict[str, str], force: bool) -> bool:
+    """Whether there is anything to do, now that nobody else is at it; what was begun goes on."""
+    state = node.state
+    if state.name == "done" and not force:
+        return False
+    if state.name not in ("missing", "begun"):
+        writer.empty()
+    writer.begin(made_of)
+    return True
+
+
+def _check_unchanged(node: Node, writer: Writer) -> None:
+    """A file that was edited while it was read gave rows of two versions, under the name of the first."""
+    for source in node.sources.values():
+        if source.kind in ("file", "folder") and file_source(source.name).identity != source.identity:
+            writer.empty()
+            raise InputError(f"{source.name} changed while {node.stage} read it; run the same command again")
 
 
 def _label(node: Node) -> str:
@@ -127,7 +169,14 @@ def _run_stage(stage: str, jobs: list[Job]) -> None:
         importlib.import_module(f"rmlab.stages.{stage}").run(jobs[0])
 
 
-def _manifest(node: Node, writer: Writer, command: str, seconds: float, files: list[FileRecord]) -> Manifest:
+def _manifest(
+    node: Node,
+    writer: Writer,
+    made_of: dict[str, str],
+    command: str,
+    seconds: float,
+    files: list[FileRecord],
+) -> Manifest:
     rows = sum(f.rows for f in files if f.name.startswith("part-") or f.name == RESULTS)
     return Manifest(
         stage=node.stage,
@@ -135,7 +184,7 @@ def _manifest(node: Node, writer: Writer, command: str, seconds: float, files: l
         version=node.version,
         fingerprint=node.fingerprint,
         config=dict(node.config),
-        inputs=node.input_records(),
+        inputs=node.input_records(made_of),
         files=files,
         rows=rows,
         counts=writer.counts,
@@ -144,6 +193,8 @@ def _manifest(node: Node, writer: Writer, command: str, seconds: float, files: l
         seconds=seconds,
         created=now(),
         command=command,
+        folder=str(Path.cwd()),
+        rows_per_shard=writer.rows_per_shard,
         versions=versions(),
         git=git_state(),
     )

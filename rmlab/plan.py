@@ -10,8 +10,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.artifact import Artifact, InputRecord, open_artifact
+from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.fingerprint import digest, file_digest, fingerprint
+from rmlab.artifacts.manifest import InputRecord
 from rmlab.cells import Grid
 from rmlab.config import component_class, imported, meaningful
 from rmlab.data.dataset_rows import dataset_identity, is_dataset
@@ -20,6 +21,7 @@ from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.models import find_model
 from rmlab.settings import Component, Settings
 from rmlab.shipped import PREFIX, user_path
+from rmlab.states import State, States
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,25 @@ class Node:
         return begun[0] if begun else root / f"{self.name}-{short}"
 
     @property
+    def state(self) -> State:
+        return States().of(self)
+
+    @property
     def is_done(self) -> bool:
-        return (self.folder / "manifest.json").is_file()
+        return self.state.name == "done"
 
-    def open(self) -> Artifact:
-        artifact = open_artifact(self.folder)
-        if artifact.manifest.fingerprint != self.fingerprint:
-            raise InputError(f"{self.folder} belongs to other settings; remove it, or use --force")
-        return artifact
+    def open(self, states: States | None = None) -> Artifact:
+        """The artifact as these settings ask for it, neither stale nor damaged."""
+        state = (states or States()).of(self)
+        if state.name == "done" and state.artifact:
+            return state.artifact
+        if state.name == "damaged":
+            raise InputError(state.why)
+        why = f" ({state.why})" if state.why else ""
+        raise InputError(f"{self.stage} is {state.name}{why}: {self.folder}; run its stage again")
 
-    def input_records(self) -> list[InputRecord]:
+    def input_records(self, made_of: Mapping[str, str]) -> list[InputRecord]:
+        """made_of: what the inputs hold, by role."""
         inside = [
             InputRecord(
                 role,
@@ -80,6 +91,7 @@ class Node:
                 f"{node.stage}/{node.name}",
                 node.fingerprint,
                 f"../../{node.stage}/{node.folder.name}",
+                made_of[role],
             )
             for role, node in self.inputs.items()
         ]

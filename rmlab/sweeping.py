@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from rmlab.artifacts.artifact import Artifact, open_artifact
 from rmlab.artifacts.fingerprint import digest
 from rmlab.artifacts.sweep_schema import sweep_table
-from rmlab.cells import Cell, Grid
+from rmlab.artifacts.writer import begun_with
+from rmlab.cells import Cell, Grid, Known
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.grid import Point
 from rmlab.pipeline import VERSIONS, chain_of, fit_node, selects, without_selection
@@ -51,7 +52,8 @@ def plan_sweep(points: Sequence[Point], workers: int, fresh: bool = False) -> No
     node = Node("sweep", version, first.name, _config(grid), chains.inputs, {}, first, grid=grid)
     known = {} if fresh else _known(Path(first.out).expanduser(), set(cells))
     if not (fresh and node.is_done):  # what was begun goes on
-        known |= RowLog.of(node.folder).done()
+        made_of = begun_with(node.folder) or {}
+        known |= {cell: Known(row, made_of) for cell, row in RowLog.of(node.folder).done().items()}
     return replace(node, grid=replace(grid, known=list(known.values())))
 
 
@@ -123,18 +125,18 @@ def not_done(node: Node) -> tuple[str, list[str]] | None:
     return None
 
 
-def _known(out: Path, wanted: set[str]) -> dict[str, dict[str, Any]]:
+def _known(out: Path, wanted: set[str]) -> dict[str, Known]:
     """Rows that finished sweeps of this folder have of these cells; failures are tried again."""
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, Known] = {}
     for folder in sorted((out / "sweep").glob("[!.]*")):
         try:
             rows |= _rows_of(open_artifact(folder), wanted)
-        except RmlabError:  # unfinished, or being written
+        except RmlabError:  # unfinished, damaged, or being written
             continue
     return rows
 
 
-def _rows_of(artifact: Artifact, wanted: set[str]) -> dict[str, dict[str, Any]]:
+def _rows_of(artifact: Artifact, wanted: set[str]) -> dict[str, Known]:
     columns = [column.name for column in sweep_table().columns]
     table = artifact.read("results")
     if not set(columns) <= set(table.column_names):  # of another version
@@ -144,4 +146,6 @@ def _rows_of(artifact: Artifact, wanted: set[str]) -> dict[str, dict[str, Any]]:
     if not kept.num_rows:
         return {}
     values = packed_by_cell(artifact.read("cell_prompts"), kept["cell"].combine_chunks())
-    return {row["cell"]: row | {FIELD: values[row["cell"]]} for row in kept.to_pylist()}
+    made_of = artifact.manifest.made_of
+    rows = [row | {FIELD: values[row["cell"]]} for row in kept.to_pylist()]
+    return {row["cell"]: Known(row, made_of) for row in rows}

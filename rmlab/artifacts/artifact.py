@@ -2,67 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
+from rmlab.artifacts.checking import first_damage
 from rmlab.artifacts.files import read_parquet
+from rmlab.artifacts.manifest import MANIFEST, Manifest, damaged, read_manifest
 from rmlab.errors import InputError
-
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    name: str
-    bytes: int
-    sha256: str
-    rows: int = 0
-
-
-@dataclass(frozen=True)
-class InputRecord:
-    """Where an artifact comes from: another artifact, or a file, folder or model outside."""
-
-    role: str
-    kind: str  # artifact or source
-    name: str
-    fingerprint: str
-    path: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    stage: str
-    name: str
-    version: int
-    fingerprint: str
-    config: dict[str, Any]
-    inputs: list[InputRecord]
-    files: list[FileRecord]
-    rows: int
-    counts: dict[str, int | float] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    created: str = ""
-    command: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    git: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> Manifest:
-        inputs = [InputRecord(**i) for i in data.pop("inputs")]
-        files = [FileRecord(**f) for f in data.pop("files")]
-        return Manifest(inputs=inputs, files=files, **data)
 
 
 @dataclass(frozen=True)
@@ -87,26 +36,16 @@ class Artifact:
 
 def open_artifact(path: Path) -> Artifact:
     """Opens a finished artifact; one clear line when it is absent, unfinished or damaged."""
-    file = path / "manifest.json"
+    artifact = Artifact(path, finished(path))
+    if found := first_damage(path, artifact.manifest.files):
+        raise InputError(damaged(path / found.name, found.why, path))
+    return artifact
+
+
+def finished(path: Path) -> Manifest:
+    """The manifest of a finished artifact, whatever has become of its files."""
     if not path.is_dir():
         raise InputError(f"{path} is not an artifact: no such folder")
-    if not file.is_file():
-        raise InputError(f"{path} is not finished: it has no manifest.json; run its stage again")
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise ValueError(f"expected format {FORMAT}")
-        manifest = Manifest.from_json(data)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{file} is damaged ({error}); run its stage again with --force") from None
-    _check_files(path, manifest)
-    return Artifact(path, manifest)
-
-
-def _check_files(path: Path, manifest: Manifest) -> None:
-    for record in manifest.files:
-        file = path / record.name
-        size = file.stat().st_size if file.is_file() else -1
-        if size != record.bytes:
-            state = "is missing" if size < 0 else f"has {size} bytes instead of {record.bytes}"
-            raise InputError(f"{file} {state}; run `rmlab {manifest.stage.replace('_', '-')}` with --force")
+    if not (path / MANIFEST).is_file():
+        raise InputError(f"{path} is not finished: it has no {MANIFEST}; run its stage again")
+    return read_manifest(path)

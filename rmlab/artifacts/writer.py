@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmlab.artifacts.artifact import FileRecord, Manifest
+from rmlab.artifacts.checking import digest_once, mark_whole
 from rmlab.artifacts.files import write_json, write_parquet
 from rmlab.artifacts.fingerprint import file_digest
+from rmlab.artifacts.manifest import COPY, MANIFEST, FileRecord, Manifest, write_manifest
 from rmlab.artifacts.schemas import Table
 from rmlab.errors import RmlabError
 
 _WORK = ".work"  # what a stage may keep for its own resumption; gone when it is done
-_SHARDS = "shards.json"
+_SHARDS, _BEGUN = "shards.json", "begun.json"
 
 
 class Writer:
@@ -64,12 +65,20 @@ class Writer:
         whole.replace(self.path / part_name(index))
 
     def has_part(self, index: int) -> bool:
-        return (self.path / part_name(index)).is_file() and self._beside(index).is_file()
+        """Whether an earlier run wrote it, and it still is what was written."""
+        part = self.path / part_name(index)
+        return part.is_file() and self._known(index).get("sha256") == digest_once(part)
 
     def part_counts(self, index: int) -> dict[str, int | float]:
-        record = json.loads(self._beside(index).read_text())
+        record = self._known(index)
         self.metrics.update(record["metrics"])
         return record["counts"]
+
+    def _known(self, index: int) -> dict[str, Any]:
+        try:
+            return json.loads(self._beside(index).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
 
     def _beside(self, index: int) -> Path:
         return self.path / _WORK / f"counts-{index:05d}.json"
@@ -81,41 +90,86 @@ class Writer:
 
     def shard_size(self, wanted: int) -> int:
         """Rows a shard: what an interrupted run began with, else what is wanted now."""
-        file = self.work / _SHARDS
-        if file.is_file():
-            return int(json.loads(file.read_text())["rows_per_shard"])
-        write_json(file, {"rows_per_shard": wanted})
-        return wanted
+        known = self.rows_per_shard
+        if known is None:
+            write_json(self.work / _SHARDS, {"rows_per_shard": wanted})
+        return known or wanted
+
+    @property
+    def rows_per_shard(self) -> int | None:
+        """None where it is the inputs that decide which rows a part has."""
+        file = self.path / _WORK / _SHARDS
+        return int(json.loads(file.read_text())["rows_per_shard"]) if file.is_file() else None
+
+    def empty(self) -> None:
+        _empty(self.path)
+
+    def begin(self, made_of: Mapping[str, str]) -> None:
+        """made_of: what the inputs hold. What was begun of others goes: parts of two would be mixed."""
+        file = self.path / _WORK / _BEGUN
+        if begun_with(self.path) != dict(made_of):
+            _empty(self.path)
+            write_json(file, dict(made_of))
+
+    def reopen(self, manifest: Manifest, bad: Collection[str]) -> None:
+        """Makes of a finished artifact one that was begun, and lacks the bad parts.
+
+        The manifest goes last: whatever ends this early leaves an artifact that lacks parts, and says so.
+        """
+        for record in manifest.files:
+            (self.path / record.name).unlink(missing_ok=True) if record.name in bad else self._keep(record)
+        if manifest.rows_per_shard is not None:
+            write_json(self.work / _SHARDS, {"rows_per_shard": manifest.rows_per_shard})
+        write_json(self.work / _BEGUN, manifest.made_of)
+        (self.path / COPY).unlink(missing_ok=True)
+        (self.path / MANIFEST).unlink(missing_ok=True)
+
+    def _keep(self, part: FileRecord) -> None:
+        known = {"counts": part.counts, "metrics": part.metrics, "rows": part.rows, "sha256": part.sha256}
+        write_json(self._beside(_index(part.name)), known)
 
     def commit(self, manifest: Callable[[list[FileRecord]], Manifest]) -> None:
         files = [self._record(p) for p in sorted(self.path.rglob("*")) if _counts(p, self.path)]
-        write_json(self.path / "manifest.json", manifest(files).to_json())
+        mark_whole(self.path, files)
+        write_manifest(self.path, manifest(files))
         shutil.rmtree(self.path / _WORK, ignore_errors=True)
 
     def _record(self, path: Path) -> FileRecord:
         """A part was counted and hashed when it was written, while the next was computed."""
         name, size = path.relative_to(self.path).as_posix(), path.stat().st_size
-        beside = self.path / _WORK / f"counts-{path.stem.removeprefix('part-')}.json"
-        known = json.loads(beside.read_text()) if path.parent == self.path and beside.is_file() else {}
-        if "sha256" in known:
-            return FileRecord(name, size, known["sha256"], known["rows"])
+        is_part = path.parent == self.path and path.name.startswith("part-")
+        if is_part and (known := self._known(_index(path.name))):
+            return FileRecord(name, size, **{k: known[k] for k in ("sha256", "rows", "counts", "metrics")})
         rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else 0
         return FileRecord(name, size, file_digest(path), rows)
+
+
+def begun_with(path: Path) -> dict[str, str] | None:
+    """What the inputs of an unfinished artifact held when it was begun."""
+    try:
+        found = json.loads((path / _WORK / _BEGUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def part_name(index: int) -> str:
     return f"part-{index:05d}.parquet"
 
 
+def _index(name: str) -> int:
+    return int(name.removeprefix("part-").removesuffix(".parquet"))
+
+
 def _counts(path: Path, root: Path) -> bool:
     relative = path.relative_to(root)
     hidden = any(part.startswith(".") for part in relative.parts)
-    return path.is_file() and not hidden and relative.name != "manifest.json"
+    return path.is_file() and not hidden and relative.name != MANIFEST
 
 
 @contextmanager
-def writing(path: Path, fresh: bool = False) -> Iterator[Writer]:
-    """Opens an artifact directory for writing, for this process alone; fresh: what it holds goes first."""
+def writing(path: Path) -> Iterator[Writer]:
+    """Opens an artifact directory for writing, for this process alone."""
     path.mkdir(parents=True, exist_ok=True)
     with (path / ".lock").open("w") as lock:
         try:
@@ -124,8 +178,6 @@ def writing(path: Path, fresh: bool = False) -> Iterator[Writer]:
             raise RmlabError(
                 f"another rmlab process is writing {path.name}; wait for it, then run this again"
             ) from None
-        if fresh:
-            _empty(path)
         writer = Writer(path)
         writer.remove_leftovers()
         yield writer
@@ -133,8 +185,8 @@ def writing(path: Path, fresh: bool = False) -> Iterator[Writer]:
 
 def _empty(path: Path) -> None:
     """Removes all but the lock, the manifest first, so that half of it never looks whole."""
-    (path / "manifest.json").unlink(missing_ok=True)
+    (path / MANIFEST).unlink(missing_ok=True)
     for entry in path.iterdir():
         if entry.name == ".lock":
             continue
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()

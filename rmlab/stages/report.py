@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from rmlab.artifacts.artifact import Artifact, Manifest
+from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.files import write_text
+from rmlab.artifacts.manifest import Manifest
 from rmlab.provenance import git_state, now, versions
 from rmlab.report.content import Design, ReportContent, StageRow
 from rmlab.report.render import render

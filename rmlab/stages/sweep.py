@@ -27,7 +27,7 @@ def run(job: Job) -> None:
     work, log = job.writer.work, RowLog.of(job.writer.path)
     log.mend()
     rows = log.done()
-    taken_over = {row["cell"]: dict(row) for row in grid.known if row["cell"] not in rows}
+    taken_over = {cell: row for cell, row in _taken_over(job).items() if cell not in rows}
     log.append(taken_over.values())
     rows |= taken_over
     left = _together(grid, [cell for cell in grid.cells if cell.fingerprint not in rows])
@@ -44,6 +44,14 @@ def run(job: Job) -> None:
                 rows[row["cell"]] = row
                 live.tell(row)
     _write(job, rows)
+
+
+def _taken_over(job: Job) -> dict[str, Row]:
+    """Rows that earlier sweeps have of these cells, if they read what is there now."""
+    now = {role: artifact.manifest.content for role, artifact in job.inputs.items()}
+    data = {cell.fingerprint: cell.data for cell in job.sweep_grid.cells}
+    rows = {known.row["cell"]: known for known in job.sweep_grid.known}
+    return {cell: dict(known.row) for cell, known in rows.items() if known.is_of(data[cell], now)}
 
 
 def _run(task: tuple[Cell, Path]) -> Row:

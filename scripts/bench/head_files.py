@@ -19,7 +19,8 @@ from scipy.stats import spearmanr
 from sizes import FULL, Sizes
 from study_sets import make_study
 
-from rmlab.artifacts.artifact import Artifact, FileRecord, Manifest
+from rmlab.artifacts.artifact import Artifact
+from rmlab.artifacts.manifest import FileRecord, Manifest
 from rmlab.heads.base import FitData
 from rmlab.heads.mlp_head import MlpHead
 from rmlab.losses.bradley_terry import BradleyTerry

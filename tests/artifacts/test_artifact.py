@@ -4,7 +4,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from rmlab.artifacts.artifact import Manifest, open_artifact
+from rmlab.artifacts.artifact import open_artifact
+from rmlab.artifacts.manifest import Manifest
 from rmlab.artifacts.writer import writing
 from rmlab.errors import InputError, RmlabError
 
@@ -74,7 +75,8 @@ def test_an_interrupted_run_keeps_its_shard_size_and_counts(tmp_path):
 def test_a_fresh_start_leaves_nothing_of_before(tmp_path):
     write(tmp_path / "a")
     (tmp_path / "a" / "head").mkdir()
-    with writing(tmp_path / "a", fresh=True):
+    with writing(tmp_path / "a") as writer:
+        writer.empty()
         assert [p.name for p in (tmp_path / "a").iterdir()] == [".lock"]
 
 

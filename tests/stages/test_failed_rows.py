@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from rmlab.artifacts.artifact import Artifact, FileRecord, open_artifact
+from rmlab.artifacts.artifact import Artifact, open_artifact
 from rmlab.artifacts.files import write_parquet
+from rmlab.artifacts.manifest import FileRecord
 from rmlab.artifacts.writer import Writer
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.execute import run_nodes

@@ -126,4 +126,8 @@ def test_a_killed_stage_goes_on_to_the_rows_of_one_that_was_not(own):
         a, b = (json.loads((folder / "manifest.json").read_text()) for folder in (whole, resumed))
         assert (a["counts"], a["metrics"], a["rows"]) == (b["counts"], b["metrics"], b["rows"])
         assert [f["sha256"] for f in a["files"]] == [f["sha256"] for f in b["files"]]
-        assert not [p for p in resumed.iterdir() if p.name not in (*names, "manifest.json", ".lock")]
+        assert not [
+            p
+            for p in resumed.iterdir()
+            if p.name not in (*names, "manifest.json", ".manifest-copy.json", ".lock")
+        ]

@@ -244,7 +244,7 @@ def test_many_cells_neither_read_again_nor_leak(out, tmp_path):
 def test_a_sweep_leaves_no_working_files(out, inline):
     swept(out, "seed=0,1")
     folder = node_of(out, "seed=0,1").folder
-    files = [".lock", "cell_prompts.parquet", "manifest.json", "results.parquet"]
+    files = [".lock", ".manifest-copy.json", "cell_prompts.parquet", "manifest.json", "results.parquet"]
     assert sorted(p.name for p in folder.iterdir()) == files
 
 

@@ -1,0 +1,109 @@
+"""Whether the files of an artifact are those that were written.
+
+Small artifacts are hashed whenever they are opened. The files of large ones are hashed when their size or
+time is not as it was when they were last known to be whole, and by `rmlab verify`; besides, every page of a
+Parquet file has a checksum that each reading verifies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rmlab.artifacts.files import write_json
+from rmlab.artifacts.fingerprint import file_digest
+
+LARGE = 2**28  # bytes of an artifact
+SEEN = ".checked.json"  # sizes and times of the files of a large one, when they were last known to be whole
+
+
+class Record(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Damage:
+    name: str
+    why: str
+
+
+def first_damage(folder: Path, records: Sequence[Record]) -> Damage | None:
+    if found := next(_wrong_sizes(folder, records), None):
+        return found
+    if sum(record.bytes for record in records) < LARGE:
+        return next(_wrong_digests(folder, records, digest_once), None)
+    seen = _seen(folder)
+    changed = [record for record in records if seen.get(record.name) != _stamp(folder / record.name)]
+    found = next(_wrong_digests(folder, changed, digest_once), None)
+    if changed and not found:
+        mark_whole(folder, records)
+    return found
+
+
+def all_damage(folder: Path, records: Sequence[Record], tick: Callable[[int], None]) -> Iterator[Damage]:
+    """Every file is read; tick is told how many bytes."""
+    for record in records:
+        damage = next(_wrong_sizes(folder, [record]), None)
+        yield from [damage] if damage else _wrong_digests(folder, [record], file_digest)
+        tick(record.bytes)
+
+
+def mark_whole(folder: Path, records: Sequence[Record]) -> None:
+    """They were just written or hashed. Where nothing can be written they are hashed again each time."""
+    if sum(record.bytes for record in records) >= LARGE:
+        with suppress(OSError):
+            write_json(folder / SEEN, {record.name: _stamp(folder / record.name) for record in records})
+
+
+def _wrong_sizes(folder: Path, records: Sequence[Record]) -> Iterator[Damage]:
+    for record in records:
+        file = folder / record.name
+        size = file.stat().st_size if file.is_file() else None
+        if size is None:
+            yield Damage(record.name, "it is missing")
+        elif size != record.bytes:
+            yield Damage(record.name, f"it has {size:,} bytes instead of {record.bytes:,}")
+
+
+def _wrong_digests(
+    folder: Path, records: Sequence[Record], hashed: Callable[[Path], str]
+) -> Iterator[Damage]:
+    for record in records:
+        try:
+            if hashed(folder / record.name) != record.sha256:
+                yield Damage(record.name, "its content is not what was written")
+        except OSError as error:
+            yield Damage(record.name, error.strerror or type(error).__name__)
+
+
+_known: dict[str, tuple[list[int], str]] = {}
+
+
+def digest_once(file: Path) -> str:
+    """Computed once a process for a file as it is."""
+    stamp, place = _stamp(file), str(file.absolute())
+    if place not in _known or _known[place][0] != stamp:
+        _known[place] = stamp, file_digest(file)
+    return _known[place][1]
+
+
+def _stamp(file: Path) -> list[int]:
+    seen = file.stat()
+    return [seen.st_size, seen.st_mtime_ns, seen.st_ino]
+
+
+def _seen(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / SEEN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
