@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -139,7 +140,7 @@ def reproduce(
 
 @app.command()
 def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
-    """Show which stages of an experiment are done, begun or missing."""
+    """Show which stages of an experiment are done, begun, missing, stale or damaged, and why."""
     from rmlab.commands.status import status_command
 
     status_command(overrides or [], as_json, config_dir)
@@ -155,6 +156,39 @@ def inspect(
     from rmlab.commands.inspect import inspect_command
 
     inspect_command(path, rows, as_json)
+
+
+@app.command()
+def verify(
+    path: Annotated[str, typer.Argument(help="An artifact, a folder of artifacts, or all.")],
+    overrides: Overrides = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Make bad files again, and no others.")] = False,
+    as_json: AsJson = False,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Compare every file of artifacts with its digest, and tell what is stale.
+
+      rmlab verify all                      what lies in artifacts/; elsewhere: rmlab verify all out=DIR
+
+      rmlab verify --repair artifacts/embed/hashing-0123456789abcdef
+
+    Exit code 3 where anything is damaged or stale. What is stale is made again by the command that made it.
+    """
+    from rmlab.commands.verify import verify_command
+
+    verify_command(path, overrides or [], repair, as_json, config_dir, _parsed)
+
+
+def _parsed(arguments: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
+    """A command and its parameters, as typing them would give them; ValueError where it cannot be read."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    if not arguments or arguments[0] not in commands:
+        raise ValueError(f"no command of rmlab: {' '.join(arguments)[:80]}")
+    try:
+        context = commands[arguments[0]].make_context(arguments[0], list(arguments[1:]))
+    except Exception as error:  # whatever is wrong with a command line that was typed long ago
+        raise ValueError(str(error)) from None
+    return arguments[0], context.params
 
 
 app.command()(sets_cli.release)

@@ -17,6 +17,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
+from resealed import rewrite
 from small_settings import SMALL
 
 from rmlab.artifacts.writer import Writer
@@ -67,17 +68,6 @@ def copied(small_run, tmp_path):
     return tmp_path / "a"
 
 
-def rewrite(file: Path, table: pa.Table) -> None:
-    """A table that is whole, and in the manifest, but not what the stage wrote."""
-    pq.write_table(table, file, write_page_checksum=True)
-    manifest = file.parent / "manifest.json"
-    data = json.loads(manifest.read_text())
-    for record in data["files"]:
-        if record["name"] == file.name:
-            record["bytes"] = file.stat().st_size
-    manifest.write_text(json.dumps(data))
-
-
 def test_an_unreadable_table_is_one_line(cli, copied):
     part = next((copied / "embed").glob(f"*/{PART}"))
     whole = bytearray(part.read_bytes())
@@ -85,7 +75,7 @@ def test_an_unreadable_table_is_one_line(cli, copied):
     part.write_bytes(bytes(whole))
     shutil.rmtree(copied / "fit_rm")
     result = cli("fit-rm", *SMALL, f"out={copied}")
-    assert result.code == 3 and "cannot be read" in result.line and "--force" in result.line
+    assert result.code == 3 and f"rmlab verify --repair {part.parent}" in result.line
     assert cli("embed", *SMALL, f"out={copied}", "--force").code == 0
     assert cli("fit-rm", *SMALL, f"out={copied}").code == 0
 

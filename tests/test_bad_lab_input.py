@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from resealed import rewrite
 from small_settings import SMALL
 
 PART = "part-00000.parquet"
@@ -116,18 +116,6 @@ BUDGETS = {
 def test_more_than_the_responses_allow(cli, read_only, overrides):
     code, line = refused(cli, read_only, overrides)
     assert code == 3 and BUDGETS[overrides] in line
-
-
-def rewrite(file: Path, table: pa.Table) -> None:
-    """A table that is whole, and in the manifest, but not what the stage wrote."""
-    manifest = file.parent / "manifest.json"
-    data = json.loads(manifest.read_text())
-    pq.write_table(table, file, write_page_checksum=True)
-    records = {record["name"]: record for record in data["files"]}
-    old = records.setdefault(file.name, {"name": file.name, "sha256": ""})
-    old |= {"bytes": file.stat().st_size, "rows": table.num_rows}
-    data["files"] = [records[name] for name in sorted(records)]
-    manifest.write_text(json.dumps(data))
 
 
 def one(out: Path, stage: str, name: str = "*") -> Path:
@@ -278,7 +266,7 @@ def test_a_head_that_was_tampered_with(cli, lab):
     data[-1] ^= 1
     head.write_bytes(bytes(data))
     code, line = refused(cli, lab, stage="eval-rm")
-    assert code == 3 and "is not the file that was saved; fit the head again" in line
+    assert code == 3 and "its content is not what was written" in line and "rmlab verify --repair" in line
 
 
 @pytest.mark.parametrize("stage", ["annotate", "embed"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from rmlab.artifacts.checking import first_damage
 from rmlab.artifacts.files import read_parquet
-from rmlab.artifacts.manifest import MANIFEST, Manifest, damaged, read_manifest
+from rmlab.artifacts.manifest import MANIFEST, InputRecord, Manifest, damaged, read_manifest
 from rmlab.errors import InputError
 
 
@@ -32,6 +33,11 @@ class Artifact:
     def stream(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         for part in self.parts:
             yield read_parquet(part, columns)
+
+
+def upstream(path: Path, record: InputRecord) -> Path:
+    """Where an input lies. By names alone: what a link leads to has other neighbours."""
+    return Path(os.path.normpath(path.absolute() / record.path))
 
 
 def open_artifact(path: Path) -> Artifact:

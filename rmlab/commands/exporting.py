@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
+from rmlab.artifacts.artifact import Artifact, open_artifact, upstream
 from rmlab.artifacts.files import plain
 from rmlab.commands.export_files import is_export, write_folder, write_rows
 from rmlab.commands.inspect import lineage
@@ -18,6 +18,7 @@ from rmlab.config import load_settings
 from rmlab.data.forms.pairs import Preferences, Scored, Which, preference_rows
 from rmlab.errors import ConfigError, InputError
 from rmlab.pipeline import data_nodes
+from rmlab.verifying import Ages
 
 _MOST = 5_000_000  # pairs, which are all held at once
 
@@ -89,7 +90,9 @@ def _of_artifact(folder: Path) -> _Inputs:
     annotate = open_artifact(folder)
     if annotate.manifest.stage != "annotate":
         raise InputError(f"{folder} is of the stage {annotate.manifest.stage}; give one of annotate")
-    paths = {record.role: (folder / record.path).resolve() for record in annotate.manifest.inputs}
+    if why := Ages().outdated(folder.absolute()):
+        raise InputError(f"{folder} is stale: {why}; again: {annotate.manifest.command}")
+    paths = {r.role: upstream(folder, r) for r in annotate.manifest.inputs if r.kind == "artifact"}
     return _Inputs(open_artifact(paths["prompts"]), open_artifact(paths["sample"]), annotate)
 
 

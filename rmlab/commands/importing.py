@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rmlab.artifacts.files import plain
@@ -20,6 +20,7 @@ from rmlab.data.forms.summary import Summary, summarise
 from rmlab.errors import InputError
 from rmlab.execute import Outcome, run_nodes
 from rmlab.pipeline import data_nodes
+from rmlab.plan import Node
 from rmlab.settings import Settings
 from rmlab.shipped import user_path
 
@@ -29,26 +30,41 @@ _MOST = 20_000  # comparisons that the next command is given, where there are mo
 def import_command(
     source: str, overrides: Sequence[str], dry_run: bool, as_json: bool, force: bool, config_dir: Path | None
 ) -> None:
-    first = load_settings(_arguments(source, overrides), config_dir)
-    path = user_path(source)
-    form = recognise(path, first.form)
-    has_vectors = form == ARRAYS
-    chosen = any(o.startswith("embedder=") for o in overrides)
-    added = ["embedder=arrays"] if has_vectors and not chosen else []
-    arguments = _arguments(source, [*overrides, *added])
-    settings = load_settings(arguments, config_dir) if added else first
-    found = _checked(path, form, settings)
-    nodes = list({n.fingerprint: n for n in data_nodes(settings, embed=has_vectors).values()}.values())
+    planned = planned_import(source, overrides, config_dir)
+    form, settings, nodes = planned.form, planned.settings, planned.nodes
+    found = _checked(user_path(source), form, settings)
     outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in nodes]
     if not dry_run:
         outcomes = run_nodes(nodes, command_line(), force=force)
-    then = shlex.join(["rmlab", "run", *arguments, *_comparisons(found)])
+    then = shlex.join(["rmlab", "run", *planned.arguments, *_comparisons(found)])
     if as_json:
         made = {"import": asdict(found), "stages": [o.to_json() for o in outcomes], "next": then}
         print(json.dumps(plain(made), indent=2, ensure_ascii=False, allow_nan=False))
         return
-    taken = f"taken for the form {form}; form=... names another" if first.form == AUTO else f"form {form}"
+    taken = f"taken for the form {form}; form=... names another" if settings.form == AUTO else f"form {form}"
     print("\n".join([f"{source}: {taken}", *_lines(found), *_places(outcomes), f"next: {then}"]))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """arguments: of the run that goes on from here."""
+
+    form: str
+    arguments: list[str]
+    settings: Settings
+    nodes: list[Node]
+
+
+def planned_import(source: str, overrides: Sequence[str], config_dir: Path | None) -> Planned:
+    """What an import makes; arrays bring their vectors, unless another embedder is named."""
+    arguments = _arguments(source, overrides)
+    settings = load_settings(arguments, config_dir)
+    form = recognise(user_path(source), settings.form)
+    if form == ARRAYS and not any(o.startswith("embedder=") for o in overrides):
+        arguments = _arguments(source, [*overrides, "embedder=arrays"])
+        settings = load_settings(arguments, config_dir)
+    nodes = {n.fingerprint: n for n in data_nodes(settings, embed=form == ARRAYS).values()}
+    return Planned(form, arguments, settings, list(nodes.values()))
 
 
 def _arguments(source: str, overrides: Sequence[str]) -> list[str]:

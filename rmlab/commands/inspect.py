@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
+from rmlab.artifacts.artifact import Artifact, open_artifact, upstream
 from rmlab.artifacts.files import plain, read_parquet
 from rmlab.errors import InputError, RmlabError
+from rmlab.verifying import Ages
 
 _WIDTH = 100  # characters of a value that are shown
 
@@ -31,10 +32,11 @@ def describe(path: Path, rows: int) -> dict[str, Any]:
         path = path.parent
     if not path.exists():
         raise InputError(f"{path} does not exist; `rmlab status` shows where artifacts are")
-    artifact = open_artifact(path)
+    artifact = open_artifact(path.absolute())
     m = artifact.manifest
     keys = ("stage", "name", "fingerprint", "created", "seconds", "command", "config", "counts", "metrics")
     header = {k: v for k, v in m.to_json().items() if k in (*keys, "warnings", "versions", "git")}
+    header["stale"] = Ages().outdated(path.absolute())
     return {"path": str(path), **header, "tables": _tables(artifact, rows), "lineage": lineage(artifact)}
 
 
@@ -57,8 +59,10 @@ def _table(files: list[Path], name: str, rows: int) -> dict[str, Any]:
     return {"table": name, "files": len(files), "rows": total, "columns": columns, "sample": sample}
 
 
-def lineage(artifact: Artifact, depth: int = 0) -> list[dict[str, Any]]:
+def lineage(artifact: Artifact, above: tuple[Path, ...] = ()) -> list[dict[str, Any]]:
     """Every input, and theirs, down to files and models; an input that is gone is said to be."""
+    above = (*above, artifact.path)
+    depth = len(above) - 1
     found = []
     for record in artifact.manifest.inputs:
         row = {"depth": depth, "role": record.role, "kind": record.kind, "name": record.name}
@@ -66,10 +70,11 @@ def lineage(artifact: Artifact, depth: int = 0) -> list[dict[str, Any]]:
         if record.kind != "artifact":
             found.append(row)
             continue
-        place = (artifact.path / record.path).resolve()
+        place = upstream(artifact.path, record)
         try:
-            upstream = open_artifact(place)
-            found += [row | {"path": str(place)}, *lineage(upstream, depth + 1)]
+            if place in above:
+                raise InputError(f"{place} is said to be made of itself")
+            found += [row | {"path": str(place)}, *lineage(open_artifact(place), above)]
         except RmlabError as error:
             found.append(row | {"path": str(place), "problem": str(error)})
     return found
@@ -77,7 +82,7 @@ def lineage(artifact: Artifact, depth: int = 0) -> list[dict[str, Any]]:
 
 def _print(found: dict[str, Any]) -> None:
     print(found["path"])
-    for key in ("stage", "name", "fingerprint", "created", "command"):
+    for key in ("stage", "name", "fingerprint", "created", "command", "stale"):
         if found.get(key):
             print(f"  {key}: {found[key]}")
     for key in ("counts", "metrics", "warnings"):

@@ -1,0 +1,123 @@
+"""rmlab verify: every file of artifacts against its digest, and what is stale; --repair mends bad files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rmlab.artifacts.artifact import finished
+from rmlab.artifacts.files import plain
+from rmlab.artifacts.set_record import RECORD
+from rmlab.commands.repair import repaired
+from rmlab.commands.replan import Parse
+from rmlab.config import load_settings
+from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.progress import Progress
+from rmlab.verifying import Ages, Finding, artifacts_of, is_artifact, verify
+
+ALL = "all"
+
+
+def verify_command(
+    path: str, overrides: Sequence[str], repair: bool, as_json: bool, config_dir: Path | None, parse: Parse
+) -> None:
+    """InputError where anything is damaged or stale, and was not mended."""
+    places = _places(path, overrides, config_dir)
+    found = _verified(places, as_json)
+    if repair:
+        found = [_mended(finding, parse) if finding.state == "damaged" else finding for finding in found]
+        found = _with_ages(found)
+    if as_json:
+        print(json.dumps({"artifacts": [_row(f) for f in found]}, indent=2, ensure_ascii=False))
+    else:
+        _print(found)
+    _demand(found, path)
+
+
+def _places(path: str, overrides: Sequence[str], config_dir: Path | None) -> list[Path]:
+    """An artifact, by its folder or a file in it; else all artifacts of a folder."""
+    if path == ALL:
+        place = Path(load_settings(overrides, config_dir).out).expanduser()
+    elif overrides:
+        raise ConfigError(f"{overrides[0]}: settings go with `rmlab verify all` alone, such as out=...")
+    else:
+        place = Path(path).expanduser()
+    if not place.exists():
+        raise InputError(f"{place} does not exist; `rmlab status` shows where artifacts are")
+    inside = next((p for p in (place.absolute(), *place.absolute().parents) if is_artifact(p)), None)
+    if inside is not None and path != ALL:
+        return [inside]
+    if found := artifacts_of(place):
+        return found
+    if (place / RECORD).is_file():
+        raise InputError(f"{place} is an embedding set: rmlab validate {place}")
+    raise InputError(f"{place} is no artifact, and holds none; `rmlab status` shows where artifacts are")
+
+
+def _verified(places: Sequence[Path], quiet: bool) -> list[Finding]:
+    ages, sizes = Ages(), [_size(place) for place in places]
+    with Progress("verify", "bytes", quiet=quiet) as progress:
+        progress.start(sum(sizes))
+        return [verify(place, progress.advance, ages) for place in places]
+
+
+def _size(place: Path) -> int:
+    try:
+        return sum(record.bytes for record in finished(place).files)
+    except InputError:
+        return 0
+
+
+def _mended(finding: Finding, parse: Parse) -> Finding:
+    """whole, with what was done; still damaged, with why it could not be mended."""
+    try:
+        done = repaired(finding, parse)
+    except RmlabError as error:
+        return Finding(finding.path, "damaged", str(error), finding.damage, finding.manifest)
+    again = verify(finding.path, lambda n: None, Ages())
+    return Finding(again.path, again.state, done if again.state == "whole" else again.why)
+
+
+def _with_ages(found: Sequence[Finding]) -> list[Finding]:
+    """A repair may have changed what others were made of."""
+    ages = Ages()
+    aged = []
+    for finding in found:
+        why = ages.outdated(finding.path) if finding.state in ("whole", "stale") else ""
+        aged.append(Finding(finding.path, "stale", why) if why else finding)
+    return aged
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    damage = [{"file": d.name, "why": d.why} for d in finding.damage]
+    row = {"path": str(finding.path), "stage": finding.stage, "state": finding.state, "why": finding.why}
+    return plain(row | {"damage": damage})  # type: ignore[no-any-return]
+
+
+def _print(found: Sequence[Finding]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from rmlab.commands.tables import console
+
+    table = Table("state", "stage", "artifact", "why", box=None, pad_edge=False)
+    for f in found:
+        table.add_row(f.state, f.stage, escape(str(f.path)), escape(f.why))
+    console().print(table, soft_wrap=True)
+    counts = Counter(finding.state for finding in found)
+    print(", ".join(f"{n} {state}" for state, n in counts.items()))
+
+
+def _demand(found: Sequence[Finding], path: str) -> None:
+    damaged = [f for f in found if f.state == "damaged"]
+    stale = [f for f in found if f.state == "stale"]
+    if damaged:
+        first = f"{damaged[0].path}: {damaged[0].why}"
+        how = "" if "rmlab verify" in first else f"; mend: rmlab verify --repair {path}"
+        raise InputError(f"{len(damaged)} damaged, the first {first}{how}")
+    if stale:
+        command = stale[0].manifest.command if stale[0].manifest else "the command that made it"
+        raise InputError(f"{len(stale)} stale, the first {stale[0].path}: {stale[0].why}; again: {command}")
