@@ -127,6 +127,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if error is not None:
+            log.stopped(self.label, error)
 
 
 def _that_fit(columns: Sequence[str], width: int) -> int:

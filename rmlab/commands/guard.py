@@ -16,7 +16,7 @@ from rmlab.logs.chatter import DEBUG, record_chatter
 from rmlab.logs.record import message_of
 from rmlab.logs.words import one_line, shell_line
 
-_LONGEST = 400  # letters of a command that is worth showing again
+_LONGEST = 1000  # letters of a command that is worth showing again
 
 
 def guarded(app: Callable[..., Any]) -> int:
@@ -43,8 +43,8 @@ def _run(app: Callable[..., Any]) -> int:
     except RmlabError as error:
         log.failure(error)
         return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt as error:
-        return _interrupted(error)
+    except KeyboardInterrupt:
+        return _interrupted()
     except BrokenPipeError as error:
         log.failure(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -57,8 +57,8 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _interrupted(error: BaseException | None = None) -> int:
-    log.interrupted(error)
+def _interrupted() -> int:
+    log.event("interrupted", "warning")
     return _fail("interrupted; what is done is kept, run the same command to go on", INTERRUPTED)
 
 
@@ -68,7 +68,7 @@ def _other(error: Exception) -> int:
         log.failure(error)
         return _fail(error.format_message(), int(error.exit_code))
     if type(error).__name__ == "Abort":
-        return _interrupted(error)
+        return _interrupted()
     log.failure(error)
     if os.environ.get(DEBUG):
         traceback.print_exc()

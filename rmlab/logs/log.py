@@ -24,6 +24,7 @@ from rmlab.provenance import git_state, versions
 
 FOLDER = "logs"
 _FILE = "RMLAB_LOG"  # tells a worker process where its parent's log is
+_TROUBLES = 200
 _HELD = 1000  # records in memory; of more, the first and the last
 _ENVIRONMENT = (
     *("RMLAB_CACHE", "RMLAB_DEBUG", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
@@ -39,6 +40,7 @@ class _Log:
     held: list[bytes] = field(default_factory=list)
     is_written: bool = False  # the last record
     has_versions: bool = False
+    troubles: int = 0
     started: float = field(default_factory=time.monotonic)
 
     def add(self, record: bytes) -> None:
@@ -105,17 +107,29 @@ def event(event: str, level: str = "info", **fields: Any) -> None:
             _log.add(line(event, level, fields))
 
 
-def failure(error: BaseException, **fields: Any) -> None:
-    """As it was raised, whatever the terminal says of it."""
-    with suppress(Exception):
-        told = {"kind": type(error).__name__, "message": message_of(error), "trace": trace_of(error)}
-        event("failure", "error", **told, **fields)
+def failure(error: BaseException) -> None:
+    """What ended the run, as it was raised, whatever the terminal says of it."""
+    _tell_of(error, "failure", "error", {})
 
 
-def interrupted(error: BaseException | None) -> None:
-    """error: says where, if it came this far."""
-    with suppress(Exception):
-        event("interrupted", "warning", trace=trace_of(error) if error else None)
+def trouble(error: BaseException, **fields: Any) -> None:
+    """What ended a part of the work alone, such as the cell of a sweep; the first of a process."""
+    if _log is not None:
+        _log.troubles += 1
+        if _log.troubles <= _TROUBLES:
+            _tell_of(error, "trouble", "warning", fields)
+
+
+def stopped(what: str, error: BaseException) -> None:
+    """Which stage an error, or the user, put an end to, and where."""
+    _tell_of(error, "stopped", "warning", {"what": what})
+
+
+def _tell_of(error: BaseException, kind: str, level: str, fields: dict[str, Any]) -> None:
+    if _log is not None:
+        with suppress(Exception):
+            told = {"kind": type(error).__name__, "message": message_of(error), "trace": trace_of(error)}
+            event(kind, level, **fields, **told)
 
 
 def saved() -> Path | None:

@@ -32,7 +32,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     except RmlabError as error:
         found = {"state": "failed", "reason": " ".join(str(error).split())}
     except Exception as error:  # a cell's bug must not end the sweep
-        log.failure(error, cell=cell.fingerprint)
+        log.trouble(error, cell=cell.fingerprint)
         found = {"state": "failed", "reason": _unexpected(error)}
     row = {"cell": cell.fingerprint, "kind": "head", **found, "seconds": time.perf_counter() - started}
     return plain(row)
