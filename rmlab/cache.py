@@ -1,4 +1,4 @@
-"""The user's cache: converted models and digests, safe to delete at any time."""
+"""The user's cache: converted models, digests, logs without another place; safe to delete at any time."""
 
 from __future__ import annotations
 

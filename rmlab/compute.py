@@ -55,7 +55,6 @@ class Compute:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        logging.set_verbosity_error()
         try:
             return self._load(auto_class, folder).to(self.torch_device()).train(False)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:

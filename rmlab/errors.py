@@ -11,6 +11,10 @@ class RmlabError(Exception):
     exit_code = FAILURE
 
 
+class WorkerError(Exception):
+    """What no one foresaw, in a worker process; the message begins with the error's kind there."""
+
+
 class ConfigError(RmlabError):
     """The command line or a configuration file is wrong."""
 

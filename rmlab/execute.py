@@ -17,6 +17,7 @@ from rmlab.artifacts.fingerprint import digest
 from rmlab.artifacts.manifest import FileRecord, Manifest
 from rmlab.artifacts.writer import Writer, writing
 from rmlab.errors import InputError, RmlabError
+from rmlab.logs import log
 from rmlab.plan import Node, file_source
 from rmlab.progress import Progress
 from rmlab.provenance import git_state, now, versions
@@ -29,7 +30,7 @@ RESULTS = "results.parquet"  # of a sweep
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: done (now), already (found done), or planned (dry run)."""
+    """state: done (now), already (found done), or planned (dry run), or starts (in the log alone)."""
 
     node: Node
     state: str
@@ -50,6 +51,10 @@ class Outcome:
             "warnings": made.warnings if made else [],
         }
 
+    def record(self) -> None:
+        """In the log; metrics are in the manifest."""
+        log.event("node", **{k: v for k, v in self.to_json().items() if k != "metrics"})
+
 
 def run_nodes(
     nodes: Iterable[Node], command: str, force: bool = False, quiet: bool = False, alone: bool = False
@@ -57,8 +62,12 @@ def run_nodes(
     """Runs nodes in order. `alone`: their inputs must be done already, as for a single stage's command."""
     outcomes: dict[str, Outcome] = {}
     wanted = list(nodes)
+    for node in wanted[:1]:
+        log.keep_in(node.settings.out, node.settings.model_dump(mode="json"))
     for group in _passes(wanted):
-        outcomes |= {o.node.fingerprint: o for o in _run(group, command, force, quiet, alone)}
+        for outcome in _run(group, command, force, quiet, alone):
+            outcome.record()
+            outcomes[outcome.node.fingerprint] = outcome
     return [outcomes[node.fingerprint] for node in wanted]
 
 
@@ -123,6 +132,8 @@ def _execute(
         if not left:
             return set()
         progress = stack.enter_context(Progress(_label(left[0]), quiet=quiet))
+        for node in left:
+            Outcome(node, "starts").record()
         progress.say("starts" if len(left) == 1 else f"starts, {len(left)} artifacts in one pass")
         pairs = [(node, writers[node.fingerprint]) for node in left]
         _run_stage(left[0].stage, [_job(node, inputs, writer, progress) for node, writer in pairs])
@@ -132,7 +143,7 @@ def _execute(
             _check_unchanged(node, writer)
             writer.commit(partial(_manifest, node, writer, made_of, command, seconds))
         for warning in dict.fromkeys(w for _, writer in pairs for w in writer.warnings):
-            progress.say(f"warning: {warning}")
+            progress.warn(warning)
         progress.say(f"done in {seconds:,.1f} s{_speed(pairs[0][1].counts, seconds)}")
     return {node.fingerprint for node in left}
 

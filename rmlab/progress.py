@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
-_LINE_EVERY = 15.0  # seconds between plain lines
+from rmlab.logs import log
+
+_LINE_EVERY = 15.0  # seconds between plain lines, and between records in the log
 
 
 class Progress:
-    """Counts rows, and tokens where there are any. Always on stderr; silent when `quiet`."""
+    """Counts rows, and tokens where there are any. In the run's log, and on stderr unless `quiet`."""
 
     def __init__(
         self, label: str, unit: str = "rows", quiet: bool = False, stream: TextIO | None = None
@@ -40,15 +42,25 @@ class Progress:
     def advance(self, n: int = 0, tokens: int = 0) -> None:
         self.done += n
         self.tokens += tokens
-        if self.quiet:
-            return
         if self._bar is not None:
             self._bar.update(0, completed=self.done, rate=self.rate())
-        elif time.monotonic() - self.last_line > _LINE_EVERY:
+        if time.monotonic() - self.last_line > _LINE_EVERY:
             self.last_line = time.monotonic()
-            self.say(f"{self.done}/{self.total} {self.unit}, {self.rate()}{self._left()}")
+            text = f"{self.done}/{self.total} {self.unit}, {self.rate()}{self._left()}"
+            log.event("progress", what=self.label, text=text)
+            if self._bar is None:
+                self.show(text)
 
     def say(self, text: str) -> None:
+        log.event("said", what=self.label, text=text)
+        self.show(text)
+
+    def warn(self, text: str) -> None:
+        log.event("said", "warning", what=self.label, text=text)
+        self.show(f"warning: {text}")
+
+    def show(self, text: str) -> None:
+        """For the terminal alone."""
         if self._live is not None:
             self._live.console.print(f"{self.label}: {text}", markup=False, highlight=False)
         elif not self.quiet:
@@ -115,6 +127,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if error is not None:
+            log.stopped(self.label, error)
 
 
 def _that_fit(columns: Sequence[str], width: int) -> int:

@@ -1,39 +1,52 @@
-"""Failures as one line and an exit code."""
+"""Failures as one line and an exit code, and the log of the run."""
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import traceback
-import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from rmlab.errors import FAILURE, INTERRUPTED, RmlabError
+from rmlab.errors import FAILURE, INTERRUPTED, RmlabError, WorkerError
+from rmlab.logs import log
+from rmlab.logs.chatter import DEBUG, record_chatter
+from rmlab.logs.record import message_of
+from rmlab.logs.words import one_line, shell_line
 
-_DEBUG = "RMLAB_DEBUG"
+_LONGEST = 1000  # letters of a command that is worth showing again
 
 
 def guarded(app: Callable[..., Any]) -> int:
     """Runs the app; the only place that sets up logging and turns failures into exit codes."""
-    if not os.environ.get(_DEBUG):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
     # Threads that spin long while they wait stall torch where another process wants a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     signal.signal(signal.SIGTERM, _as_interrupt)
+    log.start(sys.argv)
+    undo = record_chatter()
+    try:
+        code = _run(app)
+        log.end(code)
+        return code
+    finally:
+        undo()
+        log.stop()
+
+
+def _run(app: Callable[..., Any]) -> int:
     try:
         code = int(app(standalone_mode=False) or 0)
         sys.stdout.flush()
         return _interrupted() if code == INTERRUPTED else code  # Typer turns Ctrl-C into this code
     except RmlabError as error:
+        log.failure(error)
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _interrupted()
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        log.failure(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except Exception as error:
@@ -45,25 +58,38 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _interrupted() -> int:
+    log.event("interrupted", "warning")
     return _fail("interrupted; what is done is kept, run the same command to go on", INTERRUPTED)
 
 
 def _other(error: Exception) -> int:
     """Wrong use of the command line has its own code and message; the rest is unexpected."""
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):
+        log.failure(error)
         return _fail(error.format_message(), int(error.exit_code))
     if type(error).__name__ == "Abort":
         return _interrupted()
-    if os.environ.get(_DEBUG):
+    log.failure(error)
+    if os.environ.get(DEBUG):
         traceback.print_exc()
     if isinstance(error, OSError) and error.strerror:
         return _fail(f"{error.strerror}: {error.filename or 'no file name'}", FAILURE)
     if isinstance(error, MemoryError):
         return _fail("out of memory; lower the batch size or use fewer responses", FAILURE)
-    detail = " ".join(str(error).split())[:300]
-    return _fail(f"unexpected {type(error).__name__}: {detail} ({_DEBUG}=1 shows where)", FAILURE)
+    return _unexpected(error)
 
 
-def _fail(message: str, code: int) -> int:
-    print("rmlab: " + " ".join(message.split()), file=sys.stderr, flush=True)
+def _unexpected(error: Exception) -> int:
+    """What it is, where its whole story is, and how to go on."""
+    kind = "" if isinstance(error, WorkerError) else type(error).__name__
+    detail = " ".join(message_of(error).split())[:300]
+    what = f"unexpected {': '.join(filter(None, (kind, detail)))}"
+    path, command = log.saved(), shell_line(["rmlab", *sys.argv[1:]])
+    where = f"log: {shell_line([str(path)])}" if path else f"no log could be written, {DEBUG}=1 shows where"
+    again = command if len(command) <= _LONGEST else "run the same command again"
+    return _fail(what, FAILURE, f"; {where}; go on: {again}")
+
+
+def _fail(message: str, code: int, rest: str = "") -> int:
+    print(f"rmlab: {one_line(message)}{rest}", file=sys.stderr, flush=True)
     return code

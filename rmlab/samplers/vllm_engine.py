@@ -1,7 +1,7 @@
 """The vLLM engine in processes of its own: opened quietly, asked, and closed.
 
-What its processes write goes to a temporary file, from which a failure takes its reason; with
-RMLAB_DEBUG=1 it goes to stderr. Nothing of it ever reaches stdout.
+What its processes write goes to a temporary file, from which a failure takes its reason (and the run's log
+the end); with RMLAB_DEBUG=1 it goes to stderr. Nothing of it ever reaches stdout.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import Any, BinaryIO
 
 from rmlab.compute import Compute
 from rmlab.errors import InputError, RmlabError
+from rmlab.logs import log as run_log
 from rmlab.samplers.vllm_defaults import cpu_arguments, cpu_environment, environment
 from rmlab.threads import torch_threads_kept
 
 _MISSING = (
     'sampler=vllm needs vLLM; run: pip install "rmlab[vllm]" (without a GPU: `make test-vllm` sets it up)'
 )
+_RECORDED = 10_000  # bytes of what they wrote last, in the log of the run
 _REASON = re.compile(
     rb"(?:^|[\s:(])(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Interrupt): [^\r\n]+)", re.MULTILINE
 )
@@ -135,6 +137,7 @@ def _output_to(log: BinaryIO) -> Iterator[None]:
 def _reason(error: BaseException, log: BinaryIO) -> str:
     """The first error that the engine's processes wrote, else this one: it is what the others follow from."""
     said = os.pread(log.fileno(), 10**7, 0) if "ngine" in str(error) + type(error).__name__ else b""
+    run_log.event("processes", "error", what="vllm", text=said[-_RECORDED:].decode(errors="replace"))
     found = _REASON.search(said)
     text = found.group(1).decode(errors="replace") if found else f"{type(error).__name__}: {error}"
     return " ".join(text.partition("[type=")[0].split())[:300]

@@ -13,6 +13,7 @@ import numpy as np
 from rmlab.artifacts.files import plain
 from rmlab.cells import Cell
 from rmlab.errors import RmlabError
+from rmlab.logs import log
 from rmlab.stages.cell_data import CellData, read_data
 from rmlab.stages.fitting import Fit, fit_head, held_out
 from rmlab.stages.judged_row import judge_one
@@ -31,6 +32,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     except RmlabError as error:
         found = {"state": "failed", "reason": " ".join(str(error).split())}
     except Exception as error:  # a cell's bug must not end the sweep
+        log.trouble(error, cell=cell.fingerprint)
         found = {"state": "failed", "reason": _unexpected(error)}
     row = {"cell": cell.fingerprint, "kind": "head", **found, "seconds": time.perf_counter() - started}
     return plain(row)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rmlab.errors import InputError, RmlabError
 from rmlab.goldens.base import Failed, Score, Scorer
+from rmlab.logs import log
 from rmlab.text import Exchange
 
 _LONGEST = 200  # characters of a reason
@@ -20,6 +21,7 @@ def score_rows(scorer: Scorer, exchanges: Sequence[Exchange], name: str) -> list
     except Exception as error:
         if not _is_of_a_row(error):
             raise
+        log.trouble(error, reward=name)
     return [_alone(scorer, exchange, name) for exchange in exchanges]
 
 

@@ -6,18 +6,18 @@ What it tells unasked: {"advance": [rows, tokens]}, {"say": text}, {"error": wha
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 from rmlab.errors import RmlabError
+from rmlab.logs import log
+from rmlab.logs.chatter import DEBUG, record_chatter
 from rmlab.progress import Progress
 from rmlab.stages.job_order import JobOrder
 from rmlab.stages.wire import Wire
@@ -32,10 +32,8 @@ def main(descriptor: int) -> int:
     os.set_inheritable(descriptor, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    is_debugged = bool(os.environ.get("RMLAB_DEBUG"))
-    if not is_debugged:
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
+    log.join()
+    record_chatter()
     wire = Wire(Connection(descriptor))
     try:
         order = JobOrder(**wire.receive())
@@ -46,7 +44,7 @@ def main(descriptor: int) -> int:
     except SystemExit:
         wire.send({"error": error_to_json(RmlabError("a component ended its process (sys.exit)"))})
     except Exception as error:
-        if is_debugged:
+        if os.environ.get(DEBUG):
             traceback.print_exc()
         wire.send({"error": error_to_json(error)})
     return 0
@@ -70,7 +68,7 @@ def _parts(wire: Wire, progress: _Told) -> Iterator[int]:
 
 
 class _Told(Progress):
-    """Progress that the parent shows."""
+    """Progress that the parent shows; what is said is in the log as this process's."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__("", quiet=True)
@@ -87,7 +85,7 @@ class _Told(Progress):
             self.wire.send({"advance": [self.rows, self.fresh_tokens]})
         self.rows, self.fresh_tokens, self.told = 0, 0, time.monotonic()
 
-    def say(self, text: str) -> None:
+    def show(self, text: str) -> None:
         self.wire.send({"say": text})
 
 

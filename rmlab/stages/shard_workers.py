@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from rmlab.errors import RmlabError
+from rmlab.logs import log
 from rmlab.progress import Progress
 from rmlab.stages.base import Job, Make
 from rmlab.stages.job_order import JobOrder
@@ -63,7 +64,7 @@ class _Worker:
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "rmlab.stages.shard_worker", str(theirs.fileno())],
-                env={**os.environ, **search, **environment},
+                env={**os.environ, **search, **environment, **log.for_workers()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -86,7 +87,7 @@ class _Worker:
         elif "advance" in message:
             progress.advance(*message["advance"])
         else:
-            progress.say(message["say"])
+            progress.show(message["say"])
         return True
 
     def send(self, value: Any) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from rmlab import errors
-from rmlab.errors import RmlabError
+from rmlab.errors import RmlabError, WorkerError
+from rmlab.logs.record import message_of, trace_of
 
 
 def error_to_json(error: Exception) -> dict[str, Any]:
-    told: dict[str, Any] = {"kind": type(error).__name__, "message": str(error)}
+    told: dict[str, Any] = {
+        "kind": type(error).__name__,
+        "message": message_of(error),
+        "trace": trace_of(error),
+    }
     if isinstance(error, RmlabError):
         told["kind"] = next(c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__)
     if isinstance(error, OSError):
@@ -18,6 +23,13 @@ def error_to_json(error: Exception) -> dict[str, Any]:
 
 
 def error_from_json(told: dict[str, Any]) -> Exception:
+    """With where it was raised as a note, which tracebacks of it show."""
+    error = _error(told)
+    error.add_note(f"In the worker process:\n{told['trace']}")
+    return error
+
+
+def _error(told: dict[str, Any]) -> Exception:
     known = getattr(errors, told["kind"], None)
     if isinstance(known, type) and issubclass(known, RmlabError):
         return known(told["message"])
@@ -25,5 +37,4 @@ def error_from_json(told: dict[str, Any]) -> Exception:
         return OSError(*told["system"])
     if told["kind"] == "MemoryError":
         return MemoryError(told["message"])
-    detail = " ".join(told["message"].split())[:300]
-    return RmlabError(f"unexpected {told['kind']} in a worker: {detail} (RMLAB_DEBUG=1 shows where)")
+    return WorkerError(f"{told['kind']} in a worker process: {told['message']}")

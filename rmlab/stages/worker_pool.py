@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from rmlab.errors import RmlabError
+from rmlab.logs import log
+from rmlab.logs.chatter import record_chatter
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -44,7 +44,7 @@ def in_workers(
     from joblib.externals.loky import FIRST_COMPLETED, ProcessPoolExecutor, wait
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    pool = ProcessPoolExecutor(workers, initializer=_start, env=_ENVIRONMENT)
+    pool = ProcessPoolExecutor(workers, initializer=_start, env=_ENVIRONMENT | log.for_workers())
     waiting: set[Future[Result]] = set()
     is_over = False
     try:
@@ -78,9 +78,8 @@ def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(1)
-    if not os.environ.get("RMLAB_DEBUG"):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
+    log.join()
+    record_chatter()
 
 
 def _end_with(parent: int) -> None:

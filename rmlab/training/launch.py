@@ -16,10 +16,12 @@ from typing import IO
 
 from rmlab.compute import available_cores
 from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.logs import log
 from rmlab.training.callbacks import Tell
 from rmlab.training.memory import OutOfMemory
 from rmlab.training.task import Task
 
+_RECORDED = 10_000  # letters of what the processes wrote last, in the log of the run
 STEP = "rmlab-step "  # begins a line that tells of a step
 
 
@@ -80,8 +82,10 @@ def _follow(lines: IO[str] | None, tell: Tell) -> None:
 
 
 def _raise(task: Task, messages: Path) -> None:
+    text = messages.read_text(errors="replace")
+    log.event("processes", "error", what="sft", text=text[-_RECORDED:])
     if not task.failure.is_file():
-        said = [line for line in messages.read_text(errors="replace").splitlines() if "Error" in line]
+        said = [line for line in text.splitlines() if "Error" in line]
         raise RmlabError(
             f"training in {task.how.devices} processes failed ({said[-1][:160] if said else 'no message'}); "
             f"see {messages}, and run the same command to go on from the last checkpoint"

@@ -14,7 +14,7 @@ import pytest
 from small_settings import SMALL
 
 from rmlab.config import load_settings
-from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.errors import ConfigError, InputError, RmlabError, WorkerError
 from rmlab.execute import run_nodes
 from rmlab.pipeline import load_arms, plan
 from rmlab.stages import places as places_module
@@ -242,8 +242,8 @@ class OwnError(InputError):
         (MemoryError(), MemoryError, ""),
         (
             ZeroDivisionError("oh\nno"),
-            RmlabError,
-            "unexpected ZeroDivisionError in a worker: oh no (RMLAB_DEBUG=1 shows where)",
+            WorkerError,
+            "ZeroDivisionError in a worker process: oh\nno",
         ),
     ],
 )
