@@ -1,0 +1,135 @@
+"""The commands that faults strike, on data so small that most of the time goes into starting."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+SMALL = (
+    "experiment=smoke",
+    "prompts.n_train=12",
+    "prompts.n_test=6",
+    "prompts_per_shard=4",
+    "sampling.n_train=5",
+    "sampling.n_test=6",
+    "sampling.max_new_tokens=12",
+    "comparisons.n=60",
+    "comparisons.n_validation=15",
+    "evaluation.resamples=50",
+    "crossval.folds=2",
+    "demonstrations.n=8",
+    "sft.batch_size=2",
+    "sft.checkpoint_steps=1",
+    "arms=['head=linear loss=bradley_terry','head=trees loss=classification']",
+)
+_FINDING = """title: Noise
+question: Does it matter?
+claim: It does.
+source: these faults
+arms: {linear: head=linear loss=bradley_terry, directions: head=directions loss=bradley_terry}
+grid: ["noise.error=0.0,0.45"]
+x: noise.error
+claims:
+  - {statement: clean beats noisy, plus: [{noise.error: 0.0}], minus: [{noise.error: 0.45}], smallest: 0.1}
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """makes: patterns of what the command makes below the folder it runs in. after: what must be there first.
+
+    last: the name of what is put in its place last. is_apart: has no place among the others' results, since
+    it makes what another stage has made already.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    makes: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    last: str = "manifest.json"
+    is_apart: bool = False
+
+
+def _stage(name: str, *after: str) -> Stage:
+    return Stage(name, (name, *SMALL), (f"artifacts/{name.replace('-', '_')}",), after)
+
+
+STAGES = (
+    _stage("sft"),
+    Stage("sample", ("sample", *SMALL), ("artifacts/prompts", "artifacts/sample"), ("sft",)),
+    Stage(
+        "sample-lm",
+        ("sample", *SMALL, "sampler=transformers", "sft=none", "out=lm"),
+        ("lm/prompts", "lm/sample"),
+    ),
+    _stage("annotate", "sample"),
+    _stage("embed", "sample"),
+    Stage(
+        "embed-workers",
+        ("embed", *SMALL, "workers=2"),
+        ("artifacts/embed",),
+        ("embed",),
+        is_apart=True,
+    ),
+    _stage("fit-rm", "annotate", "embed"),
+    _stage("crossval", "annotate", "embed"),
+    _stage("eval-rm", "fit-rm"),
+    _stage("heldout", "crossval", "fit-rm"),
+    _stage("report", "eval-rm", "heldout"),
+    Stage(
+        "sweep",
+        ("sweep", *SMALL, "name=grid", "head=linear,directions", "seed=0,1,2", "--workers", "2"),
+        ("artifacts/sweep/grid-*",),
+        ("annotate", "embed"),
+    ),
+    Stage(
+        "reproduce",
+        ("reproduce", *SMALL, "name=study", "seed=5,6", "--only", "mine", "--config-dir", "conf"),
+        ("artifacts/sweep/study-*", "artifacts/study"),
+        ("annotate", "embed"),
+    ),
+    Stage(
+        "import",
+        ("import", "pairs.jsonl", "out=imported"),
+        ("imported",),
+    ),
+    Stage(
+        "release",
+        ("release", "set", *SMALL, "release.license=CC-BY-4.0"),
+        ("set",),
+        ("annotate", "embed"),
+        last="set",
+    ),
+    Stage(
+        "release-all",
+        ("release", "other", *SMALL, "release.license=CC-BY-4.0", "out=base", "sft=none"),
+        ("other", "base"),
+        last="other",
+    ),
+    Stage("merge", ("merge", "both", "set", "other"), ("both",), ("release", "release-all"), last="both"),
+    Stage(
+        "export",
+        ("export", "preferences.jsonl", *SMALL),
+        ("preferences.jsonl",),
+        ("annotate",),
+        last="preferences.jsonl",
+    ),
+    Stage(
+        "export-folder",
+        ("export", "preferences", "--to", "datasets", *SMALL),
+        ("preferences",),
+        ("annotate",),
+        last="preferences",
+    ),
+    Stage("run", ("run", *SMALL, "out=whole"), ("whole",)),
+)
+NAMES = {stage.name: stage for stage in STAGES}
+
+
+def write_inputs(folder: Path) -> None:
+    """What the commands read that no stage makes."""
+    (folder / "conf" / "study").mkdir(parents=True)
+    (folder / "conf" / "study" / "mine.yaml").write_text(_FINDING)
+    rows = [{"prompt": f"Say {i}.", "chosen": f"It is {i}.", "rejected": f"No {i}!"} for i in range(40)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
