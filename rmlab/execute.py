@@ -30,7 +30,7 @@ RESULTS = "results.parquet"  # of a sweep
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: done (now), already (found done), or planned (dry run), or starts (in the log alone)."""
+    """state: done (now), already (found done), planned (dry run), or starts (in the log alone)."""
 
     node: Node
     state: str

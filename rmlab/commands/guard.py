@@ -45,6 +45,8 @@ def _run(app: Callable[..., Any]) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _interrupted()
+    except SystemExit as error:
+        return _ended(error)
     except BrokenPipeError as error:
         log.failure(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,6 +62,14 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
 def _interrupted() -> int:
     log.event("interrupted", "warning")
     return _fail("interrupted; what is done is kept, run the same command to go on", INTERRUPTED)
+
+
+def _ended(error: SystemExit) -> int:
+    """Shell completion ends so, which makes nothing; of a run it would be the end without a word."""
+    if not log.has_begun():
+        raise error
+    log.failure(error)
+    return _fail("a component ended the process (sys.exit); mend it, run the same command to go on", FAILURE)
 
 
 def _other(error: Exception) -> int:

@@ -39,6 +39,7 @@ class _Log:
     file: LogFile | None = None
     held: list[bytes] = field(default_factory=list)
     is_written: bool = False  # the last record
+    has_begun: bool = False
     has_versions: bool = False
     troubles: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -92,12 +93,18 @@ def for_workers() -> dict[str, str]:
 
 def keep_in(out: str, settings: Mapping[str, Any]) -> None:
     """From now on in a file of the artifacts' folder. Without room or permission there, in memory alone."""
-    if _log is None or _log.file is not None:
+    if _log is None or _log.has_begun:
         return
+    _log.has_begun = True
     with suppress(Exception):
         _log.move_to(Path(out).expanduser() / FOLDER)
     _versions()
     event("settings", settings=settings)
+
+
+def has_begun() -> bool:
+    """Whether artifacts are being made."""
+    return _log is not None and _log.has_begun
 
 
 def event(event: str, level: str = "info", **fields: Any) -> None:

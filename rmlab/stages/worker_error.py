@@ -9,6 +9,10 @@ from rmlab.errors import RmlabError, WorkerError
 from rmlab.logs.record import message_of, trace_of
 
 
+class _InWorker(Exception):
+    """The traceback of an error there, for whoever looks at the traceback here."""
+
+
 def error_to_json(error: Exception) -> dict[str, Any]:
     told: dict[str, Any] = {
         "kind": type(error).__name__,
@@ -23,9 +27,9 @@ def error_to_json(error: Exception) -> dict[str, Any]:
 
 
 def error_from_json(told: dict[str, Any]) -> Exception:
-    """With where it was raised as a note, which tracebacks of it show."""
+    """Its cause tells where it was raised."""
     error = _error(told)
-    error.add_note(f"In the worker process:\n{told['trace']}")
+    error.__cause__ = _InWorker(f"in the worker process\n{told['trace']}")
     return error
 
 

@@ -15,8 +15,11 @@ import pandas as pd
 import pytest
 from small_settings import SMALL
 
+from rmlab.logs import log
+from rmlab.logs.log_file import LogFile
 from rmlab.stages import cell as cell_module
 from rmlab.stages import prompts as first_stage
+from rmlab.stages.worker_pool import in_workers
 
 QUICK = (*SMALL, "sft=none", "golden=[length]", "arms=[]")
 
@@ -115,12 +118,13 @@ def test_an_unexpected_error_is_one_line_with_the_log_and_the_way_on(cli, tmp_pa
 
 def test_what_was_typed_cannot_break_the_line(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    failing(monkeypatch, KeyError("a\nrmlab: all is well\x1b[2K"))
-    line = cli("run", *QUICK, "out=o", "name='a\nb'").line
-    assert "\x1b" not in line and line.endswith("$'name=\\'a\\u000ab\\''")
-    line = cli("run", *QUICK, "out=o", f"name={'a' * 2000}").line
+    failing(monkeypatch, ValueError("a\nrmlab: all is well\x1b[2K"))
+    line = cli("run", *QUICK, "out='o\nb'").line
+    assert "ValueError: a rmlab: all is well\\u001b[2K; log: $'o\\u000ab/logs/" in line
+    assert "\x1b" not in line and line.endswith(" $'out=\\'o\\u000ab\\''")
+    line = cli("run", *QUICK, "out=o", *["seed=7"] * 1000).line
     assert len(line) < 400 and line.endswith("; go on: run the same command again")
-    assert "a" * 2000 in only(records(Path("o")), "start")[0]["command"]
+    assert only(records(Path("o")), "start")[0]["command"].count(" seed=7") == 1000
 
 
 def test_an_expected_error_keeps_its_line_and_is_in_the_log(cli, tmp_path):
@@ -180,9 +184,6 @@ def test_with_no_place_at_all_the_error_is_one_line_still(cli, tmp_path, monkeyp
 
 
 def test_a_log_that_is_full_moves_to_the_cache_for_an_unexpected_error(cli, tmp_path, cache, monkeypatch):
-    from rmlab.logs import log
-    from rmlab.logs.log_file import LogFile
-
     def run(job):
         full = os.open("/dev/full", os.O_WRONLY)
         log._log.file = LogFile(log._log.file.path, full)
@@ -244,9 +245,9 @@ def test_an_unexpected_error_of_a_worker_is_the_same_one_line(cli, tmp_path, mon
     assert cli("sample", *settings).code == 0
     settings += ["golden=[troubled]", "allow_modules=[my_troubled]", "workers=2"]
     result = cli("annotate", *settings, "--config-dir", str(tmp_path))
-    log = logs(Path("o"))[-1]
+    file = logs(Path("o"))[-1]
     assert result.code == 1
-    assert f"unexpected KeyError in a worker process: 'x'; log: {log}; go on: rmlab annotate" in result.line
+    assert f"unexpected KeyError in a worker process: 'x'; log: {file}; go on: rmlab annotate" in result.line
     assert "odd" not in result.err and "beware" not in result.err
     found = records(Path("o"))
     [failure] = only(found, "failure")
@@ -265,6 +266,30 @@ def test_a_bug_in_a_cell_is_a_row_and_its_trace_is_in_the_log(cli, out, inline, 
     assert result.code == 4
     found = only(records(out), "trouble")
     assert len(found) == 2 and all('raise KeyError("x")' in r["trace"] and r["cell"] for r in found)
+
+
+def warned(n):
+    logging.getLogger("my.library").warning("beware of %d", n)
+    return n
+
+
+def test_workers_of_a_sweep_write_to_the_same_log(tmp_path):
+    log.start(["rmlab", "sweep"])
+    try:
+        log.keep_in(str(tmp_path), {})
+        assert sorted(in_workers(warned, [1, 2, 3], 2)) == [1, 2, 3]
+    finally:
+        log.stop()
+    found = only(records(tmp_path), "library")
+    assert {r["text"] for r in found} == {f"beware of {n}" for n in (1, 2, 3)}
+    assert os.getpid() not in {r["pid"] for r in found}
+
+
+def test_a_component_that_ends_the_process_does_not_end_it_silently(cli, tmp_path, monkeypatch):
+    failing(monkeypatch, SystemExit(0))
+    result = cli("run", *QUICK, f"out={tmp_path}")
+    assert result.code == 1 and "a component ended the process (sys.exit); mend it" in result.line
+    assert "SystemExit" in only(records(tmp_path), "failure")[0]["trace"]
 
 
 def test_what_libraries_say_is_in_the_log_alone(cli, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from small_settings import SMALL
 from rmlab.config import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError, WorkerError
 from rmlab.execute import run_nodes
+from rmlab.logs.record import trace_of
 from rmlab.pipeline import load_arms, plan
 from rmlab.stages import places as places_module
 from rmlab.stages.places import places
@@ -250,3 +251,11 @@ class OwnError(InputError):
 def test_errors_keep_their_kind_on_the_way(error, kind, text):
     again = error_from_json(json.loads(json.dumps(error_to_json(error))))
     assert type(again) is kind and str(again) == text
+
+
+def test_the_place_of_an_error_comes_along_as_its_cause():
+    try:
+        (1).nothing  # noqa: B018
+    except AttributeError as error:
+        again = error_from_json(json.loads(json.dumps(error_to_json(error))))
+    assert "(1).nothing" in str(again.__cause__) and "test_shard_workers.py" in trace_of(again)
