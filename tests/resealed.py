@@ -12,20 +12,24 @@ from rmlab.artifacts.fingerprint import file_digest
 from rmlab.artifacts.manifest import FileRecord, Manifest, read_manifest, write_manifest
 
 
-def rewrite(file: Path, table: pa.Table) -> None:
-    """A table that is whole, and in the manifest, but not what the stage wrote."""
+def rewrite(file: Path, table: pa.Table, is_told: bool = True) -> None:
+    """A table that is whole, and in the manifest, but not what the stage wrote.
+
+    is_told: whether what was made of it is said to be made of this.
+    """
     pq.write_table(table, file, write_page_checksum=True)
     manifest = read_manifest(file.parent)
     records = {record.name: record for record in manifest.files}
     old = records.get(file.name, FileRecord(file.name, 0, ""))
     size = file.stat().st_size
     records[file.name] = replace(old, bytes=size, sha256=file_digest(file), rows=table.num_rows)
-    _seal(file.parent, replace(manifest, files=[records[name] for name in sorted(records)]))
+    renewed = replace(manifest, files=[records[name] for name in sorted(records)])
+    write_manifest(file.parent, renewed)
+    if is_told:
+        _tell(file.parent, renewed)
 
 
-def _seal(folder: Path, manifest: Manifest) -> None:
-    """What was made of it is said to be made of this."""
-    write_manifest(folder, manifest)
+def _tell(folder: Path, manifest: Manifest) -> None:
     for place in folder.parent.parent.glob("*/*/manifest.json"):
         made = read_manifest(place.parent)
         path = f"../../{folder.parent.name}/{folder.name}"

@@ -131,5 +131,8 @@ def stream_parquet(path: Path, group: int, column: str, rows: int) -> Iterator[p
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0]
-    return InputError(f"{path} cannot be read ({reason}); run its stage again with --force")
+    """A table of an artifact can be made again; one of the user's own cannot."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    is_ours = (path.parent / "manifest.json").is_file()
+    how = f"mend it: rmlab verify --repair {path.parent}" if is_ours else "write it again"
+    return InputError(f"{path} cannot be read ({reason}); {how}")

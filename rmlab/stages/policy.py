@@ -1,4 +1,4 @@
-"""The folder of the policy to sample from, its weights checked against the checksums they were saved with."""
+"""The folder of the policy to sample from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rmlab.adapter import BASE_RECORD, base_folder, is_adapter
 from rmlab.artifacts.artifact import Artifact
-from rmlab.digests import cached_file_digest
 from rmlab.errors import InputError
 from rmlab.models import Model, find_model
 from rmlab.stages.base import Job
@@ -22,12 +21,6 @@ def policy_folder(job: Job) -> Path:
 
 
 def _trained(sft: Artifact) -> Path:
-    for record in sft.manifest.files:
-        file = sft.path / record.name
-        if record.name.startswith("model/") and cached_file_digest(file) != record.sha256:
-            raise InputError(
-                f"{file} is damaged: it is not what SFT wrote; make it again: `rmlab sft` with --force"
-            )
     folder = sft.path / "model"
     if is_adapter(folder):
         _check_base(folder)

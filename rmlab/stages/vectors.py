@@ -62,7 +62,7 @@ class StreamedVectors:
             if other != first:
                 raise InputError(
                     f"{part} has {_shape(other)}, but the parts before it {_shape(first)}; "
-                    "run `rmlab embed` again with --force"
+                    "mend it: rmlab embed --force"
                 )
         return first
 

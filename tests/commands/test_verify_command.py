@@ -1,0 +1,134 @@
+"""rmlab verify: what is bad is named, mended by itself, and what cannot be mended says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from artifact_kinds import artifacts, files_of, flip
+from small_settings import SMALL
+
+from rmlab.artifacts.fingerprint import file_digest
+
+SHARDED = (*SMALL, "prompts_per_shard=4")
+
+
+@pytest.fixture
+def made(cli, tmp_path, monkeypatch):
+    """Some artifacts of several parts, by a relative `out`, as most are made."""
+    monkeypatch.chdir(tmp_path)
+    assert cli("run", *SHARDED, "sft=none", "head=linear", "arms=[]", "out=a").code == 0
+    return tmp_path / "a"
+
+
+def digests(out):
+    """Of all but what tells of a run: a report has dates."""
+    return {
+        f: file_digest(f) for a in artifacts(out) for f in files_of(a) if f.suffix not in (".html", ".json")
+    }
+
+
+def states(result):
+    return {row["path"].rpartition("/")[2]: row["state"] for row in result.json["artifacts"]}
+
+
+def of_stage(out, stage):
+    [found] = (out / stage).glob("*")
+    return found
+
+
+def test_a_sound_folder(cli, made):
+    result = cli("verify", "all", "out=a")
+    assert result.code == 0 and f"{len(artifacts(made))} whole" in result.out
+    assert cli("verify", made).code == 0 and cli("verify", of_stage(made, "embed")).code == 0
+
+
+@pytest.mark.parametrize("stage", ["sample", "annotate", "embed"])
+def test_only_bad_parts_are_made_again(cli, made, stage, tmp_path, monkeypatch):
+    artifact = next((made / stage).glob("*"))
+    before, parts = digests(made), sorted(artifact.glob("part-*"))
+    kept = {part: part.stat().st_mtime_ns for part in parts[2:]}
+    flip(parts[0], 100)
+    parts[1].unlink()
+    damaged = cli("verify", "all", "out=a")
+    assert damaged.code == 3 and "1 damaged" in damaged.line and "rmlab verify --repair all" in damaged.line
+    monkeypatch.chdir(tmp_path.parent)  # the command was given elsewhere, and out=a is meant from there
+    mended = cli("verify", "--repair", artifact)
+    assert mended.code == 0 and f"2 of {len(parts)} files were bad" in mended.out
+    assert {part: part.stat().st_mtime_ns for part in kept} == kept
+    assert digests(made) == before
+    assert cli("verify", made).code == 0
+
+
+@pytest.mark.parametrize("stage", ["prompts", "fit_rm", "eval_rm", "report"])
+def test_an_artifact_that_is_made_as_a_whole(cli, made, stage):
+    artifact, before = of_stage(made, stage), digests(made)
+    flip(files_of(artifact)[-1], 30)
+    assert cli("verify", made).code == 3
+    assert cli("verify", "--repair", made).code == 0
+    assert digests(made) == before
+
+
+def test_a_manifest_comes_back_from_its_copy(cli, made):
+    artifact = of_stage(made, "embed")
+    before = (artifact / "manifest.json").read_bytes()
+    flip(artifact / "manifest.json", 50)
+    result = cli("verify", made)
+    assert result.code == 3 and f"rmlab verify --repair {artifact}" in result.line
+    result = cli("verify", "--repair", artifact)
+    assert result.code == 0 and "restored" in result.out
+    assert (artifact / "manifest.json").read_bytes() == before
+
+
+def test_without_manifest_and_copy_the_commands_of_its_neighbours_make_it_again(cli, made):
+    artifact, before = of_stage(made, "embed"), digests(made)
+    for name in ("manifest.json", ".manifest-copy.json"):
+        flip(artifact / name, 50)
+    assert cli("verify", "--repair", artifact).code == 0
+    assert digests(made) == before
+
+
+def test_what_its_command_does_not_make_any_more_stays_as_it_is(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"prompt": f"what is {i}", "response": f"it is {i}", "score": i} for i in range(40)]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert cli("import", "s.jsonl", "out=a").code == 0
+    part = next((tmp_path / "a" / "annotate").glob("*/part-*"))
+    flip(part, 100)
+    bad = part.read_bytes()
+    assert cli("verify", "--repair", "all", "out=a").code == 0, "an import is mended from its file"
+    flip(part, 100)
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[1:]))
+    result = cli("verify", "--repair", "all", "out=a")
+    assert result.code == 3 and "asks for something else now" in result.line
+    assert part.read_bytes() == bad
+
+
+def test_one_document(cli, made):
+    flip(files_of(of_stage(made, "embed"))[-1], 60)
+    result = cli("verify", "all", "out=a", "--json")
+    assert result.code == 3
+    found = states(result)
+    assert found[of_stage(made, "embed").name] == "damaged"
+    assert sum(state == "whole" for state in found.values()) == len(found) - 1
+
+
+def test_unfinished_and_foreign_folders(cli, made, tmp_path):
+    (of_stage(made, "report") / "manifest.json").unlink()
+    result = cli("verify", made)
+    assert result.code == 0 and "1 unfinished" in result.out
+    (tmp_path / "empty").mkdir()
+    assert "holds none" in cli("verify", tmp_path / "empty").line
+    assert "does not exist" in cli("verify", tmp_path / "nowhere").line
+    assert cli("verify", made, "out=b").code == 2
+
+
+def test_repair_needs_its_inputs_and_takes_nothing_away_without_them(cli, made):
+    shutil.rmtree(of_stage(made, "sample"))
+    part = sorted(of_stage(made, "embed").glob("part-*"))[0]
+    flip(part, 100)
+    bad = part.read_bytes()
+    result = cli("verify", "--repair", of_stage(made, "embed"))
+    assert result.code == 3 and "sample is missing" in result.line
+    assert part.read_bytes() == bad
