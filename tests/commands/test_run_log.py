@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -24,12 +25,17 @@ from rmlab.stages.worker_pool import in_workers
 QUICK = (*SMALL, "sft=none", "golden=[length]", "arms=[]")
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """Of this test alone; the random model in it is made once."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("RMLAB_CACHE", str(folder))
-    return folder
+def cache(models, monkeypatch):
+    """Without logs; the random model in it is made once."""
+    monkeypatch.setenv("RMLAB_CACHE", str(models))
+    yield models
+    shutil.rmtree(models / "logs", ignore_errors=True)
 
 
 def logs(folder):
@@ -37,8 +43,9 @@ def logs(folder):
 
 
 def records(folder):
-    """Of the newest log."""
-    return [json.loads(x) for x in logs(folder)[-1].read_text("ascii").splitlines()]
+    """Of the only log."""
+    [file] = logs(folder)
+    return [json.loads(x) for x in file.read_text("ascii").splitlines()]
 
 
 def only(found, event):
@@ -76,11 +83,11 @@ def test_a_run_tells_what_it_was_and_did(cli, tmp_path, monkeypatch):
     ]  # fmt: skip
     assert rows["sample"] == 12 * 5 + 6 * 6
     assert ("sample", "starts") in [(r["what"], r["text"]) for r in only(found, "said")]
+    file.unlink()
     assert cli(*arguments).code == 0
     assert [(r["stage"], r["state"]) for r in only(records(tmp_path / "o"), "node")] == [
         ("sample", "already")
     ]
-    assert len(logs(tmp_path / "o")) == 2
 
 
 @pytest.mark.parametrize(
@@ -243,9 +250,11 @@ def test_an_unexpected_error_of_a_worker_is_the_same_one_line(cli, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     settings = [*QUICK, "out=o", "prompts_per_shard=3"]
     assert cli("sample", *settings).code == 0
+    [file] = logs(Path("o"))
+    file.unlink()
     settings += ["golden=[troubled]", "allow_modules=[my_troubled]", "workers=2"]
     result = cli("annotate", *settings, "--config-dir", str(tmp_path))
-    file = logs(Path("o"))[-1]
+    [file] = logs(Path("o"))
     assert result.code == 1
     assert f"unexpected KeyError in a worker process: 'x'; log: {file}; go on: rmlab annotate" in result.line
     assert "odd" not in result.err and "beware" not in result.err
