@@ -14,6 +14,9 @@ from faults.same import leftovers, remove, torn
 from faults.stages import Stage
 
 GROUP = "kills"
+QUICK = (
+    "sft", "sample-lm", "annotate", "embed-workers", "fit-rm", "eval-rm", "sweep", "import", "release", "export"
+)  # fmt: skip
 _INSIDE = dict(zip(("startup", "mid", "rename", "manifest", "after"), PHASES, strict=True))
 _TRIES = 3
 _WORKERS = {"embed-workers": "rename", "sweep": "startup"}  # what is counted in worker processes
