@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rmlab.artifacts.alone import only_writer
 from rmlab.artifacts.artifact import Artifact, open_artifact, upstream
 from rmlab.artifacts.files import plain
 from rmlab.commands.export_files import is_export, write_folder, write_rows
@@ -57,10 +58,12 @@ def export_command(
     found = _preferences(inputs, options.pairs, as_text)
     if not found.rows:
         raise InputError(f"no pair of responses has different scores ({found.ties} ties); nothing to export")
-    if options.to == "trl":
-        write_rows(out, found.rows, as_text)
-    else:
-        write_folder(out, found.rows, as_text, options.licence, lineage(inputs.annotate))
+    with only_writer(out):
+        _check_place(out, options)  # another process may have written it meanwhile
+        if options.to == "trl":
+            write_rows(out, found.rows, as_text)
+        else:
+            write_folder(out, found.rows, as_text, options.licence, lineage(inputs.annotate))
     _print(out, found, as_json)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rmlab.artifacts.alone import only_writer
 from rmlab.artifacts.set_record import RECORD
 from rmlab.errors import InputError
 
@@ -20,17 +21,17 @@ def new_set_folder(target: Path, force: bool) -> Iterator[Path]:
     """
     target = target.expanduser().absolute()
     check_free(target, force)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
-    try:
-        yield made
-        _exchange(target, made, old)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
+    with only_writer(target):
+        check_free(target, force)  # another process may have made it meanwhile
+        made, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+        made.mkdir()
+        try:
+            yield made
+            _exchange(target, made, old)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+            if target.exists():
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _exchange(target: Path, made: Path, old: Path) -> None:

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or closed to the user: one line, nothing torn, and once mended it goes on."""
+"""Disks that are full, read-only or closed: one line, nothing torn, and once they are mended it goes on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from faults.base import Base
+from faults.kills import went_on
 from faults.process import Ended, run
 from faults.record import Outcome, Skipped, with_end
-from faults.same import leftovers, torn
+from faults.same import leftovers, remove, torn
 from faults.stages import Stage
 
 GROUP = "disks"
@@ -53,7 +54,7 @@ def chain(base: Base, stage: Stage, seed: int, is_quick: bool) -> list[Outcome]:
                 wrong = _wrong(stage, folder, ended)
                 found.append(Outcome(GROUP, stage.name, name, "; ".join(wrong)))
         ended = run(folder, stage.command, last=stage.last)
-        end = [] if ended.code == 0 else [f"did not go on: {ended.tail()}"]
+        end = [] if went_on(stage, ended) else [f"did not go on: {ended.tail()}"]
         end += base.differences(folder, stage) + [f"left behind: {name}" for name in leftovers(folder)]
     return with_end(found, end)
 
@@ -77,19 +78,13 @@ def _full(base: Base, stage: Stage, folder: Path, rng: random.Random) -> list[En
         ballast.unlink()
         if ended.code:
             return [ended]
-        _again(folder, stage)
+        remove(folder, stage.makes)
     return []
 
 
 def _blocks(folder: Path, stage: Stage) -> int:
     files = [p for pattern in stage.makes for top in folder.glob(pattern) for p in [top, *top.rglob("*")]]
     return sum(-(-p.stat().st_size // _BLOCK) for p in files)
-
-
-def _again(folder: Path, stage: Stage) -> None:
-    from faults.same import remove
-
-    remove(folder, stage.makes)
 
 
 def _read_only(base: Base, stage: Stage, folder: Path, rng: random.Random) -> list[Ended]:

@@ -7,13 +7,27 @@ import shutil
 from pathlib import Path
 
 from faults.base import Base
+from faults.kills import went_on
 from faults.process import Command, Ended, Fault, run
 from faults.record import Outcome
 from faults.same import leftovers, torn
 from faults.stages import Stage
 
 GROUP = "two at once"
-STAGES = ("sft", "sample-lm", "embed-workers", "fit-rm", "report", "sweep", "import", "release", "run")
+STAGES = (
+    "sft",
+    "sample-lm",
+    "embed-workers",
+    "fit-rm",
+    "report",
+    "sweep",
+    "import",
+    "release",
+    "merge",
+    "export",
+    "export-folder",
+    "run",
+)
 QUICK = ("fit-rm", "sweep")
 _OTHER = "another rmlab process"
 
@@ -33,8 +47,7 @@ def _two(base: Base, stage: Stage, seed: int, kind: str) -> Outcome:
     if all(e.code for e in ended):
         wrong.append("neither did the work")
     again = run(folder, stage.command, last=stage.last)
-    done_by_release = "is there already" in again.err  # a set or an export is not made twice
-    if again.code and not done_by_release:
+    if not went_on(stage, again):
         wrong.append(f"did not go on: {again.tail()}")
     wrong += base.differences(folder, stage) + [f"left behind: {name}" for name in leftovers(folder)]
     if not wrong:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 TIMED = ("seconds", "fit_seconds")  # columns that hold times
@@ -60,7 +61,10 @@ def _manifests(expected: dict[str, Any], found: dict[str, Any], name: str) -> li
 
 
 def _tables(expected: Path, found: Path, name: str) -> list[str]:
-    one, other = (pq.read_table(path, page_checksum_verification=True) for path in (expected, found))
+    try:
+        one, other = (pq.read_table(path, page_checksum_verification=True) for path in (expected, found))
+    except (pa.ArrowException, OSError):
+        return [f"{name} cannot be read"]
     timed = [column for column in one.column_names if column in TIMED]
     if not timed:
         return [f"{name} differs: {one.num_rows} rows expected, {other.num_rows} found"]

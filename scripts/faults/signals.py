@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from faults.base import Base
+from faults.kills import went_on
 from faults.process import Command, Ended, Fault, run
 from faults.record import Outcome, with_end
 from faults.same import leftovers, torn
@@ -30,7 +31,7 @@ def chain(base: Base, stage: Stage, seed: int, is_quick: bool) -> list[Outcome]:
     found = [_inside(base, stage, folder, *how, rng) for how in zip(phases, kinds, strict=True)]
     found.append(_outside(base, stage, folder, rng))
     ended = run(folder, stage.command, last=stage.last)
-    wrong = [] if ended.code == 0 else [f"did not go on: {ended.tail()}"]
+    wrong = [] if went_on(stage, ended) else [f"did not go on: {ended.tail()}"]
     wrong += base.differences(folder, stage) + [f"left behind: {name}" for name in leftovers(folder)]
     done = with_end([outcome for outcome in found if outcome is not None], wrong)
     if not any(outcome.wrong for outcome in done):

@@ -40,7 +40,7 @@ class Stage:
     """makes: patterns of what the command makes below the folder it runs in. after: what must be there first.
 
     last: the name of what is put in its place last. is_apart: has no place among the others' results, since
-    it makes what another stage has made already.
+    it makes what another stage has made already. is_once: the command refuses to make again what is there.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Stage:
     after: tuple[str, ...] = ()
     last: str = "manifest.json"
     is_apart: bool = False
+    is_once: bool = False
 
 
 def _stage(name: str, *after: str) -> Stage:
@@ -107,13 +108,21 @@ STAGES = (
         ("other", "base"),
         last="other",
     ),
-    Stage("merge", ("merge", "both", "set", "other"), ("both",), ("release", "release-all"), last="both"),
+    Stage(
+        "merge",
+        ("merge", "both", "set", "other"),
+        ("both",),
+        ("release", "release-all"),
+        last="both",
+        is_once=True,
+    ),
     Stage(
         "export",
         ("export", "preferences.jsonl", *SMALL),
         ("preferences.jsonl",),
         ("annotate",),
         last="preferences.jsonl",
+        is_once=True,
     ),
     Stage(
         "export-folder",
@@ -121,6 +130,7 @@ STAGES = (
         ("preferences",),
         ("annotate",),
         last="preferences",
+        is_once=True,
     ),
     Stage("run", ("run", *SMALL, "out=whole"), ("whole",)),
 )

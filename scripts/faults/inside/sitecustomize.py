@@ -1,6 +1,6 @@
 """Strikes a process from within, at a moment that its environment names.
 
-Python imports a module of this name when it starts, if the folder is on PYTHONPATH; rmlab knows nothing of it.
+Python imports a module of this name when it starts, if its folder is on PYTHONPATH; rmlab does not know it.
 
 RMLAB_FAULT        PHASE:N:ACTION, such as rename:3:KILL, at the third rename; or INT, TERM, WAIT
 RMLAB_FAULT_ROLE   main (the command itself) or worker (the processes that it starts)
@@ -14,7 +14,8 @@ Phases: startup (an import before anything is written), begin (the first write),
 after it), rename (a temporary file is written), manifest (all is there but that), after (that too is there).
 """
 
-# ruff: noqa: PTH  (this comes before all else, and imports as little as it can)
+# It comes before all else, and imports as little as it can:
+# ruff: noqa: PTH100, PTH110, PTH119, PTH123, PTH206
 
 import atexit
 import datetime

@@ -1,0 +1,77 @@
+"""One writer at a time beside a target, and what processes that were killed have left there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from rmlab.artifacts.alone import only_writer
+from rmlab.errors import InputError
+from rmlab.sets.folder import new_set_folder
+
+OTHER = """
+import sys
+from pathlib import Path
+from rmlab.artifacts.alone import only_writer
+with only_writer(Path(sys.argv[1])):
+    print("has it", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_what_a_killed_writer_had_begun_goes_and_what_is_not_its_own_stays(tmp_path):
+    (tmp_path / ".set.123.tmp").mkdir()
+    (tmp_path / ".set.123.tmp" / "prompts.parquet").touch()
+    (tmp_path / ".rows.jsonl.45.tmp").touch()
+    for other in ("set", ".sets.123.tmp", ".set.new.tmp", "set.123.tmp"):
+        (tmp_path / other).touch()
+    with only_writer(tmp_path / "set"), only_writer(tmp_path / "below" / "x"):
+        pass
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"set", ".sets.123.tmp", ".set.new.tmp", "set.123.tmp", ".rows.jsonl.45.tmp", "below"}
+
+
+def test_what_was_moved_aside_comes_back_where_nothing_took_its_place(tmp_path):
+    """Killed between the two renames that exchange a set for another."""
+    old = tmp_path / ".set.123.old"
+    old.mkdir()
+    (old / "set.json").write_text("{}")
+    with pytest.raises(InputError, match="is there already"), new_set_folder(tmp_path / "set", force=False):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["set"] and (tmp_path / "set" / "set.json").is_file()
+    old.mkdir()
+    with only_writer(tmp_path / "set"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["set"] and (tmp_path / "set" / "set.json").is_file()
+
+
+def test_a_second_writer_waits_and_says_so(tmp_path):
+    target = str(tmp_path / "set")
+
+    def start() -> subprocess.Popen:
+        command = [sys.executable, "-c", OTHER, target]
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen(command, text=True, **streams)
+
+    with start() as has_it:
+        assert has_it.stdout.readline() == "has it\n"
+        waits = start()
+        line = waits.stderr.readline()
+        (tmp_path / f".set.{has_it.pid}.tmp").mkdir()  # being written: nobody takes it for left behind
+        assert line == f"waits for another rmlab process that writes into {tmp_path}\n"
+        out, err = has_it.communicate("\n", timeout=60)
+        assert (has_it.returncode, err) == (0, "")
+        out, err = waits.communicate("\n", timeout=60)
+        assert (waits.returncode, out, err) == (0, "has it\n", "")
+    assert not list(tmp_path.iterdir())  # once the first had gone without it, it was left behind
+
+
+def test_two_releases_at_once_make_one_set(tmp_path):
+    target = tmp_path / "set"
+    with pytest.raises(InputError, match="is there already"), new_set_folder(target, force=False) as folder:
+        (folder / "set.json").write_text("{}")
+        folder.rename(target)  # as another process would
+        with new_set_folder(target, force=False):
+            pass
