@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,28 +23,16 @@ _WITH_N = ("best_of_n", "selected_quantile")
 
 @dataclass(frozen=True)
 class Judged:
-    """The scores of one arm on one split; lengths in words; raw: not normalised, so margins are log-odds.
+    """One arm on one split: every metric of every prompt, and what calibration is measured on.
 
-    Arms of a split should share their `responses` and `lengths`: what is computed of these is kept.
+    odds: probabilities of pairs, and whether they came true; None of an arm whose scores are no log-odds.
     """
 
     arm: str
     kind: str
     split: str
-    responses: Responses
-    lengths: np.ndarray
-    scores: np.ndarray
-    raw: np.ndarray | None = None
-
-    @cached_property
-    def measured(self) -> Measured:
-        """Every metric of every prompt: small, and all that the tables need beside calibration."""
-        return measure(self.responses, self.lengths, self.scores)
-
-    @property
-    def largest_n(self) -> int:
-        """The most responses that every prompt has."""
-        return int(np.unique(self.responses.group, return_counts=True)[1].min())
+    measured: Measured
+    odds: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def n_prompts(self) -> int:
@@ -54,12 +42,10 @@ class Judged:
         """One draw a split: all arms and metrics are judged on the same resamples of prompts."""
         return _resamples(self.split, seed, self.n_prompts, how.resamples)
 
-    @cached_property
+    @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities of pairs, whether they came true; none without log-odds."""
-        if self.raw is None:
-            return np.empty(0), np.empty(0, dtype=bool)
-        return pair_probabilities(self.responses, self.lengths, self.raw)
+        """The odds; none without log-odds."""
+        return (np.empty(0), np.empty(0, dtype=bool)) if self.odds is None else self.odds
 
     @property
     def ece(self) -> float:
@@ -70,6 +56,23 @@ class Judged:
 
     def label(self) -> Row:
         return {"arm": self.arm, "kind": self.kind, "split": self.split}
+
+
+def judge(
+    arm: str,
+    kind: str,
+    split: str,
+    responses: Responses,
+    lengths: np.ndarray,
+    scores: np.ndarray,
+    raw: np.ndarray | None = None,
+) -> Judged:
+    """The scores of one arm on one split; lengths in words; raw: not normalised, so margins are log-odds.
+
+    Arms of a split should share their `responses` and `lengths`: what is computed of these is kept.
+    """
+    odds = None if raw is None else pair_probabilities(responses, lengths, raw)
+    return Judged(arm, kind, split, measure(responses, lengths, scores), odds)
 
 
 @lru_cache(maxsize=4)
@@ -85,7 +88,7 @@ def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
         for k, metric in enumerate(j.measured.per_prompt):
             numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": _defined(values[:, k])}
             rows.append({**j.label(), "metric": metric, "n": j.n_of(metric), **numbers})
-        if j.raw is not None:
+        if j.odds is not None:
             numbers = {"value": j.ece, "low": np.nan, "high": np.nan, "n_prompts": j.n_prompts}
             rows.append({**j.label(), "metric": "ece", "n": 0, **numbers})
     return rows

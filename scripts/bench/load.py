@@ -5,7 +5,7 @@
     python scripts/bench/load.py --folder DIR --rows 100000 1000000
 
 The texts are short and synthetic, in the proportions of the study: two sevenths of the responses are 10 a train
-prompt, the rest 500 a test prompt. Golden reward length, embedder hashing of width 64, a linear Bradley-Terry head
+prompt, the rest 100 a test prompt. Golden reward length, embedder hashing of width 64, a linear Bradley-Terry head
 and an MLP on 10,000 comparisons. Each command is a process of its own, run as a user would run it; its peak memory
 is what the system says of it when it has ended. A stage that is done already is not run again, and not shown.
 
@@ -29,7 +29,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-PER_TRAIN, PER_TEST = 10, 500  # responses a prompt
+PER_TRAIN, PER_TEST = 10, 100  # responses a prompt
 TRAIN_SHARE = 2 / 7  # of the responses
 STAGES = ("sample", "annotate", "embed", "fit-rm", "eval-rm", "report")
 ROWS, QUICK = (1_000_000, 10_000_000), (20_000, 200_000)
@@ -45,7 +45,7 @@ SETTINGS = (
     "allow_modules=[load_sampler]",
     f"sampling.n_train={PER_TRAIN}",
     f"sampling.n_test={PER_TEST}",
-    "prompts_per_shard=500",
+    "prompts_per_shard=200",
     "golden=length",
     "embedder=hashing",
     "embedder.dimension=64",
