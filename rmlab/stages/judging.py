@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -82,9 +83,10 @@ def _resamples(split: str, seed: int, n_prompts: int, n: int) -> Resamples:
 
 def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     rows = []
-    for j in judged:
-        values = np.column_stack(list(j.measured.per_prompt.values()))
-        mean, low, high = j.resamples(how, seed).intervals(values)
+    tables = [np.column_stack(list(j.measured.per_prompt.values())) for j in judged]
+    for j, values, (mean, low, high) in zip(
+        judged, tables, _intervals(judged, tables, how, seed), strict=True
+    ):
         for k, metric in enumerate(j.measured.per_prompt):
             numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": _defined(values[:, k])}
             rows.append({**j.label(), "metric": metric, "n": j.n_of(metric), **numbers})
@@ -97,10 +99,9 @@ def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
 def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     """Golden reward and, for heads, the head's own score of what it chooses, against N."""
     rows = []
-    for j in judged:
+    tables = [_curves(j) for j in judged]
+    for j, found in zip(judged, _intervals(judged, tables, how, seed), strict=True):
         m, count = j.measured, len(j.measured.ns)
-        proxy = m.proxy if j.kind == "head" else np.full_like(m.proxy, np.nan)  # controls have other units
-        found = np.stack(j.resamples(how, seed).intervals(np.hstack([m.golden, proxy])))
         for k, n in enumerate(m.ns):
             golden = dict(zip(("value", "low", "high"), found[:, k], strict=True))
             own = dict(zip(("proxy", "proxy_low", "proxy_high"), found[:, count + k], strict=True))
@@ -110,16 +111,41 @@ def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     return rows
 
 
+def _curves(j: Judged) -> np.ndarray:
+    """[P, 2 len(ns)]: golden reward, then the head's own score; controls have other units."""
+    m = j.measured
+    return np.hstack([m.golden, m.proxy if j.kind == "head" else np.full_like(m.proxy, np.nan)])
+
+
+def _intervals(
+    judged: Sequence[Judged], tables: Sequence[np.ndarray], how: Evaluation, seed: int
+) -> list[np.ndarray]:
+    """[3, columns] of each table, which is of the arm in its place; a split's resamples are drawn once."""
+    found = [np.empty(0)] * len(tables)
+    for split in dict.fromkeys(j.split for j in judged):
+        here = [k for k, j in enumerate(judged) if j.split == split]
+        drawn = judged[here[0]].resamples(how, seed)
+        for k, of in zip(here, drawn.intervals_of([tables[k] for k in here]), strict=True):
+            found[k] = of
+    return found
+
+
 def paired_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     """Each head less each other arm, on the same prompts."""
     rows = []
+    heads, cells_of, tables = [], [], []
     for a in (j for j in judged if j.kind == "head"):
         others = [b for b in judged if b.split == a.split and b.arm != a.arm]
         cells = [(b, metric) for b in others for metric in PAIRED_METRICS]
         if not cells:
             continue
-        values = np.column_stack([a.measured.per_prompt[m] - b.measured.per_prompt[m] for b, m in cells])
-        mean, low, high = a.resamples(how, seed).intervals(values)
+        heads.append(a)
+        cells_of.append(cells)
+        tables.append(
+            np.column_stack([a.measured.per_prompt[m] - b.measured.per_prompt[m] for b, m in cells])
+        )
+    found = _intervals(heads, tables, how, seed)
+    for a, cells, values, (mean, low, high) in zip(heads, cells_of, tables, found, strict=True):
         for k, (b, metric) in enumerate(cells):
             names = {"arm": a.arm, "other": b.arm, "split": a.split, "metric": metric, "n": a.n_of(metric)}
             numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": _defined(values[:, k])}

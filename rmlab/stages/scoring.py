@@ -22,7 +22,7 @@ WORTH_TRYING = 100_000  # responses to score; for fewer the trial takes longer t
 
 @dataclass(frozen=True)
 class Scores:
-    """score: [m] rewards; raw: scores as fitted, [m] or those that were asked for; NaN for rows that were not."""
+    """score: [m] rewards; raw: scores as fitted, of all rows or of some; NaN where not wanted."""
 
     score: np.ndarray
     raw: np.ndarray
@@ -36,8 +36,8 @@ def score_all(
     threads: int = 0,
     raw_of: np.ndarray | None = None,
 ) -> dict[str, Scores]:
-    """wanted: [m] bool; each block of embeddings is read once for all heads. raw_of: the rows, ascending, whose
-    scores as fitted are wanted; None: all.
+    """wanted: [m] bool; each block of embeddings is read once for all heads. raw_of: the rows, ascending,
+    whose scores as fitted are kept; None: all.
 
     Threads read and score pieces of their own, with one thread of arithmetic each: reading does not wait
     for products, nor products for reading. 0: one a core.

@@ -1,18 +1,19 @@
-"""Many rows through annotate, embed, fit-rm and eval-rm: memory, time and rate of each at two sizes.
+"""Many rows through annotate, embed, fit-rm, eval-rm and report: memory, time and rate of each at two sizes.
 
-    python scripts/bench/load.py --folder DIR --quick                 20,000 and 200,000 responses: two minutes
-    python scripts/bench/load.py --folder DIR                         1,000,000 and 10,000,000: hours, alone
+    python scripts/bench/load.py --folder DIR --quick        20,000 and 200,000 responses: some three minutes
+    python scripts/bench/load.py --folder DIR                1,000,000 and 10,000,000: hours, and nothing else
     python scripts/bench/load.py --folder DIR --rows 100000 1000000
 
-The texts are short and synthetic, in the proportions of the study: two sevenths of the responses are 10 a train
-prompt, the rest 100 a test prompt. Golden reward length, embedder hashing of width 64, a linear Bradley-Terry head
-and an MLP on 10,000 comparisons. Each command is a process of its own, run as a user would run it; its peak memory
-is what the system says of it when it has ended. A stage that is done already is not run again, and not shown.
+The texts are short and synthetic, in the proportions of the study: two sevenths of the responses are 10 a
+train prompt, the others 100 a test prompt. Golden reward length, embedder hashing of width 64, a linear
+Bradley-Terry head and an MLP on 10,000 comparisons. Each command is a process of its own, run as a user would
+run it; its peak memory is what the system says of it when it has ended. What is done already takes no time:
+begin with an empty folder.
 
-Disk: about 450 bytes a response, so 4.5 GB for ten million; DIR is kept, and can be removed afterwards.
+Disk: about 450 bytes a response, so 5 GB for both sizes; DIR is kept, and can be removed afterwards.
 
-Ends with 1 where from the smaller to the larger size the memory of a stage grew by more than BYTES a row, or its
-time per row to more than SLOWER times what it was. The last line is one JSON object.
+Ends with 1 where from the smaller to the larger size the memory of a stage grew by more than BYTES a row, or
+its time per row to more than SLOWER times what it was. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _told(cost: Cost) -> str:
 
 
 def compare(small: dict[str, Cost], large: dict[str, Cost]) -> dict[str, dict[str, float]]:
-    """Bytes a row that memory grew by, and the time per row as a multiple, from the small to the large size."""
+    """Bytes a row that memory grew by, and the time per row as a multiple of that at the small size."""
     found = {}
     for stage in small.keys() & large.keys():
         a, b = small[stage], large[stage]
