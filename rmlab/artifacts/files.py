@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,25 +62,33 @@ def write_parquet(path: Path, table: pa.Table) -> None:
 
     Vectors of 8-bit integers are compressed all the same: Parquet has four bytes for each.
     """
-    vectors = [f.name for f in table.schema if pa.types.is_fixed_size_list(f.type)]
-    stored = [name for name in vectors if pa.types.is_floating(table.schema.field(name).type.value_type)]
-    plain = [f.name for f in table.schema if f.name not in vectors]
     with replacing(path) as temporary:
-        pq.write_table(
-            table,
-            temporary,
-            row_group_size=_rows_per_group(table),
-            use_dictionary=plain,
-            write_statistics=plain,
-            compression={leaf: "none" if leaf.split(".")[0] in stored else "zstd" for leaf in _leaves(table)},
-            write_page_checksum=True,
-        )
+        pq.write_table(table, temporary, row_group_size=_rows_per_group(table), **_storage(table.schema))
 
 
-def _leaves(table: pa.Table) -> list[str]:
+def write_parquet_pieces(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
+    """The same for a table that is made piece by piece; each is a row group, and none is kept."""
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **_storage(schema)) as file:
+        for piece in pieces:
+            file.write_table(piece)
+
+
+def _storage(schema: pa.Schema) -> dict[str, Any]:
+    vectors = [f.name for f in schema if pa.types.is_fixed_size_list(f.type)]
+    stored = [name for name in vectors if pa.types.is_floating(schema.field(name).type.value_type)]
+    plain = [f.name for f in schema if f.name not in vectors]
+    return {
+        "use_dictionary": plain,
+        "write_statistics": plain,
+        "compression": {leaf: "none" if leaf.split(".")[0] in stored else "zstd" for leaf in _leaves(schema)},
+        "write_page_checksum": True,
+    }
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
     """Parquet's own names of the columns, such as messages.list.element.role."""
     empty = pa.BufferOutputStream()
-    pq.write_metadata(table.schema, empty)
+    pq.write_metadata(schema, empty)
     columns = pq.read_metadata(pa.BufferReader(empty.getvalue())).schema
     return [columns.column(i).path for i in range(len(columns))]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.metrics.base import prompt_blocks
+from rmlab.metrics.base import Column, prompt_blocks
 from rmlab.metrics.runs import Runs
 
 
@@ -48,9 +48,7 @@ class GoldenOrder:
 
     @classmethod
     def of(cls, golden: np.ndarray, group: np.ndarray) -> GoldenOrder:
-        if np.isnan(golden).any():
-            raise InputError("scores or golden rewards hold NaN: score the responses again")
-        blocks = tuple(_block(golden, prompts, rows) for prompts, rows in prompt_blocks(group))
+        blocks = tuple(golden_block(golden, prompts, rows) for prompts, rows in prompt_blocks(group))
         return cls(golden, group, blocks, sum(len(b.prompts) for b in blocks))
 
     @property
@@ -59,10 +57,13 @@ class GoldenOrder:
         return min(block.rows.shape[1] for block in self.blocks)
 
 
-def _block(golden: np.ndarray, prompts: np.ndarray, rows: np.ndarray) -> GoldenBlock:
-    order = np.argsort(golden[rows], axis=1, kind="stable")
+def golden_block(golden: Column, prompts: np.ndarray, rows: np.ndarray) -> GoldenBlock:
+    values = golden[rows]
+    if np.isnan(values).any():
+        raise InputError("scores or golden rewards hold NaN: score the responses again")
+    order = np.argsort(values, axis=1, kind="stable")
     rows = np.take_along_axis(rows, order, 1)
-    ordered, k = golden[rows], rows.shape[1]
+    ordered, k = np.take_along_axis(values, order, 1), rows.shape[1]
     runs = Runs.of(ordered)
     level = np.cumsum(runs.new, axis=1, dtype=np.int32) - 1 if runs.any_tied else None
     rank = np.broadcast_to(np.arange(k, dtype=np.float64), rows.shape)

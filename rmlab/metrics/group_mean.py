@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.metrics.resamples import CELLS, Resamples, slices
+from rmlab.metrics.resamples import Resamples
 
 
 def group_means(
@@ -16,14 +16,13 @@ def group_means(
     A resample draws G groups with all their pairs; its mean is sum(values) / pairs, so that large groups
     count as much as their pairs do. Source: the cluster bootstrap, Field & Welsh 2007.
     """
-    counts = resamples.counts
-    if len(values) == 0 or counts.shape[1] != int(group.max()) + 1:
+    if len(values) == 0 or resamples.n_prompts != int(group.max()) + 1:
         raise InputError("an interval over groups needs a pair in every group: pass groups numbered from 0")
     sums = np.column_stack([np.bincount(group, column) for column in values.T])
     size = np.bincount(group).astype(np.float64)
-    means = np.empty((len(counts), values.shape[1]))
-    for rows in slices(len(counts), CELLS // counts.shape[1]):
-        weights = counts[rows].astype(np.float64)
+    means = np.empty((resamples.n, values.shape[1]))
+    for rows, counts in resamples.blocks():
+        weights = counts.astype(np.float64)
         means[rows] = (weights @ sums) / (weights @ size)[:, None]
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from rmlab.errors import InputError
+from rmlab.metrics.base import Column
 from rmlab.metrics.golden_order import GoldenBlock, GoldenOrder
 from rmlab.metrics.inversions import inversions
 from rmlab.metrics.runs import Runs
@@ -75,9 +76,7 @@ class ScoreOrder:
     @classmethod
     def of(cls, scores: np.ndarray, truth: GoldenOrder) -> ScoreOrder:
         """scores: [m], flat as the golden rewards of `truth`."""
-        if np.isnan(scores).any():
-            raise InputError("scores or golden rewards hold NaN: score the responses again")
-        return cls(truth, tuple(_block(scores, block) for block in truth.blocks))
+        return cls(truth, tuple(score_block(scores, block) for block in truth.blocks))
 
     def per_prompt(self, measure: Callable[[ScoreBlock], np.ndarray]) -> np.ndarray:
         """measure: block -> [b] or [b, N]; the result is [P] or [P, N], prompts as in np.unique(group)."""
@@ -90,8 +89,10 @@ class ScoreOrder:
         return result
 
 
-def _block(scores: np.ndarray, truth: GoldenBlock) -> ScoreBlock:
+def score_block(scores: Column, truth: GoldenBlock) -> ScoreBlock:
     mine = scores[truth.rows]
+    if np.isnan(mine).any():
+        raise InputError("scores or golden rewards hold NaN: score the responses again")
     order = np.argsort(mine, axis=1, kind="stable")
     mine = np.take_along_axis(mine, order, 1)
     return ScoreBlock(truth, order, mine, Runs.of(mine))

@@ -17,7 +17,7 @@ from rmlab.logs import log
 from rmlab.stages.cell_data import CellData, read_data
 from rmlab.stages.fitting import Fit, fit_head, held_out
 from rmlab.stages.judged_row import judge_one
-from rmlab.stages.judging import Judged
+from rmlab.stages.judging import judge
 from rmlab.stages.prompt_values import FIELD, packed
 from rmlab.stages.scoring import is_quick, quick_forms, score_all
 
@@ -61,7 +61,7 @@ def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
     for split in SPLITS:
         responses, lengths = data.part(split, masks[split])
         rows = np.flatnonzero(masks[split])
-        judged = Judged("head", "head", split, responses, lengths, scores.score[rows], scores.raw[rows])
+        judged = judge("head", "head", split, responses, lengths, scores.score[rows], scores.raw[rows])
         found = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
         row |= {f"{split}_{name}": value for name, value in found.items()}
         if split == "test":

@@ -70,7 +70,7 @@ def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
 
 def _vectors(sample: Artifact, embed: Artifact, responses: Responses, work: Path) -> Path:
     """The embeddings in the order of the responses: one file for all golden rewards that score the same."""
-    left = responses.ids.tolist() if responses.n_failed else []
+    left = responses.ids[:].tolist() if responses.n_failed else []
     key = digest([sample.manifest.fingerprint, embed.manifest.fingerprint, left])[:16]
     file = work / f"vectors-{key}.npy"
     if not file.is_file():

@@ -9,11 +9,12 @@ import numpy as np
 
 from rmlab.artifacts.files import plain
 from rmlab.cells import Grid
+from rmlab.metrics.base import Column
 from rmlab.stages.base import Job
 from rmlab.stages.controls import REGRESSION, control_scores, directions, read_surface
 from rmlab.stages.fitting import held_out
 from rmlab.stages.judged_row import judge_one
-from rmlab.stages.judging import Judged
+from rmlab.stages.judging import judge
 from rmlab.stages.left_out import note_left_out
 from rmlab.stages.prompt_values import FIELD, packed
 from rmlab.stages.responses import read_responses
@@ -38,13 +39,13 @@ def control_rows(job: Job, data: str) -> tuple[list[dict[str, Any]], list[str]]:
     is_fitted[fitted] = True
     ceiling = regression_on_golden(vectors, everyone.golden, is_fitted, _quiet)
     rows = np.flatnonzero(everyone.is_test)
-    test, seen = everyone.take(rows), looks.take(rows)
-    scores = control_scores(directions(everyone.take(fitted), looks.take(fitted)), test, seen)
-    scores[REGRESSION] = score_all({"c": ceiling}, vectors, everyone.is_test, _quiet)["c"].score[rows]
+    test, lengths = everyone.take(rows), looks.length[rows]
+    scores: dict[str, Column] = control_scores(directions(everyone, looks, fitted), everyone, looks)
+    scores[REGRESSION] = score_all({"c": ceiling}, vectors, everyone.is_test, _quiet)["c"].score
     settings = json.dumps(plain(cell.settings.model_dump()), ensure_ascii=False)
     found = []
     for name, values in scores.items():
-        judged = Judged(name, "control", "test", test, seen.length, values)
+        judged = judge(name, "control", "test", test, lengths, values[rows])
         numbers = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
         row: dict[str, Any] = {"cell": f"{name}-{data}", "kind": name, "state": "ok", "settings": settings}
         row |= {f"test_{metric}": value for metric, value in numbers.items()}

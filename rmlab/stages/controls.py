@@ -8,22 +8,34 @@ import numpy as np
 import pyarrow as pa
 
 from rmlab.artifacts.artifact import Artifact
+from rmlab.errors import InputError
+from rmlab.metrics.base import Column
 from rmlab.metrics.overlap import prompt_overlap
-from rmlab.metrics.rank_correlation import spearman
-from rmlab.stages.responses import Responses, positions
+from rmlab.metrics.streamed_order import StreamedOrder, streamed_spearman
+from rmlab.stages.exchanges import Exchanges
+from rmlab.stages.ids import Ids
+from rmlab.stages.responses import Responses
 
 REGRESSION = "golden_regression"
 
 
 @dataclass(frozen=True)
 class Surface:
-    """length: [m] words in each response; overlap: [m] share of them that the prompt had."""
+    """length: [m] int32 words in each response; overlap: [m] share of them that the prompt had."""
 
     length: np.ndarray
     overlap: np.ndarray
 
-    def take(self, rows: np.ndarray) -> Surface:
-        return Surface(self.length[rows], self.overlap[rows])
+
+@dataclass(frozen=True, eq=False)
+class _Times:
+    """A column of another, times a factor."""
+
+    factor: float
+    of: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray:
+        return self.factor * self.of[rows]
 
 
 @dataclass(frozen=True)
@@ -34,36 +46,45 @@ class Directions:
     overlap: float
 
 
-def control_scores(directions: Directions, judged: Responses, looks: Surface) -> dict[str, np.ndarray]:
+def control_scores(directions: Directions, responses: Responses, looks: Surface) -> dict[str, Column]:
     """Scores of each control but the regression; length and copying count in the direction that pays."""
     return {
-        "random": np.zeros(len(judged)),
-        "oracle": judged.golden,
-        "length": directions.length * looks.length,
-        "copying": directions.overlap * looks.overlap,
+        "random": np.broadcast_to(0.0, len(responses)),
+        "oracle": responses.golden,
+        "length": _Times(directions.length, looks.length),
+        "copying": _Times(directions.overlap, looks.overlap),
     }
 
 
 def read_surface(prompts: Artifact, sample: Artifact, responses: Responses) -> Surface:
-    questions = {
-        row["prompt_id"]: " ".join(m["content"] for m in row["messages"])
-        for row in prompts.read(columns=["prompt_id", "messages"]).to_pylist()
-    }
-    table = sample.read(columns=["response_id", "text"])
-    rows = positions(pa.chunked_array([pa.array(responses.ids)]), table["response_id"], "sample: no text for")
-    texts = table["text"].take(pa.array(rows))
-    length, overlap = np.empty(len(responses)), np.empty(len(responses))
-    for i, (prompt_id, text) in enumerate(zip(responses.prompt_ids, texts, strict=True)):
-        words = text.as_py()
-        length[i], overlap[i] = len(words.split()), prompt_overlap(questions[prompt_id], words)
+    """Texts are read part by part, and none is kept."""
+    ids = responses.ids if isinstance(responses.ids, Ids) else Ids.of_array(responses.ids)
+    length, overlap = np.zeros(len(responses), np.int32), np.full(len(responses), np.nan)
+    exchanges = Exchanges(prompts, sample)
+    for part in range(len(exchanges.rows)):
+        found = exchanges.read(part)
+        rows = ids.find(pa.array([e.response_id for e in found], pa.string()))
+        questions: dict[str, str] = {}
+        for row, exchange in zip(rows.tolist(), found, strict=True):
+            if row < 0:
+                continue
+            key = exchange.prompt_id
+            question = questions.get(key) or " ".join(m["content"] for m in exchange.messages)
+            questions[key] = question
+            length[row] = len(exchange.response.split())
+            overlap[row] = prompt_overlap(question, exchange.response)
+    if n := int(np.isnan(overlap).sum()):
+        raise InputError(f"{sample.path}: no text for {n} responses; run that stage again")
     return Surface(length, overlap)
 
 
-def directions(train: Responses, looks: Surface) -> Directions:
-    return Directions(_direction(looks.length, train), _direction(looks.overlap, train))
+def directions(responses: Responses, looks: Surface, train: np.ndarray) -> Directions:
+    """train: rows of the responses to train prompts."""
+    order = StreamedOrder(responses.golden, responses.group, train)
+    return Directions(_direction(looks.length, order), _direction(looks.overlap, order))
 
 
-def _direction(scores: np.ndarray, train: Responses) -> float:
-    correlations = spearman(scores, train.golden, train.group)
+def _direction(scores: np.ndarray, order: StreamedOrder) -> float:
+    correlations = streamed_spearman(scores, order)
     mean = np.nanmean(correlations) if not np.isnan(correlations).all() else 0.0
     return -1.0 if mean < 0 else 1.0

@@ -11,7 +11,7 @@ from rmlab.stages.responses import Responses
 
 def groups_of(responses: Responses) -> np.ndarray:
     """[m] the name of the group of each response's prompt: the prompt's own where it has none."""
-    return responses.split_groups if len(responses.split_groups) else responses.prompt_ids
+    return (responses.split_groups if len(responses.split_groups) else responses.prompt_ids)[:]
 
 
 def folds_of(responses: Responses, how: Crossval) -> np.ndarray:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,28 +24,16 @@ _WITH_N = ("best_of_n", "selected_quantile")
 
 @dataclass(frozen=True)
 class Judged:
-    """The scores of one arm on one split; lengths in words; raw: not normalised, so margins are log-odds.
+    """One arm on one split: every metric of every prompt, and what calibration is measured on.
 
-    Arms of a split should share their `responses` and `lengths`: what is computed of these is kept.
+    odds: probabilities of pairs, and whether they came true; None of an arm whose scores are no log-odds.
     """
 
     arm: str
     kind: str
     split: str
-    responses: Responses
-    lengths: np.ndarray
-    scores: np.ndarray
-    raw: np.ndarray | None = None
-
-    @cached_property
-    def measured(self) -> Measured:
-        """Every metric of every prompt: small, and all that the tables need beside calibration."""
-        return measure(self.responses, self.lengths, self.scores)
-
-    @property
-    def largest_n(self) -> int:
-        """The most responses that every prompt has."""
-        return int(np.unique(self.responses.group, return_counts=True)[1].min())
+    measured: Measured
+    odds: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def n_prompts(self) -> int:
@@ -54,12 +43,10 @@ class Judged:
         """One draw a split: all arms and metrics are judged on the same resamples of prompts."""
         return _resamples(self.split, seed, self.n_prompts, how.resamples)
 
-    @cached_property
+    @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities of pairs, whether they came true; none without log-odds."""
-        if self.raw is None:
-            return np.empty(0), np.empty(0, dtype=bool)
-        return pair_probabilities(self.responses, self.lengths, self.raw)
+        """The odds; none without log-odds."""
+        return (np.empty(0), np.empty(0, dtype=bool)) if self.odds is None else self.odds
 
     @property
     def ece(self) -> float:
@@ -72,6 +59,23 @@ class Judged:
         return {"arm": self.arm, "kind": self.kind, "split": self.split}
 
 
+def judge(
+    arm: str,
+    kind: str,
+    split: str,
+    responses: Responses,
+    lengths: np.ndarray,
+    scores: np.ndarray,
+    raw: np.ndarray | None = None,
+) -> Judged:
+    """The scores of one arm on one split; lengths in words; raw: not normalised, so margins are log-odds.
+
+    Arms of a split should share their `responses` and `lengths`: what is computed of these is kept.
+    """
+    odds = None if raw is None else pair_probabilities(responses, lengths, raw)
+    return Judged(arm, kind, split, measure(responses, lengths, scores), odds)
+
+
 @lru_cache(maxsize=4)
 def _resamples(split: str, seed: int, n_prompts: int, n: int) -> Resamples:
     return Resamples.draw(n_prompts, np.random.default_rng([seed, zlib.crc32(split.encode())]), n)
@@ -79,13 +83,14 @@ def _resamples(split: str, seed: int, n_prompts: int, n: int) -> Resamples:
 
 def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     rows = []
-    for j in judged:
-        values = np.column_stack(list(j.measured.per_prompt.values()))
-        mean, low, high = j.resamples(how, seed).intervals(values)
+    tables = [np.column_stack(list(j.measured.per_prompt.values())) for j in judged]
+    for j, values, (mean, low, high) in zip(
+        judged, tables, _intervals(judged, tables, how, seed), strict=True
+    ):
         for k, metric in enumerate(j.measured.per_prompt):
             numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": _defined(values[:, k])}
             rows.append({**j.label(), "metric": metric, "n": j.n_of(metric), **numbers})
-        if j.raw is not None:
+        if j.odds is not None:
             numbers = {"value": j.ece, "low": np.nan, "high": np.nan, "n_prompts": j.n_prompts}
             rows.append({**j.label(), "metric": "ece", "n": 0, **numbers})
     return rows
@@ -94,10 +99,9 @@ def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
 def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     """Golden reward and, for heads, the head's own score of what it chooses, against N."""
     rows = []
-    for j in judged:
+    tables = [_curves(j) for j in judged]
+    for j, found in zip(judged, _intervals(judged, tables, how, seed), strict=True):
         m, count = j.measured, len(j.measured.ns)
-        proxy = m.proxy if j.kind == "head" else np.full_like(m.proxy, np.nan)  # controls have other units
-        found = np.stack(j.resamples(how, seed).intervals(np.hstack([m.golden, proxy])))
         for k, n in enumerate(m.ns):
             golden = dict(zip(("value", "low", "high"), found[:, k], strict=True))
             own = dict(zip(("proxy", "proxy_low", "proxy_high"), found[:, count + k], strict=True))
@@ -107,16 +111,41 @@ def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     return rows
 
 
+def _curves(j: Judged) -> np.ndarray:
+    """[P, 2 len(ns)]: golden reward, then the head's own score; controls have other units."""
+    m = j.measured
+    return np.hstack([m.golden, m.proxy if j.kind == "head" else np.full_like(m.proxy, np.nan)])
+
+
+def _intervals(
+    judged: Sequence[Judged], tables: Sequence[np.ndarray], how: Evaluation, seed: int
+) -> list[np.ndarray]:
+    """[3, columns] of each table, which is of the arm in its place; a split's resamples are drawn once."""
+    found = [np.empty(0)] * len(tables)
+    for split in dict.fromkeys(j.split for j in judged):
+        here = [k for k, j in enumerate(judged) if j.split == split]
+        drawn = judged[here[0]].resamples(how, seed)
+        for k, of in zip(here, drawn.intervals_of([tables[k] for k in here]), strict=True):
+            found[k] = of
+    return found
+
+
 def paired_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     """Each head less each other arm, on the same prompts."""
     rows = []
+    heads, cells_of, tables = [], [], []
     for a in (j for j in judged if j.kind == "head"):
         others = [b for b in judged if b.split == a.split and b.arm != a.arm]
         cells = [(b, metric) for b in others for metric in PAIRED_METRICS]
         if not cells:
             continue
-        values = np.column_stack([a.measured.per_prompt[m] - b.measured.per_prompt[m] for b, m in cells])
-        mean, low, high = a.resamples(how, seed).intervals(values)
+        heads.append(a)
+        cells_of.append(cells)
+        tables.append(
+            np.column_stack([a.measured.per_prompt[m] - b.measured.per_prompt[m] for b, m in cells])
+        )
+    found = _intervals(heads, tables, how, seed)
+    for a, cells, values, (mean, low, high) in zip(heads, cells_of, tables, found, strict=True):
         for k, (b, metric) in enumerate(cells):
             names = {"arm": a.arm, "other": b.arm, "split": a.split, "metric": metric, "n": a.n_of(metric)}
             numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": _defined(values[:, k])}

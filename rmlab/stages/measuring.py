@@ -10,11 +10,12 @@ import numpy as np
 from scipy.special import expit
 
 from rmlab.metrics.accuracy import accuracy_of
+from rmlab.metrics.base import Column
 from rmlab.metrics.best_of_n import best_of_n_of, default_ns, proxy_of_n_of
 from rmlab.metrics.golden_order import GoldenOrder
 from rmlab.metrics.rank_correlation import kendall_of, spearman_of
-from rmlab.metrics.score_order import ScoreOrder
 from rmlab.metrics.selected_quantile import selected_quantile_of
+from rmlab.metrics.streamed_order import order_of
 from rmlab.metrics.untied_pairs import untied_pairs
 from rmlab.stages.responses import Responses
 
@@ -39,21 +40,33 @@ class Measured:
 def measure(responses: Responses, lengths: np.ndarray, scores: np.ndarray) -> Measured:
     """lengths, scores: [m], rows as in responses."""
     split = _split(responses, lengths)
-    order = ScoreOrder.of(scores, split.truth)
     ns = default_ns(split.truth.fewest)
+    found = numbers_of(scores, split.truth, split.by_length, ns)
+    return measured(found, ns, responses.golden)
+
+
+def numbers_of(
+    scores: Column, truth: GoldenOrder, by_length: GoldenOrder, ns: list[int]
+) -> dict[str, np.ndarray]:
+    """Everything that is measured of a prompt, by name: [P], or [P, len(ns)] of golden and proxy."""
+    order = order_of(scores, truth)
     golden = best_of_n_of(order, ns)
-    per_prompt = {
+    return {
         "best_of_n": golden[:, -1],
         "selected_quantile": selected_quantile_of(order, ns[-1:])[:, 0],
         "spearman": spearman_of(order),
         "kendall": kendall_of(order),
         "accuracy": accuracy_of(order),
-        "length_spearman": spearman_of(ScoreOrder.of(scores, split.by_length)),
+        "length_spearman": spearman_of(order_of(scores, by_length)),
+        "golden": golden,
+        "proxy": proxy_of_n_of(order, ns),
     }
-    all_golden = responses.golden
-    return Measured(
-        per_prompt, ns, golden, proxy_of_n_of(order, ns), float(all_golden.mean()), float(all_golden.std())
-    )
+
+
+def measured(found: dict[str, np.ndarray], ns: list[int], all_golden: np.ndarray) -> Measured:
+    per_prompt = {name: values for name, values in found.items() if name not in ("golden", "proxy")}
+    mean, deviation = float(all_golden.mean()), float(all_golden.std())
+    return Measured(per_prompt, ns, found["golden"], found["proxy"], mean, deviation)
 
 
 def pair_probabilities(

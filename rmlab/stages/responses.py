@@ -1,9 +1,9 @@
-"""Responses of some splits with golden scores, joined by response_id."""
+"""Responses of some splits with golden scores, joined by response_id and held in few bytes each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,31 +12,36 @@ import pyarrow.compute as pc
 from rmlab.artifacts.artifact import Artifact
 from rmlab.comparisons import Pool
 from rmlab.errors import InputError
+from rmlab.stages.ids import Ids, check_unique
+from rmlab.stages.names import Names, Prompts
+
+_ID = ["response_id"]
+AT_ONCE = 2**18  # rows, where something of many rows is made block by block
 
 
 @dataclass(frozen=True)
 class Responses:
-    """ids, prompt_ids: [m] text; group: [m] int64 number of the prompt; golden: [m] float64;
+    """ids, prompt_ids: [m], text when asked for by row; group: [m] number of the prompt; golden: [m] float64;
     is_test: [m] whether the prompt is a test prompt. n_failed: how many are not here since they have no
     golden score. split_groups: [m] text, the group of the prompt, of which a split has all or nothing; empty:
     each prompt is its own."""
 
-    ids: np.ndarray
-    prompt_ids: np.ndarray
+    ids: Ids | np.ndarray
+    prompt_ids: Names | np.ndarray
     golden: np.ndarray
     group: np.ndarray
     is_test: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     n_failed: int = 0
-    split_groups: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    split_groups: Names | np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.golden)
 
     def take(self, rows: np.ndarray) -> Responses:
         is_test = self.is_test[rows] if len(self.is_test) else self.is_test
-        kin = self.split_groups[rows] if len(self.split_groups) else self.split_groups
-        columns = (self.ids[rows], self.prompt_ids[rows], self.golden[rows], self.group[rows])
-        return Responses(*columns, is_test, split_groups=kin)
+        group = self.group[rows]
+        prompt_ids, kin = (_taken(names, rows, group) for names in (self.prompt_ids, self.split_groups))
+        return Responses(self.ids.take(rows), prompt_ids, self.golden[rows], group, is_test, split_groups=kin)
 
     @property
     def pool(self) -> Pool:
@@ -44,75 +49,105 @@ class Responses:
 
     def of_groups(self, wanted: Set[str]) -> np.ndarray:
         """[m] whether the response answers a prompt of one of these groups."""
-        _, first = np.unique(self.group, return_index=True)
         member = np.zeros(int(self.group.max()) + 1, dtype=bool)
-        member[self.group[first]] = [group in wanted for group in self.distinct_groups]
+        member[self.group[self._one_of_each]] = [group in wanted for group in self.distinct_groups]
         return member[self.group]
 
     @property
+    def _one_of_each(self) -> np.ndarray:
+        """A row of each distinct prompt, by the number of the prompt."""
+        row = np.full(int(self.group.max(initial=-1)) + 1, -1)
+        for start in range(0, len(self), AT_ONCE):
+            block = self.group[start : start + AT_ONCE]
+            row[block] = np.arange(start, start + len(block))
+        return row[row >= 0]
+
+    @property
     def distinct_prompts(self) -> list[str]:
-        _, first = np.unique(self.group, return_index=True)
-        return [str(p) for p in self.prompt_ids[first]]
+        return [str(p) for p in self.prompt_ids[self._one_of_each]]
 
     @property
     def distinct_groups(self) -> list[str]:
         """The split group of each distinct prompt, in the order of distinct_prompts."""
         if not len(self.split_groups):
             return self.distinct_prompts
-        _, first = np.unique(self.group, return_index=True)
-        return [str(g) for g in self.split_groups[first]]
+        return [str(g) for g in self.split_groups[self._one_of_each]]
+
+
+def _taken(names: Names | np.ndarray, rows: np.ndarray, group: np.ndarray) -> Names | np.ndarray:
+    if isinstance(names, Names):
+        return Names(names.names, group)
+    return names[rows] if len(names) else names
 
 
 def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) -> Responses:
     """Rows in the order of their ids, so that nothing depends on the order of a file.
 
-    Responses that the golden reward failed on are left out, as if they had not been sampled.
+    Responses that the golden reward failed on are left out, as if they had not been sampled. Tables are read
+    part by part: beside the result some 20 bytes a row are held at a time.
     """
-    table = sample.read(columns=["response_id", "prompt_id", "split", "group"])
-    table = table.filter(pc.field("split").isin(list(splits))).sort_by("response_id")
-    if table.num_rows == 0:
+    is_test = _is_test(sample, splits)
+    n = len(is_test)
+    if n == 0:
         raise InputError(f"{sample.path}: no responses of the {' or '.join(splits)} prompts")
-    scores = annotate.read(columns=["response_id", "score"])
-    rows = positions(table["response_id"], scores["response_id"], f"{annotate.path}: no score for")
-    golden = scores["score"].to_numpy()[rows]
+    unsorted = Ids.of(lambda: (p["response_id"].combine_chunks() for p in _parts(sample, _ID, splits)), n)
+    order = unsorted.order()
+    check_unique(unsorted, order, str(sample.path))
+    ids, is_test = unsorted.take(order), is_test[order]
+    del unsorted
+    prompts = Prompts.of(_parts(sample, ["prompt_id", "group"], splits), n)
+    prompts = replace(prompts, number=prompts.number[order])
+    del order
+    golden = _golden(annotate, ids)
     scored = np.isfinite(golden)
-    n_failed = int((~scored).sum())
+    n_failed = n - int(scored.sum())
     if n_failed:
-        known = set(pc.unique(table["split"]).to_pylist())
-        table, golden = table.filter(pa.array(scored)), golden[scored]
-        _check_splits(annotate, table, known)
-    return Responses(
-        ids=table["response_id"].to_numpy(),
-        prompt_ids=table["prompt_id"].to_numpy(),
-        golden=golden,
-        group=_groups(table["prompt_id"]),
-        is_test=pc.equal(table["split"], "test").to_numpy(),
-        n_failed=n_failed,
-        split_groups=_split_groups(table),
-    )
+        _check_splits(annotate, is_test, scored)
+        ids, is_test, golden = ids.take(scored), is_test[scored], golden[scored]
+        prompts = prompts.take(scored)
+    groups = prompts.group_names
+    kin = np.empty(0, dtype=object) if groups is None else groups
+    return Responses(ids, prompts.ids, golden, prompts.number, is_test, n_failed, kin)
 
 
-def _split_groups(table: pa.Table) -> np.ndarray:
-    """None where each prompt is a group of its own, as most are."""
-    if pc.all(pc.equal(table["group"], table["prompt_id"])).as_py():
-        return np.empty(0, dtype=object)
-    return table["group"].to_numpy()
+def _parts(sample: Artifact, columns: list[str], splits: Sequence[str]) -> Iterator[pa.Table]:
+    """Part by part, the rows of some splits."""
+    wanted = pc.field("split").isin(list(splits))
+    for part in sample.stream([*columns, "split"]):
+        yield part.filter(wanted)
 
 
-def _check_splits(annotate: Artifact, scored: pa.Table, known: Set[str]) -> None:
-    for split in sorted(known - set(pc.unique(scored["split"]).to_pylist())):
+def _is_test(sample: Artifact, splits: Sequence[str]) -> np.ndarray:
+    parts = [pc.equal(part["split"], "test").to_numpy() for part in _parts(sample, [], splits)]
+    return np.concatenate([np.empty(0, dtype=bool), *parts])
+
+
+def _golden(annotate: Artifact, ids: Ids) -> np.ndarray:
+    """[m] golden score of each response; InputError where one has no row, or two."""
+    golden, is_there = np.full(len(ids), np.nan), np.zeros(len(ids), dtype=bool)
+    for part in annotate.stream(["response_id", "score"]):
+        rows = ids.find(part["response_id"].combine_chunks())
+        kept = rows >= 0
+        rows = rows[kept]
+        if is_there[rows].any() or len(np.unique(rows)) < len(rows):
+            raise InputError(f"{annotate.path}: response ids repeat; run its stage again with --force")
+        golden[rows], is_there[rows] = part["score"].to_numpy()[kept], True
+    missing = np.flatnonzero(~is_there)
+    if len(missing):
         raise InputError(
-            f"{annotate.path}: the golden reward failed on every response of the {split} prompts; "
-            "its column failure says why"
+            f"{annotate.path}: no score for {len(missing)} responses, such as {ids[missing[:1]][0]}; "
+            "run that stage again"
         )
+    return golden
 
 
-def _groups(prompt_ids: pa.ChunkedArray) -> np.ndarray:
-    """[m] int64 number of each prompt among the sorted ones."""
-    encoded = prompt_ids.combine_chunks().dictionary_encode()
-    rank = np.empty(len(encoded.dictionary), dtype=np.int64)
-    rank[pc.array_sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
-    return rank[encoded.indices.to_numpy()]
+def _check_splits(annotate: Artifact, is_test: np.ndarray, scored: np.ndarray) -> None:
+    for split, rows in (("test", is_test), ("train", ~is_test)):
+        if rows.any() and not scored[rows].any():
+            raise InputError(
+                f"{annotate.path}: the golden reward failed on every response of the {split} prompts; "
+                "its column failure says why"
+            )
 
 
 def positions(wanted: pa.ChunkedArray, known: pa.ChunkedArray, missing: str) -> np.ndarray:

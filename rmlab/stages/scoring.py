@@ -22,7 +22,7 @@ WORTH_TRYING = 100_000  # responses to score; for fewer the trial takes longer t
 
 @dataclass(frozen=True)
 class Scores:
-    """score: [m] rewards; raw: [m] scores as fitted; NaN for rows that were not asked for."""
+    """score: [m] rewards; raw: scores as fitted, of all rows or of some; NaN where not wanted."""
 
     score: np.ndarray
     raw: np.ndarray
@@ -34,19 +34,25 @@ def score_all(
     wanted: np.ndarray,
     advance: Callable[[int], None],
     threads: int = 0,
+    raw_of: np.ndarray | None = None,
 ) -> dict[str, Scores]:
-    """wanted: [m] bool; each block of embeddings is read once for all heads.
+    """wanted: [m] bool; each block of embeddings is read once for all heads. raw_of: the rows, ascending,
+    whose scores as fitted are kept; None: all.
 
     Threads read and score pieces of their own, with one thread of arithmetic each: reading does not wait
     for products, nor products for reading. 0: one a core.
     """
-    found = {name: Scores(*np.full((2, len(wanted)), np.nan)) for name in heads}
+    m = len(wanted)
+    n_raw = m if raw_of is None else len(raw_of)
+    found = {name: Scores(np.full(m, np.nan), np.full(n_raw, np.nan)) for name in heads}
 
     def run(piece: Piece) -> int:
         done = 0
         for rows, x in piece():
+            at, kept = _places(rows, raw_of)
             for name, head in heads.items():
-                found[name].score[rows], found[name].raw[rows] = head.score_and_raw(x)
+                found[name].score[rows], raw = head.score_and_raw(x)
+                found[name].raw[at] = raw[kept]
             done += len(rows)
         return done
 
@@ -55,6 +61,15 @@ def score_all(
     for done in map(run, pieces) if workers < 2 else _side_by_side(run, pieces, workers):
         advance(done)
     return found
+
+
+def _places(rows: np.ndarray, raw_of: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | slice]:
+    """Where the scores as fitted of some rows go, and which of them do."""
+    if raw_of is None:
+        return rows, slice(None)
+    at = np.searchsorted(raw_of, rows)
+    kept = np.flatnonzero(np.append(raw_of, -1)[at] == rows)
+    return at[kept], kept
 
 
 def _side_by_side(run: Callable[[Piece], int], pieces: list[Piece], workers: int) -> Iterator[int]:

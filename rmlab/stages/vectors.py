@@ -11,12 +11,12 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.files import read_schema, rows_by_group, stream_parquet
 from rmlab.errors import InputError
+from rmlab.stages.ids import Ids
 
 ROWS_AT_ONCE = 8192
 SMALL = 2**31  # bytes of vectors that are mapped as float32 however they are stored: reading is quicker
@@ -47,7 +47,7 @@ class StreamedVectors:
     """Read from an artifact a block at a time, so that a set may be larger than memory. ids: [m]."""
 
     artifact: Artifact
-    ids: np.ndarray
+    ids: Ids | np.ndarray
 
     @property
     def storage(self) -> str:
@@ -68,35 +68,39 @@ class StreamedVectors:
 
     @cached_property
     def _row(self) -> np.ndarray:
-        """[all rows of the artifact] the row in ids, -1 where it is not asked for."""
-        known = self.artifact.read(columns=["response_id"])["response_id"]
-        place = pc.fill_null(pc.index_in(known, value_set=pa.array(self.ids, known.type)), -1)
-        found = place.to_numpy().astype(np.int64)
-        missing = np.ones(len(self.ids), dtype=bool)
-        missing[found[found >= 0]] = False
+        """[all rows of the artifact] int32 row in ids, -1 where it is not asked for."""
+        ids = self.ids if isinstance(self.ids, Ids) else Ids.of_array(self.ids)
+        found = np.empty(sum(sum(rows_by_group(part)) for part in self.artifact.parts), np.int32)
+        missing = np.ones(len(ids), dtype=bool)
+        first = 0
+        for part in self.artifact.stream(["response_id"]):
+            here = ids.find(part["response_id"].combine_chunks())
+            found[first : first + len(here)] = here
+            missing[here[here >= 0]] = False
+            first += len(here)
         if missing.any():
             n = int(missing.sum())
             raise InputError(f"{self.artifact.path}: no embedding for {n} responses; run `rmlab embed` again")
         return found
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
+        some = np.unique(rows)
         wanted = np.zeros(len(self.ids), dtype=bool)
-        wanted[rows] = True
-        place = np.cumsum(wanted) - 1  # of a wanted row among the wanted
+        wanted[some] = True
         out: np.ndarray | None = None
         for target, x in self.blocks(wanted):
             if out is None:
-                out = np.empty((int(wanted.sum()), x.shape[1]), dtype=np.float32)
-            out[place[target]] = x
+                out = np.empty((len(some), x.shape[1]), dtype=np.float32)
+            out[np.searchsorted(some, target)] = x
         if out is None:
             raise InputError(f"{self.artifact.path} has no embeddings; run `rmlab embed` again")
-        return out if np.array_equal(rows, np.flatnonzero(wanted)) else out[place[rows]]
+        return out if np.array_equal(rows, some) else out[np.searchsorted(some, rows)]
 
     def blocks(self, wanted: np.ndarray | None = None) -> Iterator[Block]:
         return itertools.chain.from_iterable(piece() for piece in self.pieces(wanted))
 
     def pieces(self, wanted: np.ndarray | None = None) -> list[Piece]:
-        row = self._row if wanted is None else np.where(wanted[self._row], self._row, -1)
+        row = self._row if wanted is None else np.where(wanted[self._row], self._row, np.int32(-1))
         _ = self._type  # parts that do not go together are refused before anything is read
         found: list[Piece] = []
         first = 0

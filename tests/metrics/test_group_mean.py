@@ -63,7 +63,7 @@ def test_many_groups_are_resampled_in_slices(monkeypatch):
     group, resamples = np.arange(4000), draw(4000, n=500)
     values = rng.random((4000, 2))
     whole = group_means(values, group, resamples)
-    monkeypatch.setattr("rmlab.metrics.group_mean.CELLS", 40_000)
+    monkeypatch.setattr("rmlab.metrics.resamples.CELLS", 40_000)
     tracemalloc.start()
     parts = group_means(values, group, resamples)
     peak = tracemalloc.get_traced_memory()[1]

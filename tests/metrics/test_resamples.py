@@ -32,6 +32,25 @@ def test_it_equals_one_resample_at_a_time(cells, monkeypatch):
         np.testing.assert_allclose(found[:, column], by_loop(whole.counts, values[:, column]))
 
 
+def test_resamples_that_are_too_many_to_keep_are_drawn_again_alike(monkeypatch):
+    values = np.random.default_rng(0).normal(size=(40, 3))
+    values[5, 1] = np.nan
+    rng = np.random.default_rng(1)
+    kept = Resamples.draw(40, rng, 300)
+    monkeypatch.setattr("rmlab.metrics.resamples.KEPT", 0)
+    monkeypatch.setattr("rmlab.metrics.resamples.CELLS", 1000)
+    again = Resamples.draw(40, rng, 300)
+    assert kept.kept is not None and again.kept is None
+    rng.random()  # what becomes of the generator changes nothing
+    np.testing.assert_array_equal(again.counts, kept.counts)
+    for _ in range(2):
+        for found, expected in zip(again.intervals(values), kept.intervals(values), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    both = again.intervals_of([values[:, :1], values])
+    np.testing.assert_allclose(both[0], np.stack(kept.intervals(values[:, :1])))
+    np.testing.assert_array_equal(both[1], np.stack(kept.intervals(values)))
+
+
 @pytest.mark.parametrize("n_prompts", [1, 3, 255, 256, 300])
 def test_every_resample_draws_as_many_prompts_as_there_are(n_prompts):
     counts = Resamples.draw(n_prompts, np.random.default_rng(0), 20).counts

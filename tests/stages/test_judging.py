@@ -7,9 +7,9 @@ from rmlab.settings import Evaluation
 from rmlab.stages.judged_row import judge_one
 from rmlab.stages.judging import (
     PAIRED_METRICS,
-    Judged,
     calibration_rows,
     curve_rows,
+    judge,
     metric_rows,
     paired_rows,
 )
@@ -29,7 +29,7 @@ def responses(n_prompts=40, k=6, seed=0):
 
 def judged(arm, r, scores, raw=None, kind="head"):
     lengths = np.arange(len(r)) % 5 + 1.0
-    return Judged(arm, kind, "test", r, lengths, scores, raw)
+    return judge(arm, kind, "test", r, lengths, scores, raw)
 
 
 def value(rows, arm, metric):
@@ -129,8 +129,9 @@ def test_the_proxy_curve_is_of_heads_and_in_the_unit_of_scores():
 def test_one_flat_row_has_the_numbers_of_the_tables():
     r = responses()
     noise = np.random.default_rng(1).normal(size=len(r))
-    arm = judged("h", r, r.golden + noise, r.golden + noise)
-    row, rows = judge_one(arm, HOW, 3), metric_rows([judged("h", r, arm.scores, arm.raw)], HOW, 3)
+    scores = r.golden + noise
+    arm = judged("h", r, scores, scores)
+    row, rows = judge_one(arm, HOW, 3), metric_rows([judged("h", r, scores, scores)], HOW, 3)
     for found in rows:
         assert row[found["metric"]] == found["value"]
         if found["metric"] in PAIRED_METRICS:
@@ -140,7 +141,7 @@ def test_one_flat_row_has_the_numbers_of_the_tables():
     assert row["golden_mean"] == r.golden.mean() and row["golden_deviation"] == r.golden.std()
     assert len(row) == len(rows) + 2 * len(PAIRED_METRICS) + 4
     assert all(type(x) is float for x in row.values())
-    assert np.isnan(judge_one(judged("h", r, arm.scores), HOW, 3)["ece"])
+    assert np.isnan(judge_one(judged("h", r, scores), HOW, 3)["ece"])
 
 
 @pytest.mark.parametrize("name", ["one response", "equal golden", "constant scores"])

@@ -20,9 +20,9 @@ def test_tables_are_joined_by_id_whatever_their_order(small_run):
     annotate = artifact(small_run, "annotate")
     r = read_responses(sample, annotate, ["train"])
     scores = annotate.read().to_pandas().set_index("response_id")["score"]
-    assert len(r) == 60 and np.array_equal(r.golden, scores[r.ids].to_numpy())
+    assert len(r) == 60 and np.array_equal(r.golden, scores[r.ids[:]].to_numpy())
     vectors = embed.read().to_pandas().set_index("response_id")["embedding"]
-    mixed = np.random.default_rng(0).permutation(r.ids)
+    mixed = np.random.default_rng(0).permutation(r.ids[:])
     expected = np.stack(vectors[mixed].to_numpy())
     assert np.array_equal(StreamedVectors(embed, mixed).rows(np.arange(len(mixed))), expected)
 

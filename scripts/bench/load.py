@@ -1,0 +1,142 @@
+"""Many rows through annotate, embed, fit-rm, eval-rm and report: memory, time and rate of each at two sizes.
+
+    python scripts/bench/load.py --folder DIR --quick        20,000 and 200,000 responses: some three minutes
+    python scripts/bench/load.py --folder DIR                1,000,000 and 10,000,000: hours, and nothing else
+    python scripts/bench/load.py --folder DIR --rows 100000 1000000
+
+The texts are short and synthetic, in the proportions of the study: two sevenths of the responses are 10 a
+train prompt, the others 100 a test prompt. Golden reward length, embedder hashing of width 64, a linear
+Bradley-Terry head and an MLP on 10,000 comparisons. Each command is a process of its own, run as a user would
+run it; its peak memory is what the system says of it when it has ended. What is done already takes no time:
+begin with an empty folder.
+
+Disk: about 450 bytes a response, so 5 GB for both sizes; DIR is kept, and can be removed afterwards.
+
+Ends with 1 where from the smaller to the larger size the memory of a stage grew by more than BYTES a row, or
+its time per row to more than SLOWER times what it was. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+PER_TRAIN, PER_TEST = 10, 100  # responses a prompt
+TRAIN_SHARE = 2 / 7  # of the responses
+STAGES = ("sample", "annotate", "embed", "fit-rm", "eval-rm", "report")
+ROWS, QUICK = (1_000_000, 10_000_000), (20_000, 200_000)
+BYTES = 100  # a row, at most, that the peak memory of a stage may grow by
+SLOWER = 1.5  # the time per row of the larger size, at most
+SETTINGS = (
+    "name=load",
+    "prompts=file",
+    "prompts.path=prompts.parquet",
+    "sft=none",
+    "sampler=dummy",
+    "sampler._target_=load_sampler.ShortTexts",
+    "allow_modules=[load_sampler]",
+    f"sampling.n_train={PER_TRAIN}",
+    f"sampling.n_test={PER_TEST}",
+    "prompts_per_shard=200",
+    "golden=length",
+    "embedder=hashing",
+    "embedder.dimension=64",
+    "comparisons.n=10000",
+    "comparisons.n_validation=2000",
+    "arms=['head=linear','head=mlp']",
+)
+
+
+class Cost(NamedTuple):
+    rows: int
+    megabytes: float  # peak
+    wall: float  # seconds
+    cpu: float
+
+
+def write_prompts(file: Path, rows: int) -> None:
+    """Test prompts evenly among the train prompts, so that all shards are alike."""
+    n_train, n_test = round(rows * TRAIN_SHARE / PER_TRAIN), round(rows * (1 - TRAIN_SHARE) / PER_TEST)
+    total = n_train + n_test
+    splits = ["test" if (k + 1) * n_test // total > k * n_test // total else "train" for k in range(total)]
+    names = [f"prompt {k} asks for a few words" for k in range(total)]
+    pq.write_table(pa.table({"prompt": names, "split": splits}), file)
+
+
+def costs(folder: Path, rows: int, stages: tuple[str, ...]) -> Iterator[tuple[str, Cost]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "prompts.parquet").is_file():
+        write_prompts(folder / "prompts.parquet", rows)
+    for stage in stages:
+        done = _rmlab(folder, stage, rows)
+        print(f"{rows:>12,} rows  {stage:9} {_told(done)}", flush=True)
+        yield stage, done
+
+
+def _rmlab(folder: Path, stage: str, rows: int) -> Cost:
+    """One command, in a process of its own. What it says goes to a log beside its artifacts."""
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    command = [sys.executable, "-m", "rmlab", stage, *SETTINGS]
+    started = time.monotonic()
+    with (folder / f"{stage}.log").open("w") as log:
+        child = os.fork()
+        if child == 0:
+            os.chdir(folder)
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            os.execve(sys.executable, command, os.environ | {"PYTHONPATH": os.pathsep.join(paths)})
+    _, status, used = os.wait4(child, 0)
+    if status:
+        raise SystemExit(f"rmlab {stage} failed; {folder / f'{stage}.log'} says why")
+    wall = time.monotonic() - started
+    return Cost(rows, used.ru_maxrss / 1024, wall, used.ru_utime + used.ru_stime)
+
+
+def _told(cost: Cost) -> str:
+    rate = cost.rows / cost.wall
+    return f"{cost.megabytes:7,.0f} MB  {cost.wall:8.1f} s  {cost.cpu:8.1f} CPU s  {rate:10,.0f} rows/s"
+
+
+def compare(small: dict[str, Cost], large: dict[str, Cost]) -> dict[str, dict[str, float]]:
+    """Bytes a row that memory grew by, and the time per row as a multiple of that at the small size."""
+    found = {}
+    for stage in small.keys() & large.keys():
+        a, b = small[stage], large[stage]
+        growth = (b.megabytes - a.megabytes) * 2**20 / (b.rows - a.rows)
+        found[stage] = {"bytes_a_row": growth, "memory": b.megabytes / a.megabytes, "time": _per_row(a, b)}
+    return {stage: found[stage] for stage in STAGES if stage in found}
+
+
+def _per_row(a: Cost, b: Cost) -> float:
+    return (b.cpu / b.rows) / (a.cpu / a.rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="where the responses are made and kept")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--rows", type=int, nargs=2, default=ROWS, metavar=("SMALL", "LARGE"))
+    size.add_argument("--quick", dest="rows", action="store_const", const=QUICK)
+    parser.add_argument("--stages", default=",".join(STAGES), help="the commands to run, by commas")
+    given = parser.parse_args()
+    stages = tuple(given.stages.split(","))
+    found = [dict(costs(given.folder.resolve() / str(rows), rows, stages)) for rows in given.rows]
+    grown = compare(*found)
+    for stage, by in grown.items():
+        print(f"{stage:9} {by['bytes_a_row']:6.0f} bytes a row more, time per row x {by['time']:.2f}")
+    bad = [s for s, by in grown.items() if by["bytes_a_row"] > BYTES or by["time"] > SLOWER]
+    print(json.dumps({"grown": grown, "over_the_bound": bad}))
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()
