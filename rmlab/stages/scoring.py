@@ -15,8 +15,9 @@ from rmlab.heads.base import EnsembleHead, MlpHead, RewardHead
 from rmlab.heads.compress import CompressedMlp, compressed
 from rmlab.heads.ridge import Ridge
 from rmlab.stages.vectors import Piece, Vectors
+from rmlab.threads import one_thread
 
-SAMPLE, SAMPLED_PIECES = 4096, 8  # responses that quick forms are tried on, and where they come from
+SAMPLE = 4096  # responses that quick forms are tried on
 WORTH_TRYING = 100_000  # responses to score; for fewer the trial takes longer than it saves
 
 
@@ -38,7 +39,7 @@ def score_all(
     """wanted: [m] bool; each block of embeddings is read once for all heads.
 
     Threads read and score pieces of their own, with one thread of arithmetic each: reading does not wait
-    for products, nor products for reading. 0: one a core.
+    for products, nor products for reading. Scores do not depend on how many there are. 0: one a core.
     """
     found = {name: Scores(*np.full((2, len(wanted)), np.nan)) for name in heads}
 
@@ -52,9 +53,15 @@ def score_all(
 
     pieces = vectors.pieces(wanted)
     workers = min(threads or available_cores(), len(pieces))
-    for done in map(run, pieces) if workers < 2 else _side_by_side(run, pieces, workers):
+    for done in _one_by_one(run, pieces) if workers < 2 else _side_by_side(run, pieces, workers):
         advance(done)
     return found
+
+
+def _one_by_one(run: Callable[[Piece], int], pieces: list[Piece]) -> Iterator[int]:
+    """In this thread, which Ctrl-C interrupts at once."""
+    with one_thread():
+        yield from map(run, pieces)
 
 
 def _side_by_side(run: Callable[[Piece], int], pieces: list[Piece], workers: int) -> Iterator[int]:
@@ -75,7 +82,7 @@ def quick_forms(
     """The heads in the form that scores the wanted responses soonest."""
     if wanted.sum() < WORTH_TRYING:
         return dict(heads)
-    sample = some_rows(vectors, wanted)
+    sample = vectors.sample(wanted, SAMPLE)
     return {name: quickened(head, sample) for name, head in heads.items()}
 
 
@@ -93,13 +100,6 @@ def is_quick(head: RewardHead) -> bool:
     """Whether any of it scores by thinner products than were fitted."""
     members = head.members if isinstance(head, EnsembleHead) else (head,)
     return any(isinstance(member, CompressedMlp) for member in members)
-
-
-def some_rows(vectors: Vectors, wanted: np.ndarray) -> np.ndarray:
-    """[b, d] embeddings of rows spread over the wanted ones, from a few pieces alone."""
-    pieces = vectors.pieces(wanted)
-    chosen = [pieces[i] for i in np.unique(np.linspace(0, len(pieces) - 1, SAMPLED_PIECES).astype(int))]
-    return np.concatenate([next(piece())[1][: SAMPLE // len(chosen)] for piece in chosen])
 
 
 def regression_on_golden(
