@@ -15,8 +15,9 @@ from rmlab.heads.base import EnsembleHead, MlpHead, RewardHead
 from rmlab.heads.compress import CompressedMlp, compressed
 from rmlab.heads.ridge import Ridge
 from rmlab.stages.vectors import Piece, Vectors
+from rmlab.threads import one_thread
 
-SAMPLE, SAMPLED_PIECES = 4096, 8  # responses that quick forms are tried on, and where they come from
+SAMPLE = 4096  # responses that quick forms are tried on
 WORTH_TRYING = 100_000  # responses to score; for fewer the trial takes longer than it saves
 
 
@@ -40,7 +41,7 @@ def score_all(
     whose scores as fitted are kept; None: all.
 
     Threads read and score pieces of their own, with one thread of arithmetic each: reading does not wait
-    for products, nor products for reading. 0: one a core.
+    for products, nor products for reading. Scores do not depend on how many there are. 0: one a core.
     """
     m = len(wanted)
     n_raw = m if raw_of is None else len(raw_of)
@@ -58,7 +59,7 @@ def score_all(
 
     pieces = vectors.pieces(wanted)
     workers = min(threads or available_cores(), len(pieces))
-    for done in map(run, pieces) if workers < 2 else _side_by_side(run, pieces, workers):
+    for done in _one_by_one(run, pieces) if workers < 2 else _side_by_side(run, pieces, workers):
         advance(done)
     return found
 
@@ -70,6 +71,12 @@ def _places(rows: np.ndarray, raw_of: np.ndarray | None) -> tuple[np.ndarray, np
     at = np.searchsorted(raw_of, rows)
     kept = np.flatnonzero(np.append(raw_of, -1)[at] == rows)
     return at[kept], kept
+
+
+def _one_by_one(run: Callable[[Piece], int], pieces: list[Piece]) -> Iterator[int]:
+    """In this thread, which Ctrl-C interrupts at once."""
+    with one_thread():
+        yield from map(run, pieces)
 
 
 def _side_by_side(run: Callable[[Piece], int], pieces: list[Piece], workers: int) -> Iterator[int]:
@@ -90,7 +97,7 @@ def quick_forms(
     """The heads in the form that scores the wanted responses soonest."""
     if wanted.sum() < WORTH_TRYING:
         return dict(heads)
-    sample = some_rows(vectors, wanted)
+    sample = vectors.sample(wanted, SAMPLE)
     return {name: quickened(head, sample) for name, head in heads.items()}
 
 
@@ -108,13 +115,6 @@ def is_quick(head: RewardHead) -> bool:
     """Whether any of it scores by thinner products than were fitted."""
     members = head.members if isinstance(head, EnsembleHead) else (head,)
     return any(isinstance(member, CompressedMlp) for member in members)
-
-
-def some_rows(vectors: Vectors, wanted: np.ndarray) -> np.ndarray:
-    """[b, d] embeddings of rows spread over the wanted ones, from a few pieces alone."""
-    pieces = vectors.pieces(wanted)
-    chosen = [pieces[i] for i in np.unique(np.linspace(0, len(pieces) - 1, SAMPLED_PIECES).astype(int))]
-    return np.concatenate([next(piece())[1][: SAMPLE // len(chosen)] for piece in chosen])
 
 
 def regression_on_golden(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from rmlab.errors import InputError
 from rmlab.stages.ids import Ids
 
 ROWS_AT_ONCE = 8192
+PLACES = 8  # that a sample is read from
 SMALL = 2**31  # bytes of vectors that are mapped as float32 however they are stored: reading is quicker
 
 
@@ -39,6 +40,10 @@ class Vectors(Protocol):
 
     def pieces(self, wanted: np.ndarray | None = None) -> list[Piece]:
         """The same blocks in parts that threads can read side by side."""
+        ...
+
+    def sample(self, wanted: np.ndarray, n: int) -> np.ndarray:
+        """wanted: [m] bool -> about n of these rows, [b, d] float32, without reading all."""
         ...
 
 
@@ -100,29 +105,86 @@ class StreamedVectors:
         return itertools.chain.from_iterable(piece() for piece in self.pieces(wanted))
 
     def pieces(self, wanted: np.ndarray | None = None) -> list[Piece]:
+        """A piece has the blocks that begin in one row group.
+
+        Blocks are counted from the first wanted row, whatever parts and row groups they lie in: products
+        of a block do not depend on how the artifact was cut.
+        """
         row = self._row if wanted is None else np.where(wanted[self._row], self._row, np.int32(-1))
         _ = self._type  # parts that do not go together are refused before anything is read
+        groups = [g for g in self._groups(row) if g.n_wanted]
         found: list[Piece] = []
-        first = 0
-        for part in self.artifact.parts:
-            for group, n in enumerate(rows_by_group(part)):
-                here = row[first : first + n]
-                first += n
-                if (here >= 0).any():
-                    found.append(partial(_read_group, part, group, here))
+        before = 0
+        for k, group in enumerate(groups):
+            begun = -before % ROWS_AT_ONCE  # rows of a block that begins in an earlier group
+            if begun < group.n_wanted:
+                n = -(-(group.n_wanted - begun) // ROWS_AT_ONCE)
+                found.append(partial(_blocks, groups, k, begun, n))
+            before += group.n_wanted
         return found
 
+    def _groups(self, row: np.ndarray) -> Iterator[_Group]:
+        first = 0
+        for part in self.artifact.parts:
+            for number, n in enumerate(rows_by_group(part)):
+                here = row[first : first + n]
+                first += n
+                yield _Group(part, number, here, int(np.count_nonzero(here >= 0)))
 
-def _read_group(part: Path, group: int, row: np.ndarray) -> Iterator[Block]:
-    """row: [rows of the group], -1 for those that are not wanted."""
-    first = 0
-    for column in stream_parquet(part, group, "embedding", ROWS_AT_ONCE):
-        here = row[first : first + len(column)]
+    def sample(self, wanted: np.ndarray, n: int) -> np.ndarray:
+        """Runs of rows from a few places, which are spread over the wanted ones."""
+        rows = np.flatnonzero(wanted)
+        run = min(len(rows), max(1, n // PLACES))
+        starts = np.linspace(0, len(rows) - run, PLACES).astype(int)
+        return self.rows(rows[np.unique(starts[:, None] + np.arange(run))])
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """A row group of a part. row: [rows of the group] as in ids, -1 for those that are not wanted."""
+
+    part: Path
+    number: int
+    row: np.ndarray
+    n_wanted: int
+
+
+def _blocks(groups: Sequence[_Group], first: int, skip: int, n: int) -> Iterator[Block]:
+    """n blocks, from the wanted row number `skip` of group number `first`; the last of all may be short."""
+    held: list[Block] = []
+    size = 0
+    for rows, x in itertools.chain.from_iterable(map(_read_group, itertools.islice(groups, first, None))):
+        at, skip = min(skip, len(rows)), max(0, skip - len(rows))
+        while at < len(rows):
+            more = slice(at, at + ROWS_AT_ONCE - size)
+            held.append((rows[more], x[more]))
+            at, size = more.stop, size + len(rows[more])
+            if size == ROWS_AT_ONCE:
+                yield _joined(held)
+                held, size, n = [], 0, n - 1
+                if n == 0:
+                    return
+    if held:
+        yield _joined(held)
+
+
+def _joined(held: Sequence[Block]) -> Block:
+    rows, x = zip(*held, strict=True)
+    return np.concatenate(rows), as_float32(x[0] if len(x) == 1 else np.concatenate(x))
+
+
+def _read_group(group: _Group) -> Iterator[Block]:
+    """Its wanted rows as they are stored, up to the last of them."""
+    first, last = 0, int(np.flatnonzero(group.row >= 0)[-1])
+    for column in stream_parquet(group.part, group.number, "embedding", ROWS_AT_ONCE):
+        here = group.row[first : first + len(column)]
         first += len(column)
         kept = np.flatnonzero(here >= 0)
         if len(kept):
             x = matrix(column)
-            yield here[kept], as_float32(x if len(kept) == len(x) else x[kept])
+            yield here[kept], x if len(kept) == len(x) else x[kept]
+        if first > last:
+            return
 
 
 def as_float32(x: np.ndarray) -> np.ndarray:
@@ -170,6 +232,9 @@ class MappedVectors:
 
     def pieces(self, wanted: np.ndarray | None = None) -> list[Piece]:
         return [partial(self.blocks, wanted)]
+
+    def sample(self, wanted: np.ndarray, n: int) -> np.ndarray:
+        return self.rows(np.flatnonzero(wanted)[:n])
 
     def _mapped(self) -> np.ndarray:
         return np.load(self.file, mmap_mode="r")

@@ -15,7 +15,8 @@ from faults.stages import Stage
 
 GROUP = "kills"
 QUICK = (
-    "sft", "sample-lm", "annotate", "embed-workers", "fit-rm", "eval-rm", "sweep", "import", "release", "export"
+    "sft", "sample-lm", "annotate", "embed-workers", "fit-rm", "eval-rm", "sweep", "import", "release",
+    "export",
 )  # fmt: skip
 _INSIDE = dict(zip(("startup", "mid", "rename", "manifest", "after"), PHASES, strict=True))
 _TRIES = 3

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmlab.artifacts.artifact import open_artifact
+from rmlab.artifacts.artifact import Artifact, open_artifact
+from rmlab.artifacts.manifest import FileRecord
 from rmlab.errors import InputError
 from rmlab.heads.load import load_head
 from rmlab.stages.responses import positions, read_responses
@@ -91,6 +94,54 @@ def test_vectors_by_row_in_blocks_and_in_part(small_run, kind, tmp_path):
             found[at] = x
         asked = np.ones(50, dtype=bool) if mask is None else mask
         assert np.array_equal(found[asked], expected[asked]) and np.isnan(found[~asked]).all()
+
+
+def cut(embed, folder, sizes, rows_per_group):
+    """The same embeddings in parts of these sizes, and in row groups."""
+    table, first, files = embed.read(), 0, []
+    folder.mkdir()
+    for k, n in enumerate(sizes):
+        path = folder / f"part-{k:05d}.parquet"
+        pq.write_table(table.slice(first, n), path, row_group_size=rows_per_group, write_page_checksum=True)
+        files.append(FileRecord(path.name, path.stat().st_size, "", n))
+        first += n
+    assert first == table.num_rows
+    return Artifact(folder, replace(embed.manifest, files=files))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_blocks_are_the_same_however_the_artifact_is_cut(small_run, tmp_path, monkeypatch, masked):
+    monkeypatch.setattr("rmlab.stages.vectors.ROWS_AT_ONCE", 10)
+    embed = artifact(small_run, "embed")
+    rng = np.random.default_rng(2)
+    known = embed.read()["response_id"].to_numpy()
+    ids = rng.permutation(known)[:80]
+    wanted = rng.random(80) < 0.7 if masked else np.ones(80, dtype=bool)
+    asked = [list(ids).index(i) for i in known if i in set(ids[wanted])]  # in the artifact's order
+    cuts = [((96,), 96), ((96,), 7), ((1,) * 96, 5), ((50, 3, 3, 40), 16), ((10, 20, 0, 66), 10)]
+    for k, (sizes, rows_per_group) in enumerate(cuts):
+        vectors = StreamedVectors(cut(embed, tmp_path / str(k), sizes, rows_per_group), ids)
+        blocks = [[at.tolist() for at, _ in piece()] for piece in vectors.pieces(wanted)]
+        assert [at for piece in blocks for at in piece] == [
+            asked[s : s + 10] for s in range(0, len(asked), 10)
+        ]
+        assert all(blocks), "no piece without a block"
+        x = np.concatenate([x for _, x in vectors.blocks(wanted)])
+        assert np.array_equal(x, StreamedVectors(embed, ids).rows(np.array(asked)))
+
+
+def test_a_sample_is_spread_over_the_wanted_rows(small_run):
+    embed = artifact(small_run, "embed")
+    vectors = StreamedVectors(embed, embed.read()["response_id"].to_numpy())
+    wanted = np.arange(96) >= 20
+    everything = vectors.rows(np.arange(96))
+    for n in (1, 16, 40, 96, 1000):
+        sample = vectors.sample(wanted, n)
+        rows = {int(np.flatnonzero((everything == x).all(axis=1))[0]) for x in sample}
+        assert min(rows) >= 20 and len(sample) <= max(n, 8)
+        assert n >= 76 or len(sample) >= min(n, 8)
+        if n > 8:
+            assert np.array_equal(sample[[0, -1]], everything[[20, 95]])
 
 
 def test_responses_without_an_embedding_are_counted(small_run):

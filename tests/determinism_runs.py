@@ -1,0 +1,53 @@
+"""Runs every stage into ./artifacts, for test_determinism.py: here, or as `python determinism_runs.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from unittest.mock import patch
+
+from small_settings import SMALL
+
+from rmlab.artifacts.artifact import Artifact
+from rmlab.execute import run_nodes
+from rmlab.grid import points
+from rmlab.pipeline import load_arms, plan
+from rmlab.sweeping import plan_sweep
+
+HEADS = (
+    "head=linear",
+    "head=mlp head.epochs=3",
+    "head=trees loss=classification",
+    "head=laplace",
+    "head=directions",
+    "head=mlp head.epochs=2 ensemble.members=2 ensemble.combine=lcb",
+)
+STAND_INS = ("sft=none", "crossval.folds=2", "out=artifacts/stand_ins")
+MODELS = ("sampler=transformers", "embedder=transformers", "golden=length", "out=artifacts/models")
+GRID = ("head=linear,mlp", "head.standardise=true,false", "noise.error=0.1")
+
+
+def run(overrides: Iterable[str], *stages: str) -> dict[str, Artifact]:
+    """stage, or stage:name where there are several -> artifact; of these stages, or of all."""
+    nodes = [n for n in plan(load_arms([*SMALL, *overrides])) if n.stage in stages or not stages]
+    made = {}
+    for outcome in run_nodes(nodes, "test", quiet=True):
+        node, artifact = outcome.node, outcome.artifact
+        assert artifact is not None
+        made[f"{node.stage}:{node.name}" if node.stage in ("annotate", "fit_rm") else node.stage] = artifact
+    return made
+
+
+def run_everything() -> None:
+    """The report says when it was made and how long stages took; here it is told nothing of the time."""
+    with (
+        patch("rmlab.stages.report.now", lambda: "now"),
+        patch("rmlab.report.wording.duration", lambda seconds: "a while"),
+    ):
+        run([*STAND_INS, "arms=[]"])
+        run([*STAND_INS, f"arms={list(HEADS)}"], "fit_rm", "crossval", "eval_rm", "heldout")
+        run(MODELS, "prompts", "sft", "sample", "annotate", "embed")
+    run_nodes([plan_sweep(points([*SMALL, *STAND_INS, "arms=[]", *GRID]), 1)], "test", quiet=True)
+
+
+if __name__ == "__main__":
+    run_everything()
