@@ -82,7 +82,7 @@ def _follow(lines: IO[str] | None, tell: Tell) -> None:
 
 
 def _raise(task: Task, messages: Path) -> None:
-    text = messages.read_text(errors="replace")
+    text = messages.read_text(errors="replace") if messages.is_file() else ""
     log.event("processes", "error", what="sft", text=text[-_RECORDED:])
     if not task.failure.is_file():
         said = [line for line in text.splitlines() if "Error" in line]
