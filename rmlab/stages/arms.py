@@ -17,8 +17,10 @@ from rmlab.metrics.best_of_n import default_ns
 from rmlab.metrics.golden_order import golden_block
 from rmlab.metrics.streamed_order import StreamedOrder, alone
 from rmlab.metrics.untied_pairs import untied_pairs
+from rmlab.stages.ids import Ids
 from rmlab.stages.judging import Judged
 from rmlab.stages.measuring import MAX_PAIRS, measured, numbers_of
+from rmlab.stages.names import Names
 from rmlab.stages.responses import AT_ONCE, Responses
 
 
@@ -92,10 +94,14 @@ def _pieces(arms: Sequence[Arm], splits: Sequence[Split], everyone: Responses) -
                 rows = split.rows[start : start + AT_ONCE]
                 columns = {
                     "arm": pa.repeat(arm.name, len(rows)),
-                    "prompt_id": pa.array(everyone.prompt_ids[rows], pa.string()),
-                    "response_id": pa.array(everyone.ids[rows], pa.string()),
+                    "prompt_id": _text(everyone.prompt_ids, rows),
+                    "response_id": _text(everyone.ids, rows),
                     "split": pa.repeat(split.name, len(rows)),
                     "score": arm.scores[rows],
                     "golden": everyone.golden[rows],
                 }
                 yield pa.table(columns, schema=HEAD_SCORES.schema)
+
+
+def _text(column: Ids | Names | np.ndarray, rows: np.ndarray) -> pa.Array:
+    return pa.array(column[rows], pa.string()) if isinstance(column, np.ndarray) else column.text(rows)

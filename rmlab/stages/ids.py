@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -50,6 +50,9 @@ class Ids:
         """Text, in the shape of the rows."""
         keys = self.keys[rows]
         return _text(keys.ravel(), self.form).to_numpy(zero_copy_only=False).reshape(keys.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self[:].tolist())
 
     def text(self, rows: np.ndarray | slice) -> pa.Array:
         return _text(self.keys[rows], self.form)

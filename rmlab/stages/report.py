@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from rmlab.artifacts.artifact import Artifact
@@ -48,7 +50,7 @@ def _content(job: Job) -> ReportContent:
         curves=_frame(evaluation, "curves"),
         paired=_frame(evaluation, "paired"),
         calibration=_frame(evaluation, "calibration"),
-        head_scores=_frame(evaluation, "head_scores"),
+        head_scores=_scores_of_heads(evaluation),
         responses=_responses(job.inputs["sample"]),
         prompts=pd.DataFrame(job.inputs["prompts"].read().to_pylist()),
         sft_log=None if sft is None else _frame(sft, "training_log"),
@@ -69,7 +71,19 @@ def _more_than_pairs(summary: dict[str, Any]) -> bool:
 
 
 def _frame(artifact: Artifact, table: str) -> pd.DataFrame:
-    return artifact.read(table).to_pandas()
+    return _compact(artifact.read(table))
+
+
+def _compact(table: pa.Table) -> pd.DataFrame:
+    """Text as Arrow holds it: as Python's it would take several times the memory, for rows without number."""
+    return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
+
+
+def _scores_of_heads(evaluation: Artifact) -> pd.DataFrame:
+    """Those of controls, which are most, are shown nowhere."""
+    metrics = evaluation.read("metrics", ["arm", "kind"])
+    heads = pc.unique(metrics.filter(pc.field("kind") == "head")["arm"])
+    return _compact(evaluation.read("head_scores").filter(pc.is_in(pc.field("arm"), heads)))
 
 
 def _designs(job: Job) -> list[Design]:
@@ -81,7 +95,7 @@ def _designs(job: Job) -> list[Design]:
 
 def _responses(sample: Artifact) -> pd.DataFrame:
     columns = ["prompt_id", "response_id", "text", "split", "finish_reason", "n_tokens"]
-    return sample.read(columns=columns).to_pandas()
+    return _compact(sample.read(columns=columns))
 
 
 def _manifests(job: Job) -> list[Manifest]:

@@ -169,7 +169,9 @@ def test_rewards_that_failed_on_different_rows_do_not_share_mapped_vectors(run, 
         sizes[d] = len(data.responses)
         known = only(out, "embed").read().to_pandas().set_index("response_id")["embedding"]
         ids = read_responses(common["sample:x"], scores[f"annotate:{d}"], ["train", "test"]).ids
-        np.testing.assert_array_equal(data.vectors.rows(np.arange(len(ids))), np.stack(known[ids].to_numpy()))
+        np.testing.assert_array_equal(
+            data.vectors.rows(np.arange(len(ids))), np.stack(known[ids[:]].to_numpy())
+        )
     assert sizes["x"] < sizes["y"] == 108
 
 
