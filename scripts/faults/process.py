@@ -64,7 +64,7 @@ class Command:
         **environment: str,
     ) -> None:
         self.folder, self.mark = folder, uuid.uuid4().hex
-        self.told = folder.parent / f"{folder.name}.{self.mark[:8]}.told"
+        self.told = _cache(folder).parent / f"{self.mark}.told"  # never on a disk that is at fault
         told = {"RMLAB_FAULT_TOLD": str(self.told), "RMLAB_FAULT_ROOT": str(folder)}
         if fault:
             told["RMLAB_FAULT"] = f"{fault.phase}:{fault.n}:{fault.action}"

@@ -116,27 +116,24 @@ def _role() -> str:
 
 
 def _jump(seed: int) -> None:
-    """Every look at the clock is a year off, or right; what only ever goes forward stays as it is."""
+    """Every look at the clock is a year ahead or behind; what only ever goes forward stays as it is."""
     rng, now, now_ns, plain = random.Random(seed), time.time, time.time_ns, datetime.datetime
 
-    class AnyInstance(type):
-        def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, plain)
-
-    class Jumping(plain, metaclass=AnyInstance):
+    class Jumping(plain):
         @classmethod
-        def now(cls, tz=None):  # type: ignore[no-untyped-def]
+        def now(cls, tz=None):  # type: ignore[no-untyped-def, override]
             return plain.fromtimestamp(time.time(), tz)
 
-        @classmethod
-        def utcnow(cls):  # type: ignore[no-untyped-def]
-            return plain.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+    def replace_in_rmlab(event: str, arguments: tuple) -> None:
+        """Not for all: compiled modules know the class by its layout."""
+        if event in ("os.mkdir", "os.rename"):
+            for name, module in list(sys.modules.items()):
+                if name.startswith("rmlab.") and getattr(module, "datetime", None) is plain:
+                    module.datetime = Jumping  # type: ignore[attr-defined]
 
-        today = now
-
-    time.time = lambda: now() + rng.choice((-_YEAR, 0, _YEAR))
-    time.time_ns = lambda: now_ns() + rng.choice((-_YEAR, 0, _YEAR)) * 10**9
-    datetime.datetime = Jumping  # type: ignore[misc]
+    time.time = lambda: now() + rng.choice((-_YEAR, _YEAR))
+    time.time_ns = lambda: now_ns() + rng.choice((-_YEAR, _YEAR)) * 10**9
+    sys.addaudithook(replace_in_rmlab)
 
 
 def _start() -> None:
