@@ -35,7 +35,7 @@ def other_responses(out):
     """As another device might draw them."""
     part = next((out / "sample").glob("*/part-00000.parquet"))
     table = pq.read_table(part)
-    text = pa.compute.binary_join_element_wise(table["text"], pa.scalar("other"), " ")
+    text = pa.chunked_array([table["text"].slice(1), table["text"].slice(0, 1)])
     rewrite(part, table.set_column(table.column_names.index("text"), table.schema.field("text"), text), False)
 
 

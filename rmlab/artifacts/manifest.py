@@ -20,14 +20,13 @@ _LONGEST = 255  # characters of a file's name
 
 @dataclass(frozen=True)
 class FileRecord:
-    """counts, metrics: of a part, as the stage gave them; a repair that makes other parts needs them."""
+    """counts: of a part, as the stage gave them; a repair that makes other parts needs them."""
 
     name: str
     bytes: int
     sha256: str
     rows: int = 0
     counts: dict[str, int | float] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

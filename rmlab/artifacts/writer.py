@@ -117,15 +117,17 @@ class Writer:
         The manifest goes last: whatever ends this early leaves an artifact that lacks parts, and says so.
         """
         for record in manifest.files:
-            (self.path / record.name).unlink(missing_ok=True) if record.name in bad else self._keep(record)
+            (self.path / record.name).unlink(missing_ok=True) if record.name in bad else self._keep(
+                record, manifest
+            )
         if manifest.rows_per_shard is not None:
             write_json(self.work / _SHARDS, {"rows_per_shard": manifest.rows_per_shard})
         write_json(self.work / _BEGUN, manifest.made_of)
         (self.path / COPY).unlink(missing_ok=True)
         (self.path / MANIFEST).unlink(missing_ok=True)
 
-    def _keep(self, part: FileRecord) -> None:
-        known = {"counts": part.counts, "metrics": part.metrics, "rows": part.rows, "sha256": part.sha256}
+    def _keep(self, part: FileRecord, of: Manifest) -> None:
+        known = {"counts": part.counts, "metrics": of.metrics, "rows": part.rows, "sha256": part.sha256}
         write_json(self._beside(_index(part.name)), known)
 
     def commit(self, manifest: Callable[[list[FileRecord]], Manifest]) -> None:
@@ -139,7 +141,7 @@ class Writer:
         name, size = path.relative_to(self.path).as_posix(), path.stat().st_size
         is_part = path.parent == self.path and path.name.startswith("part-")
         if is_part and (known := self._known(_index(path.name))):
-            return FileRecord(name, size, **{k: known[k] for k in ("sha256", "rows", "counts", "metrics")})
+            return FileRecord(name, size, **{k: known[k] for k in ("sha256", "rows", "counts")})
         rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else 0
         return FileRecord(name, size, file_digest(path), rows)
 

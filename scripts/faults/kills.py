@@ -15,13 +15,8 @@ from faults.stages import Stage
 
 GROUP = "kills"
 QUICK = (
-<<<<<<< HEAD
-    "sft", "sample-lm", "annotate", "embed-workers", "fit-rm", "eval-rm", "sweep", "import", "release",
-    "export",
-=======
     "sft", "sample-lm", "annotate", "embed-workers", "fit-rm",
     "eval-rm", "sweep", "import", "release", "export",
->>>>>>> 0c0bc4e (Faults: marks off the disk at fault; a clock that jumps for rmlab alone)
 )  # fmt: skip
 _INSIDE = dict(zip(("startup", "mid", "rename", "manifest", "after"), PHASES, strict=True))
 _TRIES = 3
