@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from rmlab.errors import FAILURE, INTERRUPTED, RmlabError
+from rmlab.errors import FAILURE, INTERRUPTED, RmlabError, one_line
 
 _DEBUG = "RMLAB_DEBUG"
 
@@ -60,10 +60,10 @@ def _other(error: Exception) -> int:
         return _fail(f"{error.strerror}: {error.filename or 'no file name'}", FAILURE)
     if isinstance(error, MemoryError):
         return _fail("out of memory; lower the batch size or use fewer responses", FAILURE)
-    detail = " ".join(str(error).split())[:300]
+    detail = one_line(str(error))[:300]
     return _fail(f"unexpected {type(error).__name__}: {detail} ({_DEBUG}=1 shows where)", FAILURE)
 
 
 def _fail(message: str, code: int) -> int:
-    print("rmlab: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    print("rmlab: " + one_line(message), file=sys.stderr, flush=True)
     return code

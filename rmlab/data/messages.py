@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from rmlab.data.reader import Row, check_text, need_text
 from rmlab.errors import InputError
+from rmlab.plain_files import parse_json
 from rmlab.text import Message
 
 _ROLES = ("system", "user", "assistant")
@@ -56,8 +56,8 @@ def _from_json(value: Any, where: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
+        return parse_json(value)
+    except ValueError as error:
         raise InputError(f"{where}: 'messages' is not JSON ({error})") from None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rmlab.errors import InputError
+from rmlab.plain_files import parse_json, read_plain_text
 
 FORMAT = 1
 DESCRIPTION, TENSORS, TREES = "head.json", "head.safetensors", "head.txt"
@@ -31,7 +32,7 @@ def write_head(folder: Path, payload_name: str, payload: bytes, description: Map
 def read_description(folder: Path) -> dict[str, Any]:
     """What head.json says, once it is known to be an object of this format."""
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description = parse_json(read_plain_text(folder / DESCRIPTION))
     except OSError:
         raise broken(folder, f"no readable {DESCRIPTION}") from None
     except ValueError:
