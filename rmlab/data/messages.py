@@ -18,8 +18,8 @@ def prompt_messages(row: Row, where: str) -> list[Message]:
     if is_text(row):
         return [{"role": "user", "content": need_text(row, "prompt", where)}]
     if not _is_given(row, "messages"):
-        return _conversation(prompt, where)
-    messages = _conversation(_from_json(row["messages"], where), where)
+        return _prompt(prompt, where)
+    messages = _prompt(row["messages"], where)
     if _is_given(row, "prompt") and not _agree(prompt, messages, where):
         raise InputError(f"{where}: its 'prompt' is not in its 'messages'; keep one of the two")
     return messages
@@ -42,10 +42,16 @@ def _agree(prompt: Any, messages: list[Message], where: str) -> bool:
     return any(m["role"] == "user" and m["content"] == prompt for m in messages)
 
 
-def _conversation(value: Any, where: str) -> list[Message]:
+def conversation(value: Any, where: str) -> list[Message]:
+    """Messages, given as such or as JSON text."""
+    value = _from_json(value, where)
     if not isinstance(value, list | tuple):
         raise InputError(f"{where}: 'messages' is a list of messages, got {type(value).__name__}")
-    messages = check_messages(list(value), where)
+    return check_messages(list(value), where)
+
+
+def _prompt(value: Any, where: str) -> list[Message]:
+    messages = conversation(value, where)
     if messages[-1]["role"] == "assistant":
         raise InputError(f"{where}: the last message is the assistant's; a prompt ends with the user's")
     return messages

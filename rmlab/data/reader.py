@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,18 @@ def need_text(row: Row, column: str, where: str) -> str:
         known = ", ".join(sorted(map(str, row)))
         raise InputError(f"{where}: no '{column}'; the row has {known or 'nothing'}")
     return check_text(value, column, where)
+
+
+def name_text(value: Any, column: str, where: str) -> str:
+    """A name, such as an id or a group, as text: whole numbers will do, and those that a table with gaps made
+    floats of; lists, truth values and NaN name nothing."""
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if is_number and math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        return check_text(value, column, where)
+    shown = f"{value}" if is_number else type(value).__name__
+    raise InputError(f"{where}: '{column}' must be text or a whole number, got {shown}")
 
 
 def check_text(value: Any, column: str, where: str, blank: bool = False) -> str:
