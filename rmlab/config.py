@@ -86,7 +86,9 @@ def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
     _check_grammar(overrides)
     try:
         with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"):
-            return hydra_compose("config", overrides=arguments)
+            config = hydra_compose("config", overrides=arguments)
+            _check_grants(config, overrides)
+            return config
     except Exception as error:  # Hydra's own, and all that a file may make a YAML parser raise
         raise _cause(error) or ConfigError(_explain(error)) from None
 
@@ -176,18 +178,14 @@ def _first_problem(error: ValidationError, prefix: str = "") -> str:
 
 
 def load_settings(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Settings:
-    config = compose(overrides, config_dir)
-    _check_grants(config, overrides)
-    return typed(config)
+    return typed(compose(overrides, config_dir))
 
 
-def _check_grants(config: dict[str, Any], overrides: Sequence[str]) -> None:
+def _check_grants(config: Any, overrides: Sequence[str]) -> None:
     """What lets code run is given on the command line: no file of settings can allow itself to."""
     for grant in GRANTS:
         if config.get(grant) and not any(_key(o) == grant for o in overrides):
-            raise ConfigError(
-                f"{grant} lets code run, and a file sets it; give it on the command line instead"
-            )
+            raise ConfigError(f"{grant} lets code run, and a file sets it; give it on the command line")
 
 
 def _key(override: str) -> str:

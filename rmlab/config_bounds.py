@@ -58,8 +58,8 @@ def _check_growth(file: Path) -> None:
         open_nodes.append((above, n + added))
         if n + added > _MOST_NODES or len(open_nodes) > _DEEPEST:
             raise ConfigError(
-                f"{file} holds more than {_MOST_NODES:,} values, its aliases followed, or is nested more than "
-                f"{_DEEPEST} levels deep; write it plainly"
+                f"{file} holds more than {_MOST_NODES:,} values, its aliases followed, or more than "
+                f"{_DEEPEST} levels; write it plainly"
             )
 
 

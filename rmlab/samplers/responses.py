@@ -60,13 +60,16 @@ class _Session:
 
 def _drawn(row: Row, where: str) -> _Drawn:
     text = check_text(row.get("text"), "text", where, blank=True)
-    index, n_tokens, logprob = (row.get(k) for k in ("sample_index", "n_tokens", "logprob"))
-    for value in (index, n_tokens):
-        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
-            raise InputError(f"{where}: 'sample_index' and 'n_tokens' must be whole numbers, of 32 bits")
+    index, n_tokens = (_whole(row.get(k), k, where) for k in ("sample_index", "n_tokens"))
     reason = need_text(row, "finish_reason", where)
     response_id = need_text(row, "response_id", where)
-    return index, Sample(text, n_tokens, reason, _logprob(logprob, where), response_id)
+    return index, Sample(text, n_tokens, reason, _logprob(row.get("logprob"), where), response_id)
+
+
+def _whole(value: object, column: str, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
+        raise InputError(f"{where}: '{column}' must be a whole number of 32 bits")
+    return value
 
 
 def _logprob(value: object, where: str) -> float:

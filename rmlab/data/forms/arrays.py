@@ -23,8 +23,8 @@ _NAME = re.compile(r"(?:(train|test)[/_.-])?(embeddings|rewards)(?:[_.-](train|t
 _ALL = "all"  # in place of train or test
 _AT_ONCE = 2**24  # values checked at once
 _DAMAGED = (
-    OSError, ValueError, EOFError, SyntaxError, RecursionError, MemoryError, TypeError, KeyError, OverflowError,
-    NotImplementedError, zipfile.BadZipFile,
+    OSError, ValueError, EOFError, SyntaxError, RecursionError, MemoryError, TypeError, KeyError,
+    OverflowError, NotImplementedError, zipfile.BadZipFile,
 )  # fmt: skip
 
 
