@@ -91,7 +91,8 @@ _HOWS: list[dict[str, Any]] = [
 
 
 def _table(good: tuple[dict[str, Any], ...]) -> pa.Table:
-    return pa.Table.from_pylist(list(good))
+    columns = sorted({column for row in good for column in row})
+    return pa.table({column: [row.get(column) for row in good] for column in columns})
 
 
 def _forged(honest: pa.Table, odd: dict[str, str], twice: str | None, how: int) -> bytes:

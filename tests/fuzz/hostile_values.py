@@ -94,16 +94,29 @@ def lines(*good: dict[str, Any]) -> st.SearchStrategy[bytes]:
 
 
 def junk() -> st.SearchStrategy[bytes]:
-    return st.one_of(
-        st.binary(max_size=200),
-        st.sampled_from(
-            [
-                b"", b"\n", b"\x00" * 100, b"\xef\xbb\xbf", b"\xff\xfe{\x00}\x00", b"[" * 100_000, b'{"a":' * 100_000,
-                b'{"prompt": "a", "prompt": "b"}', b'{"prompt": NaN}', b'{"prompt": ' + b"9" * 5000 + b"}", b"null",
-                b'{"prompt": "\xed\xa0\x80"}', b'"' + b"a" * 3_000_000, b"{}\n" * 2000, b"{}", b"[]", b"PAR1", b"\x1f\x8b",
-            ]
-        ),
-    )  # fmt: skip
+    return st.one_of(st.binary(max_size=200), st.sampled_from(sorted(JUNK)).map(lambda name: JUNK[name]))
+
+
+JUNK = {
+    "nothing": b"",
+    "a line end": b"\n",
+    "nulls": b"\x00" * 100,
+    "a mark": b"\xef\xbb\xbf",
+    "utf-16": b"\xff\xfe{\x00}\x00",
+    "open lists": b"[" * 100_000,
+    "open objects": b'{"a":' * 100_000,
+    "a key twice": b'{"prompt": "a", "prompt": "b"}',
+    "nan": b'{"prompt": NaN}',
+    "digits": b'{"prompt": ' + b"9" * 5000 + b"}",
+    "null": b"null",
+    "a raw surrogate": b'{"prompt": "\xed\xa0\x80"}',
+    "an open text": b'"' + b"a" * 3_000_000,
+    "many objects": b"{}\n" * 2000,
+    "an object": b"{}",
+    "a list": b"[]",
+    "parquet": b"PAR1",
+    "gzip": b"\x1f\x8b",
+}
 
 
 def damaged(honest: bytes) -> st.SearchStrategy[bytes]:
