@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 
-.PHONY: help setup setup-dev demo smoke reproduce reproduce-full release-data test test-vllm gpu-check lint type layers tables bench wheel clean
+.PHONY: help setup setup-dev demo smoke reproduce reproduce-full release-data test fuzz test-vllm gpu-check lint type layers tables bench wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ reproduce: setup  ## the findings of the study on the shipped embedding set, ver
 
 test: setup-dev  ## all tests
 	@$(BIN)/python -m pytest
+
+CASES ?= 5000
+fuzz: setup-dev  ## hostile input for every reader, CASES of each: about 15 minutes on 2 cores
+	@$(BIN)/python scripts/fuzz.py --cases $(CASES)
 
 test-vllm: $(VLLM_VENV)/.ready  ## the sampler vllm with a real engine, in an environment of its own (.venv-vllm)
 	@$(VLLM_VENV)/bin/python -m pytest tests/with_vllm

@@ -35,6 +35,7 @@ def fuzz(test: Callable[..., None]) -> Callable[..., None]:
         max_examples=CASES,
         deadline=None,
         database=None,
+        report_multiple_bugs=False,
         derandomize=seed is None,
         suppress_health_check=list(HealthCheck),
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
