@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 
-.PHONY: help setup setup-dev demo smoke reproduce reproduce-full release-data test faults test-vllm gpu-check lint type layers tables bench wheel clean
+.PHONY: help setup setup-dev demo smoke reproduce reproduce-full release-data test faults fuzz test-vllm gpu-check lint type layers tables bench wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ test: setup-dev  ## all tests
 FAULTS ?=
 faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes on (20 minutes; FAULTS=--quick: 5)
 	@PYTHONPATH=scripts $(BIN)/python -m faults $(FAULTS)
+
+CASES ?= 5000
+fuzz: setup-dev  ## hostile input for every reader, CASES of each: about 15 minutes on 2 cores
+	@$(BIN)/python scripts/fuzz.py --cases $(CASES)
 
 test-vllm: $(VLLM_VENV)/.ready  ## the sampler vllm with a real engine, in an environment of its own (.venv-vllm)
 	@$(VLLM_VENV)/bin/python -m pytest tests/with_vllm

@@ -7,17 +7,21 @@ import importlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rmlab.config_bounds import check_values, check_yaml_files
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.set_choice import set_choice, set_file
-from rmlab.settings import Component, Settings
+from rmlab.settings import GRANTS, Component, Settings
 from rmlab.shipped import shipped
 
 _OWN = "rmlab."
+_LONGEST = 10**5  # characters of an override
+_MOST_VALUES = 10**5  # of an axis of a grid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +36,16 @@ class Override:
     @classmethod
     def parse(cls, text: str) -> Override:
         parsed = _parsed(text)
-        several = tuple(parsed.sweep_string_iterator()) if parsed.is_sweep_override() else (text,)
+        several = cls._several(parsed, text) if parsed.is_sweep_override() else (text,)
         value = None if parsed.is_sweep_override() else parsed.value()
         return cls(text, parsed.get_key_element().lstrip("+~"), several, value)
+
+    @staticmethod
+    def _several(parsed: Any, text: str) -> tuple[str, ...]:
+        values = tuple(islice(parsed.sweep_string_iterator(), _MOST_VALUES + 1))
+        if len(values) > _MOST_VALUES:
+            raise ConfigError(f"{text} has more than {_MOST_VALUES:,} values; give fewer")
+        return values
 
 
 def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
@@ -57,20 +68,17 @@ def compose_both(
 
 def _plain(config: Any, resolve: bool) -> dict[str, Any]:
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     try:
         return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
+    except Exception as error:  # a resolver raises whatever its arguments make it stumble over
         raise _cause(error) or ConfigError(_explain(error)) from None
 
 
 def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     for resolver in (set_choice, set_file):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
@@ -78,8 +86,10 @@ def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
     _check_grammar(overrides)
     try:
         with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"):
-            return hydra_compose("config", overrides=arguments)
-    except (HydraException, OmegaConfBaseException) as error:
+            config = hydra_compose("config", overrides=arguments)
+            _check_grants(config, overrides)
+            return config
+    except Exception as error:  # Hydra's own, and all that a file may make a YAML parser raise
         raise _cause(error) or ConfigError(_explain(error)) from None
 
 
@@ -95,7 +105,9 @@ def _search_path(config_dir: Path | None) -> list[str]:
         return []
     if not config_dir.is_dir():
         raise ConfigError(f"--config-dir {config_dir} is not a folder")
-    return [f"hydra.searchpath=['file://{config_dir.resolve()}']"]
+    check_yaml_files(config_dir)
+    folder = str(config_dir.resolve()).replace("'", "\\'")
+    return [f"hydra.searchpath=['file://{folder}']"]
 
 
 def _last_wins(overrides: Sequence[str]) -> list[str]:
@@ -104,7 +116,7 @@ def _last_wins(overrides: Sequence[str]) -> list[str]:
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
             raise ConfigError(f"'{override}' is not an override; write key=value, such as head=mlp or seed=3")
-        key = override.split("=", 1)[0].lstrip("+~")
+        key = _key(override)
         by_key.pop(key, None)
         by_key[key] = override
     return list(by_key.values())
@@ -120,12 +132,13 @@ def _check_grammar(overrides: Sequence[str]) -> None:
 def _parsed(override: str) -> Any:
     """Hydra's reading of an override; an error names the one at fault, which Hydra's own does not."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
 
     try:
+        if len(override) > _LONGEST:
+            raise ValueError(f"longer than {_LONGEST:,} characters")
         return OverridesParser.create().parse_override(override)
-    except HydraException as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # Hydra's own; deep brackets exhaust its parser
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"cannot read the override {override} ({reason}); quote it: 'key=\"value\"'"
         ) from None
@@ -143,11 +156,12 @@ def _explain(error: Exception) -> str:
         return f"unknown setting '{unknown.group(1)}'; `rmlab run --dry-run --json` shows all settings"
     if needed := re.search(r"Missing mandatory value: \S+\s+full_key: (\S+)", text):
         return f"{needed.group(1)} has no value and needs one: give {needed.group(1)}=..."
-    return " ".join(text.split())
+    return " ".join(text.split()) or f"the settings cannot be read ({type(error).__name__})"
 
 
 def typed(config: dict[str, Any]) -> Settings:
     """Checks types, ranges and unknown keys."""
+    check_values(config)
     try:
         return Settings.model_validate(config)
     except ValidationError as error:
@@ -165,6 +179,17 @@ def _first_problem(error: ValidationError, prefix: str = "") -> str:
 
 def load_settings(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Settings:
     return typed(compose(overrides, config_dir))
+
+
+def _check_grants(config: Any, overrides: Sequence[str]) -> None:
+    """What lets code run is given on the command line: no file of settings can allow itself to."""
+    for grant in GRANTS:
+        if config.get(grant) and not any(_key(o) == grant for o in overrides):
+            raise ConfigError(f"{grant} lets code run, and a file sets it; give it on the command line")
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+~")
 
 
 def imported(target: str, allow: Sequence[str], where: str) -> Any:

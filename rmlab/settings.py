@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
-Part = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,59}:")]  # NAME: overrides, of a release
+GRANTS = ("allow_modules", "trust_remote_code")  # given on the command line alone: they let code run
+
+
+def _grants_nothing(overrides: str) -> str:
+    for grant in GRANTS:
+        if grant in overrides:
+            raise ValueError(f"{grant} lets code run; give it on the command line, not in a file")
+    return overrides
+
+
+Overrides = Annotated[str, AfterValidator(_grants_nothing)]
+# NAME: overrides, of a release
+Part = Annotated[Overrides, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,59}:")]
 TemplateName = Literal["plain", "chat", "hh"]
 FormName = Literal["auto", "prompts", "hh", "preference", "scored", "ranking", "unpaired", "votes", "arrays"]
 Unusable = Literal["error", "drop"]
+LARGEST_SEED = 2**63 - 1
 UNIFORM = "rmlab.selection.uniform.Uniform"  # the selection that leaves all to chance
 
 
@@ -150,7 +163,7 @@ class Settings(_Section):
     sft: Sft
     sampling: Sampling
     sampler: Component
-    golden: dict[str, Component] = Field(min_length=1)
+    golden: dict[Name, Component] = Field(min_length=1)
     set: SetChoice
     release: Release
     label_golden: str | None
@@ -166,9 +179,9 @@ class Settings(_Section):
     validation: Validation
     crossval: Crossval
     evaluation: Evaluation
-    seed: int = Field(ge=0)
-    generation_seed: int = Field(ge=0)
-    arms: list[str]
+    seed: int = Field(ge=0, le=LARGEST_SEED)
+    generation_seed: int = Field(ge=0, le=LARGEST_SEED)
+    arms: list[Overrides]
     allow_modules: list[str]
     out: str
     device: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from rmlab.errors import InputError
+from rmlab.plain_files import parse_json, read_plain_text
 
 RECORD, CARD, LICENSE, PROMPTS = "set.json", "README.md", "LICENSE", "prompts.parquet"
 # No hyphens: they separate the names in those of files.
@@ -131,11 +131,11 @@ def open_set(folder: Path) -> EmbeddingSet:
     if not file.is_file():
         raise InputError(f"{folder} is not an embedding set: it has no {RECORD}")
     try:
-        return EmbeddingSet(folder, SetRecord.model_validate(json.loads(file.read_text(encoding="utf-8"))))
+        return EmbeddingSet(folder, SetRecord.model_validate(parse_json(read_plain_text(file))))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "it"
         message = problem["msg"].removeprefix("Value error, ")
         raise InputError(f"{file}: {where}: {message}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read ({' '.join(str(error).split())[:200]})") from None

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from rmlab.errors import FAILURE, INTERRUPTED, RmlabError, WorkerError
+from rmlab.errors import FAILURE, INTERRUPTED, RmlabError, WorkerError, one_line
 from rmlab.logs import log
 from rmlab.logs.chatter import DEBUG, record_chatter
 from rmlab.logs.record import message_of
-from rmlab.logs.words import one_line, shell_line
+from rmlab.logs.words import shell_line
 
 _LONGEST = 1000  # letters of a command that is worth showing again
 

@@ -33,9 +33,16 @@ def dataset_rows(path: Path) -> Iterator[tuple[int, Row]]:
     number = 0
     for name, rows in splits.items():
         split = {"split": _split(path, name)} if len(splits) > 1 else {}
-        for row in rows:
+        for row in _read(path, rows):
             number += 1
             yield number, {**row, **({} if row.get("split") else split)}
+
+
+def _read(path: Path, rows: Any) -> Iterator[Row]:
+    try:
+        yield from rows
+    except Exception as error:  # a part that is damaged, or of a kind whose decoder is not there
+        raise InputError(_explain(path, error)) from None
 
 
 def open_dataset(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmlab.data.messages import check_messages, prompt_messages
+from rmlab.data.messages import check_messages, conversation, prompt_messages
 from rmlab.data.prompts import content_id, hash_share
 from rmlab.data.reader import Row, need_text, read_rows
 from rmlab.errors import InputError
@@ -26,8 +26,8 @@ def read_demonstrations(path: Path, n: int | None = None) -> list[Demonstration]
 
 
 def _demonstration(row: Row, where: str) -> Demonstration:
-    if row.get("messages") is not None:
-        messages = check_messages(list(row["messages"]), where)
+    if row.get("messages") not in (None, ""):
+        messages = conversation(row["messages"], where)
         if len(messages) < 2 or messages[-1]["role"] != "assistant":
             raise InputError(f"{where}: 'messages' of a demonstration end with the assistant's")
         return Demonstration(messages[:-1], messages[-1]["content"])

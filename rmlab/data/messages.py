@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from rmlab.data.reader import Row, check_text, need_text
 from rmlab.errors import InputError
+from rmlab.plain_files import parse_json
 from rmlab.text import Message
 
 _ROLES = ("system", "user", "assistant")
@@ -18,8 +18,8 @@ def prompt_messages(row: Row, where: str) -> list[Message]:
     if is_text(row):
         return [{"role": "user", "content": need_text(row, "prompt", where)}]
     if not _is_given(row, "messages"):
-        return _conversation(prompt, where)
-    messages = _conversation(_from_json(row["messages"], where), where)
+        return _prompt(prompt, where)
+    messages = _prompt(row["messages"], where)
     if _is_given(row, "prompt") and not _agree(prompt, messages, where):
         raise InputError(f"{where}: its 'prompt' is not in its 'messages'; keep one of the two")
     return messages
@@ -42,10 +42,16 @@ def _agree(prompt: Any, messages: list[Message], where: str) -> bool:
     return any(m["role"] == "user" and m["content"] == prompt for m in messages)
 
 
-def _conversation(value: Any, where: str) -> list[Message]:
+def conversation(value: Any, where: str) -> list[Message]:
+    """Messages, given as such or as JSON text."""
+    value = _from_json(value, where)
     if not isinstance(value, list | tuple):
         raise InputError(f"{where}: 'messages' is a list of messages, got {type(value).__name__}")
-    messages = check_messages(list(value), where)
+    return check_messages(list(value), where)
+
+
+def _prompt(value: Any, where: str) -> list[Message]:
+    messages = conversation(value, where)
     if messages[-1]["role"] == "assistant":
         raise InputError(f"{where}: the last message is the assistant's; a prompt ends with the user's")
     return messages
@@ -56,8 +62,8 @@ def _from_json(value: Any, where: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
+        return parse_json(value)
+    except ValueError as error:
         raise InputError(f"{where}: 'messages' is not JSON ({error})") from None
 
 

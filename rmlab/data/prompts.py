@@ -9,7 +9,7 @@ from typing import Any
 
 from rmlab.artifacts.fingerprint import digest, row_id
 from rmlab.data.messages import is_text, prompt_messages
-from rmlab.data.reader import Row, check_text, read_rows
+from rmlab.data.reader import Row, name_text, read_rows
 from rmlab.data.same_prompt import SPLITS, SamePrompt
 from rmlab.errors import InputError
 from rmlab.text import Message
@@ -85,7 +85,7 @@ def _prompt_id(row: Row, messages: list[Message], where: str) -> str:
 def _given(row: Row, column: str, where: str) -> str | None:
     """A name as text; a CSV file leaves a field empty where there is none."""
     value = row.get(column)
-    return None if value is None or value == "" else check_text(str(value), column, where)
+    return None if value is None or value == "" else name_text(value, column, where)
 
 
 def content_id(messages: list[Message]) -> str:
@@ -121,7 +121,7 @@ def split_of(given: Any, group: str, test_fraction: float, where: str) -> str:
     """The split that a file gives, else one by the hash of the group."""
     if given is None or given == "":
         return "test" if hash_share(group, "split") < test_fraction else "train"
-    if given not in SPLITS:
+    if not isinstance(given, str) or given not in SPLITS:
         raise InputError(f"{where}: split is {given!r}; use train or test")
     return SPLITS[given]
 

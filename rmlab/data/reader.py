@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
-import json
-import zlib
-from collections.abc import Collection, Iterator
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from rmlab.artifacts.untrusted import batches, column_names, readable
 from rmlab.data.dataset_rows import dataset_rows, is_dataset
+from rmlab.data.text_lines import LONGEST, byte_lines, decoded, text
 from rmlab.errors import InputError
+from rmlab.plain_files import parse_json
 
 Row = dict[str, Any]
 _ROWS_AT_ONCE = 4096
-# a large row group is read piece by piece, never held whole
-_STREAMED = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
 
 
 def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
@@ -50,28 +47,14 @@ def _some(rows: Iterator[tuple[int, Row]], path: Path) -> Iterator[tuple[int, Ro
         raise InputError(f"{path} has no rows")
 
 
-def _text(path: Path) -> str:
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read ({error})") from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {row}: not UTF-8 (byte {error.start}); save the file as UTF-8"
-        ) from None
-
-
 def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
     # only line feeds end a row: str.splitlines would also split inside a JSON string
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in byte_lines(path):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:  # also of a number with thousands of digits
+            row = parse_json(decoded(line, path, number))
+        except ValueError as error:  # also of a number with thousands of digits
             raise InputError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: expected an object {{...}}, got {type(row).__name__}")
@@ -79,30 +62,38 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
-    try:
-        for number, row in enumerate(reader, start=1):
-            if None in row or None in row.values():
-                raise InputError(f"{path}, row {number}: not as many fields as the header has")
-            yield number, row
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
+    csv.field_size_limit(LONGEST)
+    with text(path) as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            _check_header(reader.fieldnames or (), path)
+            for number, row in enumerate(reader, start=1):
+                if None in row or None in row.values():
+                    raise InputError(f"{path}, row {number}: not as many fields as the header has")
+                yield number, row
+        except csv.Error as error:
+            raise InputError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
 
 
 def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
-    try:
-        with pq.ParquetFile(path, **_STREAMED) as file:
-            names = file.schema_arrow.names
-            read = [n for n in names if columns is None or n in columns]
-            unread: Row = dict.fromkeys(n for n in names if n not in read)
-            number = 0
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=read):
-                values = [column.to_pylist() for column in batch.columns]
-                for row in zip(*values, strict=True) if values else [()] * batch.num_rows:
-                    number += 1
-                    yield number, unread | dict(zip(batch.schema.names, row, strict=True))
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})") from None
+    with readable(path):
+        names = column_names(path)
+        read = [n for n in names if columns is None or n in columns]
+        _check_header(read, path)
+        unread: Row = dict.fromkeys(n for n in names if n not in read)
+        number = 0
+        for batch in batches(path, read, _ROWS_AT_ONCE):
+            values = [column.to_pylist() for column in batch.columns]
+            for row in zip(*values, strict=True) if values else [()] * batch.num_rows:
+                number += 1
+                yield number, unread | dict(zip(batch.schema.names, row, strict=True))
+
+
+def _check_header(names: Sequence[str], path: Path) -> None:
+    """Each name once; a spreadsheet may leave several columns without any."""
+    for name, n in Counter(names).items():
+        if n > 1 and name:
+            raise InputError(f"{path} has {n} columns '{name}'; keep one of them")
 
 
 def need_text(row: Row, column: str, where: str) -> str:
@@ -112,6 +103,18 @@ def need_text(row: Row, column: str, where: str) -> str:
         known = ", ".join(sorted(map(str, row)))
         raise InputError(f"{where}: no '{column}'; the row has {known or 'nothing'}")
     return check_text(value, column, where)
+
+
+def name_text(value: Any, column: str, where: str) -> str:
+    """A name, such as an id or a group, as text: whole numbers will do, and those that a table with gaps made
+    floats of; lists, truth values and NaN name nothing."""
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if is_number and math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        return check_text(value, column, where)
+    shown = f"{value}" if is_number else type(value).__name__
+    raise InputError(f"{where}: '{column}' must be text or a whole number, got {shown}")
 
 
 def check_text(value: Any, column: str, where: str, blank: bool = False) -> str:

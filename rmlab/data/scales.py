@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ import numpy as np
 
 from rmlab.data.reader import read_rows
 from rmlab.errors import InputError
+
+_SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 def read_scales(path: Path) -> np.ndarray:
@@ -19,17 +20,20 @@ def read_scales(path: Path) -> np.ndarray:
         where = f"{path}, row {number}"
         dimension = _number(row.get("dimension"), "dimension", where)
         value = _number(row.get("scale"), "scale", where)
-        if not (math.isfinite(value) and value > 0):
+        if not _SMALLEST <= value <= _LARGEST:
             raise InputError(f"{where}: scale is {value}; scales are finite and above 0")
-        if not float(dimension).is_integer() or dimension in scale:
-            raise InputError(f"{where}: dimension {dimension} repeats, or is no whole number")
+        if not dimension.is_integer() or dimension in scale:
+            raise InputError(f"{where}: dimension {dimension:g} repeats, or is no whole number")
         scale[int(dimension)] = value
     if sorted(scale) != list(range(len(scale))):
         raise InputError(f"{path}: dimensions are not 0 to {len(scale) - 1}, each once")
     return np.array([scale[k] for k in range(len(scale))], dtype=np.float32)
 
 
-def _number(value: Any, column: str, where: str) -> float | int:
+def _number(value: Any, column: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{where}: '{column}' is {value!r}, not a number")
-    return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{where}: '{column}' is too large a number") from None

@@ -6,14 +6,15 @@ import mmap
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from rmlab.artifacts.untrusted import batches, readable
 from rmlab.compute import Compute
 from rmlab.data.int8 import dequantise
 from rmlab.data.scales import read_scales
@@ -24,8 +25,6 @@ from rmlab.shipped import user_path
 from rmlab.text import Exchange
 
 _ROWS_AT_ONCE = 1024
-# a large row group is read piece by piece, never held whole
-_STREAMED = {"pre_buffer": False, "buffer_size": 1 << 22, "page_checksum_verification": True}
 
 
 @dataclass(frozen=True)
@@ -117,25 +116,20 @@ def _batches(path: Path, column: str, scale: np.ndarray | None) -> Iterator[tupl
     scale: [d] of vectors in int8, which are multiplied by it.
     """
     first, dimension = 1, 0
-    try:
-        with pq.ParquetFile(path, **_STREAMED) as file:
-            _check_columns(file.schema_arrow, column, path, scale is not None)
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["response_id", column]):
-                widths = _widths(batch[column])
-                dimension = dimension or int(widths[0])
-                for k in np.flatnonzero((widths != dimension) | (widths == 0))[:1]:
-                    found = (
-                        f"{widths[k]} values where the first row has {dimension}"
-                        if widths[k]
-                        else "no vector"
-                    )
-                    raise InputError(f"{path}, row {first + k}: '{column}' has {found}")
-                flat = batch[column].flatten().to_numpy(zero_copy_only=False)
-                vectors = _scaled(flat.reshape(-1, dimension), scale, path)
-                yield _ids(batch["response_id"], path, first), vectors
-                first += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})") from None
+    with readable(path):
+        check = partial(_check_columns, column=column, path=path, is_scaled=scale is not None)
+        for batch in batches(path, ["response_id", column], _ROWS_AT_ONCE, check):
+            widths = _widths(batch[column])
+            dimension = dimension or int(widths[0])
+            for k in np.flatnonzero((widths != dimension) | (widths == 0))[:1]:
+                found = (
+                    f"{widths[k]} values where the first row has {dimension}" if widths[k] else "no vector"
+                )
+                raise InputError(f"{path}, row {first + k}: '{column}' has {found}")
+            flat = batch[column].flatten().to_numpy(zero_copy_only=False)
+            vectors = _scaled(flat.reshape(-1, dimension), scale, path)
+            yield _ids(batch["response_id"], path, first), vectors
+            first += batch.num_rows
 
 
 def _scaled(vectors: np.ndarray, scale: np.ndarray | None, path: Path) -> np.ndarray:

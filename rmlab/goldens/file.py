@@ -59,11 +59,11 @@ class FileGolden:
             where = f"{path}, row {number}"
             if self.reward is not None and row.get("reward") != self.reward:
                 continue
-            given = given_id(row, "response_id")
+            given = given_id(row, "response_id", where)
             if given is not None:
                 scores[(given,)] = score_of(row, self.column, where)
                 continue
-            prompt_id = given_id(row, "prompt_id") or content_id(prompt_messages(row, where))
+            prompt_id = given_id(row, "prompt_id", where) or content_id(prompt_messages(row, where))
             text = response_text(row, where, self.unusable)
             if text is not None:
                 score = score_of(row, self.column, where)

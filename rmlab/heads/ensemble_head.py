@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from rmlab.heads.scoring import NormalisedHead, mean_zero_std_one
-from rmlab.heads.storage import DESCRIPTION, FORMAT, broken
+from rmlab.heads.storage import DESCRIPTION, FORMAT, broken, number_of
 
 Combine = Literal["mean", "min", "lcb"]
 
@@ -120,9 +120,9 @@ class EnsembleHead(NormalisedHead):
         return cls(
             members=tuple(members),
             combine=description["combine"],
-            k=float(description["k"]),
-            gain=float(description["gain"]),
-            bias=float(description["bias"]),
+            k=number_of(description, "k"),
+            gain=number_of(description, "gain"),
+            bias=number_of(description, "bias"),
         )
 
 

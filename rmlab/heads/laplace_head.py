@@ -12,7 +12,7 @@ import numpy as np
 from rmlab.heads.linear_head import LinearHead
 from rmlab.heads.scoring import NormalisedHead
 from rmlab.heads.standardise import Standardiser, row_blocks
-from rmlab.heads.storage import read_tensors, write_tensors
+from rmlab.heads.storage import check_shapes, number_of, read_tensors, write_tensors
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -86,13 +86,16 @@ class LaplaceHead(NormalisedHead):
     @classmethod
     def load(cls, folder: Path, description: Mapping[str, Any]) -> LaplaceHead:
         tensors = read_tensors(folder, description)
+        d = tensors["weight"].size
+        vectors = dict.fromkeys(("weight", "mean", "scale", "centre"), (d,))
+        check_shapes(tensors, {**vectors, "intercept": (1,), "factor": (d, d)})
         return cls(
             weight=tensors["weight"],
             intercept=float(tensors["intercept"][0]),
             standardiser=Standardiser(tensors["mean"], tensors["scale"]),
             centre=tensors["centre"],
             factor=tensors["factor"],
-            k=float(description["k"]),
-            gain=float(description["gain"]),
-            bias=float(description["bias"]),
+            k=number_of(description, "k"),
+            gain=number_of(description, "gain"),
+            bias=number_of(description, "bias"),
         )

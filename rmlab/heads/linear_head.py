@@ -11,7 +11,7 @@ import numpy as np
 
 from rmlab.heads.scoring import NormalisedHead
 from rmlab.heads.standardise import Standardiser
-from rmlab.heads.storage import read_tensors, write_tensors
+from rmlab.heads.storage import check_shapes, number_of, read_tensors, write_tensors
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,10 +46,12 @@ class LinearHead(NormalisedHead):
     @classmethod
     def load(cls, folder: Path, description: Mapping[str, Any]) -> LinearHead:
         tensors = read_tensors(folder, description)
+        d = tensors["weight"].size
+        check_shapes(tensors, {"weight": (d,), "intercept": (1,), "mean": (d,), "scale": (d,)})
         return cls(
             weight=tensors["weight"],
             intercept=float(tensors["intercept"][0]),
             standardiser=Standardiser(tensors["mean"], tensors["scale"]),
-            gain=float(description["gain"]),
-            bias=float(description["bias"]),
+            gain=number_of(description, "gain"),
+            bias=number_of(description, "bias"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from rmlab.heads.base import (
 Single = type[LinearHead] | type[MlpHead] | type[TreesHead] | type[LaplaceHead]
 SINGLE: dict[str, Single] = {head.kind: head for head in (LinearHead, MlpHead, TreesHead, LaplaceHead)}
 KINDS = (*SINGLE, EnsembleHead.kind)
+_MEMBER = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 def load_head(folder: Path) -> RewardHead:
@@ -39,17 +41,24 @@ def _single(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
         raise broken(folder, f"a member of kind {description.get('kind')!r} (known: {', '.join(SINGLE)})")
     try:
         return head.load(folder, description)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise _incomplete(folder, error) from None
 
 
 def _ensemble(folder: Path, description: Mapping[str, Any]) -> EnsembleHead:
     try:
-        folders = [folder / name for name in description["members"]]
+        folders = [_member(folder, name) for name in description["members"]]
         members = [_single(member, read_description(member)) for member in folders]
         return EnsembleHead.load(folder, description, members)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise _incomplete(folder, error) from None
+
+
+def _member(folder: Path, name: Any) -> Path:
+    """Of the ensemble's own folder: no name leads elsewhere."""
+    if not isinstance(name, str) or not _MEMBER.fullmatch(name):
+        raise broken(folder, f"{name!r} is no name of a member")
+    return folder / name
 
 
 def _incomplete(folder: Path, error: Exception) -> Exception:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rmlab.heads.scoring import NormalisedHead
 from rmlab.heads.standardise import Standardiser, row_blocks
-from rmlab.heads.storage import read_tensors, write_tensors
+from rmlab.heads.storage import check_shapes, number_of, read_tensors, write_tensors
 
 FittedLayers = tuple[tuple[np.ndarray, np.ndarray], ...]  # (weight [out, in], bias [out]), first to last
 
@@ -53,10 +53,24 @@ class MlpHead(NormalisedHead):
     @classmethod
     def load(cls, folder: Path, description: Mapping[str, Any]) -> MlpHead:
         tensors = read_tensors(folder, description)
-        indices = range(int(description["n_layers"]))
+        indices = [i for i in range(len(tensors)) if f"weight_{i}" in tensors]
+        if not indices or description["n_layers"] != len(indices):
+            raise ValueError(f"n_layers is {description['n_layers']!r}, not {len(indices)}")
+        layers = tuple((tensors[f"weight_{i}"], tensors[f"bias_{i}"]) for i in indices)
+        _check_layers(layers, tensors)
         return cls(
-            layers=tuple((tensors[f"weight_{index}"], tensors[f"bias_{index}"]) for index in indices),
+            layers=layers,
             standardiser=Standardiser(tensors["mean"], tensors["scale"]),
-            gain=float(description["gain"]),
-            bias=float(description["bias"]),
+            gain=number_of(description, "gain"),
+            bias=number_of(description, "bias"),
         )
+
+
+def _check_layers(layers: FittedLayers, tensors: Mapping[str, np.ndarray]) -> None:
+    """ValueError unless each layer takes what the one before it gives, and the last gives one number."""
+    width = layers[0][0].shape[-1] if layers[0][0].ndim else 0
+    check_shapes(tensors, {"mean": (width,), "scale": (width,)})
+    for i, (weight, _) in enumerate(layers):
+        out = 1 if i == len(layers) - 1 else len(weight) if weight.ndim else 0
+        check_shapes(tensors, {f"weight_{i}": (out, width), f"bias_{i}": (out,)})
+        width = out

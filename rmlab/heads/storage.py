@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rmlab.errors import InputError
+from rmlab.plain_files import parse_json, read_plain_text
 
 FORMAT = 1
 DESCRIPTION, TENSORS, TREES = "head.json", "head.safetensors", "head.txt"
@@ -31,7 +33,7 @@ def write_head(folder: Path, payload_name: str, payload: bytes, description: Map
 def read_description(folder: Path) -> dict[str, Any]:
     """What head.json says, once it is known to be an object of this format."""
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description = parse_json(read_plain_text(folder / DESCRIPTION))
     except OSError:
         raise broken(folder, f"no readable {DESCRIPTION}") from None
     except ValueError:
@@ -42,13 +44,34 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def read_payload(folder: Path, payload_name: str, description: Mapping[str, Any]) -> bytes:
+    file = folder / payload_name
     try:
-        payload = (folder / payload_name).read_bytes()
+        if not file.is_file():  # no pipe or device is waited for
+            raise FileNotFoundError
+        payload = file.read_bytes()
     except OSError:
         raise broken(folder, f"no readable {payload_name}") from None
     if sha256(payload).hexdigest() != description.get("sha256"):
         raise broken(folder, f"{payload_name} is not the file that was saved")
     return payload
+
+
+def number_of(description: Mapping[str, Any], name: str) -> float:
+    """ValueError where it is no finite number."""
+    found = description[name]
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        raise ValueError(f"{name} is no finite number")
+    return float(found)
+
+
+def check_shapes(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """ValueError where a tensor is missing, has another shape, or holds what is no number."""
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor.shape != shape or 0 in shape:
+            raise ValueError(f"{name} has the shape {list(tensor.shape)}, not {list(shape)}")
+        if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
+            raise ValueError(f"{name} holds what is no finite number")
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
@@ -65,7 +88,7 @@ def read_tensors(folder: Path, description: Mapping[str, Any]) -> dict[str, np.n
 
     try:
         tensors = load(read_payload(folder, TENSORS, description))
-    except SafetensorError:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):  # also of a type numpy has not
         raise broken(folder, f"{TENSORS} is not a safetensors file") from None
     if {name: list(tensor.shape) for name, tensor in tensors.items()} != description.get("shapes"):
         raise broken(folder, f"{DESCRIPTION} and {TENSORS} differ in shapes")

@@ -13,7 +13,8 @@ import numpy as np
 
 from rmlab.errors import RmlabError
 from rmlab.heads.scoring import NormalisedHead
-from rmlab.heads.storage import TREES, broken, read_payload, write_head
+from rmlab.heads.storage import TREES, broken, number_of, read_payload, write_head
+from rmlab.heads.trees_text import check_trees
 
 
 def lightgbm() -> ModuleType:
@@ -54,10 +55,11 @@ class TreesHead(NormalisedHead):
     @classmethod
     def load(cls, folder: Path, description: Mapping[str, Any]) -> TreesHead:
         model = read_payload(folder, TREES, description).decode()
-        head = cls(model=model, gain=float(description["gain"]), bias=float(description["bias"]))
+        head = cls(model=model, gain=number_of(description, "gain"), bias=number_of(description, "bias"))
         try:
+            check_trees(model)
             width = head.d
-        except lightgbm().basic.LightGBMError:
+        except (ValueError, KeyError, lightgbm().basic.LightGBMError):
             raise broken(folder, f"{TREES} is not a LightGBM model") from None
         if width != description["d"]:
             raise broken(folder, f"{TREES} has {width} features, not {description['d']}")

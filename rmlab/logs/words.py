@@ -7,11 +7,6 @@ import shlex
 from collections.abc import Sequence
 
 
-def one_line(text: str) -> str:
-    """White space as single blanks, and what would steer a terminal as an escape."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in " ".join(text.split()))
-
-
 def shell_line(words: Sequence[str]) -> str:
     """What to type for these words; none of them can end the line."""
     return " ".join(shlex.quote(word) if word.isprintable() else _ansi_quoted(word) for word in words)

@@ -96,10 +96,10 @@ class _Scored(_Session):
         ids = AnswerIds()
         for number, row in read_rows(path, _COLUMNS):
             where = f"{path}, row {number}"
-            given = given_id(row, "response_id")
+            given = given_id(row, "response_id", where)
             if given is not None and seen.setdefault(given, number) != number:
                 raise InputError(f"{where}: response_id {given} repeats row {seen[given]}")
-            key = given_id(row, "prompt_id") or content_id(prompt_messages(row, where))
+            key = given_id(row, "prompt_id", where) or content_id(prompt_messages(row, where))
             found = self.responses.setdefault(key, [])
             text = response_text(row, where, unusable)
             if text is not None:

@@ -16,6 +16,7 @@ from rmlab.shipped import user_path
 from rmlab.text import Message
 
 _COLUMNS = ("prompt_id", "response_id", "sample_index", "text", "n_tokens", "finish_reason", "logprob")
+_LARGEST = 2**31 - 1
 _Drawn = tuple[int, Sample]  # sample_index first
 
 
@@ -59,17 +60,24 @@ class _Session:
 
 def _drawn(row: Row, where: str) -> _Drawn:
     text = check_text(row.get("text"), "text", where, blank=True)
-    index, n_tokens, logprob = (row.get(k) for k in ("sample_index", "n_tokens", "logprob"))
-    if not isinstance(index, int) or not isinstance(n_tokens, int):
-        raise InputError(f"{where}: 'sample_index' and 'n_tokens' must be whole numbers")
+    index, n_tokens = (_whole(row.get(k), k, where) for k in ("sample_index", "n_tokens"))
     reason = need_text(row, "finish_reason", where)
     response_id = need_text(row, "response_id", where)
-    return index, Sample(text, n_tokens, reason, _logprob(logprob, where), response_id)
+    return index, Sample(text, n_tokens, reason, _logprob(row.get("logprob"), where), response_id)
+
+
+def _whole(value: object, column: str, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
+        raise InputError(f"{where}: '{column}' must be a whole number of 32 bits")
+    return value
 
 
 def _logprob(value: object, where: str) -> float:
     if value is None:
         return math.nan
-    if not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{where}: 'logprob' must be a number, got {type(value).__name__}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{where}: 'logprob' is too large a number") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rmlab.artifacts.fingerprint import file_digest
 from rmlab.artifacts.set_record import CARD, LICENSE, EmbeddingSet
+from rmlab.plain_files import read_plain_text
 from rmlab.sets.card import front_matter
 from rmlab.sets.checklist import Check
 
@@ -40,7 +41,7 @@ def check_checksums(opened: EmbeddingSet, check: Check) -> None:
 def check_card(opened: EmbeddingSet, check: Check) -> None:
     card, license_file = opened.folder / CARD, opened.folder / LICENSE
     try:
-        found = front_matter(card.read_text(encoding="utf-8")).get("license")
+        found = front_matter(read_plain_text(card)).get("license")
         if not isinstance(found, str) or not found.strip():
             check.fail(f"{CARD}: its front matter has no license; add a line such as license: cc-by-4.0")
         elif found.lower() != opened.record.license.lower():
@@ -48,7 +49,7 @@ def check_card(opened: EmbeddingSet, check: Check) -> None:
     except (OSError, ValueError) as error:
         check.fail(f"{CARD} cannot be used: {getattr(error, 'strerror', None) or error}")
     try:
-        if not license_file.read_text(encoding="utf-8").strip():
+        if not read_plain_text(license_file).strip():
             check.fail(f"{LICENSE} is empty; put the licence's text there")
     except (OSError, ValueError) as error:
         check.fail(f"{LICENSE} cannot be read: {getattr(error, 'strerror', None) or error}")

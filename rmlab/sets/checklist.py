@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from rmlab.errors import one_line
+
 OK, FAILED, SKIPPED = "ok", "failed", "not checked"
 
 
@@ -25,7 +27,7 @@ class Check:
         return FAILED if self.failures else SKIPPED if self.skipped else OK
 
     def fail(self, text: str) -> None:
-        self.failures.append(" ".join(text.split()))
+        self.failures.append(one_line(text))
 
     def rows(self, file: str, bad: np.ndarray | Sequence[bool], what: str) -> None:
         """One failure for all rows of a file that are bad in the same way. bad: [n] bool."""

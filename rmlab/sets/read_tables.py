@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rmlab.artifacts.schemas import Table
+from rmlab.artifacts.untrusted import UNREADABLE, batches, readable, row_count
 from rmlab.errors import InputError
 
 _ROWS_AT_ONCE = 4096
-_READING = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 
 
 def read_set_table(folder: Path, name: str, table: Table, rows: int) -> pa.Table:
@@ -24,20 +24,14 @@ def read_set_table(folder: Path, name: str, table: Table, rows: int) -> pa.Table
 
 def stream_set_table(folder: Path, name: str, table: Table, rows: int) -> Iterator[pa.RecordBatch]:
     """The same, some rows at a time."""
-    try:
-        with pq.ParquetFile(folder / name, page_checksum_verification=True, pre_buffer=False) as file:
-            if file.metadata.num_rows != rows:
-                raise InputError(f"{name} has {file.metadata.num_rows:,} rows, but set.json says {rows:,}")
-            check_columns(file.schema_arrow, table, name)
-            names, first = table.schema.names, 1
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):
-                yield _typed(batch.select(names), table, name, first)
-                first += batch.num_rows
-    except InputError:
-        raise
-    except _READING as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{name} is not a readable Parquet file ({reason})") from None
+    file, names, first = folder / name, table.schema.names, 1
+    with readable(file, name):
+        if (found := row_count(file)) != rows:
+            raise InputError(f"{name} has {found:,} rows, but set.json says {rows:,}")
+        check = partial(check_columns, table=table, name=name)
+        for batch in batches(file, names, _ROWS_AT_ONCE, check):
+            yield _typed(batch.select(names), table, name, first)
+            first += batch.num_rows
 
 
 def _typed(batch: pa.RecordBatch, table: Table, name: str, first: int) -> pa.RecordBatch:
@@ -52,8 +46,8 @@ def _typed(batch: pa.RecordBatch, table: Table, name: str, first: int) -> pa.Rec
             columns.append(_whole(column.cast(known.type), known.name, name, first))
         except InputError:
             raise
-        except _READING as error:
-            reason = str(error).splitlines()[0][:120]
+        except UNREADABLE as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
             where = f"{name}, rows {first} to {first + batch.num_rows - 1}"
             raise InputError(f"{where}: {known.name} is not {known.type} ({reason})") from None
     return pa.record_batch(columns, schema=table.schema)

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rmlab.errors import ConfigError
-from rmlab.settings import Name
+from rmlab.settings import Name, Overrides
 from rmlab.shipped import shipped
 from rmlab.study.verdict import Kind
 
@@ -76,8 +76,8 @@ class Finding(_Part):
     question: str
     claim: str
     source: str
-    fixed: list[str] = []
-    arms: dict[str, str] = Field(min_length=1)
+    fixed: list[Overrides] = []
+    arms: dict[str, Overrides] = Field(min_length=1)
     grid: list[str] = []
     conditions: dict[str, str] = {}
     claims: list[Claim] = Field(min_length=1)

@@ -42,7 +42,7 @@ BAD = {
     "no text": ({"text": None}, "'text' must be text"),
     "no id": ({"response_id": None}, "no 'response_id'"),
     "twice": ({"response_id": "c"}, "response_id c repeats row 2"),
-    "index": ({"sample_index": None}, "'sample_index' and 'n_tokens' must be whole numbers"),
+    "index": ({"sample_index": None}, "'sample_index' must be a whole number"),
     "prompt": ({"prompt_id": ""}, "'prompt_id' is empty"),
 }
 

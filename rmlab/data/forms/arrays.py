@@ -9,6 +9,7 @@ without running code.
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,13 +59,13 @@ class Arrays:
 
     def __contains__(self, prompt_id: str) -> bool:
         name, _, i = prompt_id.partition("-")
-        return name in self.splits and i.isdecimal() and int(i) < len(self.splits[name].rewards)
+        return name in self.splits and _is_place(i) and int(i) < len(self.splits[name].rewards)
 
     def place(self, response_id: str) -> tuple[str, int, int] | None:
         """(split, prompt, response) of an id; None of one that is of elsewhere."""
         name, _, rest = response_id.partition("-")
         i, _, j = rest.partition("-")
-        if name not in self.splits or not (i.isdecimal() and j.isdecimal()):
+        if name not in self.splits or not (_is_place(i) and _is_place(j)):
             return None
         p, k = self.splits[name].rewards.shape
         return (name, int(i), int(j)) if int(i) < p and int(j) < k else None
@@ -76,6 +77,11 @@ class Arrays:
     @property
     def n_answers(self) -> int:
         return sum(split.rewards.size for split in self.splits.values())
+
+
+def _is_place(text: str) -> bool:
+    """A place in an array, written as this module writes it."""
+    return text.isascii() and text.isdecimal() and len(text) < 18 and str(int(text)) == text
 
 
 def is_arrays(path: Path) -> bool:
@@ -158,8 +164,10 @@ def _open(file: Path) -> np.ndarray:
         if file.suffix == ".npy":
             return np.load(file, mmap_mode="r", allow_pickle=False)
         return _tensor(file)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{file} is not a readable array ({str(error).splitlines()[0]})") from None
+    except InputError:
+        raise
+    except Exception as error:  # numpy evaluates the header, which may break its tokenizer
+        raise InputError(f"{file} is not a readable array ({str(error) or type(error).__name__})") from None
 
 
 def _tensor(file: Path) -> np.ndarray:
@@ -168,15 +176,28 @@ def _tensor(file: Path) -> np.ndarray:
     weights_only is torch's restricted reader: it builds tensors and plain containers, refuses every other
     name that the file asks for, and so runs nothing of it. Whatever is not one tensor is refused below.
     """
-    import pickle
-
     import torch
 
+    _check_zip(file)
     try:
         found: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError):
+    except Exception:  # the reader raises whatever the file's own opcodes make it stumble over
         raise InputError(f"{file} is not a plain tensor; write it with torch.save(tensor, path)") from None
     if not isinstance(found, torch.Tensor):
         raise InputError(f"{file} holds a {type(found).__name__}, not one tensor")
-    found = found.detach()
-    return (found.float() if found.dtype == torch.bfloat16 else found).numpy()
+    try:
+        if found.numel() * found.element_size() > file.stat().st_size:
+            raise InputError(f"{file} declares {found.numel():,} values and has not as many; save them all")
+        found = found.detach()
+        return (found.float() if found.dtype == torch.bfloat16 else found).numpy()
+    except (RuntimeError, TypeError, NotImplementedError):
+        raise InputError(f"{file} holds a tensor of {found.layout}, not of plain numbers") from None
+
+
+def _check_zip(file: Path) -> None:
+    """torch packs nothing: a file that would unpack to more than itself was not written by it."""
+    if not zipfile.is_zipfile(file):
+        return  # as older versions of torch have it
+    with zipfile.ZipFile(file) as packed:
+        if sum(part.file_size for part in packed.infolist()) > file.stat().st_size:
+            raise InputError(f"{file} unpacks to more than it has; write it with torch.save(tensor, path)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rmlab.data.messages import check_messages
 from rmlab.data.reader import Row, check_text
 from rmlab.errors import InputError
+from rmlab.plain_files import parse_json
 
 
 def has(row: Row, column: str) -> bool:
@@ -42,8 +42,8 @@ def listed(row: Row, column: str, where: str) -> list[Any]:
     value = need(row, column, where)
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = parse_json(value)
+        except ValueError:
             raise InputError(f"{where}: '{column}' is text, not a list, such as [1, 2]") from None
     if not isinstance(value, list | tuple):
         raise InputError(f"{where}: '{column}' must be a list, got {type(value).__name__}")
@@ -59,8 +59,8 @@ def json_messages(value: Any) -> list[Any] | None:
     if not isinstance(value, str) or not value.lstrip().startswith("["):
         return None
     try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
+        found = parse_json(value)
+    except ValueError:
         return None
     return found if all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in found) else None
 

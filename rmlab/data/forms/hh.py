@@ -38,12 +38,13 @@ def _dialogue(row: Row, column: str, where: str) -> list[Message]:
         raise InputError(
             f"{where}: '{column}' does not begin with Human:; name the file's form with form=..."
         )
-    messages: list[Message] = []
+    turns: list[tuple[str, list[str]]] = []
     for speaker, said in zip(pieces[::2], pieces[1::2], strict=True):
-        role, content = _ROLES[speaker], said.strip()
-        if messages and messages[-1]["role"] == role:
-            content = f"{messages.pop()['content']}\n\n{content}".strip()
-        messages.append({"role": role, "content": content})
+        if not turns or turns[-1][0] != _ROLES[speaker]:
+            turns.append((_ROLES[speaker], []))
+        if content := said.strip():
+            turns[-1][1].append(content)
+    messages: list[Message] = [{"role": role, "content": "\n\n".join(parts)} for role, parts in turns]
     if messages[-1]["role"] != "assistant":
         raise Unusable(where, f"'{column}' ends with Human:, not with an answer of the Assistant:")
     if any(not m["content"] for m in messages[:-1]):

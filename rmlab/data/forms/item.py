@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rmlab.data.prompts import turn_id
-from rmlab.data.reader import Row, check_text
+from rmlab.data.reader import Row, name_text
 from rmlab.errors import InputError
 from rmlab.text import Message
 
@@ -46,7 +46,7 @@ def group_of(row: Row, messages: list[Message], where: str) -> str:
     """The group that the row gives, else the first of the user's messages, as the id of a prompt like it."""
     given = row.get("group")
     if given is not None and given != "":
-        return check_text(str(given), "group", where)
+        return name_text(given, "group", where)
     return turn_id(messages)
 
 

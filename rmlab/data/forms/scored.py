@@ -13,17 +13,17 @@ from rmlab.data.forms.fields import has
 from rmlab.data.forms.item import Answer, Item, split_given
 from rmlab.data.messages import is_text, prompt_messages
 from rmlab.data.prompts import TurnGroups, content_id
-from rmlab.data.reader import Row, check_text, need_text
+from rmlab.data.reader import Row, name_text, need_text
 from rmlab.errors import InputError
 
 
 def item(row: Row, where: str, turns: TurnGroups, column: str = "score") -> Item:
     """The item with the answer of this row alone. turns: of the rows before it."""
     messages = prompt_messages(row, where)
-    prompt_id = given_id(row, "prompt_id") or content_id(messages)
+    prompt_id = given_id(row, "prompt_id", where) or content_id(messages)
     text = response_text(row, where, "drop") or ""
-    answer = Answer(text, score_of(row, column, where), given_id(row, "response_id"))
-    given = check_text(str(row["group"]), "group", where) if has(row, "group") else None
+    answer = Answer(text, score_of(row, column, where), given_id(row, "response_id", where))
+    given = name_text(row["group"], "group", where) if has(row, "group") else None
     group = given or turns.of(messages, prompt_id)
     return Item(messages, (answer,), group, split_given(row), prompt_id, is_text(row))
 
@@ -53,9 +53,9 @@ def score_of(row: Row, column: str, where: str) -> float:
         raise InputError(f"{where}: '{column}' is {value!r}, not a number") from None
 
 
-def given_id(row: Row, column: str) -> str | None:
+def given_id(row: Row, column: str, where: str) -> str | None:
     """An id as text; a CSV file leaves a field empty where there is none."""
-    return str(row[column]) if has(row, column) else None
+    return name_text(row[column], column, where) if has(row, column) else None
 
 
 class AnswerIds:

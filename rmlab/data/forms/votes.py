@@ -21,6 +21,7 @@ from rmlab.data.reader import Row
 from rmlab.errors import InputError
 
 ANNOTATOR = "annotator_"
+_MOST_VOTES = 1e9
 _SHARE = {"a": 1.0, "0": 1.0, "b": 0.0, "1": 0.0, "tie": 0.5}  # of a vote, that answer a gets
 
 
@@ -65,6 +66,6 @@ def _sum(column: str, votes: Sequence[Any], where: str) -> tuple[float, float]:
 
 def _count(value: Any, column: str, where: str) -> float:
     found = number(value, column, where)
-    if found < 0 or found != int(found):
+    if not 0 <= found <= _MOST_VOTES or found != int(found):
         raise InputError(f"{where}: '{column}' has {value!r}, not a number of votes")
     return found
