@@ -14,6 +14,7 @@ from rmlab.shipped import user_path
 from rmlab.stages.base import Job
 from rmlab.text import Exchange, encode_all, template_hash
 from rmlab.training import sft as training
+from rmlab.training.full_disk import as_os_error
 from rmlab.training.held_out import hold_out
 from rmlab.training.precision import training_precision
 from rmlab.training.saving import save_policy
@@ -41,8 +42,9 @@ def run(job: Job) -> None:
         "template_hash": template_hash(s.prompts.template, tokenizer),
         "precision": task.precision,
     }
-    log, warnings = training.train(task, job.progress)
-    save_policy(task, base, tokenizer, job.writer.path / "model")
+    with as_os_error():
+        log, warnings = training.train(task, job.progress)
+        save_policy(task, base, tokenizer, job.writer.path / "model")
     job.writer.warnings.extend(warnings)
     _record(job, log)
 

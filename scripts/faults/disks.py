@@ -102,7 +102,7 @@ def _refused(base: Base, stage: Stage, folder: Path, rng: random.Random) -> list
     for place, mode in modes.items():
         place.chmod(mode & ~0o222)
     try:
-        return [run(folder, stage.command, last=stage.last, prefix=_AS_OTHERS)]  # type: ignore[arg-type]
+        return [run(folder, stage.command, last=stage.last, prefix=_AS_OTHERS)]
     finally:
         for place, mode in modes.items():
             place.chmod(mode)

@@ -27,7 +27,9 @@ def chain(base: Base, stage: Stage, seed: int, is_quick: bool) -> list[Outcome]:
     """Kills one after the other, each of the command that goes on after the last; then it may finish."""
     rng = random.Random(f"{seed} {GROUP} {stage.name}")
     folder = base.copy(stage, f"{GROUP}-{stage.name}-{seed}")
-    found = [_kill_worker(stage, folder, rng)] if stage.name in _WORKERS else []
+    found: list[Outcome | None] = []
+    if stage.name in _WORKERS:
+        found.append(_kill_worker(stage, folder, rng))
     found += [_kill(base, stage, folder, phase, rng) for phase in _phases(base, stage, rng, is_quick)]
     struck = [outcome for outcome in found if outcome is not None]
     ended = run(folder, stage.command, last=stage.last)

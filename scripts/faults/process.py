@@ -147,9 +147,16 @@ class Command:
                 continue
 
 
-def run(folder: Path, arguments: Sequence[str], **how: str) -> Ended:
-    """Without a fault."""
-    return Command(folder, arguments, **how).end()  # type: ignore[arg-type]
+def run(
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    last: str = "manifest.json",
+    prefix: Sequence[str] = (),
+    **environment: str,
+) -> Ended:
+    """Without a fault from within."""
+    return Command(folder, arguments, None, last=last, prefix=prefix, **environment).end()
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -117,18 +117,18 @@ def _role() -> str:
 
 def _jump(seed: int) -> None:
     """Every look at the clock is a year ahead or behind; what only ever goes forward stays as it is."""
-    rng, now, now_ns, plain = random.Random(seed), time.time, time.time_ns, datetime.datetime
+    rng, now, now_ns = random.Random(seed), time.time, time.time_ns
 
-    class Jumping(plain):
+    class Jumping(datetime.datetime):
         @classmethod
-        def now(cls, tz=None):  # type: ignore[no-untyped-def, override]
-            return plain.fromtimestamp(time.time(), tz)
+        def now(cls, tz=None):  # type: ignore[no-untyped-def]
+            return datetime.datetime.fromtimestamp(time.time(), tz)
 
     def replace_in_rmlab(event: str, arguments: tuple) -> None:
         """Not for all: compiled modules know the class by its layout."""
         if event in ("os.mkdir", "os.rename"):
             for name, module in list(sys.modules.items()):
-                if name.startswith("rmlab.") and getattr(module, "datetime", None) is plain:
+                if name.startswith("rmlab.") and getattr(module, "datetime", None) is datetime.datetime:
                     module.datetime = Jumping  # type: ignore[attr-defined]
 
     time.time = lambda: now() + rng.choice((-_YEAR, _YEAR))
