@@ -15,7 +15,7 @@ from typing import Any
 from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.fingerprint import digest
 from rmlab.artifacts.manifest import FileRecord, Manifest
-from rmlab.artifacts.writer import Writer, writing
+from rmlab.artifacts.writer import Writer, tidy, writing
 from rmlab.errors import InputError, RmlabError
 from rmlab.logs import log
 from rmlab.plan import Node, file_source
@@ -97,6 +97,8 @@ def _run(nodes: list[Node], command: str, force: bool, quiet: bool, alone: bool)
         with _disk_errors(todo[0]):
             made = _execute(todo, inputs, command, quiet, force)
         states = States()
+    for node in nodes:
+        tidy(node.folder)
     return [Outcome(n, "done" if n.fingerprint in made else "already", n.open(states)) for n in nodes]
 
 

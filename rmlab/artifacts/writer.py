@@ -6,7 +6,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,14 @@ def _counts(path: Path, root: Path) -> bool:
     relative = path.relative_to(root)
     hidden = any(part.startswith(".") for part in relative.parts)
     return path.is_file() and not hidden and relative.name != MANIFEST
+
+
+def tidy(path: Path) -> None:
+    """Removes what a process that was killed at the very end left behind in a finished artifact."""
+    if (path / _WORK).is_dir():
+        with suppress(RmlabError, OSError), writing(path):
+            if (path / MANIFEST).is_file():
+                shutil.rmtree(path / _WORK, ignore_errors=True)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -12,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from rmlab.heads.scoring import NormalisedHead, mean_zero_std_one
-from rmlab.heads.storage import DESCRIPTION, FORMAT, broken, number_of
+from rmlab.heads.storage import DESCRIPTION, FORMAT, broken, number_of, write_description
 
 Combine = Literal["mean", "min", "lcb"]
 
@@ -108,7 +107,7 @@ class EnsembleHead(NormalisedHead):
             "members": names,
             "sha256": _digest(folder, names),
         }
-        (folder / DESCRIPTION).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_description(folder, record)
 
     @classmethod
     def load(

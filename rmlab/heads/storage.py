@@ -14,7 +14,7 @@ import numpy as np
 from rmlab.errors import InputError
 from rmlab.plain_files import parse_json, read_plain_text
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION, TENSORS, TREES = "head.json", "head.safetensors", "head.txt"
 
 
@@ -26,20 +26,34 @@ def write_head(folder: Path, payload_name: str, payload: bytes, description: Map
     """The description is written last: a folder that holds it holds the whole head."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / payload_name).write_bytes(payload)
-    record = {"format": FORMAT, **description, "sha256": sha256(payload).hexdigest()}
-    (folder / DESCRIPTION).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_description(folder, {"format": FORMAT, **description, "sha256": sha256(payload).hexdigest()})
+
+
+def write_description(folder: Path, record: Mapping[str, Any]) -> None:
+    """head.json, with a digest of what it says: a number in it that rots must not go unseen."""
+    text = _text({**record, "digest": sha256(_text(record).encode()).hexdigest()})
+    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=2) + "\n"
 
 
 def read_description(folder: Path) -> dict[str, Any]:
     """What head.json says, once it is known to be an object of this format."""
     try:
-        description = parse_json(read_plain_text(folder / DESCRIPTION))
+        text = read_plain_text(folder / DESCRIPTION)
+        description = parse_json(text)
     except OSError:
         raise broken(folder, f"no readable {DESCRIPTION}") from None
     except ValueError:
         raise broken(folder, f"{DESCRIPTION} is not JSON") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise broken(folder, f"{DESCRIPTION} is not of format {FORMAT}")
+    stated = description.pop("digest", None)
+    whole = _text({**description, "digest": stated})
+    if text != whole or stated != sha256(_text(description).encode()).hexdigest():
+        raise broken(folder, f"{DESCRIPTION} is not the file that was saved")
     return description
 
 

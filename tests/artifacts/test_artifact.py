@@ -6,7 +6,7 @@ import pytest
 
 from rmlab.artifacts.artifact import open_artifact
 from rmlab.artifacts.manifest import Manifest
-from rmlab.artifacts.writer import writing
+from rmlab.artifacts.writer import tidy, writing
 from rmlab.errors import InputError, RmlabError
 
 
@@ -84,3 +84,16 @@ def test_the_manifest_holds_checksums(tmp_path):
     write(tmp_path / "a")
     record = json.loads((tmp_path / "a" / "manifest.json").read_text())["files"][0]
     assert len(record["sha256"]) == 64 and record["bytes"] > 0
+
+
+def test_what_a_kill_left_after_the_manifest_goes(tmp_path):
+    write(tmp_path / "a")
+    (tmp_path / "a" / ".work").mkdir()
+    (tmp_path / "a" / ".work" / "optimizer.pt").write_bytes(b"x")
+    tidy(tmp_path / "a")
+    assert not (tmp_path / "a" / ".work").exists()
+    assert open_artifact(tmp_path / "a").read().num_rows == 4
+    (tmp_path / "a" / ".work").mkdir()
+    (tmp_path / "a" / "manifest.json").unlink()
+    tidy(tmp_path / "a")
+    assert (tmp_path / "a" / ".work").exists(), "it is unfinished, and goes on with this"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from edited import edit
 
 from rmlab.errors import InputError
 from rmlab.heads.base import EnsembleHead, LinearHead, Standardiser
@@ -141,11 +141,6 @@ def test_same_bits_after_save_and_load(member, linear_world, tmp_path):
     )
 
 
-def edit(folder, **changes) -> None:
-    path = folder / "head.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
 def nest(folder) -> None:
     shutil.copytree(folder, folder / "nested")
     edit(folder, members=["member-000", "nested"])
@@ -163,9 +158,7 @@ BREAKS = {
     r"the head.json of a member is not the file that was saved": lambda folder: edit(
         folder / "member-000", gain=2.0
     ),
-    r"incomplete \(KeyError: 'combine'\)": lambda folder: (folder / "head.json").write_text(
-        (folder / "head.json").read_text().replace("combine", "combined")
-    ),
+    r"incomplete \(KeyError: 'combine'\)": lambda folder: edit(folder, combine=None),
     r"incomplete \(ValueError: combine must be one of": lambda folder: edit(folder, combine="max"),
     r"incomplete \(TypeError": lambda folder: edit(folder, members=2),
     r"a member of kind 'ensemble' \(known: linear": nest,

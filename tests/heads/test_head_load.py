@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from edited import edit
 
 from rmlab.errors import InputError
 from rmlab.heads.base import LinearHead, Standardiser
@@ -39,12 +40,6 @@ def test_head_json_says_what_the_head_is(head, tmp_path):
     assert files == {"head.json", "head.txt" if head.kind == "trees" else "head.safetensors"}
 
 
-def edit(folder, **changes) -> None:
-    path = folder / "head.json"
-    description = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps({key: value for key, value in description.items() if value is not None}))
-
-
 def replace_payload(folder, content: bytes) -> None:
     payload = next(file for file in folder.iterdir() if file.name != "head.json")
     payload.write_bytes(content)
@@ -58,7 +53,7 @@ def other_file(folder):
 BREAKS = {
     "no readable head.json": lambda folder: (folder / "head.json").unlink(),
     "head.json is not JSON": lambda folder: (folder / "head.json").write_text("{"),
-    "is not of format 1": lambda folder: edit(folder, format=2),
+    "is not of format 2": lambda folder: edit(folder, format=1),
     r"unknown kind 'forest' \(known: linear, mlp, trees, laplace, ensemble\)": lambda folder: edit(
         folder, kind="forest"
     ),
@@ -98,3 +93,15 @@ def test_scoring_needs_no_training_code():
     code = "import sys, rmlab.heads.load; print({'torch', 'scipy', 'sklearn', 'lightgbm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_no_byte_of_head_json_changes_unseen(head, tmp_path):
+    head.save(tmp_path)
+    file = tmp_path / "head.json"
+    whole = file.read_bytes()
+    for at in range(len(whole)):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(InputError):
+            load_head(tmp_path)
+    file.write_bytes(whole)
+    load_head(tmp_path)
