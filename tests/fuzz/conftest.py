@@ -9,16 +9,17 @@ from pathlib import Path
 
 import fuzz_case
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 
 @pytest.fixture(scope="session", autouse=True)
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def watched(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[None]:
     """Temporary files and the cache have folders of their own; anything else that is written is a failure."""
     before = {name: os.environ.get(name) for name in ("TMPDIR", "RMLAB_CACHE")}
     for name in before:
         os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
     tempfile.tempdir = os.environ["TMPDIR"]
-    fuzz_case.watch()
+    fuzz_case.watch(pytestconfig.stash.get(fault_handler_stderr_fd_key, 2))
     yield
     tempfile.tempdir = None
     fuzz_case.save_counts()
