@@ -55,11 +55,14 @@ gpu-check: setup-dev  ## parity and speed on a CUDA device, with random weights 
 reproduce-full: setup  ## what the study at full scale would run and cost (a dry run; see scripts/full_study.py)
 	@$(BIN)/python scripts/full_study.py --dry-run
 
-audit: setup-dev  ## licences of what is installed, and known vulnerabilities of all that is pinned (asks PyPI)
+audit: setup-dev $(AUDIT_VENV)/.ready  ## licences of what is installed, and known vulnerabilities of all that is pinned (asks PyPI)
 	@$(BIN)/python scripts/licences.py
-	@[ -x $(AUDIT_VENV)/bin/pip-audit ] || { $(PYTHON) -m venv $(AUDIT_VENV) && echo '*' >$(AUDIT_VENV)/.gitignore && \
-		$(AUDIT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install -r constraints-audit.txt; }
 	@$(AUDIT_VENV)/bin/python scripts/audit.py constraints.txt constraints-vllm.txt constraints-audit.txt
+
+$(AUDIT_VENV)/.ready: constraints-audit.txt
+	@$(PYTHON) -m venv $(AUDIT_VENV) && echo '*' >$(AUDIT_VENV)/.gitignore
+	@$(AUDIT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r constraints-audit.txt
+	@touch $@
 
 lint: setup-dev  ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
