@@ -6,8 +6,9 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
+AUDIT_VENV := .venv-audit
 
-.PHONY: help setup setup-dev demo smoke reproduce reproduce-full release-data test faults fuzz test-vllm gpu-check lint type layers tables bench wheel clean
+.PHONY: help setup setup-dev audit demo smoke reproduce reproduce-full release-data test faults fuzz test-vllm gpu-check lint type layers tables bench wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,8 +31,9 @@ SEEDS ?= range(0,12)
 reproduce: setup  ## the findings of the study on the shipped embedding set, verdicts and all: about 6 minutes
 	@$(BIN)/rmlab reproduce experiment=embedding_set input=$(SET) 'seed=$(SEEDS)'
 
-test: setup-dev  ## all tests
-	@$(BIN)/python -m pytest
+test: setup-dev  ## all tests, on up to 4 cores, but those that need the machine for themselves, which come after
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not alone"
+	@$(BIN)/python -m pytest -m alone
 
 FAULTS ?=
 faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes on (20 minutes; FAULTS=--quick: 5)
@@ -52,6 +54,15 @@ gpu-check: setup-dev  ## parity and speed on a CUDA device, with random weights 
 
 reproduce-full: setup  ## what the study at full scale would run and cost (a dry run; see scripts/full_study.py)
 	@$(BIN)/python scripts/full_study.py --dry-run
+
+audit: setup-dev $(AUDIT_VENV)/.ready  ## licences of what is installed, and known vulnerabilities of all that is pinned (asks PyPI)
+	@$(BIN)/python scripts/licences.py
+	@$(AUDIT_VENV)/bin/python scripts/audit.py constraints.txt constraints-vllm.txt constraints-audit.txt
+
+$(AUDIT_VENV)/.ready: constraints-audit.txt
+	@$(PYTHON) -m venv $(AUDIT_VENV) && echo '*' >$(AUDIT_VENV)/.gitignore
+	@$(AUDIT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r constraints-audit.txt
+	@touch $@
 
 lint: setup-dev  ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -76,4 +87,4 @@ wheel: setup-dev  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel
 
 clean:  ## remove the environment, build files and caches; artifacts/ stays
-	rm -rf $(VENV) $(VLLM_VENV) dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(AUDIT_VENV) dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

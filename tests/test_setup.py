@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "setup.sh"
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "scripts" / "setup.sh"
+OWN = {"rmlab", "pip", "setuptools", "wheel"}
 
 
 def setup(tmp_path, python):
@@ -44,3 +49,39 @@ def test_what_is_missing_is_one_line(tmp_path, word, message):
 def test_no_python_at_all(tmp_path):
     done = setup(tmp_path, tmp_path / "nowhere")
     assert done.returncode == 2 and "apt-get install python3" in done.stderr
+
+
+def name_of(text):
+    return re.sub(r"[-_.]+", "-", text).lower()
+
+
+def pinned(file):
+    lines = [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
+    found = {name_of(name): version for name, _, version in (line.partition("==") for line in lines)}
+    assert len(found) == len(lines), "a name twice"
+    return found
+
+
+@pytest.mark.skipif(
+    not (Path(sys.prefix) / ".ready-dev").exists(), reason="not in the environment that make setup-dev makes"
+)
+def test_all_that_set_up_installs_is_pinned():
+    installed = {name_of(d.name): d.version.partition("+")[0] for d in distributions() if d.name}
+    assert {k: v for k, v in installed.items() if k not in OWN} == {
+        k: v for k, v in pinned("constraints.txt").items() if k in installed
+    }
+
+
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-vllm.txt", "constraints-audit.txt"])
+def test_pins_are_exact(file):
+    assert len(pinned(file)) > 20
+
+
+def test_the_packages_of_models_are_pinned_as_the_code_knows_them():
+    from rmlab.carried import minilm, smollm2
+
+    pins = pinned("constraints.txt")
+    assert pins[minilm.PACKAGE] == minilm.VERSION
+    for found in (pins, pinned("constraints-vllm.txt")):
+        assert found[smollm2.PACKAGE] == smollm2.VERSION

@@ -8,16 +8,27 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from zipfile import ZipFile
 
+from licence_table import licence_of
 from small_settings import SMALL
 
 ROOT = Path(__file__).parents[1]
+
+
+def assert_licences(wheel):
+    """Each file of the wheel has its row in the table of licences."""
+    files = [name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    assert "rmlab/shipped/conf/config.yaml" in files and "rmlab/cli.py" in files
+    lacking = [name for name in files if licence_of(name.removeprefix("rmlab/shipped/")) is None]
+    assert not lacking
 
 
 def test_the_wheel_runs_in_another_environment(tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     [wheel] = (tmp_path / "dist").glob("*.whl")
+    assert_licences(wheel)
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "v")], check=True)
     python = tmp_path / "v" / "bin" / "python"
     install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]

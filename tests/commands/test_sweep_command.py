@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import polars as pl
+import pytest
 from small_settings import SMALL
 from sweep_helpers import node_of
 
@@ -116,6 +117,7 @@ def test_a_grid_that_is_wrong_is_one_line(cli, out):
         assert result.code == 2 and message in result.line
 
 
+@pytest.mark.alone
 def test_ctrl_c_leaves_no_process_keeps_the_rows_and_the_sweep_goes_on(out):
     grid = ("seed=range(0,400)",)
     command = [sys.executable, "-m", "rmlab", "sweep", *SMALL, f"out={out}", *grid, "--workers", "2"]

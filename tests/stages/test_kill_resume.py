@@ -16,6 +16,8 @@ from small_settings import SMALL
 from rmlab.execute import run_nodes
 from rmlab.pipeline import load_arms, plan
 
+pytestmark = pytest.mark.alone
+
 STAGES = ("sample", "annotate", "embed")
 # What is killed waits at its third part, so that it is killed in the midst however fast it is.
 SLOW = """

@@ -22,6 +22,8 @@ from rmlab.stages import places as places_module
 from rmlab.stages.places import places
 from rmlab.stages.worker_error import error_from_json, error_to_json
 
+pytestmark = pytest.mark.alone
+
 BEFORE = ("prompts", "sample")
 OVERRIDES = (*SMALL, "sft=none", "golden=[length]", "prompts_per_shard=3", "arms=[]")
 TROUBLE = '''

@@ -11,6 +11,8 @@ import pytest
 from rmlab.errors import RmlabError
 from rmlab.stages.worker_pool import AHEAD, _no_interrupt, in_workers
 
+pytestmark = pytest.mark.alone
+
 
 def about(task):
     """In a worker: who it is, and how many threads it may use. A task of its own kind ends its process."""

@@ -13,6 +13,8 @@ from rmlab.training import launch
 from rmlab.training.memory import OutOfMemory
 from rmlab.training.sft import train
 
+pytestmark = pytest.mark.alone
+
 
 def weights(task):
     return load_file(task.trained / "adapter_model.safetensors")

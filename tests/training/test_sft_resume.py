@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from rmlab.training.checkpoints import SEAL, last_whole_checkpoint
 from rmlab.training.sft import train
 
+pytestmark = pytest.mark.alone
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
