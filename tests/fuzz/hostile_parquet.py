@@ -20,7 +20,7 @@ ODD_COLUMNS: dict[str, Any] = {
     "floats": lambda n: pa.array([float("nan"), 1.5, float("inf")][:n] + [0.0] * max(0, n - 3)),
     "half": lambda n: pa.array([0.5] * n, pa.float16()),
     "flags": lambda n: pa.array([k % 2 == 0 for k in range(n)]),
-    "nulls": lambda n: pa.nulls(n),
+    "nulls": pa.nulls,
     "null texts": lambda n: pa.nulls(n, pa.string()),
     "bytes": lambda n: pa.array([b"\xff\xfe\x00"] * n, pa.binary()),
     "large texts": lambda n: pa.array([f"text {k}" for k in range(n)], pa.large_string()),
@@ -43,7 +43,7 @@ ODD_COLUMNS: dict[str, Any] = {
     "deep": lambda n: _deep(n, 40),
     "huge numbers": lambda n: pa.array([1e300] * n),
     "invalid text": lambda n: pa.StringArray.from_buffers(
-        n, pa.array([k for k in range(n + 1)], pa.int32()).buffers()[1], pa.py_buffer(b"\xff" * n)
+        n, pa.array(list(range(n + 1)), pa.int32()).buffers()[1], pa.py_buffer(b"\xff" * n)
     ),
     "long text": lambda n: pa.array(["x" * 200_000] * n),
 }  # fmt: skip

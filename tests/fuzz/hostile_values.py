@@ -49,7 +49,7 @@ VALUES = st.one_of(
         ),
         max_leaves=8,
     ),
-    st.sampled_from([60, 120, 900, 960, 3000]).map(lambda n: Deep(n)),
+    st.sampled_from([60, 120, 900, 960, 3000]).map(lambda n: Deep(n)),  # noqa: PLW0108 (it is defined below)
 )
 
 
@@ -155,7 +155,10 @@ def tables(*good: dict[str, Any]) -> st.SearchStrategy[tuple[str, bytes]]:
 def csv_bytes(good: tuple[dict[str, Any], ...]) -> st.SearchStrategy[bytes]:
     columns = sorted({column for row in good for column in row})
     cell = st.one_of(
-        TEXTS, NUMBERS.map(str), st.just('"'), st.sampled_from(good).map(lambda r: str(list(r.values())[0]))
+        TEXTS,
+        NUMBERS.map(str),
+        st.just('"'),
+        st.sampled_from(good).map(lambda r: str(next(iter(r.values())))),
     )
     row = st.lists(cell, min_size=len(columns), max_size=len(columns))
     header = st.one_of(st.just(columns), st.just([*columns, "", ""]), st.just([*columns, columns[0]]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -138,7 +137,7 @@ def test_sets(cases, small_set):
                 _forge(folder, name, *change)
             elif isinstance(change, str):
                 (folder / name).unlink()
-                os.symlink(change, folder / name)
+                (folder / name).symlink_to(change)
             else:
                 (folder / name).unlink() if change is None else (folder / name).write_bytes(change)
                 if name in tables and change is not None:
