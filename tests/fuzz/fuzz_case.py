@@ -100,8 +100,10 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         path, mode, flags = arguments
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) or (mode and set(mode) & set("wax+")):
             _inside(event, os.fsdecode(path))
-    elif event in _CHANGES and isinstance(arguments[0], str | bytes):
-        _inside(event, os.fsdecode(arguments[0]))
+    elif event in _CHANGES:
+        for path in arguments[int(event == "os.symlink") : 2]:  # of a link its place, not where it leads
+            if isinstance(path, str | bytes):
+                _inside(event, os.fsdecode(path))
 
 
 def _inside(event: str, path: str) -> None:

@@ -192,7 +192,7 @@ def test_heads(cases, heads):
                 file = next(f for f in folder.iterdir() if f.suffix in (".txt", ".safetensors"))
                 file.write_bytes(content)
                 edit(folder, sha256=sha256(content).hexdigest())
-            edit(folder, **changes, **({"members": members} if members and name == "ensemble" else {}))
+            edit(folder, **{**changes, **({"members": members} if members and name == "ensemble" else {})})
             if text is not None:
                 (folder / "head.json").write_bytes(text)
             head = read(lambda: load_head(folder))
