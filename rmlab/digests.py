@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from rmlab.artifacts.files import write_json
@@ -20,6 +21,17 @@ def cached_file_digest(file: Path) -> str:
     if seen.st_size < _LARGE:
         return file_digest(file)
     return _cached(file, [seen.st_size, seen.st_mtime_ns], lambda: _announced(file, seen.st_size))
+
+
+def digest_of(file: Path) -> str:
+    """The same, looked up once a process for a file as it is: large sets are named by every arm."""
+    seen = file.stat()
+    return _digest_of(file.resolve(), seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest_of(file: Path, size: int, changed: int) -> str:
+    return cached_file_digest(file)
 
 
 def _announced(file: Path, size: int) -> str:

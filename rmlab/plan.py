@@ -16,7 +16,7 @@ from rmlab.artifacts.manifest import InputRecord
 from rmlab.cells import Grid
 from rmlab.config import component_class, imported, meaningful
 from rmlab.data.dataset_rows import dataset_identity, is_dataset
-from rmlab.digests import cached_file_digest, cached_folder_digest
+from rmlab.digests import cached_folder_digest, digest_of
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.models import find_model
 from rmlab.settings import Component, Settings
@@ -108,14 +108,7 @@ def file_source(path: str) -> Source:
     if not file.is_file():
         raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
     name = path if path.startswith(PREFIX) else str(file.resolve())
-    seen = file.stat()
-    return Source("file", name, _file_identity(file.resolve(), seen.st_size, seen.st_mtime_ns))
-
-
-@lru_cache(maxsize=64)
-def _file_identity(file: Path, size: int, changed: int) -> str:
-    """Once a process for a file as it is: large sets are named by every arm."""
-    return f"sha256:{cached_file_digest(file)}"
+    return Source("file", name, f"sha256:{digest_of(file)}")
 
 
 @lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ from rmlab.artifacts.set_record import (
     scales_file,
     scores_file,
 )
+from rmlab.digests import digest_of
 from rmlab.errors import ConfigError, InputError
 from rmlab.shipped import user_path
 
@@ -27,9 +28,8 @@ def set_file(kind: str, folder: str | None, policy: str | None = None, embedder:
     opened = _opened(folder)
     name = _file_name(opened, kind, policy, embedder)
     file = opened.folder / name
-    size = file.stat().st_size if file.is_file() else -1
     known = opened.record.files.get(name)
-    if known is None or size != known.bytes:
+    if known is None or not file.is_file() or digest_of(file) != known.sha256:
         raise InputError(f"{file} is not as set.json has it; `rmlab validate {folder}` says what is wrong")
     return f"{str(folder).rstrip('/')}/{name}"
 

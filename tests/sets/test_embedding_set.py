@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from artifact_kinds import flip
 from set_helpers import change_table, put
 
 from rmlab.artifacts.artifact import open_artifact
@@ -115,8 +116,10 @@ def test_no_set_is_named(cli):
     assert result.code == 2 and "input" in result.line
 
 
-def test_a_file_that_changed_size_is_refused(cli, copied):
-    (copied / "scores-a.parquet").write_bytes(b"x")
+@pytest.mark.parametrize("what", ["size", "bit"])
+def test_a_file_that_changed_is_refused(cli, copied, what):
+    file = copied / "scores-a.parquet"
+    flip(file, 40) if what == "bit" else file.write_bytes(b"x")
     result = run(cli, copied)
     assert result.code == 3 and "scores-a.parquet is not as set.json has it" in result.line
     assert "rmlab validate" in result.line
