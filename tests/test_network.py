@@ -86,7 +86,7 @@ def test_the_whole_experiment_reaches_for_nothing(commands, tmp_path):
         ["run", *settings],
         ["embed", *settings, "embedder=sentence", "workers=2"],
         ["sweep", *settings, "arms=[]", "seed=0,1", "--workers", "2"],
-        ["import", write_rows(tmp_path / "pairs.jsonl", pair_rows(9))],
+        ["import", write_rows(tmp_path / "pairs.jsonl", pair_rows())],
         ["status", *settings],
     )
     assert codes == [0] * 6, err
