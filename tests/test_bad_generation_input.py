@@ -278,7 +278,7 @@ def test_a_damaged_policy_is_never_sampled_from(cli, policy, output, file, harm)
     args, folder = policy(output)
     harm(folder / "model" / file)
     result = cli("sample", *args)
-    assert result.code == 3 and file in result.line and "`rmlab sft` with --force" in result.line
+    assert result.code == 3 and file in result.line and "rmlab verify --repair" in result.line
     assert not list((folder.parents[1] / "sample").glob("*/part-*"))
     if output == "merged" and harm is flip:
         assert cli("sft", *args, "--force").code == 0

@@ -40,7 +40,7 @@ class Ridge:
         if not np.isfinite(self._products).all():
             raise InputError(
                 "embeddings or golden scores hold NaN, infinity or numbers too large to square; "
-                "mend it: rmlab embed --force"
+                "run `rmlab embed` again with --force"
             )
         sums = self._products[-1, :-1] / self.n
         covariance = self._products[:-1, :-1] / self.n - np.outer(sums, sums)

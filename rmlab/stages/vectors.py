@@ -67,7 +67,7 @@ class StreamedVectors:
             if other != first:
                 raise InputError(
                     f"{part} has {_shape(other)}, but the parts before it {_shape(first)}; "
-                    "mend it: rmlab embed --force"
+                    "run `rmlab embed` again with --force"
                 )
         return first
 
