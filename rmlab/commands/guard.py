@@ -23,6 +23,7 @@ def guarded(app: Callable[..., Any]) -> int:
     """Runs the app; the only place that sets up logging and turns failures into exit codes."""
     # Threads that spin long while they wait stall torch where another process wants a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the hub's package is imported
     signal.signal(signal.SIGTERM, _as_interrupt)
     log.start(sys.argv)
     undo = record_chatter()
