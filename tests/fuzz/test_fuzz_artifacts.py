@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from fuzz_case import check_line, fuzz, read
@@ -166,7 +167,9 @@ def _forge(folder: Path, name: str, at: int, kind: str) -> None:
 
 
 def _content(text: str, name: str) -> ReportContent:
-    return make({"only": 0.5}, n_prompts=2, ns=[1, 2], sft_log=None, text=text, title=name, verdict=[name])
+    made = make({"only": 0.5}, n_prompts=2, ns=[1, 2], sft_log=None, title=name, verdict=[name])
+    made.responses["text"] = pd.Series([text] * len(made.responses), dtype=object)  # any text, broken ones too
+    return made
 
 
 def test_reports(cases, monkeypatch):
