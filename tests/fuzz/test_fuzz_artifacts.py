@@ -168,7 +168,9 @@ def _forge(folder: Path, name: str, at: int, kind: str) -> None:
 
 def _content(text: str, name: str) -> ReportContent:
     made = make({"only": 0.5}, n_prompts=2, ns=[1, 2], sft_log=None, title=name, verdict=[name])
-    made.responses["text"] = pd.Series([text] * len(made.responses), dtype=object)  # any text, broken ones too
+    made.responses["text"] = pd.Series(
+        [text] * len(made.responses), dtype=object
+    )  # any text, broken ones too
     return made
 
 
