@@ -235,7 +235,7 @@ from rmlab.goldens.length import Length
 class Golden(Length):
     def open(self, compute):
         warnings.warn("odd")
-        logging.getLogger("my.library").warning("beware")
+        logging.getLogger("some.package").warning("beware")
         raise KeyError("x")
 """
 
@@ -262,7 +262,7 @@ def test_an_unexpected_error_of_a_worker_is_the_same_one_line(cli, tmp_path, mon
     [failure] = only(found, "failure")
     assert 'raise KeyError("x")' in failure["trace"] and "my_troubled.py" in failure["trace"]
     said = only(found, "library")
-    assert {(r["source"], r["text"]) for r in said} == {("UserWarning", "odd"), ("my.library", "beware")}
+    assert {(r["source"], r["text"]) for r in said} == {("UserWarning", "odd"), ("some.package", "beware")}
     assert failure["pid"] == os.getpid() and os.getpid() not in {r["pid"] for r in said}
 
 
@@ -278,7 +278,7 @@ def test_a_bug_in_a_cell_is_a_row_and_its_trace_is_in_the_log(cli, out, inline, 
 
 
 def warned(n):
-    logging.getLogger("my.library").warning("beware of %d", n)
+    logging.getLogger("some.package").warning("beware of %d", n)
     return n
 
 
@@ -303,7 +303,7 @@ def test_a_component_that_ends_the_process_does_not_end_it_silently(cli, tmp_pat
 
 def test_what_libraries_say_is_in_the_log_alone(cli, tmp_path, monkeypatch):
     def run(job):
-        logging.getLogger("my.library").warning("beware\nrmlab: forged")
+        logging.getLogger("some.package").warning("beware\nrmlab: forged")
         warnings.warn("odd", UserWarning, stacklevel=1)
         job.progress.warn("few rows")
         raise KeyError("x")
