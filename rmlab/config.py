@@ -105,7 +105,8 @@ def _search_path(config_dir: Path | None) -> list[str]:
         return []
     if not config_dir.is_dir():
         raise ConfigError(f"--config-dir {config_dir} is not a folder")
-    check_yaml_files(config_dir)
+    groups = [place.name for place in shipped("conf").iterdir() if place.is_dir()]
+    check_yaml_files(config_dir, groups)
     folder = str(config_dir.resolve()).replace("'", "\\'")
     return [f"hydra.searchpath=['file://{folder}']"]
 

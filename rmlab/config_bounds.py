@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ _LARGEST_NUMBER = 2**64
 _LONGEST_TEXT = 10**6
 
 
-def check_yaml_files(folder: Path) -> None:
-    """Of all that could be composed from the folder; hidden files are none of it."""
-    for file in sorted(folder.rglob("*.yaml")):
+def check_yaml_files(folder: Path, groups: Collection[str]) -> None:
+    """Of all that could be composed: its own, and those of groups; hidden ones are none of it."""
+    files = [*folder.glob("*.yaml"), *(f for group in groups for f in (folder / group).rglob("*.yaml"))]
+    for file in sorted(files):
         if any(part.startswith(".") for part in file.relative_to(folder).parts) or file.is_dir():
             continue
         if not file.is_file():
