@@ -117,9 +117,10 @@ class Writer:
         The manifest goes last: whatever ends this early leaves an artifact that lacks parts, and says so.
         """
         for record in manifest.files:
-            (self.path / record.name).unlink(missing_ok=True) if record.name in bad else self._keep(
-                record, manifest
-            )
+            if record.name in bad:
+                (self.path / record.name).unlink(missing_ok=True)
+            else:
+                self._keep(record, manifest)
         if manifest.rows_per_shard is not None:
             write_json(self.work / _SHARDS, {"rows_per_shard": manifest.rows_per_shard})
         write_json(self.work / _BEGUN, manifest.made_of)
