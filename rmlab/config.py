@@ -21,6 +21,7 @@ from rmlab.shipped import shipped
 
 _OWN = "rmlab."
 _LONGEST = 10**5  # characters of an override
+_MOST_OPEN = 100  # brackets within each other, on which Hydra's parser spends seconds
 _MOST_VALUES = 10**5  # of an axis of a grid
 
 
@@ -137,12 +138,23 @@ def _parsed(override: str) -> Any:
     try:
         if len(override) > _LONGEST:
             raise ValueError(f"longer than {_LONGEST:,} characters")
+        if any(override.count(bracket) > _MOST_OPEN and _depth(override) > _MOST_OPEN for bracket in "[{("):
+            raise ValueError(f"more than {_MOST_OPEN} brackets within each other")
         return OverridesParser.create().parse_override(override)
     except Exception as error:  # Hydra's own; deep brackets exhaust its parser
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"cannot read the override {override} ({reason}); quote it: 'key=\"value\"'"
         ) from None
+
+
+def _depth(text: str) -> int:
+    """Of brackets; those within quotes count too."""
+    opened = deepest = 0
+    for c in text:
+        opened += (c in "[{(") - (c in "]})")
+        deepest = max(deepest, opened)
+    return deepest
 
 
 def _explain(error: Exception) -> str:

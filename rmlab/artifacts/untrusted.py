@@ -1,7 +1,7 @@
 """Parquet files of strangers: opened only where what they declare is bounded, read in bounded pieces.
 
 Bounds, all far from what honest files need: a page unpacks to 64 MiB, or to 200 times its bytes; a file of
-more than a million rows has a byte for each 20; what is read of a file at once is 512 MiB, and in all 512 MiB
+more than a million rows has a byte for each 20; what is read of a file at once is 256 MiB, and in all 512 MiB
 or 200 times its bytes.
 """
 
@@ -30,7 +30,7 @@ from rmlab.errors import InputError
 
 UNPACKED = 2**29  # bytes that a file may unpack to, however small it is
 TIMES = 200  # and how often its own bytes
-AT_ONCE = 2**29
+AT_ONCE = 2**28
 _PAGE = 2**26
 _PIECE = 2**26  # bytes of rows that are handed on at once
 _SMALL = 2**14  # bytes of a dictionary that is not worth a look
@@ -135,6 +135,24 @@ class Unpacked:
             raise Damaged(f"it unpacks to more than {self._most:,} bytes, {TIMES} times what it has")
 
 
+def _decoded(schema: pa.Schema) -> pa.Schema:
+    """With plain values in place of dictionaries, whose size says nothing of what they stand for."""
+    return pa.schema([pa.field(f.name, _plain(f.type)) for f in schema])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(pa.field(kind.value_field.name, _plain(kind.value_type)))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(pa.field(kind.value_field.name, _plain(kind.value_type)), kind.list_size)
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(f.name, _plain(f.type)) for f in kind])
+    return kind
+
+
 def row_count(path: Path) -> int:
     return read_layout(path).rows
 
@@ -153,7 +171,8 @@ def batches(
     with pq.ParquetFile(path, **_STREAMED) as file:
         if read is not None:
             read(file.schema_arrow)
-        for batch in file.iter_batches(min(rows, most), columns=columns):
+        for found in file.iter_batches(min(rows, most), columns=columns):
+            batch = found.cast(_decoded(found.schema))
             unpacked.add(batch.nbytes)
             step = max(1, batch.num_rows * _PIECE // max(1, batch.nbytes))
             for start in range(0, batch.num_rows, step):
