@@ -38,9 +38,10 @@ def run(overrides: Iterable[str], *stages: str) -> dict[str, Artifact]:
 
 
 def run_everything() -> None:
-    """The report says when it was made and how long stages took; here it is told nothing of the time."""
+    """The report says when and from which commit it was made, and how long stages took; here it is not told."""
     with (
         patch("rmlab.stages.report.now", lambda: "now"),
+        patch("rmlab.stages.report.git_state", dict),
         patch("rmlab.report.wording.duration", lambda seconds: "a while"),
     ):
         run([*STAND_INS, "arms=[]"])
