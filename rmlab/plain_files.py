@@ -26,7 +26,7 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError(f"it is nested more than {DEEPEST} levels deep") from None
     # Looked at only where there are brackets enough, so that short rows cost nothing.
-    if text.count("[") + text.count("{") > DEEPEST and not _is_shallow(found):
+    if len(text) > 2 * DEEPEST and text.count("[") + text.count("{") > DEEPEST and not _is_shallow(found):
         raise ValueError(f"it is nested more than {DEEPEST} levels deep")
     return found
 

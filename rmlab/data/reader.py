@@ -50,10 +50,13 @@ def _some(rows: Iterator[tuple[int, Row]], path: Path) -> Iterator[tuple[int, Ro
 def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
     # only line feeds end a row: str.splitlines would also split inside a JSON string
     for number, line in byte_lines(path):
-        if not line.strip():
+        if line.isspace():
             continue
         try:
-            row = parse_json(decoded(line, path, number))
+            row = parse_json(line.decode())
+        except UnicodeDecodeError:
+            decoded(line, path, number)  # says where
+            raise
         except ValueError as error:  # also of a number with thousands of digits
             raise InputError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
