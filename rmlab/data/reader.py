@@ -50,7 +50,7 @@ def _some(rows: Iterator[tuple[int, Row]], path: Path) -> Iterator[tuple[int, Ro
 def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
     # only line feeds end a row: str.splitlines would also split inside a JSON string
     for number, line in byte_lines(path):
-        if line.isspace():
+        if not line or line.isspace():
             continue
         try:
             row = parse_json(line.decode())
