@@ -172,7 +172,9 @@ def batches(
         if read is not None:
             read(file.schema_arrow)
         for found in file.iter_batches(min(rows, most), columns=columns):
-            batch = found.cast(_decoded(found.schema))
+            plain = _decoded(found.schema)
+            # a batch without columns would lose its rows
+            batch = found if plain == found.schema else found.cast(plain)
             unpacked.add(batch.nbytes)
             step = max(1, batch.num_rows * _PIECE // max(1, batch.nbytes))
             for start in range(0, batch.num_rows, step):
