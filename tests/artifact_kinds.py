@@ -5,17 +5,20 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from own_finding import write_finding
 from small_settings import SMALL
 
 KINDS = (
     "prompts", "sft", "sample", "annotate", "embed", "fit_rm", "crossval", "eval_rm", "heldout", "report", "sweep",
+    "study",
 )  # fmt: skip
 
 
 def every_kind(cli, small_run: Path, to: Path) -> Path:
-    """The small run, which is taken over, with its cross-validation and a sweep."""
+    """The small run, which is taken over, with its cross-validation, a sweep and a study."""
     shutil.copytree(small_run, to)
-    for command in (("run", "crossval.folds=2"), ("sweep", "seed=0,1", "head=linear", "arms=[]")):
+    study = ("reproduce", "seed=0", "--only", "mine", "--config-dir", write_finding(to.parent))
+    for command in (("run", "crossval.folds=2"), ("sweep", "seed=0,1", "head=linear", "arms=[]"), study):
         result = cli(command[0], *SMALL, f"out={to}", *command[1:])
         assert result.code == 0, result.err
     return to

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
+from own_finding import write_finding
 from small_settings import SMALL
 
 from rmlab.artifacts.artifact import Artifact
 from rmlab.execute import run_nodes
 from rmlab.grid import points
-from rmlab.pipeline import load_arms, plan
+from rmlab.pipeline import in_order, load_arms, plan
+from rmlab.study.finding import load_findings
+from rmlab.studying import plan_study
 from rmlab.sweeping import plan_sweep
 
 HEADS = (
@@ -37,17 +42,26 @@ def run(overrides: Iterable[str], *stages: str) -> dict[str, Artifact]:
     return made
 
 
+@contextmanager
+def timeless() -> Iterator[None]:
+    """Reports say when and from which commit they were made, and how long stages took; here it is not told."""
+    with ExitStack() as patches:
+        for stage in ("report", "study"):
+            patches.enter_context(patch(f"rmlab.stages.{stage}.now", lambda: "now"))
+            patches.enter_context(patch(f"rmlab.stages.{stage}.git_state", dict))
+        patches.enter_context(patch("rmlab.report.wording.duration", lambda seconds: "a while"))
+        yield
+
+
 def run_everything() -> None:
-    """The report says when and from which commit it was made, and how long stages took; here it is not told."""
-    with (
-        patch("rmlab.stages.report.now", lambda: "now"),
-        patch("rmlab.stages.report.git_state", dict),
-        patch("rmlab.report.wording.duration", lambda seconds: "a while"),
-    ):
+    with timeless():
         run([*STAND_INS, "arms=[]"])
         run([*STAND_INS, f"arms={list(HEADS)}"], "fit_rm", "crossval", "eval_rm", "heldout")
         run(MODELS, "prompts", "sft", "sample", "annotate", "embed")
-    run_nodes([plan_sweep(points([*SMALL, *STAND_INS, "arms=[]", *GRID]), 1)], "test", quiet=True)
+        run_nodes([plan_sweep(points([*SMALL, *STAND_INS, "arms=[]", *GRID]), 1)], "test", quiet=True)
+        conf = write_finding(Path())
+        study = plan_study(load_findings(["mine"], conf), [*SMALL, *STAND_INS, "seed=0,1"], 1, conf)
+        run_nodes(in_order(study), "test", quiet=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.files import write_text
 from rmlab.artifacts.study_schema import FINDINGS, STUDY_MEANS
 from rmlab.provenance import git_state, now, versions
+from rmlab.report import wording
 from rmlab.stages.base import Job
 from rmlab.study.cells import Member
 from rmlab.study.content import Part, StudyContent
@@ -116,7 +117,7 @@ def _content(job: Job, sweep: Artifact, parts: list[Part], values: CellValues) -
             "Test prompts": f"{values.n_prompts:,}, best of up to {values.largest_n:,} responses",
             "Seeds": f"{max((j.effect.n_seeds for p in parts for j in p.judged if j.effect), default=0)}",
             "Golden reward": f"{job.config['reward']}, standard deviation {_range(values.deviations)}",
-            "Time of the sweep": f"{made.seconds:,.0f} s",
+            "Time of the sweep": wording.duration(made.seconds),
         },
         warnings=made.warnings,
         command=made.command,

@@ -8,32 +8,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from own_finding import MINE, write_finding
 from small_settings import SMALL
 
 from rmlab.artifacts.artifact import open_artifact
 from rmlab.artifacts.study_schema import STUDY_TABLES
 
-CLAIMS = [
-    {"statement": "clean beats noisy", "plus": [{"noise.error": 0.0}], "minus": [{"noise.error": 0.45}], "smallest": 0.1},
-    {"statement": "trees beat linear", "plus": [{"arm": "trees"}], "minus": [{"arm": "linear"}], "smallest": 0.1},
-]  # fmt: skip
-MINE = {
-    "title": "Mine",
-    "question": "Does it matter?",
-    "claim": "It does.",
-    "source": "Me",
-    "arms": {"linear": "head=linear loss=bradley_terry", "trees": "head=trees loss=classification"},
-    "grid": ["noise.error=0.0,0.45"],
-    "x": "noise.error",
-    "claims": CLAIMS,
-}
-
 
 @pytest.fixture
 def own(tmp_path) -> Path:
-    (tmp_path / "conf" / "study").mkdir(parents=True)
-    (tmp_path / "conf" / "study" / "mine.yaml").write_text(yaml.safe_dump(MINE))
-    return tmp_path / "conf"
+    return write_finding(tmp_path)
 
 
 def arguments(out: Path, own: Path, *more: str) -> list[str]:
