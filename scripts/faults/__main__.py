@@ -32,11 +32,10 @@ class Group:
     chain: _Chain
     stages: tuple[str, ...]
     quick: tuple[str, ...]
-    rounds: int = 1
 
 
 GROUPS = {
-    "kills": Group(kills.chain, ALL, kills.QUICK, 2),
+    "kills": Group(kills.chain, ALL, kills.QUICK),
     "signals": Group(signals.chain, signals.STAGES, signals.QUICK),
     "disks": Group(disks.chain, WRITERS, disks.QUICK),
     "pairs": Group(pairs.chain, pairs.STAGES, pairs.QUICK),
@@ -99,10 +98,8 @@ def _plan(options: argparse.Namespace) -> list[tuple[str, str, int]]:
     plan = []
     for name, group in GROUPS.items():
         if not options.only or name in options.only:
-            rounds = 1 if options.quick else group.rounds
-            for stage in group.quick if options.quick else group.stages:
-                if not options.stage or stage in options.stage:
-                    plan += [(name, stage, options.seed + k) for k in range(rounds)]
+            stages = group.quick if options.quick else group.stages
+            plan += [(name, s, options.seed) for s in stages if not options.stage or s in options.stage]
     return plan
 
 

@@ -64,7 +64,7 @@ def _kill(base: Base, stage: Stage, folder: Path, phase: str, rng: random.Random
             )
         if ended.code == -signal.SIGKILL:
             return Outcome(GROUP, stage.name, place, "; ".join(_wrong(stage, folder, ended)))
-        if ended.code:
+        if not went_on(stage, ended):
             return Outcome(GROUP, stage.name, place, f"did not go on: {ended.tail()}")
         remove(folder, stage.makes)  # it ended first, since much was done already: once more from its start
         n = max(1, n // 2)
