@@ -206,9 +206,11 @@ def doctor(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """The entry point: every expected failure is one line and an exit code, never a traceback."""
-    from rmlab.commands.guard import guarded
+    from rmlab.commands.guard import guarded, let_end
 
-    sys.exit(guarded(app))
+    code = guarded(app)
+    let_end()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

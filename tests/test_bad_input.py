@@ -308,6 +308,23 @@ def test_sft_goes_on_from_its_checkpoint(cli, monkeypatch, tmp_path):
     same_tables(tmp_path / "whole", tmp_path / "o")
 
 
+SHUTDOWN = """
+import atexit, os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM):
+    atexit.register(os.kill, os.getpid(), number)
+from rmlab.cli import main
+main()
+"""
+
+
+def test_a_signal_after_the_end_changes_nothing(tmp_path):
+    for arguments, code in ((["--version"], 0), (["sample", "seed=x"], 2)):
+        done = subprocess.run([sys.executable, "-c", SHUTDOWN, *arguments], cwd=tmp_path, capture_output=True,
+                              text=True, timeout=120, check=False,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+        assert (done.returncode, len(done.stderr.splitlines())) == (code, int(code > 0)), done
+
+
 @pytest.mark.alone
 def test_a_real_interrupt_ends_with_one_line_and_code_130(tmp_path):
     args = [

@@ -36,6 +36,12 @@ def guarded(app: Callable[..., Any]) -> int:
         log.stop()
 
 
+def let_end() -> None:
+    """The work is over and its exit code known: while Python shuts down there is nothing to interrupt."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _run(app: Callable[..., Any]) -> int:
     try:
         code = int(app(standalone_mode=False) or 0)
