@@ -206,10 +206,11 @@ def doctor(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """The entry point: every expected failure is one line and an exit code, never a traceback."""
-    from rmlab.commands.guard import guarded, let_end
+    from rmlab import interrupts
+    from rmlab.commands.guard import guarded
 
     code = guarded(app)
-    let_end()
+    interrupts.ignore()
     sys.exit(code)
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rmlab import interrupts
 from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.fingerprint import digest
 from rmlab.artifacts.manifest import FileRecord, Manifest
@@ -68,6 +69,7 @@ def run_nodes(
         for outcome in _run(group, command, force, quiet, alone):
             outcome.record()
             outcomes[outcome.node.fingerprint] = outcome
+        interrupts.check()
     return [outcomes[node.fingerprint] for node in wanted]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,7 +46,12 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
     def call(*arguments: object) -> Result:
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["rmlab", *map(str, arguments)])
-        code = guarded(app)
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            code = guarded(app)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
         captured = capfd.readouterr()
         return Result(code, captured.out, captured.err)
 

@@ -17,12 +17,14 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.tags: Counter[str] = Counter()
         self.attributes: list[tuple[str, str]] = []
-        self.cells: list[str] = []
+        self._cells: list[list[str]] = []  # pieces, since a page may have millions of them
+        self._texts: list[str] = []
         self.svg_texts: list[str] = []
-        self.text = ""
         self.feed(html)
         self.close()
         assert self.open == []
+        self.text = "".join(self._texts)
+        self.cells = ["".join(cell) for cell in self._cells]
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.tags[tag] += 1
@@ -30,7 +32,7 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
         if tag in ("td", "th"):
-            self.cells.append("")
+            self._cells.append([])
 
     def handle_startendtag(self, tag: str, attrs: list) -> None:
         self.tags[tag] += 1
@@ -42,8 +44,8 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if "style" in self.open:
             return
-        self.text += data
+        self._texts.append(data)
         if "td" in self.open or "th" in self.open:
-            self.cells[-1] += data
+            self._cells[-1].append(data)
         if "text" in self.open:
             self.svg_texts.append(data.strip())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -323,6 +324,27 @@ def test_a_signal_after_the_end_changes_nothing(tmp_path):
                               text=True, timeout=120, check=False,
                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
         assert (done.returncode, len(done.stderr.splitlines())) == (code, int(code > 0)), done
+
+
+def test_an_interrupt_that_a_library_swallows_ends_the_run_at_the_next_stage(cli, monkeypatch, tmp_path):
+    from rmlab.stages import prompts
+
+    made = prompts.run
+
+    def swallow(job):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                os.kill(os.getpid(), number)
+            except KeyboardInterrupt:
+                continue
+        made(job)
+
+    monkeypatch.setattr(prompts, "run", swallow)
+    result = cli("run", *SMALL, f"out={tmp_path}")
+    assert result.code == 130 and "interrupted" in result.line
+    assert [p.name for p in tmp_path.iterdir() if p.name != "logs"] == ["prompts"]
+    monkeypatch.setattr(prompts, "run", made)
+    assert cli("sample", *SMALL, "sft=none", f"out={tmp_path}").code == 0
 
 
 @pytest.mark.alone

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
+from rmlab import interrupts
 from rmlab.errors import FAILURE, INTERRUPTED, RmlabError, WorkerError, one_line
 from rmlab.logs import log
 from rmlab.logs.chatter import DEBUG, record_chatter
@@ -24,7 +23,7 @@ def guarded(app: Callable[..., Any]) -> int:
     # Threads that spin long while they wait stall torch where another process wants a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the hub's package is imported
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    interrupts.listen()
     log.start(sys.argv)
     undo = record_chatter()
     try:
@@ -34,12 +33,6 @@ def guarded(app: Callable[..., Any]) -> int:
     finally:
         undo()
         log.stop()
-
-
-def let_end() -> None:
-    """The work is over and its exit code known: while Python shuts down there is nothing to interrupt."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _run(app: Callable[..., Any]) -> int:
@@ -60,10 +53,6 @@ def _run(app: Callable[..., Any]) -> int:
         return FAILURE
     except Exception as error:
         return _other(error)
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _interrupted() -> int:
