@@ -112,7 +112,7 @@ def name_text(value: Any, column: str, where: str) -> str:
     """A name, such as an id or a group, as text: whole numbers will do, and those that a table with gaps made
     floats of; lists, truth values and NaN name nothing."""
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    if is_number and math.isfinite(value):
+    if is_number and (isinstance(value, int) or math.isfinite(value)):  # an int may be beyond all floats
         return str(value)
     if isinstance(value, str):
         return check_text(value, column, where)

@@ -52,6 +52,11 @@ def test_whole_numbers_and_floats_of_tables_with_gaps_are_ids(tmp_path):
     assert [p.prompt_id for p in read_prompts(path, 0.5)] == ["7", "8.0"]
 
 
+def test_a_number_beyond_all_floats_is_an_id(tmp_path):
+    path = write(tmp_path, {"prompt": "a", "prompt_id": 10**400})
+    assert [p.prompt_id for p in read_prompts(path, 0.5)] == ["1" + "0" * 400]
+
+
 def test_a_split_of_another_type_is_one_line(tmp_path):
     with pytest.raises(InputError, match="split is"):
         read_prompts(write(tmp_path, {"prompt": "q", "split": ["train"]}), 0.5)
@@ -165,6 +170,14 @@ def test_an_npy_header_that_is_no_header(tmp_path, text):
     file = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
     for name in ("embeddings", "rewards"):
         (tmp_path / f"{name}.npy").write_bytes(file)
+    with pytest.raises(InputError, match="not a readable array"):
+        open_arrays(tmp_path)
+
+
+def test_an_archive_in_place_of_an_npy_file(tmp_path):
+    for name in ("embeddings", "rewards"):
+        with (tmp_path / f"{name}.npy").open("wb") as file:
+            np.savez(file, zeros=np.zeros(3))
     with pytest.raises(InputError, match="not a readable array"):
         open_arrays(tmp_path)
 

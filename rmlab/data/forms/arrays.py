@@ -162,7 +162,7 @@ def _check_kind(array: np.ndarray, file: Path, axes: int, named: str) -> None:
 def _open(file: Path) -> np.ndarray:
     try:
         if file.suffix == ".npy":
-            return np.load(file, mmap_mode="r", allow_pickle=False)
+            return np.lib.format.open_memmap(file, mode="r")  # np.load would open an archive too
         return _tensor(file)
     except InputError:
         raise
