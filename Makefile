@@ -40,7 +40,7 @@ faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes o
 	@PYTHONPATH=scripts $(BIN)/python -m faults $(FAULTS)
 
 CASES ?= 5000
-fuzz: setup-dev  ## hostile input for every reader, CASES of each: about 15 minutes on 2 cores
+fuzz: setup-dev  ## hostile input for every reader, CASES of each: about 25 minutes on 2 cores
 	@$(BIN)/python scripts/fuzz.py --cases $(CASES)
 
 test-vllm: $(VLLM_VENV)/.ready  ## the sampler vllm with a real engine, in an environment of its own (.venv-vllm)
