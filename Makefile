@@ -36,11 +36,11 @@ test: setup-dev  ## all tests, on up to 4 cores, but those that need the machine
 	@$(BIN)/python -m pytest -m alone
 
 FAULTS ?=
-faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes on (25 minutes; FAULTS=--quick: 5)
+faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes on (about 30 minutes; FAULTS=--quick: 5)
 	@PYTHONPATH=scripts $(BIN)/python -m faults $(FAULTS)
 
 CASES ?= 5000
-fuzz: setup-dev  ## hostile input for every reader, CASES of each: about 25 minutes on 2 cores
+fuzz: setup-dev  ## hostile input for every reader, CASES of each: up to an hour of processor time
 	@$(BIN)/python scripts/fuzz.py --cases $(CASES)
 
 test-vllm: $(VLLM_VENV)/.ready  ## the sampler vllm with a real engine, in an environment of its own (.venv-vllm)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -209,9 +208,7 @@ def main() -> None:
     from rmlab import interrupts
     from rmlab.commands.guard import guarded
 
-    code = guarded(app)
-    interrupts.ignore()
-    sys.exit(code)
+    interrupts.leave(guarded(app))
 
 
 if __name__ == "__main__":

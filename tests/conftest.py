@@ -47,11 +47,13 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["rmlab", *map(str, arguments)])
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        hook = sys.unraisablehook
         try:
             code = guarded(app)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            sys.unraisablehook = hook
         captured = capfd.readouterr()
         return Result(code, captured.out, captured.err)
 

@@ -326,6 +326,51 @@ def test_a_signal_after_the_end_changes_nothing(tmp_path):
         assert (done.returncode, len(done.stderr.splitlines())) == (code, int(code > 0)), done
 
 
+WITHIN_EXEC = """
+import os, signal, sys
+from rmlab.stages import prompts
+prompts.run = lambda job: exec("os.kill(os.getpid(), signal.SIGINT)", {"os": os, "signal": signal})
+from rmlab.cli import main
+main()
+"""
+
+
+def test_an_interrupt_within_exec_ends_with_the_promised_code(tmp_path):
+    (tmp_path / "within.py").write_text(WITHIN_EXEC)
+    command = [sys.executable, "-m", "within", "sample", *SMALL, "sft=none"]  # -m: as `python -m rmlab`
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+    assert done.returncode == 130 and "rmlab: interrupted" in done.stderr and "Traceback" not in done.stderr
+
+
+WITHIN_DESTRUCTOR = """
+import os, signal, time
+from rmlab.stages import prompts
+
+class Goes:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+
+def run(job):
+    Goes()
+    time.sleep(60)
+    print("was not interrupted")
+
+prompts.run = run
+from rmlab.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_that_python_ignores_is_raised_again(name, tmp_path):
+    command = [sys.executable, "-c", WITHIN_DESTRUCTOR.format(name=name), "sample", *SMALL, "sft=none"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+    assert done.returncode == 130 and "rmlab: interrupted" in done.stderr, done
+    assert "ignored" not in done.stderr and "Traceback" not in done.stderr and "not inter" not in done.stdout
+
+
 def test_an_interrupt_that_a_library_swallows_ends_the_run_at_the_next_stage(cli, monkeypatch, tmp_path):
     from rmlab.stages import prompts
 

@@ -28,6 +28,7 @@ def guarded(app: Callable[..., Any]) -> int:
     undo = record_chatter()
     try:
         code = _run(app)
+        interrupts.ignore()
         log.end(code)
         return code
     finally:
@@ -56,6 +57,7 @@ def _run(app: Callable[..., Any]) -> int:
 
 
 def _interrupted() -> int:
+    interrupts.ignore()
     log.event("interrupted", "warning")
     return _fail("interrupted; what is done is kept, run the same command to go on", INTERRUPTED)
 

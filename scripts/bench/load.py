@@ -1,7 +1,7 @@
 """Many rows through annotate, embed, fit-rm, eval-rm and report: memory, time and rate of each at two sizes.
 
-    python scripts/bench/load.py --folder DIR --quick        20,000 and 200,000 responses: some three minutes
-    python scripts/bench/load.py --folder DIR                1,000,000 and 10,000,000: some 45 minutes
+    python scripts/bench/load.py --folder DIR --quick    20,000 and 200,000 responses: some three minutes
+    python scripts/bench/load.py --folder DIR            1,000,000 and 10,000,000: half an hour without report
     python scripts/bench/load.py --folder DIR --rows 100000 1000000
 
 The texts are short and synthetic, in the proportions of the study: two sevenths of the responses are 10 a
