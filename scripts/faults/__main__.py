@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -45,6 +46,7 @@ GROUPS = {
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, by commands too
     scratch = options.folder or Path(tempfile.mkdtemp(prefix="faults-"))
     scratch = scratch.resolve()
     if scratch.exists() and any(scratch.iterdir()):
