@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from rmlab.artifacts.checking import first_damage
 from rmlab.artifacts.files import read_parquet
-from rmlab.artifacts.manifest import MANIFEST, InputRecord, Manifest, damaged, read_manifest
+from rmlab.artifacts.manifest import MANIFEST, FileRecord, InputRecord, Manifest, damaged, read_manifest
 from rmlab.errors import InputError
 
 
@@ -22,7 +22,19 @@ class Artifact:
 
     @property
     def parts(self) -> list[Path]:
-        return [self.path / f.name for f in self.manifest.files if f.name.startswith("part-")]
+        return [self.path / f.name for f in self._parts]
+
+    @property
+    def part_rows(self) -> list[int]:
+        return [f.rows for f in self._parts]
+
+    def of_parts(self, some: slice) -> Artifact:
+        """Some of its parts, as an artifact."""
+        return replace(self, manifest=replace(self.manifest, files=self._parts[some]))
+
+    @property
+    def _parts(self) -> list[FileRecord]:
+        return [f for f in self.manifest.files if f.name.startswith("part-")]
 
     def read(self, table: str = "part", columns: list[str] | None = None) -> pa.Table:
         """The whole of a table: all parts, or the one file that bears the table's name."""

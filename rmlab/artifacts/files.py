@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,11 @@ def write_parquet(path: Path, table: pa.Table) -> None:
         pq.write_table(table, temporary, row_group_size=_rows_per_group(table), **_storage(table.schema))
 
 
-def write_parquet_pieces(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
+@contextmanager
+def parquet_pieces(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
     """The same for a table that is made piece by piece; each is a row group, and none is kept."""
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **_storage(schema)) as file:
-        for piece in pieces:
-            file.write_table(piece)
+        yield file.write_table
 
 
 def _storage(schema: pa.Schema) -> dict[str, Any]:

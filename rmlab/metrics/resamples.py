@@ -90,33 +90,37 @@ class Resamples:
 
 @dataclass(frozen=True, eq=False)
 class _Means:
-    """Sums and counts of some columns in every resample. some: the columns that have NaN and numbers."""
+    """Sums and counts of some columns in every resample. filled: 0 in place of NaN; n: numbers of each;
+    some: the columns that have NaN and numbers; defined: where these have numbers."""
 
     filled: np.ndarray
-    defined: np.ndarray
+    n: np.ndarray
     some: np.ndarray
+    defined: np.ndarray
     total: np.ndarray
     drawn: np.ndarray
 
     @classmethod
     def of(cls, values: np.ndarray, n: int) -> _Means:
         defined = ~np.isnan(values)
-        some = np.flatnonzero(defined.any(axis=0) & ~defined.all(axis=0))
+        numbers = defined.sum(axis=0)
+        some = np.flatnonzero((numbers > 0) & (numbers < len(values)))
+        filled = values if defined.all() else np.where(defined, values, 0.0)
         drawn = np.full((values.shape[1], n), float(len(values)))
-        return cls(np.where(defined, values, 0.0), defined, some, np.empty_like(drawn), drawn)
+        return cls(filled, numbers, some, defined[:, some], np.empty_like(drawn), drawn)
 
     def add(self, rows: slice, weights: np.ndarray) -> None:
         self.total[:, rows] = (weights @ self.filled).T
         if len(self.some):
-            self.drawn[self.some, rows] = (weights @ self.defined[:, self.some]).T
+            self.drawn[self.some, rows] = (weights @ self.defined).T
 
     def intervals(self, tail: float) -> np.ndarray:
         """[3, N] mean, low, high."""
         result = np.full((3, len(self.total)), np.nan)
         with np.errstate(invalid="ignore"):
-            result[0] = self.filled.sum(axis=0) / self.defined.sum(axis=0)
+            result[0] = self.filled.sum(axis=0) / self.n
             means = self.total / self.drawn
-        whole = np.flatnonzero(self.defined.all(axis=0))
+        whole = np.flatnonzero(self.n == len(self.filled))
         result[1:, whole] = np.quantile(means[whole], [tail, 1 - tail], axis=1)
         for column in self.some:  # a resample may have drawn none of the defined prompts
             result[1:, column] = np.nanquantile(means[column], [tail, 1 - tail])

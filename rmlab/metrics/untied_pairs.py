@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,28 +19,66 @@ class Blocks(Protocol):
     def blocks(self) -> Iterable[GoldenBlock]: ...
 
 
-def untied_pairs(truth: Blocks, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """-> (first [n], second [n]) rows of the flat arrays, first < second; n <= most.
+@dataclass(frozen=True)
+class Drawn:
+    """Pairs by number. prompt: [n] ascending, position of the prompt; number: [n] of its pairs, from 0."""
 
-    Every pair where there are at most `most`, else so many of them, uniformly and without repetition.
-    The pairs are numbered, not listed: a response that is better than c others of its prompt has c
-    numbers, so the response of a number is found by bisection.
+    prompt: np.ndarray
+    number: np.ndarray
+
+    @classmethod
+    def of(cls, untied: np.ndarray, most: int, rng: np.random.Generator) -> Drawn:
+        """untied: [P] pairs that each prompt has. Every pair where there are at most `most`, else so many of
+        them, uniformly and without repetition."""
+        n = int(untied.sum())
+        chosen = np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False, shuffle=False))
+        end = np.cumsum(untied)
+        prompt = np.searchsorted(end, chosen, side="right")
+        return cls(prompt, chosen - (end[prompt] - untied[prompt]))
+
+    def __len__(self) -> int:
+        return len(self.prompt)
+
+    def among(self, place: np.ndarray) -> tuple[np.ndarray, Drawn]:
+        """Those of some prompts, of which place: [p] ascending are the positions -> which they are, and they
+        themselves, the prompts numbered by where they stand in `place`."""
+        at = np.searchsorted(place, self.prompt)
+        which = np.flatnonzero(np.append(place, -1)[at] == self.prompt)
+        return which, Drawn(at[which], self.number[which])
+
+
+def untied_pairs(truth: Blocks, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """-> (first [n], second [n]) rows of the flat arrays, first < second; n <= most."""
+    blocks = [(block.prompts, untied_of(block)) for block in truth.blocks]
+    untied = np.zeros(sum(len(prompts) for prompts, _ in blocks), np.int64)
+    for prompts, counts in blocks:
+        untied[prompts] = counts
+    return pairs_of(truth, Drawn.of(untied, most, rng))
+
+
+def untied_of(block: GoldenBlock) -> np.ndarray:
+    """[b] pairs of different golden rewards."""
+    return block.pairs - block.tied
+
+
+def pairs_of(truth: Blocks, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+    """-> (first [n], second [n]) rows of the flat arrays, first < second.
+
+    The pairs of a prompt are numbered, not listed: a response that is better than c others has c numbers,
+    so the response of a number is found by bisection.
     """
-    n = sum(int(_worse(block).sum()) for block in truth.blocks)
-    number = np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False, shuffle=False))
-    found, known = [np.empty((2, 0), np.int64)], 0
+    found = np.empty((2, len(drawn)), np.int64)
     for block in truth.blocks:
+        which, here = drawn.among(block.prompts)
         worse = _worse(block).ravel()
-        end = known + np.cumsum(worse)
-        here = number[np.searchsorted(number, known) : np.searchsorted(number, end[-1])]
-        better = np.searchsorted(end, here, side="right")
-        start = better - better % block.rows.shape[1]  # where the prompt of each begins
-        other = start + here - (end[better] - worse[better])
+        end, k = np.cumsum(worse), block.rows.shape[1]
+        before = np.concatenate([[0], end[k - 1 :: k]])  # pairs of the prompts of the block before each
+        number = before[here.prompt] + here.number
+        better = np.searchsorted(end, number, side="right")
+        other = better - better % k + number - (end[better] - worse[better])
         rows = block.rows.ravel()
-        found.append(np.sort(np.stack([rows[better], rows[other]]), axis=0))
-        known = int(end[-1])
-    first, second = np.concatenate(found, axis=1)
-    return first, second
+        found[:, which] = np.sort(np.stack([rows[better], rows[other]]), axis=0)
+    return found[0], found[1]
 
 
 def _worse(block: GoldenBlock) -> np.ndarray:

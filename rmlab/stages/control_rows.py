@@ -18,7 +18,7 @@ from rmlab.stages.judging import judge
 from rmlab.stages.left_out import note_left_out
 from rmlab.stages.prompt_values import FIELD, packed
 from rmlab.stages.responses import read_responses
-from rmlab.stages.scoring import regression_on_golden, score_all
+from rmlab.stages.scoring import examples_of, regression_on_golden, score_all
 from rmlab.stages.vectors import StreamedVectors
 
 
@@ -30,14 +30,14 @@ def control_rows(job: Job, data: str) -> tuple[list[dict[str, Any]], list[str]]:
     cell = next(c for c in job.sweep_grid.cells if c.data == data)
     sample = job.inputs[f"sample:{data}"]
     everyone = read_responses(sample, job.inputs[f"annotate:{data}"], ["train", "test"])
-    note_left_out(job, everyone, cell.settings.labelling)
+    note_left_out(job, everyone.n_failed, cell.settings.labelling)
     looks = read_surface(job.inputs[f"prompts:{data}"], sample, everyone)
     train = np.flatnonzero(~everyone.is_test)
     fitted = train[~held_out(cell.settings, everyone.take(train))]
     vectors = StreamedVectors(job.inputs[f"embed:{data}"], everyone.ids)
     is_fitted = np.zeros(len(everyone), dtype=bool)
     is_fitted[fitted] = True
-    ceiling = regression_on_golden(vectors, everyone.golden, is_fitted, _quiet)
+    ceiling = regression_on_golden(examples_of(vectors, everyone.golden, is_fitted), _quiet)
     rows = np.flatnonzero(everyone.is_test)
     test, lengths = everyone.take(rows), looks.length[rows]
     scores: dict[str, Column] = control_scores(directions(everyone, looks, fitted), everyone, looks)

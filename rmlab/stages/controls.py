@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,11 @@ class Directions:
     length: float
     overlap: float
 
+    @classmethod
+    def of(cls, by_length: np.ndarray, by_overlap: np.ndarray) -> Directions:
+        """Correlations with the golden score within each train prompt."""
+        return cls(_direction(by_length), _direction(by_overlap))
+
 
 def control_scores(directions: Directions, responses: Responses, looks: Surface) -> dict[str, Column]:
     """Scores of each control but the regression; length and copying count in the direction that pays."""
@@ -57,34 +63,42 @@ def control_scores(directions: Directions, responses: Responses, looks: Surface)
 
 
 def read_surface(prompts: Artifact, sample: Artifact, responses: Responses) -> Surface:
-    """Texts are read part by part, and none is kept."""
+    exchanges = Exchanges(prompts, sample)
+    return surface_of(exchanges, range(len(exchanges.rows)), responses, np.ones(len(responses), dtype=bool))
+
+
+def surface_of(
+    exchanges: Exchanges, parts: Iterable[int], responses: Responses, wanted: np.ndarray
+) -> Surface:
+    """Of the wanted responses, which lie in these parts; 0 and NaN of others.
+
+    Texts are read part by part, and none is kept.
+    """
     ids = responses.ids if isinstance(responses.ids, Ids) else Ids.of_array(responses.ids)
     length, overlap = np.zeros(len(responses), np.int32), np.full(len(responses), np.nan)
-    exchanges = Exchanges(prompts, sample)
-    for part in range(len(exchanges.rows)):
+    for part in parts:
         found = exchanges.read(part)
         rows = ids.find(pa.array([e.response_id for e in found], pa.string()))
         questions: dict[str, str] = {}
         for row, exchange in zip(rows.tolist(), found, strict=True):
-            if row < 0:
+            if row < 0 or not wanted[row]:
                 continue
             key = exchange.prompt_id
             question = questions.get(key) or " ".join(m["content"] for m in exchange.messages)
             questions[key] = question
             length[row] = len(exchange.response.split())
             overlap[row] = prompt_overlap(question, exchange.response)
-    if n := int(np.isnan(overlap).sum()):
-        raise InputError(f"{sample.path}: no text for {n} responses; run that stage again")
+    if n := int(np.isnan(overlap[wanted]).sum()):
+        raise InputError(f"{exchanges.sample.path}: no text for {n} responses; run that stage again")
     return Surface(length, overlap)
 
 
 def directions(responses: Responses, looks: Surface, train: np.ndarray) -> Directions:
     """train: rows of the responses to train prompts."""
     order = StreamedOrder(responses.golden, responses.group, train)
-    return Directions(_direction(looks.length, order), _direction(looks.overlap, order))
+    return Directions.of(streamed_spearman(looks.length, order), streamed_spearman(looks.overlap, order))
 
 
-def _direction(scores: np.ndarray, order: StreamedOrder) -> float:
-    correlations = streamed_spearman(scores, order)
+def _direction(correlations: np.ndarray) -> float:
     mean = np.nanmean(correlations) if not np.isnan(correlations).all() else 0.0
     return -1.0 if mean < 0 else 1.0

@@ -20,7 +20,7 @@ from rmlab.stages.vectors import StreamedVectors, map_vectors
 def run(job: Job) -> None:
     """Train and test prompts alike; each fold's head chooses and stops on validation groups of its own."""
     responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train", "test"])
-    note_left_out(job, responses, job.settings.labelling)
+    note_left_out(job, responses.n_failed, job.settings.labelling)
     fold = folds_of(responses, job.settings.crossval)
     streamed = StreamedVectors(job.inputs["embed"], responses.ids)
     vectors = map_vectors(streamed, len(responses), job.writer.work / "vectors.npy")

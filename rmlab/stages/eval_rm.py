@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
+from rmlab.artifacts.files import parquet_pieces
 from rmlab.artifacts.schemas import CALIBRATION, CURVES, HEAD_SCORES, METRICS, PAIRED
-from rmlab.heads.base import RewardHead
-from rmlab.heads.load import load_head
-from rmlab.stages.arms import Arm, Split, judge_arms, write_scores
+from rmlab.stages.arms import Arm, score_rows
 from rmlab.stages.base import Job
-from rmlab.stages.controls import REGRESSION, control_scores, directions, read_surface
-from rmlab.stages.fitting import held_out
+from rmlab.stages.controls import REGRESSION, Directions, control_scores, surface_of
+from rmlab.stages.cuts import Cut, Cuts
+from rmlab.stages.eval_heads import Heads
+from rmlab.stages.exchanges import Exchanges
+from rmlab.stages.gathering import Gathered
 from rmlab.stages.judging import Judged, calibration_rows, curve_rows, metric_rows, paired_rows
 from rmlab.stages.left_out import note_left_out
-from rmlab.stages.responses import Responses, read_responses
-from rmlab.stages.scoring import Scores, is_quick, quick_forms, regression_on_golden, score_all
-from rmlab.stages.vectors import StreamedVectors
+from rmlab.stages.responses import Responses, check_scored
+from rmlab.stages.survey import Survey
 
 
 def run(job: Job) -> None:
@@ -34,70 +38,76 @@ def run(job: Job) -> None:
 
 
 def _judge(job: Job) -> list[Judged]:
-    """Every arm on every split that is judged; the scores themselves go into their table."""
-    sample, annotate = job.inputs["sample"], job.inputs["annotate"]
-    everyone = read_responses(sample, annotate, ["train", "test"])
-    note_left_out(job, everyone, job.settings.labelling)
-    fitted, masks = _parts(job, everyone)
-    looks = read_surface(job.inputs["prompts"], sample, everyone)
-    directed = directions(everyone, looks, np.flatnonzero(fitted))
-    splits = [Split.of(name, everyone, np.flatnonzero(mask)) for name, mask in masks.items()]
-    _warn_of_uneven_prompts(job, splits)
-    wanted = np.logical_or.reduce(list(masks.values()))
-    pairs = np.unique(np.concatenate([rows for split in splits for rows in split.pairs]))
-    found = _scores(job, everyone, fitted, wanted, pairs)
-    arms: list[Arm] = []
-    for name, of in found.items():
-        arms.append(Arm(name, "control" if name == REGRESSION else "head", of.score, of.raw))
-    for name, values in control_scores(directed, everyone, looks).items():
-        arms.append(Arm(name, "control", values))
-    write_scores(job.writer.path / f"{HEAD_SCORES.name}.parquet", arms, splits, everyone)
-    return [judged for split in splits for judged in judge_arms(arms, split, everyone, looks.length, pairs)]
+    """Every arm on every split that is judged; the scores themselves go into their table.
 
-
-def _warn_of_uneven_prompts(job: Job, splits: list[Split]) -> None:
-    for split in splits:
-        fewest, most = int(split.order.sizes.min()), int(split.order.sizes.max())
-        if most > fewest:
-            job.writer.warnings.append(
-                f"{split.name} prompts have {fewest} to {most} responses; best-of-N ends at {fewest}"
-            )
-
-
-def _parts(job: Job, everyone: Responses) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Masks of the responses that heads are fitted on, and of those they are chosen on and judged on."""
-    is_test = everyone.is_test
-    train = everyone.take(np.flatnonzero(~is_test))
-    validation = np.zeros(len(everyone), dtype=bool)
-    validation[~is_test] = held_out(job.settings, train)
-    return ~is_test & ~validation, {"validation": validation, "test": is_test}
-
-
-def _scores(
-    job: Job, everyone: Responses, fitted: np.ndarray, judged: np.ndarray, pairs: np.ndarray
-) -> dict[str, Scores]:
-    """One pass over each embedding artifact for all its heads, and one more of the first for the ceiling.
-
-    pairs: the rows whose scores as fitted are wanted.
+    The responses are gone through cut by cut: to survey the prompts, to fit the ceiling, to score. Where the
+    cuts are changes nothing but the order of the table of scores, and their last bit.
     """
-    artifacts = {e.manifest.fingerprint: e for e in job.several("embed").values()}
-    heads: dict[str, dict[str, RewardHead]] = {key: {} for key in artifacts}
-    for name, artifact in job.several("fit_rm").items():
-        heads[job.inputs[f"embed:{name}"].manifest.fingerprint][name] = load_head(artifact.path / "head")
-    first = next(iter(artifacts))
-    job.progress.start(len(artifacts) * int(judged.sum()) + int(fitted.sum()), "responses")
-    scores: dict[str, Scores] = {}
-    for key, artifact in artifacts.items():
-        vectors = StreamedVectors(artifact, everyone.ids)
-        if job.settings.evaluation.scoring == "quick":
-            heads[key] = quick_forms(heads[key], vectors, judged)
-        if key == first:
-            ceiling = regression_on_golden(vectors, everyone.golden, fitted, job.progress.advance)
-            heads[key][REGRESSION] = ceiling
-        scores |= score_all(heads[key], vectors, judged, job.progress.advance, raw_of=pairs)
+    heads = Heads(job)
+    exchanges = Exchanges(job.inputs["prompts"], job.inputs["sample"])
+    cuts = Cuts(job.inputs["sample"], job.inputs["annotate"], heads.embed)
+    job.progress.start(cuts.rows, "responses")
+    survey = Survey.of(cuts, exchanges, job.progress.advance)
+    _check_failed(job, survey)
+    is_validation = survey.is_validation(job.settings.validation)
+    is_judged, is_fitted = survey.is_test | is_validation, ~survey.is_test & ~is_validation
+    splits = [Gathered("validation", survey, is_validation), Gathered("test", survey, survey.is_test)]
+    _warn_of_uneven_prompts(job, splits)
+    n_judged, n_fitted = (int(survey.size[prompts].sum()) for prompts in (is_judged, is_fitted))
+    job.progress.start(len(heads.embed) * n_judged + n_fitted, "responses")
     if job.settings.evaluation.scoring == "quick":
-        job.writer.metrics["quick"] = [n for of in heads.values() for n, h in of.items() if is_quick(h)]
-    return {name: scores[name] for name in [*job.several("fit_rm"), REGRESSION]}
+        job.writer.metrics["quick"] = heads.make_quick(cuts, survey, is_judged)
+    heads.add_ceiling(cuts, survey, is_fitted, job.progress.advance)
+    scoring = _Scoring(heads, exchanges, survey, survey.directions(is_fitted), splits, job.progress.advance)
+    with parquet_pieces(job.writer.path / f"{HEAD_SCORES.name}.parquet", HEAD_SCORES.schema) as write:
+        for cut, responses in cuts:
+            scoring.of_cut(cut, responses, write)
+    return [judged for split in splits for judged in split.judged()]
+
+
+@dataclass(frozen=True, eq=False)
+class _Scoring:
+    """Scores cuts, and fills the splits with what is measured of their prompts."""
+
+    heads: Heads
+    exchanges: Exchanges
+    survey: Survey
+    directions: Directions
+    splits: Sequence[Gathered]
+    advance: Callable[[int], None]
+
+    def of_cut(self, cut: Cut, responses: Responses, write: Callable[[pa.Table], None]) -> None:
+        parts = [split.of_cut(cut, responses) for split in self.splits]
+        pairs = np.unique(np.concatenate([rows for part in parts for rows in part.pairs]))
+        wanted = np.zeros(len(responses), dtype=bool)
+        wanted[np.concatenate([part.rows for part in parts])] = True
+        looks = surface_of(self.exchanges, cut.parts, responses, wanted)
+        arms: list[Arm] = []
+        for name, of in self.heads.scores(cut, responses, wanted, pairs, self.advance).items():
+            arms.append(Arm(name, "control" if name == REGRESSION else "head", of.score, of.raw))
+        for name, values in control_scores(self.directions, responses, looks).items():
+            arms.append(Arm(name, "control", values))
+        for table in score_rows(arms, parts, responses):
+            write(table)
+        for split, part in zip(self.splits, parts, strict=True):
+            split.add(arms, part, responses, looks.length, pairs)
+
+
+def _check_failed(job: Job, survey: Survey) -> None:
+    n_test = int(survey.is_test.sum())
+    check_scored(job.inputs["annotate"], "test", n_test, survey.n_failed_test)
+    n_failed_train = survey.n_failed - survey.n_failed_test
+    check_scored(job.inputs["annotate"], "train", len(survey.is_test) - n_test, n_failed_train)
+    note_left_out(job, survey.n_failed, job.settings.labelling)
+
+
+def _warn_of_uneven_prompts(job: Job, splits: Sequence[Gathered]) -> None:
+    for split in splits:
+        if split.most > split.fewest:
+            job.writer.warnings.append(
+                f"{split.name} prompts have {split.fewest} to {split.most} responses; "
+                f"best-of-N ends at {split.fewest}"
+            )
 
 
 def _summary(job: Job, metrics: list[dict], paired: list[dict]) -> dict:

@@ -23,8 +23,8 @@ class Exchanges:
         table = prompts.read(columns=["prompt_id", "messages"])
         self._prompt_ids, self._messages = table["prompt_id"], table["messages"]
         self._order = pc.sort_indices(self._prompt_ids).to_numpy()
-        self._parts = sample.parts
-        self.rows = [f.rows for f in sample.manifest.files if f.name.startswith("part-")]
+        self.sample, self._parts = sample, sample.parts
+        self.rows = sample.part_rows
 
     def read(self, part: int) -> list[Exchange]:
         path = self._parts[part]

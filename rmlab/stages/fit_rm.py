@@ -19,7 +19,7 @@ from rmlab.stages.vectors import StreamedVectors
 
 def run(job: Job) -> None:
     responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train"])
-    note_left_out(job, responses, job.settings.labelling)
+    note_left_out(job, responses.n_failed, job.settings.labelling)
     fit = fit_head(job.settings, responses, StreamedVectors(job.inputs["embed"], responses.ids))
     fit.head.save(job.writer.path / "head")
     by_split = {"train": fit.train, "validation": fit.validation}

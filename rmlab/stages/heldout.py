@@ -25,7 +25,7 @@ from rmlab.stages.vectors import StreamedVectors
 
 def run(job: Job) -> None:
     responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train", "test"])
-    note_left_out(job, responses, job.settings.labelling)
+    note_left_out(job, responses.n_failed, job.settings.labelling)
     found = _measure(job, responses)
     how, seed = job.settings.evaluation.resamples, job.settings.seed
     accuracy = [row for held in found for row in accuracy_rows(held, how, seed)]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from rmlab.stages.base import Job
-from rmlab.stages.responses import Responses
 
 
-def note_left_out(job: Job, responses: Responses, reward: str) -> None:
-    """Counts them in the manifest, with one warning."""
-    n = responses.n_failed
+def note_left_out(job: Job, n: int, reward: str) -> None:
+    """Counts the n of them in the manifest, with one warning."""
     if not n:
         return
     job.writer.add({"failed_rows_left_out": n})

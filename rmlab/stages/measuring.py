@@ -42,7 +42,7 @@ def measure(responses: Responses, lengths: np.ndarray, scores: np.ndarray) -> Me
     split = _split(responses, lengths)
     ns = default_ns(split.truth.fewest)
     found = numbers_of(scores, split.truth, split.by_length, ns)
-    return measured(found, ns, responses.golden)
+    return measured(found, ns, float(responses.golden.mean()), float(responses.golden.std()))
 
 
 def numbers_of(
@@ -63,9 +63,8 @@ def numbers_of(
     }
 
 
-def measured(found: dict[str, np.ndarray], ns: list[int], all_golden: np.ndarray) -> Measured:
+def measured(found: dict[str, np.ndarray], ns: list[int], mean: float, deviation: float) -> Measured:
     per_prompt = {name: values for name, values in found.items() if name not in ("golden", "proxy")}
-    mean, deviation = float(all_golden.mean()), float(all_golden.std())
     return Measured(per_prompt, ns, found["golden"], found["proxy"], mean, deviation)
 
 

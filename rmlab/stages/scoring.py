@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -14,11 +14,14 @@ from rmlab.compute import available_cores
 from rmlab.heads.base import EnsembleHead, MlpHead, RewardHead
 from rmlab.heads.compress import CompressedMlp, compressed
 from rmlab.heads.ridge import Ridge
-from rmlab.stages.vectors import Piece, Vectors
+from rmlab.stages.vectors import ROWS_AT_ONCE, Piece, Vectors
 from rmlab.threads import one_thread
 
 SAMPLE = 4096  # responses that quick forms are tried on
 WORTH_TRYING = 100_000  # responses to score; for fewer the trial takes longer than it saves
+
+
+Example = tuple[np.ndarray, np.ndarray]  # embeddings [b, d] and golden scores [b]
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,30 @@ def is_quick(head: RewardHead) -> bool:
     return any(isinstance(member, CompressedMlp) for member in members)
 
 
-def regression_on_golden(
-    vectors: Vectors, golden: np.ndarray, wanted: np.ndarray, advance: Callable[[int], None]
-) -> RewardHead:
-    """Ridge regression on the golden scores themselves: the ceiling for a linear head."""
+def regression_on_golden(examples: Iterable[Example], advance: Callable[[int], None]) -> RewardHead:
+    """Ridge regression on the golden scores themselves: the ceiling for a linear head.
+
+    The examples are cut into equal blocks, so that sums do not depend on how they came.
+    """
     ridge = Ridge()
-    for rows, x in vectors.blocks(wanted):
-        ridge.add(x, golden[rows])
-        advance(len(rows))
+    for x, golden in _equal_blocks(examples):
+        ridge.add(x, golden)
+        advance(len(x))
     return ridge.fit()
+
+
+def examples_of(vectors: Vectors, golden: np.ndarray, wanted: np.ndarray) -> Iterator[Example]:
+    """wanted: [m] bool."""
+    for rows, x in vectors.blocks(wanted):
+        yield x, golden[rows]
+
+
+def _equal_blocks(examples: Iterable[Example]) -> Iterator[Example]:
+    held: list[Example] = []
+    for block in examples:
+        x, golden = (np.concatenate(both) if held else both[0] for both in zip(*held, block, strict=True))
+        whole = len(x) - len(x) % ROWS_AT_ONCE
+        for start in range(0, whole, ROWS_AT_ONCE):
+            yield x[start : start + ROWS_AT_ONCE], golden[start : start + ROWS_AT_ONCE]
+        held = [(x[whole:], golden[whole:])] if whole < len(x) else []
+    yield from held

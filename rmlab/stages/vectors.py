@@ -110,9 +110,9 @@ class StreamedVectors:
         Blocks are counted from the first wanted row, whatever parts and row groups they lie in: products
         of a block do not depend on how the artifact was cut.
         """
-        row = self._row if wanted is None else np.where(wanted[self._row], self._row, np.int32(-1))
+        row = self._row
         _ = self._type  # parts that do not go together are refused before anything is read
-        groups = [g for g in self._groups(row) if g.n_wanted]
+        groups = [g for g in self._groups(row, wanted) if g.n_wanted]
         found: list[Piece] = []
         before = 0
         for k, group in enumerate(groups):
@@ -123,13 +123,13 @@ class StreamedVectors:
             before += group.n_wanted
         return found
 
-    def _groups(self, row: np.ndarray) -> Iterator[_Group]:
+    def _groups(self, row: np.ndarray, wanted: np.ndarray | None) -> Iterator[_Group]:
         first = 0
         for part in self.artifact.parts:
             for number, n in enumerate(rows_by_group(part)):
-                here = row[first : first + n]
+                here = _Asked(row[first : first + n], wanted)
                 first += n
-                yield _Group(part, number, here, int(np.count_nonzero(here >= 0)))
+                yield _Group(part, number, here, int(np.count_nonzero(here.mask)))
 
     def sample(self, wanted: np.ndarray, n: int) -> np.ndarray:
         """Runs of rows from a few places, which are spread over the wanted ones."""
@@ -140,12 +140,28 @@ class StreamedVectors:
 
 
 @dataclass(frozen=True, eq=False)
+class _Asked:
+    """row: [n] as in ids, -1 for rows of the artifact that are not there; wanted: [m] of ids, None: all."""
+
+    row: np.ndarray
+    wanted: np.ndarray | None
+
+    @property
+    def mask(self) -> np.ndarray:
+        """[n] bool"""
+        found = self.row >= 0
+        if self.wanted is not None:
+            found[found] = self.wanted[self.row[found]]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
 class _Group:
-    """A row group of a part. row: [rows of the group] as in ids, -1 for those that are not wanted."""
+    """A row group of a part."""
 
     part: Path
     number: int
-    row: np.ndarray
+    asked: _Asked
     n_wanted: int
 
 
@@ -175,14 +191,14 @@ def _joined(held: Sequence[Block]) -> Block:
 
 def _read_group(group: _Group) -> Iterator[Block]:
     """Its wanted rows as they are stored, up to the last of them."""
-    first, last = 0, int(np.flatnonzero(group.row >= 0)[-1])
+    row, mask = group.asked.row, group.asked.mask
+    first, last = 0, int(np.flatnonzero(mask)[-1])
     for column in stream_parquet(group.part, group.number, "embedding", ROWS_AT_ONCE):
-        here = group.row[first : first + len(column)]
-        first += len(column)
-        kept = np.flatnonzero(here >= 0)
+        kept = np.flatnonzero(mask[first : first + len(column)])
         if len(kept):
             x = matrix(column)
-            yield here[kept], x if len(kept) == len(x) else x[kept]
+            yield row[first + kept], x if len(kept) == len(x) else x[kept]
+        first += len(column)
         if first > last:
             return
 

@@ -23,11 +23,13 @@ BLOCK = 1000  # rows, where a stage works block by block: else all of so few wou
 def small_blocks(monkeypatch):
     for name in ("metrics.base.CELLS", "stages.arms.AT_ONCE", "stages.responses.AT_ONCE"):
         monkeypatch.setattr(f"rmlab.{name}", BLOCK)
-    monkeypatch.setattr("rmlab.stages.vectors.ROWS_AT_ONCE", BLOCK)
+    for name in ("vectors", "scoring"):
+        monkeypatch.setattr(f"rmlab.stages.{name}.ROWS_AT_ONCE", BLOCK)
     monkeypatch.setattr("rmlab.metrics.resamples.CELLS", 100 * BLOCK)
     monkeypatch.setattr("rmlab.metrics.resamples.KEPT", 0)
     monkeypatch.setattr("rmlab.stages.measuring.MAX_PAIRS", BLOCK)
-    monkeypatch.setattr("rmlab.stages.arms.MAX_PAIRS", BLOCK)
+    monkeypatch.setattr("rmlab.stages.gathering.MAX_PAIRS", BLOCK)
+    monkeypatch.setattr("rmlab.stages.cuts.AT_MOST", 10 * BLOCK)
     monkeypatch.setattr("rmlab.stages.fitting.REFERENCE", BLOCK)
     monkeypatch.syspath_prepend(str(BENCH))
     yield

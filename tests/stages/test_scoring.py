@@ -12,7 +12,14 @@ from rmlab.errors import InputError
 from rmlab.heads.base import EnsembleHead, LinearHead, MlpHead, Standardiser
 from rmlab.heads.compress import CompressedMlp
 from rmlab.stages import scoring
-from rmlab.stages.scoring import is_quick, quick_forms, quickened, regression_on_golden, score_all
+from rmlab.stages.scoring import (
+    examples_of,
+    is_quick,
+    quick_forms,
+    quickened,
+    regression_on_golden,
+    score_all,
+)
 
 D = 8
 
@@ -107,7 +114,7 @@ def test_the_ceiling_is_the_regression_on_wanted_rows(x):
     golden = x @ np.arange(D) + 2
     golden[::2] = 99.0
     wanted = np.arange(101) % 2 == 1
-    head = regression_on_golden(Pieces(x), golden, wanted, lambda rows: None)
+    head = regression_on_golden(examples_of(Pieces(x), golden, wanted), lambda rows: None)
     assert np.corrcoef(head.raw(x[wanted]), golden[wanted])[0, 1] > 0.999
     assert np.abs(head.raw(x[wanted]) - golden[wanted]).mean() < 1.0
 

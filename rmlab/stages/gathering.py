@@ -1,0 +1,86 @@
+"""What is measured of every prompt of a split, filled cut by cut: a few numbers a prompt and arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import expit
+
+from rmlab.metrics.best_of_n import default_ns
+from rmlab.metrics.golden_order import GoldenOrder, golden_block
+from rmlab.metrics.streamed_order import alone
+from rmlab.metrics.untied_pairs import Drawn
+from rmlab.stages.arms import Arm, Split
+from rmlab.stages.cuts import Cut
+from rmlab.stages.judging import Judged
+from rmlab.stages.measuring import MAX_PAIRS, measured, numbers_of
+from rmlab.stages.responses import Responses
+from rmlab.stages.survey import Survey
+
+
+class Gathered:
+    """name: of the split; prompts: [P] of the survey, in the order of their ids; drawn: pairs of theirs."""
+
+    def __init__(self, name: str, survey: Survey, mask: np.ndarray) -> None:
+        self.name, self.mask, self._survey = name, mask, survey
+        self.prompts = survey.in_order(mask)
+        self.drawn = Drawn.of(survey.untied[self.prompts], MAX_PAIRS, np.random.default_rng(0))
+        sizes = survey.size[self.prompts]
+        self.fewest, self.most = int(sizes.min()), int(sizes.max())
+        self._ns = default_ns(self.fewest)
+        self._golden = survey.golden(self.prompts)
+        self._place = np.full(len(mask), -1)
+        self._place[self.prompts] = np.arange(len(self.prompts))
+        self._kinds: dict[str, str] = {}
+        self._found: dict[str, dict[str, np.ndarray]] = {}
+        self._odds: dict[str, np.ndarray] = {}
+        self._right = np.zeros(len(self.drawn), dtype=bool)
+
+    def of_cut(self, cut: Cut, responses: Responses) -> Split:
+        first, end = self._survey.first[cut.number : cut.number + 2]
+        place = self._place[first:end]
+        rows = np.flatnonzero(self._survey.of_rows(self.mask, cut, responses))
+        return Split.of(self.name, responses, rows, place[place >= 0], self.drawn)
+
+    def add(
+        self,
+        arms: Sequence[Arm],
+        split: Split,
+        responses: Responses,
+        lengths: np.ndarray,
+        raw_of: np.ndarray,
+    ) -> None:
+        """A block of prompts is sorted once for all arms, and then dropped.
+
+        raw_of: the rows, ascending, of which arms have raw scores.
+        """
+        for prompts, rows in split.order:
+            numbers = np.arange(len(prompts))
+            truth = alone(golden_block(responses.golden, numbers, rows))
+            by_length = alone(golden_block(lengths, numbers, rows))
+            for arm in arms:
+                self._measure(arm, truth, by_length, split.place[prompts])
+        first, second = split.pairs
+        self._right[split.which] = responses.golden[first] > responses.golden[second]
+        at, other = np.searchsorted(raw_of, first), np.searchsorted(raw_of, second)
+        for arm in arms:
+            if arm.raw is not None and arm.kind == "head":
+                odds = self._odds.setdefault(arm.name, np.empty(len(self.drawn)))
+                odds[split.which] = expit(arm.raw[at] - arm.raw[other])
+
+    def _measure(self, arm: Arm, truth: GoldenOrder, by_length: GoldenOrder, place: np.ndarray) -> None:
+        self._kinds[arm.name] = arm.kind
+        found = self._found.setdefault(arm.name, {})
+        for name, values in numbers_of(arm.scores, truth, by_length, self._ns).items():
+            if name not in found:
+                found[name] = np.empty((len(self.prompts), *values.shape[1:]))
+            found[name][place] = values
+
+    def judged(self) -> list[Judged]:
+        """All arms, when all cuts are in."""
+        return [self._judged(arm, kind) for arm, kind in self._kinds.items()]
+
+    def _judged(self, arm: str, kind: str) -> Judged:
+        odds = (self._odds[arm], self._right) if arm in self._odds else None
+        return Judged(arm, kind, self.name, measured(self._found[arm], self._ns, *self._golden), odds)
