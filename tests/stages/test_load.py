@@ -15,7 +15,7 @@ from rmlab.commands.run import run_command
 BENCH = Path(__file__).parents[2] / "scripts" / "bench"
 SMALL, LARGE = 5_000, 50_000  # responses; how far a stage reads ahead by chance is some 20 bytes of each
 # bytes a response, at most; most of those of annotate and embed are the manifest, whose parts are small here
-MOST = {"annotate": 70, "embed": 90, "fit_rm": 60, "eval_rm": 150}
+MOST = {"annotate": 70, "embed": 90, "fit_rm": 60, "eval_rm": 90}
 BLOCK = 1000  # rows, where a stage works block by block: else all of so few would be one
 
 
