@@ -229,7 +229,7 @@ class Broken:
 
 def same_tables(a: Path, b: Path) -> None:
     files = sorted(p.relative_to(a) for p in a.rglob("*.parquet"))
-    assert files == sorted(p.relative_to(b) for p in b.rglob("*.parquet"))
+    assert list(b.rglob("manifest.json")) and files == sorted(p.relative_to(b) for p in b.rglob("*.parquet"))
     for name in files:
         assert_frame_equal(pd.read_parquet(a / name), pd.read_parquet(b / name), check_exact=True)
 
@@ -238,8 +238,9 @@ def same_tables(a: Path, b: Path) -> None:
 @pytest.mark.parametrize("kind", ["interrupt", "full disk"])
 def test_a_stage_that_is_stopped_goes_on(cli, monkeypatch, small_run, tmp_path, stage, kind):
     error = KeyboardInterrupt() if kind == "interrupt" else OSError(errno.ENOSPC, "No space left on device")
-    args = ("run", *SMALL, f"out={tmp_path / 'o'}")
-    copy_done(small_run, tmp_path / "o", STAGES[: STAGES.index(stage)])
+    command = "sample" if stage == "prompts" else stage.replace("_", "-")
+    args = (command, *SMALL, f"out={tmp_path / 'o'}")
+    copy_done(small_run, tmp_path / "o", ["sft"] if stage == "prompts" else STAGES[: STAGES.index(stage)])
     with monkeypatch.context() as patch:
         Broken(patch, stage, error, "commit")
         result = cli(*args)
@@ -247,7 +248,7 @@ def test_a_stage_that_is_stopped_goes_on(cli, monkeypatch, small_run, tmp_path, 
     assert "same command" in result.line and ("no space left" in result.line) == (kind != "interrupt")
     assert not list((tmp_path / "o" / stage).glob("*/manifest.json"))
     assert cli(*args).code == 0
-    same_tables(small_run, tmp_path / "o")
+    same_tables(small_run / stage, tmp_path / "o" / stage)
 
 
 def copy_done(source: Path, target: Path, stages) -> None:

@@ -34,7 +34,7 @@ def drawn(logits, temperature, top_p, n):
 @pytest.mark.parametrize("size", [50, 1500])
 def test_the_distribution_is_that_of_transformers(top_p, temperature, size):
     logits = torch.randn(1, size, generator=torch.Generator().manual_seed(0)) * 2
-    n = 10_000
+    n = 6_000 if top_p > 0.1 else 2_000  # the smaller, the longer it takes
     expected, found = reference(logits, temperature, top_p) * n, drawn(logits, temperature, top_p, n)
     assert (found[expected == 0] == 0).all() and found.sum() == n
     often = expected >= 5
@@ -93,7 +93,7 @@ def test_what_rounding_turns_was_a_near_tie(top_p, temperature):
     """Logits moved by as much as other batches move them: every token that changes was counted."""
     generator = torch.Generator().manual_seed(3)
     changed = 0
-    for part in range(40):
+    for part in range(12):
         logits = torch.randn(5000, 300, generator=generator) * 2
         tokens, near = choose(logits, keys(5000, part), temperature, top_p)
         moved = logits + (torch.randint(2, logits.shape, generator=generator) - 0.5) * 8e-5
