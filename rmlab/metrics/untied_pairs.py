@@ -13,7 +13,7 @@ from rmlab.metrics.runs import Runs
 
 
 class Blocks(Protocol):
-    """A GoldenOrder or a StreamedOrder: gone through twice."""
+    """A GoldenOrder or a StreamedOrder."""
 
     @property
     def blocks(self) -> Iterable[GoldenBlock]: ...
@@ -21,20 +21,23 @@ class Blocks(Protocol):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pairs by number. prompt: [n] ascending, position of the prompt; number: [n] of its pairs, from 0."""
+    """Pairs by number. prompt: [n] position of the prompt; number: [n] of its pairs, from 0."""
 
     prompt: np.ndarray
     number: np.ndarray
 
     @classmethod
-    def of(cls, untied: np.ndarray, most: int, rng: np.random.Generator) -> Drawn:
-        """untied: [P] pairs that each prompt has. Every pair where there are at most `most`, else so many of
-        them, uniformly and without repetition."""
-        n = int(untied.sum())
+    def of(cls, untied: np.ndarray, size: np.ndarray, most: int, rng: np.random.Generator) -> Drawn:
+        """untied: [P] pairs that each prompt has; size: [P] responses, of which the fewest come first.
+
+        Every pair where there are at most `most`, else so many of them, uniformly and without repetition.
+        """
+        order = np.argsort(size, kind="stable")
+        n, end = int(untied.sum()), np.cumsum(untied[order])
         chosen = np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False, shuffle=False))
-        end = np.cumsum(untied)
-        prompt = np.searchsorted(end, chosen, side="right")
-        return cls(prompt, chosen - (end[prompt] - untied[prompt]))
+        at = np.searchsorted(end, chosen, side="right")
+        prompt = order[at]
+        return cls(prompt, chosen - (end[at] - untied[prompt]))
 
     def __len__(self) -> int:
         return len(self.prompt)
@@ -49,11 +52,11 @@ class Drawn:
 
 def untied_pairs(truth: Blocks, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """-> (first [n], second [n]) rows of the flat arrays, first < second; n <= most."""
-    blocks = [(block.prompts, untied_of(block)) for block in truth.blocks]
-    untied = np.zeros(sum(len(prompts) for prompts, _ in blocks), np.int64)
-    for prompts, counts in blocks:
-        untied[prompts] = counts
-    return pairs_of(truth, Drawn.of(untied, most, rng))
+    counts = [(block.prompts, untied_of(block), block.rows.shape[1]) for block in truth.blocks]
+    untied, size = np.zeros((2, sum(len(prompts) for prompts, _, _ in counts)), np.int64)
+    for prompts, of_each, n in counts:
+        untied[prompts], size[prompts] = of_each, n
+    return pairs_of(truth, Drawn.of(untied, size, most, rng))
 
 
 def untied_of(block: GoldenBlock) -> np.ndarray:

@@ -19,8 +19,8 @@ from rmlab.stages.responses import AT_ONCE, Responses
 
 @dataclass(frozen=True)
 class Arm:
-    """scores: [m] of all responses; raw: not normalised, so margins are log-odds, of the rows of some pairs;
-    None of an arm whose scores are no log-odds."""
+    """scores: [m] of the responses of a cut; raw: not normalised, so margins are log-odds, of the rows of
+    some pairs; None of an arm whose scores are no log-odds."""
 
     name: str
     kind: str

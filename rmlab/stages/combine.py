@@ -20,7 +20,7 @@ def combined(jobs: Sequence[Job]) -> Shards[pa.Table]:
     [job] = jobs
     golden: Combination = job.build(job.settings.golden[job.name], f"golden.{job.name}")
     table, facts = _whole(job, golden)
-    rows = [f.rows for f in job.inputs["sample"].manifest.files if f.name.startswith("part-")]
+    rows = job.inputs["sample"].part_rows
     starts = [0, *accumulate(rows)]
 
     def compute(part: pa.Table, _: Sequence[int]) -> list[Made]:

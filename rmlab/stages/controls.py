@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,11 @@ def read_surface(prompts: Artifact, sample: Artifact, responses: Responses) -> S
 
 
 def surface_of(
-    exchanges: Exchanges, parts: Iterable[int], responses: Responses, wanted: np.ndarray
+    exchanges: Exchanges,
+    parts: Iterable[int],
+    responses: Responses,
+    wanted: np.ndarray,
+    advance: Callable[[int], None] | None = None,
 ) -> Surface:
     """Of the wanted responses, which lie in these parts; 0 and NaN of others.
 
@@ -76,8 +80,10 @@ def surface_of(
     """
     ids = responses.ids if isinstance(responses.ids, Ids) else Ids.of_array(responses.ids)
     length, overlap = np.zeros(len(responses), np.int32), np.full(len(responses), np.nan)
-    for part in parts:
+    for part in parts if wanted.any() else ():
         found = exchanges.read(part)
+        if advance is not None:
+            advance(len(found))
         rows = ids.find(pa.array([e.response_id for e in found], pa.string()))
         questions: dict[str, str] = {}
         for row, exchange in zip(rows.tolist(), found, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from rmlab.artifacts.artifact import Artifact
 from rmlab.stages.responses import Responses, read_scored
+from rmlab.stages.vectors import StreamedVectors
 
 AT_MOST = 2**20  # responses of a cut, unless one part has more
 
@@ -32,10 +33,9 @@ class Cut:
 
 
 class Cuts:
-    """Goes through the cuts with the train and test responses of each, as often as it is asked to.
+    """The cuts, and the train and test responses of each: no prompt has responses in two of them.
 
-    No prompt has responses in two of them. The responses of a cut are read anew each time, unless there is
-    only one.
+    They are read anew each time that they are asked for, unless there is only one cut.
     """
 
     def __init__(self, sample: Artifact, annotate: Artifact, embed: Mapping[str, Artifact]) -> None:
@@ -43,15 +43,20 @@ class Cuts:
         self.all = _cut(whole)
         self.rows = sum(sample.part_rows)
         self._only: Responses | None = None
-
-    def __iter__(self) -> Iterator[tuple[Cut, Responses]]:
-        return ((cut, self.responses(cut)) for cut in self.all)
+        self._vectors: dict[str, StreamedVectors] = {}
 
     def responses(self, cut: Cut) -> Responses:
         if self._only is not None:
             return self._only
         found = read_scored(cut.sample, cut.annotate, ["train", "test"])
         self._only = found if len(self.all) == 1 else None
+        return found
+
+    def vectors(self, key: str, cut: Cut, responses: Responses) -> StreamedVectors:
+        """The embeddings of a cut, by the fingerprint of the artifact."""
+        found = self._vectors.get(key) or StreamedVectors(cut.embed[key], responses.ids)
+        if len(self.all) == 1:
+            self._vectors[key] = found
         return found
 
 

@@ -41,12 +41,13 @@ def _judge(job: Job) -> list[Judged]:
     """Every arm on every split that is judged; the scores themselves go into their table.
 
     The responses are gone through cut by cut: to survey the prompts, to fit the ceiling, to score. Where the
-    cuts are changes nothing but the order of the table of scores, and their last bit.
+    cuts are changes nothing but the order of the table of scores and, by rounding, their last digits; and the
+    responses that quick forms are tried on.
     """
     heads = Heads(job)
     exchanges = Exchanges(job.inputs["prompts"], job.inputs["sample"])
     cuts = Cuts(job.inputs["sample"], job.inputs["annotate"], heads.embed)
-    job.progress.start(cuts.rows, "responses")
+    job.progress.start(cuts.rows, "texts")
     survey = Survey.of(cuts, exchanges, job.progress.advance)
     _check_failed(job, survey)
     is_validation = survey.is_validation(job.settings.validation)
@@ -58,10 +59,10 @@ def _judge(job: Job) -> list[Judged]:
     if job.settings.evaluation.scoring == "quick":
         job.writer.metrics["quick"] = heads.make_quick(cuts, survey, is_judged)
     heads.add_ceiling(cuts, survey, is_fitted, job.progress.advance)
-    scoring = _Scoring(heads, exchanges, survey, survey.directions(is_fitted), splits, job.progress.advance)
+    scoring = _Scoring(cuts, heads, exchanges, survey.directions(is_fitted), splits, job.progress.advance)
     with parquet_pieces(job.writer.path / f"{HEAD_SCORES.name}.parquet", HEAD_SCORES.schema) as write:
-        for cut, responses in cuts:
-            scoring.of_cut(cut, responses, write)
+        for cut in cuts.all:
+            scoring.of_cut(cut, cuts.responses(cut), write)
     return [judged for split in splits for judged in split.judged()]
 
 
@@ -69,9 +70,9 @@ def _judge(job: Job) -> list[Judged]:
 class _Scoring:
     """Scores cuts, and fills the splits with what is measured of their prompts."""
 
+    cuts: Cuts
     heads: Heads
     exchanges: Exchanges
-    survey: Survey
     directions: Directions
     splits: Sequence[Gathered]
     advance: Callable[[int], None]
@@ -83,7 +84,8 @@ class _Scoring:
         wanted[np.concatenate([part.rows for part in parts])] = True
         looks = surface_of(self.exchanges, cut.parts, responses, wanted)
         arms: list[Arm] = []
-        for name, of in self.heads.scores(cut, responses, wanted, pairs, self.advance).items():
+        vectors = {key: self.cuts.vectors(key, cut, responses) for key in cut.embed}
+        for name, of in self.heads.scores(vectors, wanted, pairs, self.advance).items():
             arms.append(Arm(name, "control" if name == REGRESSION else "head", of.score, of.raw))
         for name, values in control_scores(self.directions, responses, looks).items():
             arms.append(Arm(name, "control", values))

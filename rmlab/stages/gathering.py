@@ -25,8 +25,8 @@ class Gathered:
     def __init__(self, name: str, survey: Survey, mask: np.ndarray) -> None:
         self.name, self.mask, self._survey = name, mask, survey
         self.prompts = survey.in_order(mask)
-        self.drawn = Drawn.of(survey.untied[self.prompts], MAX_PAIRS, np.random.default_rng(0))
-        sizes = survey.size[self.prompts]
+        untied, sizes = survey.untied[self.prompts], survey.size[self.prompts]
+        self.drawn = Drawn.of(untied, sizes, MAX_PAIRS, np.random.default_rng(0))
         self.fewest, self.most = int(sizes.min()), int(sizes.max())
         self._ns = default_ns(self.fewest)
         self._golden = survey.golden(self.prompts)

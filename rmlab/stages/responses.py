@@ -106,7 +106,7 @@ def check_scored(annotate: Artifact, split: str, n: int, n_failed: int) -> None:
 
 
 def read_scored(sample: Artifact, annotate: Artifact, splits: Sequence[str]) -> Responses:
-    """The same, of whichever splits there are."""
+    """The same, even if there are none with a score."""
     is_test = _is_test(sample, splits)
     n = len(is_test)
     unsorted = Ids.of(lambda: (p["response_id"].combine_chunks() for p in _parts(sample, _ID, splits)), n)

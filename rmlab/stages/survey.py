@@ -18,8 +18,6 @@ from rmlab.stages.cuts import Cut, Cuts
 from rmlab.stages.exchanges import Exchanges
 from rmlab.stages.responses import Responses
 
-_NUMBERS = ("size", "untied", "mean", "squares", "is_test", "by_length", "by_overlap")
-
 
 @dataclass(frozen=True, eq=False)
 class Survey:
@@ -47,16 +45,17 @@ class Survey:
     @classmethod
     def of(cls, cuts: Cuts, exchanges: Exchanges, advance: Callable[[int], None]) -> Survey:
         names, groups, numbers, failed = [], [], [], np.zeros(2, int)
-        for cut, responses in cuts:
+        for cut in cuts.all:
+            responses = cuts.responses(cut)
             names.append(pa.array(responses.distinct_prompts, pa.string()))
             groups.append(pa.array(responses.distinct_groups, pa.string()))
-            numbers.append(_numbers(responses, exchanges, cut.parts))
+            numbers.append(_numbers(responses, exchanges, cut.parts, advance))
             failed += responses.n_failed, responses.n_failed_test
-            advance(len(responses) + responses.n_failed)
+            del responses  # before the next are read
         first = np.cumsum([0, *map(len, names)])
         rank = np.empty(first[-1], np.int64)
         rank[pc.array_sort_indices(pa.concat_arrays(names)).to_numpy()] = np.arange(first[-1])
-        columns = [np.concatenate([found[name] for found in numbers]) for name in _NUMBERS]
+        columns = [np.concatenate(column) for column in zip(*numbers, strict=True)]
         n_failed, n_failed_test = failed.tolist()
         return cls(first, rank, pa.concat_arrays(groups), n_failed, n_failed_test, *columns)
 
@@ -95,20 +94,22 @@ class Survey:
         return middle, float(np.sqrt(squares / size.sum()))
 
 
-def _numbers(responses: Responses, exchanges: Exchanges, parts: range) -> dict[str, np.ndarray]:
+def _numbers(
+    responses: Responses, exchanges: Exchanges, parts: range, advance: Callable[[int], None]
+) -> tuple[np.ndarray, ...]:
+    """Of the prompts of a cut: size, untied, mean, squares, is_test, by_length, by_overlap."""
     golden, group = responses.golden, responses.group
     order = StreamedOrder(golden, group, np.arange(len(golden), dtype=np.int32))
     n = len(order.sizes)
-    found = {name: np.full(n, np.nan) for name in ("mean", "squares", "by_length", "by_overlap")}
-    found |= {"size": order.sizes, "untied": np.zeros(n, np.int64), "is_test": np.zeros(n, dtype=bool)}
-    found["is_test"][group] = responses.is_test
+    untied, is_test = np.zeros(n, np.int64), np.zeros(n, dtype=bool)
+    is_test[group] = responses.is_test
+    mean, squares, by_length, by_overlap = np.full((4, n), np.nan)
     for block in order.blocks:
         middle = block.golden.mean(axis=1)
-        found["untied"][block.prompts] = untied_of(block)
-        found["mean"][block.prompts] = middle
-        found["squares"][block.prompts] = ((block.golden - middle[:, None]) ** 2).sum(axis=1)
-    looks = surface_of(exchanges, parts, responses, ~responses.is_test)
+        untied[block.prompts], mean[block.prompts] = untied_of(block), middle
+        squares[block.prompts] = ((block.golden - middle[:, None]) ** 2).sum(axis=1)
+    looks = surface_of(exchanges, parts, responses, ~responses.is_test, advance)
     train = StreamedOrder(golden, group, np.flatnonzero(~responses.is_test).astype(np.int32))
-    found["by_length"][~found["is_test"]] = streamed_spearman(looks.length, train)
-    found["by_overlap"][~found["is_test"]] = streamed_spearman(looks.overlap, train)
-    return found
+    by_length[~is_test] = streamed_spearman(looks.length, train)
+    by_overlap[~is_test] = streamed_spearman(looks.overlap, train)
+    return order.sizes, untied, mean, squares, is_test, by_length, by_overlap

@@ -47,6 +47,18 @@ class Vectors(Protocol):
         ...
 
 
+def vector_type(embed: Artifact) -> pa.FixedSizeListType:
+    """Width and numbers of the vectors; InputError unless they are the same in all parts."""
+    first, *others = [read_schema(part).field("embedding").type for part in embed.parts]
+    for part, other in zip(embed.parts[1:], others, strict=True):
+        if other != first:
+            raise InputError(
+                f"{part} has {_shape(other)}, but the parts before it {_shape(first)}; "
+                "run `rmlab embed` again with --force"
+            )
+    return first
+
+
 @dataclass(frozen=True, eq=False)
 class StreamedVectors:
     """Read from an artifact a block at a time, so that a set may be larger than memory. ids: [m]."""
@@ -61,15 +73,7 @@ class StreamedVectors:
 
     @cached_property
     def _type(self) -> pa.FixedSizeListType:
-        """Width and numbers of the vectors, which are the same in all parts."""
-        first, *others = [read_schema(part).field("embedding").type for part in self.artifact.parts]
-        for part, other in zip(self.artifact.parts[1:], others, strict=True):
-            if other != first:
-                raise InputError(
-                    f"{part} has {_shape(other)}, but the parts before it {_shape(first)}; "
-                    "run `rmlab embed` again with --force"
-                )
-        return first
+        return vector_type(self.artifact)
 
     @cached_property
     def _row(self) -> np.ndarray:

@@ -109,7 +109,9 @@ def test_every_prompt_is_in_one_cut_with_all_that_was_made_of_it(whole, monkeypa
     monkeypatch.setattr(cuts, "AT_MOST", 40)
     sample, annotate, embed = inputs(whole[0])
     prompts: list[str] = []
-    for cut, responses in Cuts(sample, annotate, embed):
+    found = Cuts(sample, annotate, embed)
+    for cut in found.all:
+        responses = found.responses(cut)
         assert cut.sample.part_rows == cut.annotate.part_rows == cut.embed["e"].part_rows
         assert sum(cut.sample.part_rows) <= 40 and len(cut.sample.part_rows) == len(cut.parts)
         ids = cut.embed["e"].read(columns=["response_id"])["response_id"].to_pylist()
@@ -152,7 +154,8 @@ def test_the_survey_is_what_the_responses_say(whole, monkeypatch):
     found = Cuts(*inputs(out))
     survey = Survey.of(found, Exchanges(only(out, "prompts"), only(out, "sample")), lambda rows: None)
     frame = pd.concat(
-        pd.DataFrame({"prompt": r.prompt_ids[:], "golden": r.golden, "test": r.is_test}) for _, r in found
+        pd.DataFrame({"prompt": r.prompt_ids[:], "golden": r.golden, "test": r.is_test})
+        for r in map(found.responses, found.all)
     )
     of = frame.groupby("prompt")["golden"]
     in_order = survey.in_order(np.ones(len(survey.rank), dtype=bool))
@@ -164,8 +167,26 @@ def test_the_survey_is_what_the_responses_say(whole, monkeypatch):
     mean, deviation = survey.golden(in_order)
     assert (mean, deviation) == pytest.approx((frame["golden"].mean(), frame["golden"].std(ddof=0)))
     assert survey.n_responses(~survey.is_test).sum() == (~frame["test"]).sum()
-    by_cut = [int((r.is_test).sum()) for _, r in found]
+    by_cut = [int((r.is_test).sum()) for r in map(found.responses, found.all)]
     assert survey.n_responses(survey.is_test).tolist() == by_cut and 0 in by_cut
+
+
+def test_quick_forms_are_tried_on_responses_of_many_cuts(whole, tmp_path, monkeypatch):
+    out, overrides = whole
+    for name, value in {"cuts.AT_MOST": 30, "eval_heads.WORTH_TRYING": 50, "eval_heads.SAMPLE": 96}.items():
+        monkeypatch.setattr(f"rmlab.stages.{name}", value)
+    samples = []
+    monkeypatch.setattr("rmlab.stages.eval_heads.quickened", lambda head, x: samples.append(x) or head)
+    shutil.copytree(out, tmp_path / "o", ignore=shutil.ignore_patterns("eval_rm", "report"))
+    nodes = plan(load_arms([*overrides, f"out={tmp_path / 'o'}"]))
+    run_nodes([node for node in nodes if node.stage != "report"], "test", quiet=True)
+    assert len(samples) == 2 and all(np.array_equal(x, samples[0]) for x in samples)
+    known = only(out, "embed").read().to_pandas()
+    part = np.repeat(np.arange(8), only(out, "sample").part_rows)
+    rows = [np.flatnonzero([np.array_equal(x, y) for y in known["embedding"]])[0] for x in samples[0]]
+    assert 12 <= len(set(rows)) == len(rows) <= 96 and len(set(part[rows])) >= 5
+    judged = only(out, "eval_rm").read("head_scores")["response_id"].to_pylist()
+    assert set(known["response_id"][rows]) <= set(judged)
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.integers(1, 120))
