@@ -12,7 +12,7 @@ from rmlab.artifacts.artifact import Artifact
 from rmlab.stages.responses import Responses, read_scored
 from rmlab.stages.vectors import StreamedVectors
 
-AT_MOST = 2**20  # responses of a cut, unless one part has more
+AT_MOST = 2**19  # responses of a cut, unless one part has more
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,31 +76,32 @@ class StreamedVectors:
         return vector_type(self.artifact)
 
     @cached_property
-    def _row(self) -> np.ndarray:
-        """[all rows of the artifact] int32 row in ids, -1 where it is not asked for."""
+    def _row(self) -> list[np.ndarray]:
+        return list(self._row_by_part())
+
+    def _row_by_part(self) -> Iterator[np.ndarray]:
+        """[rows of the part] int32 row in ids, -1 where it is not asked for."""
         ids = self.ids if isinstance(self.ids, Ids) else Ids.of_array(self.ids)
-        found = np.empty(sum(sum(rows_by_group(part)) for part in self.artifact.parts), np.int32)
         missing = np.ones(len(ids), dtype=bool)
-        first = 0
         for part in self.artifact.stream(["response_id"]):
-            here = ids.find(part["response_id"].combine_chunks())
-            found[first : first + len(here)] = here
+            here = ids.find(part["response_id"].combine_chunks()).astype(np.int32)
             missing[here[here >= 0]] = False
-            first += len(here)
+            yield here
         if missing.any():
             n = int(missing.sum())
             raise InputError(f"{self.artifact.path}: no embedding for {n} responses; run `rmlab embed` again")
-        return found
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Part by part, and where all rows of the artifact are is not kept: those asked for may be few."""
         some = np.unique(rows)
         wanted = np.zeros(len(self.ids), dtype=bool)
         wanted[some] = True
         out: np.ndarray | None = None
-        for target, x in self.blocks(wanted):
-            if out is None:
-                out = np.empty((len(some), x.shape[1]), dtype=np.float32)
-            out[np.searchsorted(some, target)] = x
+        for row, part in zip(self._row_by_part(), self.artifact.parts, strict=True):
+            for target, x in itertools.chain.from_iterable(map(_read_group, _groups(part, row, wanted))):
+                if out is None:
+                    out = np.empty((len(some), self._type.list_size), dtype=np.float32)
+                out[np.searchsorted(some, target)] = as_float32(x)
         if out is None:
             raise InputError(f"{self.artifact.path} has no embeddings; run `rmlab embed` again")
         return out if np.array_equal(rows, some) else out[np.searchsorted(some, rows)]
@@ -114,9 +115,9 @@ class StreamedVectors:
         Blocks are counted from the first wanted row, whatever parts and row groups they lie in: products
         of a block do not depend on how the artifact was cut.
         """
-        row = self._row
+        parts = zip(self.artifact.parts, self._row, strict=True)
         _ = self._type  # parts that do not go together are refused before anything is read
-        groups = [g for g in self._groups(row, wanted) if g.n_wanted]
+        groups = [group for part, row in parts for group in _groups(part, row, wanted)]
         found: list[Piece] = []
         before = 0
         for k, group in enumerate(groups):
@@ -126,14 +127,6 @@ class StreamedVectors:
                 found.append(partial(_blocks, groups, k, begun, n))
             before += group.n_wanted
         return found
-
-    def _groups(self, row: np.ndarray, wanted: np.ndarray | None) -> Iterator[_Group]:
-        first = 0
-        for part in self.artifact.parts:
-            for number, n in enumerate(rows_by_group(part)):
-                here = _Asked(row[first : first + n], wanted)
-                first += n
-                yield _Group(part, number, here, int(np.count_nonzero(here.mask)))
 
     def sample(self, wanted: np.ndarray, n: int) -> np.ndarray:
         """Runs of rows from a few places, which are spread over the wanted ones."""
@@ -167,6 +160,16 @@ class _Group:
     number: int
     asked: _Asked
     n_wanted: int
+
+
+def _groups(part: Path, row: np.ndarray, wanted: np.ndarray | None) -> Iterator[_Group]:
+    """Those with rows that are wanted."""
+    first = 0
+    for number, n in enumerate(rows_by_group(part)):
+        asked = _Asked(row[first : first + n], wanted)
+        first += n
+        if n_wanted := int(np.count_nonzero(asked.mask)):
+            yield _Group(part, number, asked, n_wanted)
 
 
 def _blocks(groups: Sequence[_Group], first: int, skip: int, n: int) -> Iterator[Block]:

@@ -182,11 +182,15 @@ def test_quick_forms_are_tried_on_responses_of_many_cuts(whole, tmp_path, monkey
     run_nodes([node for node in nodes if node.stage != "report"], "test", quiet=True)
     assert len(samples) == 2 and all(np.array_equal(x, samples[0]) for x in samples)
     known = only(out, "embed").read().to_pandas()
-    part = np.repeat(np.arange(8), only(out, "sample").part_rows)
-    rows = [np.flatnonzero([np.array_equal(x, y) for y in known["embedding"]])[0] for x in samples[0]]
-    assert 12 <= len(set(rows)) and len(rows) <= 96 and len(set(part[rows])) >= 5
-    judged = only(out, "eval_rm").read("head_scores")["response_id"].to_pylist()
-    assert set(known["response_id"][rows]) <= set(judged)
+    known["part"] = np.repeat(np.arange(8), only(out, "sample").part_rows)
+    judged = known[
+        known["response_id"].isin(only(out, "eval_rm").read("head_scores")["response_id"].to_pylist())
+    ]
+    part = [
+        [p for p, y in zip(judged["part"], judged["embedding"]) if np.array_equal(x, y)] for x in samples[0]
+    ]
+    assert 12 <= len(part) <= 96 and all(part), "all are of responses that are judged"
+    assert len({p[0] for p in part}) >= 5
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.integers(1, 120))
