@@ -19,6 +19,7 @@ from rmlab.stages.responses import Responses
 
 Row = dict[str, Any]
 PAIRED_METRICS = ("best_of_n", "spearman", "accuracy", "selected_quantile")
+_OWN, _NO_OWN = ("proxy", "proxy_low", "proxy_high"), (np.nan, np.nan, np.nan)
 _WITH_N = ("best_of_n", "selected_quantile")
 
 
@@ -104,7 +105,7 @@ def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
         m, count = j.measured, len(j.measured.ns)
         for k, n in enumerate(m.ns):
             golden = dict(zip(("value", "low", "high"), found[:, k], strict=True))
-            own = dict(zip(("proxy", "proxy_low", "proxy_high"), found[:, count + k], strict=True))
+            own = dict(zip(_OWN, found[:, count + k] if j.kind == "head" else _NO_OWN, strict=True))
             unit = {"golden_mean": m.golden_mean, "golden_deviation": m.golden_deviation}
             row = {**j.label(), "n": n, "kl": kl_of_n(n), **golden, **own, **unit}
             rows.append({**row, "n_prompts": j.n_prompts})
@@ -112,9 +113,10 @@ def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
 
 
 def _curves(j: Judged) -> np.ndarray:
-    """[P, 2 len(ns)]: golden reward, then the head's own score; controls have other units."""
+    """[P, 2 len(ns)]: golden reward, then the head's own score; of controls, of other units, [P, len(ns)]
+    golden reward alone."""
     m = j.measured
-    return np.hstack([m.golden, m.proxy if j.kind == "head" else np.full_like(m.proxy, np.nan)])
+    return np.hstack([m.golden, m.proxy]) if j.kind == "head" else m.golden
 
 
 def _intervals(
