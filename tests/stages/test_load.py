@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import tracemalloc
@@ -16,6 +17,12 @@ BENCH = Path(__file__).parents[2] / "scripts" / "bench"
 SMALL, LARGE = 5_000, 50_000  # responses; how far a stage reads ahead by chance is some 20 bytes of each
 # bytes a response, at most; most of those of annotate and embed are the manifest, whose parts are small here
 MOST = {"annotate": 70, "embed": 90, "fit_rm": 60, "eval_rm": 90}
+SAME = {
+    "annotate": 40,
+    "embed": 60,
+    "fit_rm": 30,
+    "eval_rm": 40,
+}  # the same, where parts are some times as long
 BLOCK = 1000  # rows, where a stage works block by block: else all of so few would be one
 
 
@@ -51,20 +58,35 @@ def peak(stage: str, settings: list[str]) -> int:
         pa.set_memory_pool(before)
 
 
-def test_memory_hardly_grows_with_the_responses(small_blocks, tmp_path, monkeypatch, capsys):
+def peaks(folder: Path, rows: int, *settings: str) -> dict[str, int]:
+    """Of each stage, for so many responses if there are as many a prompt as in the benchmark."""
     import load
 
-    small = ["prompts_per_shard=20", "comparisons.n=500", "comparisons.n_validation=100", "arms=[]"]
-    small += ["evaluation.resamples=100"]
-    found = {}
-    for rows in (2000, SMALL, LARGE):  # the first fills the caches
-        folder = tmp_path / str(rows)
-        folder.mkdir()
-        monkeypatch.chdir(folder)
-        load.write_prompts(folder / "prompts.parquet", rows)
-        settings = [s for s in load.SETTINGS if not s.startswith("arms=")] + small
+    folder.mkdir()
+    load.write_prompts(folder / "prompts.parquet", rows)
+    few = ["comparisons.n=500", "comparisons.n_validation=100", "arms=[]", "evaluation.resamples=100"]
+    settings = [s for s in load.SETTINGS if not s.startswith("arms=")] + few + list(settings)
+    with contextlib.chdir(folder):
         run_command(["sample"], settings, False, True, False, None)
-        found[rows] = {stage: peak(stage, settings) for stage in MOST}
-    grown = {stage: (found[LARGE][stage] - found[SMALL][stage]) / (LARGE - SMALL) for stage in MOST}
-    too_much = {stage: n for stage, n in grown.items() if n > MOST[stage]}
-    assert not too_much, grown
+        return {stage: peak(stage, settings) for stage in MOST}
+
+
+def grown(small: dict[str, int], large: dict[str, int], rows: int) -> dict[str, float]:
+    """Bytes a row."""
+    return {stage: (large[stage] - small[stage]) / rows for stage in small}
+
+
+def test_memory_hardly_grows_with_the_prompts(small_blocks, tmp_path):
+    peaks(tmp_path / "first", 2000, "prompts_per_shard=20")  # fills the caches
+    small, large = (peaks(tmp_path / str(n), n, "prompts_per_shard=20") for n in (SMALL, LARGE))
+    found = grown(small, large, LARGE - SMALL)
+    assert not {stage: n for stage, n in found.items() if n > MOST[stage]}, found
+
+
+def test_memory_does_not_grow_with_the_responses_of_the_same_prompts(small_blocks, tmp_path):
+    """fit-rm has comparisons to draw among all train responses."""
+    few = ["prompts_per_shard=20"]
+    many = ["prompts_per_shard=2", "sampling.n_train=100", "sampling.n_test=1000"]
+    small, large = (peaks(tmp_path / how[0], SMALL, *how) for how in (few, many))
+    found = grown(small, large, 9 * SMALL)
+    assert not {stage: n for stage, n in found.items() if n > SAME[stage]}, found
