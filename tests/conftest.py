@@ -15,6 +15,8 @@ import pytest
 from small_settings import SMALL
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: Ctrl-C would test nothing
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:  # a thread each, since there are as many of them as cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
