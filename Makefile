@@ -36,7 +36,7 @@ test: setup-dev  ## all tests, on up to 4 cores, but those that need the machine
 	@$(BIN)/python -m pytest -m alone
 
 FAULTS ?=
-faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes on (about 30 minutes; FAULTS=--quick: 5)
+faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes on (up to 40 minutes; FAULTS=--quick: 5)
 	@PYTHONPATH=scripts $(BIN)/python -m faults $(FAULTS)
 
 CASES ?= 5000
