@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rmlab import carried
 from rmlab.errors import InputError
+from rmlab.home import home_path
 from rmlab.snapshots import check_snapshot
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -29,8 +30,8 @@ def base_folder(folder: Path) -> Path:
             f"{folder}: its {ADAPTER_CONFIG} or {BASE_RECORD} cannot be read; save it again"
         ) from None
     place = str(config.get("base_model_name_or_path") or "")
-    if place and Path(place).expanduser().is_dir():
-        return Path(place).expanduser()
+    if place and home_path(place).is_dir():
+        return home_path(place)
     for known in (name, place):
         if carried.is_carried(known):
             return carried.folder(known)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from rmlab.artifacts.artifact import finished
 from rmlab.artifacts.manifest import MANIFEST, Manifest
 from rmlab.errors import InputError
+from rmlab.home import home_path
 from rmlab.plan import Node
 
 _MOST = 4  # differences that are told
@@ -47,7 +47,7 @@ def differences(node: Node, made: Manifest) -> Iterator[str]:
 
 
 def _others(node: Node) -> Iterator[Manifest]:
-    root = Path(node.settings.out).expanduser() / node.stage
+    root = home_path(node.settings.out) / node.stage
     for folder in sorted(root.glob("[!.]*")) if root.is_dir() else []:
         if (folder / MANIFEST).is_file():
             try:

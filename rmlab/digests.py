@@ -1,57 +1,74 @@
-"""Digests of large inputs, computed again only when a size or a time changed."""
+"""Digests of inputs: of small ones computed once a process, of large ones again only when they changed."""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Callable
-from functools import lru_cache
+from contextlib import suppress
 from pathlib import Path
 
-from rmlab.artifacts.files import write_json
 from rmlab.artifacts.fingerprint import digest, file_digest, folder_digest
+from rmlab.artifacts.sealed import read_sealed, write_sealed
 from rmlab.cache import cache_folder
+from rmlab.errors import RmlabError
 
-_LARGE = 2**26  # bytes; smaller files are hashed at once
+_LARGE = 2**26  # bytes; the digest of as many is kept for the next process
 _LONG = 2**32  # takes several seconds
 
+Stamp = list[list[str | int]]  # of each file: name, size, times and number
+_known: dict[str, tuple[Stamp, str]] = {}
 
-def cached_file_digest(file: Path) -> str:
+
+def file_digest_of(file: Path) -> str:
+    return _cached(file.resolve(), [file], lambda: _announced(file))
+
+
+def folder_digest_of(folder: Path) -> str:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return _cached(folder.resolve(), files, lambda: folder_digest(folder))
+
+
+def forget(place: Path) -> None:
+    """Its digest is computed again, even if nothing shows that it changed."""
+    _known.pop(str(place.resolve()), None)
+    with suppress(OSError, RmlabError):
+        _record(place.resolve()).unlink(missing_ok=True)
+
+
+def _cached(place: Path, files: list[Path], compute: Callable[[], str]) -> str:
+    stamp = [_stamp(place, file) for file in files]
+    known = _known.get(str(place))
+    if known is None or known[0] != stamp:
+        is_large = sum(file.stat().st_size for file in files) >= _LARGE
+        known = stamp, _kept(place, stamp, compute) if is_large else compute()
+        _known[str(place)] = known
+    return known[1]
+
+
+def _stamp(place: Path, file: Path) -> list[str | int]:
     seen = file.stat()
-    if seen.st_size < _LARGE:
-        return file_digest(file)
-    return _cached(file, [seen.st_size, seen.st_mtime_ns], lambda: _announced(file, seen.st_size))
+    return [os.path.relpath(file, place), seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
 
 
-def digest_of(file: Path) -> str:
-    """The same, looked up once a process for a file as it is: large sets are named by every arm."""
-    seen = file.stat()
-    return _digest_of(file.resolve(), seen.st_size, seen.st_mtime_ns)
+def _kept(place: Path, stamp: Stamp, compute: Callable[[], str]) -> str:
+    """Where the cache cannot be read or written it is computed each time."""
+    with suppress(OSError, RmlabError):
+        known = read_sealed(_record(place))
+        if isinstance(known, dict) and known["stamp"] == stamp:
+            return str(known["digest"])
+    found = compute()
+    with suppress(OSError, RmlabError):
+        write_sealed(_record(place), {"place": str(place), "stamp": stamp, "digest": found})
+    return found
 
 
-@lru_cache(maxsize=256)
-def _digest_of(file: Path, size: int, changed: int) -> str:
-    return cached_file_digest(file)
+def _record(place: Path) -> Path:
+    return cache_folder("digests") / f"{digest({'folder': str(place)})[:24]}.json"
 
 
-def _announced(file: Path, size: int) -> str:
+def _announced(file: Path) -> str:
+    size = file.stat().st_size
     if size >= _LONG:
         print(f"checking {file} ({size / 1e9:.1f} GB), once until it changes", file=sys.stderr, flush=True)
     return file_digest(file)
-
-
-def cached_folder_digest(folder: Path) -> str:
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    stamp = [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
-    return _cached(folder, stamp, lambda: folder_digest(folder))
-
-
-def _cached(place: Path, stamp: list, compute: Callable[[], str]) -> str:
-    record = cache_folder("digests") / f"{digest({'folder': str(place.resolve())})[:24]}.json"
-    if record.is_file():
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if known["stamp"] == stamp:
-            return known["digest"]
-    found = compute()
-    write_json(record, {"folder": str(place.resolve()), "stamp": stamp, "digest": found})
-    return found

@@ -9,8 +9,9 @@ from pathlib import Path
 from rmlab import carried
 from rmlab.adapter import base_folder, is_adapter
 from rmlab.artifacts.fingerprint import digest
-from rmlab.digests import cached_folder_digest
+from rmlab.digests import folder_digest_of
 from rmlab.errors import InputError
+from rmlab.home import home_path
 from rmlab.snapshots import check_snapshot
 
 _HUB_LINE = "check the name and the network, log in with `hf auth login`, or give a local folder"
@@ -30,7 +31,7 @@ class Model:
         if carried.is_carried(self.name):
             return carried.folder(self.name)
         if _is_folder(self.name):
-            return Path(self.name).expanduser()
+            return home_path(self.name)
         commit = self.identity.rpartition("@")[2]  # the one that was identified
         return check_snapshot(_snapshot(self.name, commit), self.name)
 
@@ -40,7 +41,7 @@ def find_model(name: str, revision: str | None = None, trust_remote_code: bool =
     if carried.is_carried(name):
         return Model(name, carried.identity(name))
     if _is_folder(name):
-        folder = Path(name).expanduser()
+        folder = home_path(name)
         _check_folder(folder)
         return Model(name, f"folder:{_folder_identity(folder)}", trust_remote_code=trust_remote_code)
     if name.startswith((".", "/", "~")):
@@ -50,12 +51,12 @@ def find_model(name: str, revision: str | None = None, trust_remote_code: bool =
 
 def _folder_identity(folder: Path) -> str:
     """Of its contents, and of the base's where the folder holds an adapter."""
-    own = cached_folder_digest(folder)
-    return digest([own, cached_folder_digest(base_folder(folder))]) if is_adapter(folder) else own
+    own = folder_digest_of(folder)
+    return digest([own, folder_digest_of(base_folder(folder))]) if is_adapter(folder) else own
 
 
 def _is_folder(name: str) -> bool:
-    return Path(name).expanduser().is_dir()
+    return home_path(name).is_dir()
 
 
 def _check_folder(folder: Path) -> None:

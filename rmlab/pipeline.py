@@ -7,13 +7,13 @@ with crossval.folds also fit_rm -> crossval (one an arm) -> heldout -> report
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from rmlab.config import build, component_class, load_settings
 from rmlab.errors import ConfigError
 from rmlab.goldens.base import Combination
+from rmlab.home import folder_name, with_plain_letters
 from rmlab.plan import Node, described, file_source, model_source
 from rmlab.settings import Settings
 
@@ -34,7 +34,7 @@ VERSIONS = {
 STAGES = tuple(VERSIONS)
 _FITTED = ("pairing", "noise", "selection", "head", "loss")
 _SHARED_BY_ARMS = ("prompts", "sample", "judge")
-_JUDGED_BY = ("validation", "crossval")  # settings that no arm may change
+_JUDGED_BY = ("validation", "crossval")  # settings that no arm may change, nor `out`
 
 
 def load_arms(overrides: Sequence[str], config_dir: Path | None = None) -> dict[str, Settings]:
@@ -87,6 +87,8 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
         changed += [s for s in _JUDGED_BY if getattr(arm, s) != getattr(base, s)]
         if changed:
             raise ConfigError(f"arm {name} changes {changed[0]}; all arms must be judged on the same")
+        if arm.out != base.out:
+            raise ConfigError(f"arm {name} changes out; all arms write into one folder")
     heads = {f"fit_rm:{name}": fit_node(chain, name) for name, chain in chains.items()}
     embeds = {f"embed:{name}": chain["embed"] for name, chain in chains.items()}
     shared = {"prompts": first["prompts"], "sample": first["sample"], "annotate": first["judge"]}
@@ -126,7 +128,7 @@ def _sampled(s: Settings) -> dict[str, Node]:
     prompts = _node(
         s,
         "prompts",
-        Path(s.prompts.path).stem,
+        folder_name(Path(s.prompts.path).stem),
         s.prompts.model_dump(exclude={"path", "template"}),
         {},
         {"file": file_source(s.prompts.path)},
@@ -146,7 +148,9 @@ def _sampled(s: Settings) -> dict[str, Node]:
         "dtype": s.dtype,
         "generation_seed": s.generation_seed,
     }
-    return chain | {"sample": _node(s, "sample", Path(s.model).name, sample_config, dict(chain), sources)}
+    return chain | {
+        "sample": _node(s, "sample", folder_name(Path(s.model).name), sample_config, dict(chain), sources)
+    }
 
 
 def _sft(s: Settings, model: dict) -> Node:
@@ -255,7 +259,7 @@ def _arm_name(s: Settings, arm: str) -> str:
     module = {k: str(getattr(s, k)["_target_"]).split(".")[-2] for k in ("head", "loss")}
     pairs = [override.partition("=") for override in arm.split()]
     rest = [f"{k.rpartition('.')[2]}_{v}" for k, _, v in pairs if k not in ("head", "loss")]
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", ".".join([f"{module['head']}-{module['loss']}", *rest]))
+    return with_plain_letters(".".join([f"{module['head']}-{module['loss']}", *rest]))
 
 
 def _named(arms: dict[str, Settings]) -> dict[str, dict[str, Node]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,8 +17,9 @@ from rmlab.artifacts.manifest import InputRecord
 from rmlab.cells import Grid
 from rmlab.config import component_class, imported, meaningful
 from rmlab.data.dataset_rows import dataset_identity, is_dataset
-from rmlab.digests import cached_folder_digest, digest_of
+from rmlab.digests import file_digest_of, folder_digest_of
 from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.home import home_path
 from rmlab.models import find_model
 from rmlab.settings import Component, Settings
 from rmlab.shipped import PREFIX, user_path
@@ -31,6 +33,12 @@ class Source:
     kind: str  # file, folder, dataset, model or code
     name: str
     identity: str
+    files: tuple[str, ...] = ()  # of code
+
+    @property
+    def place(self) -> str:
+        """Where it is looked up again."""
+        return os.pathsep.join(self.files) or self.name
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Node:
     @property
     def folder(self) -> Path:
         """The finished or begun artifact with this fingerprint, whatever its name, else where it will be."""
-        root = Path(self.settings.out).expanduser() / self.stage
+        root = home_path(self.settings.out) / self.stage
         short = self.fingerprint[:16]
         begun = sorted(root.glob(f"[!.]*-{short}")) if root.is_dir() else []
         return begun[0] if begun else root / f"{self.name}-{short}"
@@ -95,20 +103,22 @@ class Node:
             )
             for role, node in self.inputs.items()
         ]
-        outside = [InputRecord(r, s.kind, s.name, s.identity, s.name) for r, s in self.sources.items()]
+        outside = [InputRecord(role, s.kind, s.name, s.identity, s.place) for role, s in self.sources.items()]
         return [*inside, *outside]
 
 
 def file_source(path: str) -> Source:
+    if not path:
+        raise InputError("an empty path; point at a JSONL, CSV or Parquet file")
     file = user_path(path)
     if file.is_dir():
-        return Source("folder", str(file.resolve()), f"sha256:{cached_folder_digest(file.resolve())}")
+        return Source("folder", str(file.resolve()), f"sha256:{folder_digest_of(file.resolve())}")
     if is_dataset(file):
         return Source("dataset", path, _dataset_identity(file))
     if not file.is_file():
         raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
     name = path if path.startswith(PREFIX) else str(file.resolve())
-    return Source("file", name, f"sha256:{digest_of(file)}")
+    return Source("file", name, f"sha256:{file_digest_of(file)}")
 
 
 @lru_cache(maxsize=8)
@@ -126,7 +136,7 @@ def _own_code(cls: type, where: str) -> dict[str, Source]:
         return {}
     file = sys.modules[cls.__module__].__file__
     identity = f"sha256:{file_digest(Path(file))}" if file else cls.__module__
-    return {f"{where}.code": Source("code", cls.__module__, identity)}
+    return {f"{where}.code": Source("code", cls.__module__, identity, (file,) if file else ())}
 
 
 def _function_code(path: str, where: str, settings: Settings) -> Source:
@@ -135,8 +145,13 @@ def _function_code(path: str, where: str, settings: Settings) -> Source:
         raise ConfigError(f"{where}: '{path}' is no dotted path; write one, such as mymodule.reward")
     function = imported(path, settings.allow_modules, where)
     modules = {path.rpartition(".")[0], getattr(function, "__module__", None)} - {None}
-    files = sorted(str(getattr(sys.modules.get(str(m)), "__file__", None) or "") for m in modules)
-    return Source("code", path, f"sha256:{digest([file_digest(Path(f)) for f in files if f])}")
+    places = (getattr(sys.modules.get(str(m)), "__file__", None) for m in modules)
+    files = tuple(sorted(str(place) for place in places if place))
+    return Source("code", path, code_identity(files), files)
+
+
+def code_identity(files: Sequence[str]) -> str:
+    return f"sha256:{digest([file_digest(Path(file)) for file in files])}"
 
 
 def described(component: Component, where: str, settings: Settings) -> tuple[Component, dict[str, Source]]:

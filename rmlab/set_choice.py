@@ -11,7 +11,7 @@ from rmlab.artifacts.set_record import (
     scales_file,
     scores_file,
 )
-from rmlab.digests import digest_of
+from rmlab.digests import file_digest_of
 from rmlab.errors import ConfigError, InputError
 from rmlab.shipped import user_path
 
@@ -29,7 +29,7 @@ def set_file(kind: str, folder: str | None, policy: str | None = None, embedder:
     name = _file_name(opened, kind, policy, embedder)
     file = opened.folder / name
     known = opened.record.files.get(name)
-    if known is None or not file.is_file() or digest_of(file) != known.sha256:
+    if known is None or not file.is_file() or file_digest_of(file) != known.sha256:
         raise InputError(f"{file} is not as set.json has it; `rmlab validate {folder}` says what is wrong")
     return f"{str(folder).rstrip('/')}/{name}"
 

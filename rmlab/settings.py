@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rmlab.home import home_path
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
@@ -183,10 +186,20 @@ class Settings(_Section):
     generation_seed: int = Field(ge=0, le=LARGEST_SEED)
     arms: list[Overrides]
     allow_modules: list[str]
-    out: str
+    out: str = Field(min_length=1)
     device: str
     workers: int | str
     prompts_per_shard: int = Field(ge=1)
+
+    @field_validator("out")
+    @classmethod
+    def _out_may_be_a_folder(cls, value: str) -> str:
+        """Of what is there already, all is folders."""
+        place = home_path(value)
+        there = next((part for part in (place, *place.parents) if os.path.lexists(part)), place)
+        if os.path.lexists(there) and not os.path.isdir(there):  # noqa: PTH112
+            raise ValueError(f"{there} is a file; give a folder")
+        return value
 
     @field_validator("workers", mode="plain")
     @classmethod

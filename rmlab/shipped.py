@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rmlab.errors import InputError, RmlabError
+from rmlab.errors import RmlabError
+from rmlab.home import home_path
 
 _PACKAGE = Path(__file__).parent
 PREFIX = "shipped:"
@@ -22,9 +23,4 @@ def user_path(text: str) -> Path:
     """A path as a user writes it; `shipped:NAME` means a file in the shipped data folder."""
     if text.startswith(PREFIX):
         return shipped("data/" + text.removeprefix(PREFIX))
-    try:
-        if "\0" in text:
-            raise ValueError
-        return Path(text).expanduser()
-    except (RuntimeError, ValueError):  # of a user who is not known here
-        raise InputError(f"{text}: no such place; write the path in full") from None
+    return home_path(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rmlab.digests import cached_file_digest
+from rmlab.digests import file_digest_of
 from rmlab.errors import InputError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -19,7 +19,7 @@ def check_snapshot(folder: Path, name: str) -> Path:
     """
     for link in sorted(folder.rglob("*.safetensors")):
         blob = link.resolve()
-        if _SHA256.fullmatch(blob.name) and (not blob.is_file() or cached_file_digest(blob) != blob.name):
+        if _SHA256.fullmatch(blob.name) and (not blob.is_file() or file_digest_of(blob) != blob.name):
             raise InputError(
                 f"{link}: its contents differ from the checksum it was fetched with; fetch it again: "
                 f"hf download {name} --revision {folder.name} --force-download"

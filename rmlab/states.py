@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
-from rmlab.artifacts.manifest import MANIFEST, OldFormat
+from rmlab.artifacts.artifact import Artifact, is_unfinished, open_artifact
+from rmlab.artifacts.manifest import OldFormat
 from rmlab.errors import InputError
 
 Name = Literal["missing", "begun", "damaged", "stale", "done"]
@@ -51,7 +51,7 @@ class States:
         folder = node.folder
         if not folder.is_dir():
             return State("missing")
-        if not (folder / MANIFEST).is_file():
+        if is_unfinished(folder):
             n = len(list(folder.glob("part-*.parquet")))
             return State("begun", f"{n} parts" if n else "no parts yet")
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from rmlab.artifacts.writer import begun_with
 from rmlab.cells import Cell, Grid, Known
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.grid import Point
+from rmlab.home import home_path
 from rmlab.pipeline import VERSIONS, chain_of, fit_node, selects, without_selection
 from rmlab.plan import Node
 from rmlab.stages.prompt_values import FIELD, packed_by_cell
 from rmlab.stages.row_log import RowLog
+from rmlab.states import States
 
 _READ = {"prompts": "prompts", "sample": "sample", "annotate": "judge", "embed": "embed"}
 # Settings that change a head and nothing before it.
@@ -50,11 +52,21 @@ def plan_sweep(points: Sequence[Point], workers: int, fresh: bool = False) -> No
     grid = Grid(list(cells.values()), axes, workers, made_by=chains.made_by)
     version = VERSIONS["sweep"]
     node = Node("sweep", version, first.name, _config(grid), chains.inputs, {}, first, grid=grid)
-    known = {} if fresh else _known(Path(first.out).expanduser(), set(cells))
+    known = {} if fresh else _known(home_path(first.out), set(cells))
     if not (fresh and node.is_done):  # what was begun goes on
         made_of = begun_with(node.folder) or {}
         known |= {cell: Known(row, made_of) for cell, row in RowLog.of(node.folder).done().items()}
-    return replace(node, grid=replace(grid, known=list(known.values())))
+    data = {cell.fingerprint: cell.data for cell in grid.cells}
+    now = _contents(chains.inputs)
+    kept = [k for cell, k in known.items() if cell in data and k.is_of(data[cell], now)]
+    return replace(node, grid=replace(grid, known=kept))
+
+
+def _contents(inputs: Mapping[str, Node]) -> dict[str, str]:
+    """What those inputs hold that are there: role -> content."""
+    states = States()
+    found = {role: states.of(node).artifact for role, node in inputs.items()}
+    return {role: artifact.manifest.content for role, artifact in found.items() if artifact}
 
 
 def _config(grid: Grid) -> dict[str, Any]:

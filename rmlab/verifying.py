@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from rmlab.artifacts.artifact import finished, upstream
+from rmlab.artifacts.artifact import finished, is_unfinished, upstream
 from rmlab.artifacts.checking import Damage, all_damage, mark_whole
-from rmlab.artifacts.manifest import MANIFEST, InputRecord, Manifest, OldFormat
+from rmlab.artifacts.fingerprint import file_digest
+from rmlab.artifacts.manifest import COPY, MANIFEST, InputRecord, Manifest, OldFormat
+from rmlab.digests import forget
 from rmlab.errors import InputError, RmlabError
+from rmlab.home import home_path
 from rmlab.models import find_model
 from rmlab.pipeline import VERSIONS
-from rmlab.plan import file_source
+from rmlab.plan import code_identity, file_source
+from rmlab.shipped import user_path
 
 State = Literal["whole", "stale", "damaged", "unfinished"]
 
@@ -45,7 +50,7 @@ def is_artifact(path: Path) -> bool:
 
 def verify(path: Path, tick: Callable[[int], None], ages: Ages) -> Finding:
     """Reads every file of an artifact."""
-    if not (path / MANIFEST).is_file():
+    if is_unfinished(path):
         return Finding(path, "unfinished", "the command that began it goes on with it")
     try:
         manifest = finished(path)
@@ -53,7 +58,7 @@ def verify(path: Path, tick: Callable[[int], None], ages: Ages) -> Finding:
         return Finding(path, "stale", str(error))
     except InputError as error:
         return Finding(path, "damaged", str(error))
-    if damage := list(all_damage(path, manifest.files, tick)):
+    if damage := [*all_damage(path, manifest.files, tick), *_damage_of_copy(path)]:
         why = f"{damage[0].name}: {damage[0].why}" + (
             f", and {len(damage) - 1} more files" if damage[1:] else ""
         )
@@ -63,10 +68,24 @@ def verify(path: Path, tick: Callable[[int], None], ages: Ages) -> Finding:
     return Finding(path, "stale" if why else "whole", why, (), manifest)
 
 
+def _damage_of_copy(path: Path) -> list[Damage]:
+    """It is there for the day that the manifest is not."""
+    try:
+        is_whole = (path / COPY).read_bytes() == (path / MANIFEST).read_bytes()
+    except OSError:
+        is_whole = False
+    return [] if is_whole else [Damage(COPY, "it is not what the manifest is")]
+
+
 @dataclass(frozen=True)
 class Ages:
-    """Why artifacts are stale, by their own records of what they were made of; each is looked at once."""
+    """Why artifacts are stale, by their own records of what they were made of; each is looked at once.
 
+    thorough: files and models outside are read, even if nothing shows that they changed.
+    """
+
+    thorough: bool = False
+    _read: set[str] = field(default_factory=set)
     _known: dict[Path, str] = field(default_factory=dict)
 
     def outdated(self, path: Path) -> str:
@@ -88,8 +107,7 @@ class Ages:
 
     def _of_input(self, path: Path, manifest: Manifest, record: InputRecord) -> str:
         if record.kind != "artifact":
-            changed = _identity_now(record, Path(manifest.folder)) not in (None, record.fingerprint)
-            return f"{record.name} has changed since" if changed else ""
+            return f"{record.name} has changed since" if self._has_changed(record, manifest) else ""
         place = upstream(path, record)
         try:
             made = finished(place)
@@ -100,15 +118,34 @@ class Ages:
         why = self.outdated(place)
         return f"its input {record.name} is stale: {why}" if why else ""
 
+    def _has_changed(self, record: InputRecord, manifest: Manifest) -> bool:
+        """False where it cannot be told: the source is gone, or is no file or folder."""
+        try:
+            places = _places(record, Path(manifest.folder))
+            if self.thorough:
+                for place in {str(p) for p in places} - self._read:
+                    forget(Path(place))
+                    self._read.add(place)
+            return bool(places) and record.fingerprint not in _identities(record, places)
+        except (RmlabError, OSError):
+            return False
 
-def _identity_now(record: InputRecord, folder: Path) -> str | None:
-    """None where it cannot be told: the source is gone, or is no file or folder."""
-    if record.kind not in ("file", "folder", "model"):
-        return None
-    local = (folder / record.name) if record.fingerprint.startswith("folder:") else None
-    try:
-        if record.kind == "model":
-            return find_model(str(local)).identity if local and local.is_dir() else None
-        return file_source(record.name).identity
-    except (RmlabError, OSError):
-        return None
+
+def _places(record: InputRecord, folder: Path) -> list[Path]:
+    """The files or folders of a source; folder: that the command was given in."""
+    if record.kind == "model":
+        local = folder / home_path(record.name)
+        return [local] if record.fingerprint.startswith("folder:") and local.is_dir() else []
+    if record.kind == "code":
+        return [folder / name for name in record.path.split(os.pathsep) if name.endswith(".py")]
+    return [user_path(record.name)] if record.kind in ("file", "folder") else []
+
+
+def _identities(record: InputRecord, places: Sequence[Path]) -> list[str]:
+    """What the source is now; a component's code is named by its one file, a function's by all of its."""
+    files = [str(place) for place in places]
+    if record.kind == "model":
+        return [find_model(files[0]).identity]
+    if record.kind == "code":
+        return [code_identity(files), f"sha256:{file_digest(places[0])}"]
+    return [file_source(record.name).identity]

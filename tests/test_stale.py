@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
-from artifact_kinds import artifacts, files_of
+from artifact_kinds import artifacts, files_of, flip
 from resealed import rewrite
 from small_settings import SMALL
 
-from rmlab import pipeline
+from rmlab import digests, pipeline
 from rmlab.artifacts.fingerprint import file_digest
 from rmlab.carried.random_tiny import write_random_model
 
@@ -81,6 +81,62 @@ def test_a_changed_folder_of_a_model(cli, tmp_path):
     assert result.code == 3 and "1 stale" in result.line
 
 
+def test_rot_of_a_model_that_leaves_no_trace_is_found_by_verify(cli, tmp_path, monkeypatch):
+    """And by the next process, where the model is small."""
+    write_random_model(tmp_path / "model", seed=3)
+    settings = [f"model={tmp_path / 'model'}", "sampler=transformers", "sft=none"]
+    assert cli("sample", *SMALL, *settings, f"out={tmp_path / 'a'}").code == 0
+    assert cli("verify", tmp_path / "a").code == 0
+    monkeypatch.setattr(digests, "_stamp", lambda place, file: [file.name])
+    digests._known.clear()
+    assert status(cli, tmp_path / "a", *settings)["sample"][0] == "done"
+    flip(tmp_path / "model" / "model.safetensors", 5000)
+    assert status(cli, tmp_path / "a", *settings)["sample"][0] == "done"
+    result = cli("verify", tmp_path / "a")
+    assert result.code == 3 and "1 stale" in result.line and "has changed since" in result.line
+    assert status(cli, tmp_path / "a", *settings)["sample"][0] == "missing"
+
+
+def test_a_model_under_the_home_folder(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_random_model(tmp_path / "mine", seed=3)
+    settings = ["model='~/mine'", "sampler=transformers", "sft=none"]
+    assert cli("sample", *SMALL, *settings, f"out={tmp_path / 'a'}").code == 0
+    assert cli("verify", tmp_path / "a").code == 0
+    write_random_model(tmp_path / "mine", seed=4)
+    assert "has changed since" in cli("verify", tmp_path / "a").line
+
+
+@pytest.mark.parametrize("kind", ["function", "component"])
+def test_a_changed_file_of_code(cli, tmp_path, monkeypatch, kind):
+    module = f"my_{kind}_reward"  # a module is imported once
+    code = tmp_path / f"{module}.py"
+    code.write_text(_CODE)
+    monkeypatch.syspath_prepend(tmp_path)
+    golden = {
+        "function": ["golden=callable", f"golden.callable.path={module}.reward"],
+        "component": ["golden=length", f"golden.length._target_={module}.Mine"],
+    }[kind]
+    settings = ["sft=none", *golden, f"allow_modules=[{module}]", f"out={tmp_path / 'a'}"]
+    for stage in ("sample", "annotate"):
+        assert cli(stage, *SMALL, *settings).code == 0
+    assert cli("verify", tmp_path / "a").code == 0
+    code.write_text(_CODE.replace("len(r)", "-len(r)"))
+    result = cli("verify", tmp_path / "a")
+    assert result.code == 3 and "1 stale" in result.line and module in result.line
+
+
+_CODE = """
+from dataclasses import dataclass
+from rmlab.goldens.length import Length
+def reward(prompts, responses):
+    return [len(r) for r in responses]
+@dataclass(frozen=True)
+class Mine(Length):
+    pass
+"""
+
+
 def test_a_changed_version_of_a_stage(cli, made, monkeypatch):
     monkeypatch.setitem(pipeline.VERSIONS, "annotate", 99)
     found = status(cli, made)
@@ -143,6 +199,8 @@ def test_a_sweep_takes_over_no_rows_of_what_was_there_before(cli, made):
     other_responses(made)
     assert cli("sweep", *SMALL, f"out={made}", *grid).code == 3
     assert cli("run", *SMALL, f"out={made}").code == 0
+    planned = cli("sweep", *SMALL, f"out={made}", *grid, "--dry-run", "--json").json["estimate"]
+    assert (planned["cells"], planned["known"]) == (2, 0)
     assert cli("sweep", *SMALL, f"out={made}", *grid).code == 0
     after = pq.read_table(next((made / "sweep").glob("*/results.parquet")))
     assert before["cell"].equals(after["cell"]) and not before["seconds"].equals(after["seconds"])

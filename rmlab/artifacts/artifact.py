@@ -11,7 +11,16 @@ import pyarrow as pa
 
 from rmlab.artifacts.checking import first_damage
 from rmlab.artifacts.files import read_parquet
-from rmlab.artifacts.manifest import MANIFEST, FileRecord, InputRecord, Manifest, damaged, read_manifest
+from rmlab.artifacts.manifest import (
+    COPY,
+    MANIFEST,
+    WORK,
+    FileRecord,
+    InputRecord,
+    Manifest,
+    damaged,
+    read_manifest,
+)
 from rmlab.errors import InputError
 
 
@@ -64,6 +73,12 @@ def finished(path: Path) -> Manifest:
     """The manifest of a finished artifact, whatever has become of its files."""
     if not path.is_dir():
         raise InputError(f"{path} is not an artifact: no such folder")
-    if not (path / MANIFEST).is_file():
+    if is_unfinished(path):
         raise InputError(f"{path} is not finished: it has no {MANIFEST}; run its stage again")
     return read_manifest(path)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Without a manifest, and not for having lost it: the copy comes when all work is done."""
+    has_lost_it = (path / COPY).is_file() and not (path / WORK).is_dir()
+    return not (path / MANIFEST).is_file() and not has_lost_it

@@ -15,6 +15,7 @@ from rmlab.errors import InputError
 
 FORMAT = 2
 MANIFEST, COPY = "manifest.json", ".manifest-copy.json"
+WORK = ".work"  # what a stage may keep for its own resumption; gone when it is done
 _LONGEST = 255  # characters of a file's name
 
 
@@ -114,6 +115,8 @@ def damaged(file: Path, why: str, folder: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "it is missing"
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     if isinstance(error, ValidationError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmlab.artifacts.checking import digest_once, mark_whole
-from rmlab.artifacts.files import write_json, write_parquet
+from rmlab.artifacts.files import write_parquet
 from rmlab.artifacts.fingerprint import file_digest
-from rmlab.artifacts.manifest import COPY, MANIFEST, FileRecord, Manifest, write_manifest
+from rmlab.artifacts.manifest import COPY, MANIFEST, WORK, FileRecord, Manifest, write_manifest
 from rmlab.artifacts.schemas import Table
+from rmlab.artifacts.sealed import read_sealed, write_sealed
 from rmlab.errors import RmlabError
 
-_WORK = ".work"  # what a stage may keep for its own resumption; gone when it is done
 _SHARDS, _BEGUN = "shards.json", "begun.json"
 
 
@@ -36,7 +35,7 @@ class Writer:
     @property
     def work(self) -> Path:
         """Scratch folder that survives an interruption."""
-        folder = self.path / _WORK
+        folder = self.path / WORK
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -61,7 +60,7 @@ class Writer:
         whole = self.work / part_name(index)
         write_parquet(whole, data)
         known = {"counts": counts, "metrics": self.metrics if metrics is None else metrics}
-        write_json(self._beside(index), {**known, "rows": data.num_rows, "sha256": file_digest(whole)})
+        write_sealed(self._beside(index), {**known, "rows": data.num_rows, "sha256": file_digest(whole)})
         whole.replace(self.path / part_name(index))
 
     def has_part(self, index: int) -> bool:
@@ -75,13 +74,10 @@ class Writer:
         return record["counts"]
 
     def _known(self, index: int) -> dict[str, Any]:
-        try:
-            return json.loads(self._beside(index).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
+        return read_sealed(self._beside(index)) or {}
 
     def _beside(self, index: int) -> Path:
-        return self.path / _WORK / f"counts-{index:05d}.json"
+        return self.path / WORK / f"counts-{index:05d}.json"
 
     def remove_leftovers(self) -> None:
         """What processes that were killed had begun to write."""
@@ -89,27 +85,31 @@ class Writer:
             leftover.unlink(missing_ok=True)
 
     def shard_size(self, wanted: int) -> int:
-        """Rows a shard: what an interrupted run began with, else what is wanted now."""
+        """Rows a shard: what an interrupted run began with, else what is wanted now.
+
+        Where it cannot be told any more, the parts that are there are of no use.
+        """
         known = self.rows_per_shard
         if known is None:
-            write_json(self.work / _SHARDS, {"rows_per_shard": wanted})
+            for part in self.path.glob("part-*.parquet"):
+                part.unlink()
+            write_sealed(self.work / _SHARDS, wanted)
         return known or wanted
 
     @property
     def rows_per_shard(self) -> int | None:
         """None where it is the inputs that decide which rows a part has."""
-        file = self.path / _WORK / _SHARDS
-        return int(json.loads(file.read_text())["rows_per_shard"]) if file.is_file() else None
+        return read_sealed(self.path / WORK / _SHARDS)
 
     def empty(self) -> None:
         _empty(self.path)
 
     def begin(self, made_of: Mapping[str, str]) -> None:
         """made_of: what the inputs hold. What was begun of others goes: parts of two would be mixed."""
-        file = self.path / _WORK / _BEGUN
+        file = self.path / WORK / _BEGUN
         if begun_with(self.path) != dict(made_of):
             _empty(self.path)
-            write_json(file, dict(made_of))
+            write_sealed(file, dict(made_of))
 
     def reopen(self, manifest: Manifest, bad: Collection[str]) -> None:
         """Makes of a finished artifact one that was begun, and lacks the bad parts.
@@ -118,24 +118,24 @@ class Writer:
         """
         for record in manifest.files:
             if record.name in bad:
-                (self.path / record.name).unlink(missing_ok=True)
+                _remove(self.path / record.name)
             else:
                 self._keep(record, manifest)
         if manifest.rows_per_shard is not None:
-            write_json(self.work / _SHARDS, {"rows_per_shard": manifest.rows_per_shard})
-        write_json(self.work / _BEGUN, manifest.made_of)
-        (self.path / COPY).unlink(missing_ok=True)
-        (self.path / MANIFEST).unlink(missing_ok=True)
+            write_sealed(self.work / _SHARDS, manifest.rows_per_shard)
+        write_sealed(self.work / _BEGUN, manifest.made_of)
+        for name in (COPY, MANIFEST):
+            _remove(self.path / name)
 
     def _keep(self, part: FileRecord, of: Manifest) -> None:
         known = {"counts": part.counts, "metrics": of.metrics, "rows": part.rows, "sha256": part.sha256}
-        write_json(self._beside(_index(part.name)), known)
+        write_sealed(self._beside(_index(part.name)), known)
 
     def commit(self, manifest: Callable[[list[FileRecord]], Manifest]) -> None:
         files = [self._record(p) for p in sorted(self.path.rglob("*")) if _counts(p, self.path)]
         mark_whole(self.path, files)
         write_manifest(self.path, manifest(files))
-        shutil.rmtree(self.path / _WORK, ignore_errors=True)
+        shutil.rmtree(self.path / WORK, ignore_errors=True)
 
     def _record(self, path: Path) -> FileRecord:
         """A part was counted and hashed when it was written, while the next was computed."""
@@ -149,11 +149,7 @@ class Writer:
 
 def begun_with(path: Path) -> dict[str, str] | None:
     """What the inputs of an unfinished artifact held when it was begun."""
-    try:
-        found = json.loads((path / _WORK / _BEGUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+    return read_sealed(path / WORK / _BEGUN)
 
 
 def part_name(index: int) -> str:
@@ -172,10 +168,10 @@ def _counts(path: Path, root: Path) -> bool:
 
 def tidy(path: Path) -> None:
     """Removes what a process that was killed at the very end left behind in a finished artifact."""
-    if (path / _WORK).is_dir():
+    if (path / WORK).is_dir():
         with suppress(RmlabError, OSError), writing(path):
             if (path / MANIFEST).is_file():
-                shutil.rmtree(path / _WORK, ignore_errors=True)
+                shutil.rmtree(path / WORK, ignore_errors=True)
 
 
 @contextmanager
@@ -195,9 +191,20 @@ def writing(path: Path) -> Iterator[Writer]:
 
 
 def _empty(path: Path) -> None:
-    """Removes all but the lock, the manifest first, so that half of it never looks whole."""
-    (path / MANIFEST).unlink(missing_ok=True)
+    """Removes all but the lock, the manifest first, so that half of it never looks whole.
+
+    The copy goes before it: alone it would say that the manifest was lost.
+    """
+    for name in (COPY, MANIFEST):
+        _remove(path / name)
     for entry in path.iterdir():
-        if entry.name == ".lock":
-            continue
-        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        if entry.name != ".lock":
+            _remove(entry)
+
+
+def _remove(entry: Path) -> None:
+    """Whatever it is."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)

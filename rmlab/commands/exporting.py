@@ -81,7 +81,7 @@ def _check_place(out: Path, options: ExportOptions) -> None:
 def _of_settings(overrides: Sequence[str], config_dir: Path | None) -> _Inputs:
     nodes = data_nodes(load_settings(overrides, config_dir))
     for role in ("prompts", "sample", "judge"):
-        if not nodes[role].is_done:
+        if nodes[role].state.name in ("missing", "begun"):
             raise InputError(
                 f"{nodes[role].stage} is not done for these settings: run `rmlab import` or `rmlab annotate` "
                 "with them first"

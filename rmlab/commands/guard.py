@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rmlab import interrupts
@@ -23,6 +24,7 @@ def guarded(app: Callable[..., Any]) -> int:
     # Threads that spin long while they wait stall torch where another process wants a core.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the hub's package is imported
+    _open_streams()
     interrupts.listen()
     log.start(sys.argv)
     undo = record_chatter()
@@ -34,6 +36,13 @@ def guarded(app: Callable[..., Any]) -> int:
     finally:
         undo()
         log.stop()
+
+
+def _open_streams() -> None:
+    """A daemon may have none, and other files would take the places of those that are closed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _run(app: Callable[..., Any]) -> int:

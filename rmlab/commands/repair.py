@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -26,7 +27,10 @@ def repaired(finding: Finding, parse: Parse) -> str:
         before = finding.manifest
         if finding.state != "damaged" or before is None:
             return "its manifest was restored from the copy beside it"
-    bad = {damage.name for damage in finding.damage}
+    bad = {damage.name for damage in finding.damage} - {COPY}
+    _write(path / COPY, path / MANIFEST)
+    if not bad:
+        return "the copy of its manifest was written again"
     with where_it_was_given(before):
         _make_again(path, node_of(path, before, parse), before, bad)
     return _what_was_done(path, before, bad)
@@ -57,8 +61,14 @@ def _restored(path: Path) -> bool:
         read_manifest(path, COPY)
     except InputError:
         return False
-    write_text(path / MANIFEST, (path / COPY).read_text(encoding="utf-8"))
+    _write(path / MANIFEST, path / COPY)
     return True
+
+
+def _write(file: Path, source: Path) -> None:
+    if file.is_dir():
+        shutil.rmtree(file)
+    write_text(file, source.read_text(encoding="utf-8"))
 
 
 def _made_without_manifest(path: Path, parse: Parse) -> str:

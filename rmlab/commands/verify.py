@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rmlab.commands.repair import repaired
 from rmlab.commands.replan import Parse
 from rmlab.config import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.home import home_path
 from rmlab.progress import Progress
 from rmlab.verifying import Ages, Finding, artifacts_of, is_artifact, verify
 
@@ -34,17 +36,17 @@ def verify_command(
         print(json.dumps({"artifacts": [_row(f) for f in found]}, indent=2, ensure_ascii=False))
     else:
         _print(found)
-    _demand(found, path)
+    _demand(found, path, repair)
 
 
 def _places(path: str, overrides: Sequence[str], config_dir: Path | None) -> list[Path]:
     """An artifact, by its folder or a file in it; else all artifacts of a folder."""
     if path == ALL:
-        place = Path(load_settings(overrides, config_dir).out).expanduser()
+        place = home_path(load_settings(overrides, config_dir).out)
     elif overrides:
         raise ConfigError(f"{overrides[0]}: settings go with `rmlab verify all` alone, such as out=...")
     else:
-        place = Path(path).expanduser()
+        place = home_path(path)
     if not place.exists():
         raise InputError(f"{place} does not exist; `rmlab status` shows where artifacts are")
     inside = next((p for p in (place.absolute(), *place.absolute().parents) if is_artifact(p)), None)
@@ -58,7 +60,7 @@ def _places(path: str, overrides: Sequence[str], config_dir: Path | None) -> lis
 
 
 def _verified(places: Sequence[Path], quiet: bool) -> list[Finding]:
-    ages, sizes = Ages(), [_size(place) for place in places]
+    ages, sizes = Ages(thorough=True), [_size(place) for place in places]
     with Progress("verify", "bytes", quiet=quiet) as progress:
         progress.start(sum(sizes))
         return [verify(place, progress.advance, ages) for place in places]
@@ -75,10 +77,10 @@ def _mended(finding: Finding, parse: Parse) -> Finding:
     """whole, with what was done; still damaged, with why it could not be mended."""
     try:
         done = repaired(finding, parse)
-    except RmlabError as error:
-        return Finding(finding.path, "damaged", str(error), finding.damage, finding.manifest)
+    except (RmlabError, OSError) as error:
+        return replace(finding, why=str(error))
     again = verify(finding.path, lambda n: None, Ages())
-    return Finding(again.path, again.state, done if again.state == "whole" else again.why)
+    return replace(again, why=done if again.state == "whole" else again.why)
 
 
 def _with_ages(found: Sequence[Finding]) -> list[Finding]:
@@ -87,7 +89,7 @@ def _with_ages(found: Sequence[Finding]) -> list[Finding]:
     aged = []
     for finding in found:
         why = ages.outdated(finding.path) if finding.state in ("whole", "stale") else ""
-        aged.append(Finding(finding.path, "stale", why) if why else finding)
+        aged.append(replace(finding, state="stale", why=why) if why else finding)
     return aged
 
 
@@ -111,12 +113,13 @@ def _print(found: Sequence[Finding]) -> None:
     print(", ".join(f"{n} {state}" for state, n in counts.items()))
 
 
-def _demand(found: Sequence[Finding], path: str) -> None:
+def _demand(found: Sequence[Finding], path: str, was_mended: bool) -> None:
     damaged = [f for f in found if f.state == "damaged"]
     stale = [f for f in found if f.state == "stale"]
     if damaged:
         first = f"{damaged[0].path}: {damaged[0].why}"
-        how = "" if "rmlab verify" in first else f"; mend: rmlab verify --repair {path}"
+        is_told = was_mended or "rmlab verify" in first
+        how = "" if is_told else f"; mend: rmlab verify --repair {path}"
         raise InputError(f"{len(damaged)} damaged, the first {first}{how}")
     if stale:
         command = stale[0].manifest.command if stale[0].manifest else "the command that made it"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.artifacts.fingerprint import digest, file_digest
-from rmlab.digests import cached_folder_digest
+from rmlab.digests import folder_digest_of
 from rmlab.errors import InputError
 
 Row = dict[str, Any]
@@ -70,7 +70,7 @@ def open_dataset(path: Path) -> dict[str, Any]:
 
 def _cache(path: Path, folder: Path) -> str | None:
     """A place that depends on a folder's content: the package knows a file again by name and time alone."""
-    return str(Path(folder) / "by_content" / cached_folder_digest(path)[:24]) if path.is_dir() else None
+    return str(Path(folder) / "by_content" / folder_digest_of(path)[:24]) if path.is_dir() else None
 
 
 def dataset_identity(path: Path) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.cache import cache_folder
+from rmlab.home import home_path
 from rmlab.logs.log_file import LogFile
 from rmlab.logs.record import line, message_of, trace_of
 from rmlab.logs.words import shell_line
@@ -97,7 +98,7 @@ def keep_in(out: str, settings: Mapping[str, Any]) -> None:
         return
     _log.has_begun = True
     with suppress(Exception):
-        _log.move_to(Path(out).expanduser() / FOLDER)
+        _log.move_to(home_path(out) / FOLDER)
     _versions()
     event("settings", settings=settings)
 

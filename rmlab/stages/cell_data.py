@@ -46,16 +46,21 @@ class CellData:
         return self._parts[key]
 
 
+def forget_data(work: Path) -> None:
+    """What an earlier run wrote there goes: nothing tells whether it still is what was written."""
+    for folder in (*work.glob("data-*"), *work.glob("unfinished-*")):
+        shutil.rmtree(folder)
+    for file in work.glob("vectors-*.npy"):
+        file.unlink()
+
+
 def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
-    """The folder of `work` that read_data reads; a whole one is used again. inputs: by role and data."""
+    """The folder of `work` that read_data reads. inputs: by role and data."""
     folder = work / f"data-{data}"
-    if folder.is_dir():
-        return folder
     sample, annotate = inputs[f"sample:{data}"], inputs[f"annotate:{data}"]
     responses = read_responses(sample, annotate, ["train", "test"])
     lengths = read_surface(inputs[f"prompts:{data}"], sample, responses).length
     unfinished = work / f"unfinished-{data}"
-    shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     columns = (responses.golden, responses.group, responses.is_test, lengths)
     for name, column in zip(_COLUMNS, columns, strict=True):

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from rmlab.artifacts.schemas import PROMPTS
 from rmlab.data.forms.prompts import form_prompts
-from rmlab.data.prompts import limit, whole_groups
+from rmlab.data.prompts import Prompt, content_id, limit, whole_groups
 from rmlab.errors import InputError
 from rmlab.shipped import user_path
 from rmlab.stages.base import Job
@@ -30,6 +30,11 @@ def run(job: Job) -> None:
     if left_out := known.get("unusable"):
         reasons = "; ".join(f"{n} {reason}" for reason, n in left_out.items())
         job.writer.warnings.append(f"{sum(left_out.values())} records were left out: {reasons}")
+    if both := _in_both(kept):
+        job.writer.warnings.append(
+            f"{both} test prompts are train prompts too, word by word, under another prompt_id; "
+            "give both the same `group`, and those of train are left out"
+        )
     data = pa.Table.from_pylist(
         [
             {
@@ -47,3 +52,9 @@ def run(job: Job) -> None:
     job.writer.metrics.update(known)
     job.writer.part(0, data, {})
     job.writer.add({**counts, "left_out": len(found) - len(kept), "parted_groups": parted})
+
+
+def _in_both(prompts: list[Prompt]) -> int:
+    """Test prompts whose text is a train prompt's."""
+    train = {content_id(p.messages) for p in prompts if p.split == "train"}
+    return sum(p.split == "test" and content_id(p.messages) in train for p in prompts)

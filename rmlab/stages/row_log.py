@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.files import plain
+from rmlab.artifacts.sealed import sealed, unsealed
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RowLog:
-    """One JSON object a line; a line that a crash cut off or spoilt is not there."""
+    """One JSON object a line, with its digest; a line that a crash cut off or rot spoilt is not there."""
 
     file: Path
 
@@ -29,7 +29,7 @@ class RowLog:
         """Rows by cell, but for those that failed, which are tried again."""
         if not self.file.is_file():
             return {}
-        rows = [_row(line) for line in self.file.read_bytes().split(b"\n")]
+        rows = map(unsealed, self.file.read_bytes().split(b"\n"))
         return {row["cell"]: row for row in rows if row is not None and row["state"] == "ok"}
 
     def mend(self) -> None:
@@ -39,14 +39,6 @@ class RowLog:
             os.truncate(self.file, self.file.stat().st_size - len(cut_off))
 
     def append(self, rows: Iterable[Row]) -> None:
-        lines = [json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+        lines = [json.dumps(sealed(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
         with self.file.open("ab") as file:
             file.write("".join(lines).encode())
-
-
-def _row(line: bytes) -> Row | None:
-    try:
-        row = json.loads(line)
-    except ValueError:  # not JSON, or not even text
-        return None
-    return row if isinstance(row, dict) and {"cell", "state"} <= set(row) else None

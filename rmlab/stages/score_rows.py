@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from rmlab.goldens.base import Failed, Score, Scorer
 from rmlab.logs import log
 from rmlab.text import Exchange
 
+_LARGEST = 1e100  # of a score: squares and sums of it are numbers still
 _LONGEST = 200  # characters of a reason
 
 
@@ -54,7 +54,7 @@ def _checked(value: Any) -> Score:
         number = float(value)
     except (TypeError, ValueError):
         return Failed(_line(f"the reward is {value!r}, not a number"))
-    return number if math.isfinite(number) else Failed(f"the reward is {number}")
+    return number if abs(number) <= _LARGEST else Failed(f"the reward is {number}")  # NaN is not
 
 
 def _line(text: str) -> str:

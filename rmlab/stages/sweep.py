@@ -13,7 +13,7 @@ from rmlab.artifacts.sweep_schema import cell_prompts_table, sweep_table
 from rmlab.cells import Cell, Grid
 from rmlab.stages.base import Job
 from rmlab.stages.cell import run_cell
-from rmlab.stages.cell_data import write_data
+from rmlab.stages.cell_data import forget_data, write_data
 from rmlab.stages.control_rows import control_rows
 from rmlab.stages.live_cells import LiveCells
 from rmlab.stages.prompt_values import prompt_rows
@@ -25,6 +25,7 @@ def run(job: Job) -> None:
     """A row a cell, appended as it is done, so that an interrupted sweep goes on where it was."""
     grid = job.sweep_grid
     work, log = job.writer.work, RowLog.of(job.writer.path)
+    forget_data(work)
     log.mend()
     rows = log.done()
     taken_over = {cell: row for cell, row in _taken_over(job).items() if cell not in rows}

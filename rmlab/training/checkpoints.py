@@ -7,24 +7,24 @@ stage is done: nothing of them is in a finished artifact.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 
-from rmlab.artifacts.files import write_json
+from rmlab.artifacts.fingerprint import file_digest
+from rmlab.artifacts.sealed import read_sealed, write_sealed
 
 SEAL = "sealed.json"
 KEPT = 2  # a torn newest one leaves the one before
 
 
 def seal(folder: Path) -> None:
-    """Records the size of every file, once they are on the disk."""
+    """Records the digest of every file, once they are on the disk."""
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != SEAL]
     for path in files:
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    write_json(folder / SEAL, {p.relative_to(folder).as_posix(): p.stat().st_size for p in files})
+    write_sealed(folder / SEAL, {p.relative_to(folder).as_posix(): file_digest(p) for p in files})
 
 
 def last_whole_checkpoint(work: Path) -> Path | None:
@@ -37,21 +37,8 @@ def last_whole_checkpoint(work: Path) -> Path | None:
 
 
 def _is_whole(folder: Path) -> bool:
+    digests = read_sealed(folder / SEAL) or {}
     try:
-        sizes = json.loads((folder / SEAL).read_text())
-        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
-            return False
-        json.loads((folder / "trainer_state.json").read_text())
-        return all(_has_all_its_tensors(file) for file in folder.glob("*.safetensors"))
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def _has_all_its_tensors(file: Path) -> bool:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            return bool(opened.keys())
-    except SafetensorError:
+        return bool(digests) and all(file_digest(folder / name) == known for name, known in digests.items())
+    except OSError:
         return False

@@ -27,7 +27,8 @@ def test_parts_are_read_as_one_table(tmp_path):
 
 def test_without_a_manifest_it_is_not_finished(tmp_path):
     write(tmp_path / "a")
-    (tmp_path / "a" / "manifest.json").unlink()
+    for name in ("manifest.json", ".manifest-copy.json"):
+        (tmp_path / "a" / name).unlink()
     with pytest.raises(InputError, match="not finished"):
         open_artifact(tmp_path / "a")
 

@@ -81,6 +81,67 @@ def test_a_manifest_comes_back_from_its_copy(cli, made):
     assert (artifact / "manifest.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("what", ["lost", "a folder"])
+def test_a_lost_manifest_is_damage_and_costs_nothing(cli, made, what, monkeypatch):
+    """Without a word the stage would begin anew, and throw all parts away."""
+    artifact, before = of_stage(made, "sample"), digests(made)
+    (artifact / "manifest.json").unlink()
+    if what == "a folder":
+        (artifact / "manifest.json").mkdir()
+    for command in (["sample", *SHARDED, "sft=none", "out=a"], ["verify", made]):
+        result = cli(*command)
+        assert result.code == 3 and "manifest.json" in result.line
+        assert (
+            f"rmlab verify --repair {of_stage(made, 'sample').relative_to(made.parent)}" in result.line
+            or (f"rmlab verify --repair {artifact}" in result.line)
+        )
+    with monkeypatch.context() as patch:
+        patch.setattr("rmlab.stages.sample.run", lambda job: pytest.fail("drawn again"))
+        result = cli("verify", "--repair", artifact)
+    assert result.code == 0 and "restored" in result.out
+    assert digests(made) == before and cli("verify", made).code == 0
+
+
+@pytest.mark.parametrize("what", ["flipped", "lost"])
+def test_the_copy_of_a_manifest_is_looked_after_too(cli, made, what):
+    copy = of_stage(made, "sample") / ".manifest-copy.json"
+    whole = copy.read_bytes()
+    flip(copy, 40) if what == "flipped" else copy.unlink()
+    assert cli("verify", made).code == 3
+    assert cli("inspect", of_stage(made, "sample")).code == 0  # the manifest itself is as it was
+    result = cli("verify", "--repair", made)
+    assert result.code == 0 and "the copy of its manifest was written again" in result.out
+    assert copy.read_bytes() == whole
+
+
+def test_a_repair_that_fails_leaves_the_others_to_be_mended(cli, made, monkeypatch):
+    """And does not send the user to itself."""
+    from rmlab.commands import repair
+
+    for stage in ("annotate", "embed"):
+        flip(files_of(of_stage(made, stage))[-1], 60)
+    again = repair._make_again
+
+    def full(path, *rest):
+        if path.parent.name == "annotate":
+            raise OSError(28, "No space left on device")
+        again(path, *rest)
+
+    monkeypatch.setattr(repair, "_make_again", full)
+    result = cli("verify", "--repair", "all", "out=a")
+    assert result.code == 3 and "1 damaged" in result.line and "No space left" in result.line
+    assert "rmlab verify" not in result.line
+    assert states(cli("verify", "all", "out=a", "--json"))[of_stage(made, "embed").name] == "whole"
+
+
+def test_a_folder_in_the_place_of_a_part(cli, made):
+    before, part = digests(made), sorted(of_stage(made, "embed").glob("part-*"))[0]
+    part.unlink()
+    (part / "below").mkdir(parents=True)
+    assert cli("verify", "--repair", made).code == 0
+    assert digests(made) == before
+
+
 def test_without_manifest_and_copy_the_commands_of_its_neighbours_make_it_again(cli, made):
     artifact, before = of_stage(made, "embed"), digests(made)
     for name in ("manifest.json", ".manifest-copy.json"):
@@ -115,7 +176,8 @@ def test_one_document(cli, made):
 
 
 def test_unfinished_and_foreign_folders(cli, made, tmp_path):
-    (of_stage(made, "report") / "manifest.json").unlink()
+    for name in ("manifest.json", ".manifest-copy.json"):
+        (of_stage(made, "report") / name).unlink()
     result = cli("verify", made)
     assert result.code == 0 and "1 unfinished" in result.out
     (tmp_path / "empty").mkdir()

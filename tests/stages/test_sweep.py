@@ -122,10 +122,40 @@ def test_a_torn_line_is_taken_away_and_a_spoilt_one_is_left_out(tmp_path):
     assert log.done() == {}
     log.mend()
     log.append([{"cell": "a", "state": "ok", "x": float("nan")}, {"cell": "f", "state": "failed"}])
-    log.file.write_bytes(log.file.read_bytes() + b'\xff\x00\n[1]\n{"cell": "b"}\n{"cell": "c", "sta')
+    whole = log.file.read_bytes()
+    log.file.write_bytes(whole + b'\xff\x00\n[1]\n{"cell": "b"}\n{"cell": "c", "sta')
     log.mend()
     log.append([{"cell": "d", "state": "ok"}])
     assert log.done() == {"a": {"cell": "a", "state": "ok", "x": None}, "d": {"cell": "d", "state": "ok"}}
+
+
+def test_no_flipped_bit_of_a_row_is_taken_for_a_result(tmp_path):
+    (tmp_path / ".work").mkdir()
+    log = RowLog.of(tmp_path)
+    row = {"cell": "a", "state": "ok", "x": 0.25, "reason": ""}
+    log.append([row])
+    whole = log.file.read_bytes()
+    for place in range(len(whole) - 1):
+        for bit in range(8):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << bit
+            log.file.write_bytes(bytes(flipped))
+            assert log.done() in ({}, {"a": row}), (place, bit)
+    log.file.write_bytes(whole.replace(b"0.25", b"9.75"))
+    assert log.done() == {}
+
+
+def test_what_an_interrupted_sweep_wrote_for_its_workers_is_written_again(out, inline):
+    inline.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        swept(out, "seed=0,1,2,3")
+    work = node_of(out, "seed=0,1,2,3").folder / ".work"
+    files = sorted(work.glob("**/*.npy"))
+    assert files
+    for file in files:
+        np.save(file, np.zeros(1)) if not file.is_symlink() else None
+    inline.stop_after = None
+    assert set(heads(swept(out, "seed=0,1,2,3"))["state"]) == {"ok"}
 
 
 def test_cells_of_another_sweep_are_taken_over_as_cells_of_this_one(out, inline):

@@ -74,6 +74,18 @@ def zero_weights(folder: Path) -> None:
     file.write_bytes(bytes(file.stat().st_size))
 
 
+def rot(name: str):
+    """One bit, and the size is what it was."""
+
+    def damage(folder: Path) -> None:
+        (file,) = folder.glob(name)
+        data = bytearray(file.read_bytes())
+        data[-30] ^= 4
+        file.write_bytes(bytes(data))
+
+    return damage
+
+
 def lose(name: str):
     return lambda folder: (folder / name).unlink()
 
@@ -84,6 +96,10 @@ def lose(name: str):
         tear_weights,
         tear_optimizer,
         zero_weights,
+        rot("*.safetensors"),
+        rot("optimizer.pt"),
+        rot("rng_state*.pth"),
+        rot(SEAL),
         lose(SEAL),
         lose("scheduler.pt"),
         lose("trainer_state.json"),
