@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from rmlab.adapter import base_folder, is_adapter
 from rmlab.artifacts.artifact import finished, is_unfinished, upstream
 from rmlab.artifacts.checking import Damage, all_damage, mark_whole
 from rmlab.artifacts.fingerprint import file_digest
@@ -135,7 +136,9 @@ def _places(record: InputRecord, folder: Path) -> list[Path]:
     """The files or folders of a source; folder: that the command was given in."""
     if record.kind == "model":
         local = folder / home_path(record.name)
-        return [local] if record.fingerprint.startswith("folder:") and local.is_dir() else []
+        if not record.fingerprint.startswith("folder:") or not local.is_dir():
+            return []
+        return [local, base_folder(local)] if is_adapter(local) else [local]
     if record.kind == "code":
         return [folder / name for name in record.path.split(os.pathsep) if name.endswith(".py")]
     return [user_path(record.name)] if record.kind in ("file", "folder") else []

@@ -420,6 +420,14 @@ def test_a_model_in_rmlab_s_own_cache_is_made_again_when_damaged(cache, harm):
     assert all(torch.equal(found[name], good[name]) for name in good)
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_its_small_files_are_looked_at_too(cache, name):
+    folder = random_tiny.folder()
+    good = (folder / name).read_bytes()
+    flip(folder / name)
+    assert (random_tiny.folder() / name).read_bytes() == good
+
+
 @pytest.mark.parametrize("record", ["", "{}", "[1]", '{"stamp": 3}'])
 def test_a_torn_record_means_made_again(cache, record):
     folder = random_tiny.folder()

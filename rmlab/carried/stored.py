@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 import sys
 import tempfile
@@ -11,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rmlab.artifacts.files import write_json
 from rmlab.artifacts.fingerprint import file_digest
+from rmlab.artifacts.sealed import read_sealed, write_sealed
 
 _RECORD, _WEIGHTS = "checksum.json", "model.safetensors"
 
 
 def stored(target: Path, make: Callable[[Path], None]) -> Path:
-    """The folder `target`, which `make` writes where it is not there or its weights are damaged."""
+    """The folder `target`, which `make` writes where it is not there or a file of it is damaged."""
     if not is_whole(target):
         with _alone(target):
             if not is_whole(target):  # another process may have made it meanwhile
@@ -27,16 +26,27 @@ def stored(target: Path, make: Callable[[Path], None]) -> Path:
 
 
 def is_whole(target: Path) -> bool:
-    """The weights are there and are those that were stored; hashed again only if the file changed."""
-    weights = target / _WEIGHTS
-    try:
-        expected = json.loads((target / _RECORD).read_text(encoding="utf-8"))
-        found = weights.stat()
-        if [found.st_size, found.st_mtime_ns] == expected["stamp"]:
-            return True
-        return found.st_size == expected["stamp"][0] and file_digest(weights) == expected["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+    """All files are those that were stored; weights are hashed again only if their size or time changed."""
+    record = read_sealed(target / _RECORD)
+    if record is None:
         return False
+    try:
+        is_as_it_was = _stamp(target) == record["stamp"]
+        digests = _digests(target, weights=not is_as_it_was)
+    except OSError:
+        return False
+    known = record["files"]
+    return digests == (known if not is_as_it_was else {k: v for k, v in known.items() if k != _WEIGHTS})
+
+
+def _stamp(target: Path) -> list[int]:
+    found = (target / _WEIGHTS).stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _digests(target: Path, weights: bool = True) -> dict[str, str]:
+    files = (p for p in sorted(target.iterdir()) if p.is_file() and p.name != _RECORD)
+    return {p.name: file_digest(p) for p in files if weights or p.name != _WEIGHTS}
 
 
 @contextmanager
@@ -54,9 +64,7 @@ def _make(target: Path, make: Callable[[Path], None]) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         make(temporary)
-        weights = temporary / _WEIGHTS
-        stamp = [weights.stat().st_size, weights.stat().st_mtime_ns]
-        write_json(temporary / _RECORD, {"sha256": file_digest(weights), "stamp": stamp})
+        write_sealed(temporary / _RECORD, {"files": _digests(temporary), "stamp": _stamp(temporary)})
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
     finally:
