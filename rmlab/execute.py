@@ -31,11 +31,17 @@ RESULTS = "results.parquet"  # of a sweep
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: done (now), already (found done), planned (dry run), or starts (in the log alone)."""
+    """state: done (now), already (found done), planned or damaged (dry run), or starts (in the log alone)."""
 
     node: Node
     state: str
     artifact: Artifact | None = None
+
+    @classmethod
+    def expected(cls, node: Node, force: bool = False) -> Outcome:
+        """Of a dry run: damage is not made good unasked."""
+        state = "planned" if force else node.state.name
+        return cls(node, {"done": "already", "damaged": "damaged"}.get(state, "planned"))
 
     def to_json(self) -> dict[str, Any]:
         made = self.artifact.manifest if self.artifact else None

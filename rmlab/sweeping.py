@@ -15,7 +15,7 @@ from rmlab.artifacts.fingerprint import digest
 from rmlab.artifacts.sweep_schema import sweep_table
 from rmlab.artifacts.writer import begun_with
 from rmlab.cells import Cell, Grid, Known
-from rmlab.errors import ConfigError, RmlabError
+from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.grid import Point
 from rmlab.home import home_path
 from rmlab.pipeline import VERSIONS, chain_of, fit_node, selects, without_selection
@@ -130,9 +130,12 @@ def _changes_heads_alone(override: str, point: Point) -> bool:
 
 
 def not_done(node: Node) -> tuple[str, list[str]] | None:
-    """The first stage that a sweep lacks, and the overrides of the run that makes it."""
+    """The first stage that a sweep lacks, and the overrides of the run that makes it; damage is an error."""
     for role, upstream in node.inputs.items():
-        if not upstream.is_done:
+        state = upstream.state
+        if state.name == "damaged":
+            raise InputError(state.why)
+        if state.name != "done":
             return upstream.stage, list(node.sweep_grid.made_by[role.partition(":")[2]])
     return None
 

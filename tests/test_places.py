@@ -56,6 +56,24 @@ def test_places_that_cannot_be_are_one_line(cli, tmp_path):
     assert "no such place" in cli("verify", "~nosuchuser/x").line
 
 
+@pytest.mark.parametrize("command", ["export", "release"])
+def test_an_output_of_nobody(cli, out, command):
+    more = ["release.license=CC-BY-4.0"] if command == "release" else []
+    place = "~nosuchuser/x" + (".jsonl" if command == "export" else "")
+    result = cli(command, place, *SMALL, f"out={out}", *more)
+    assert result.code == 3 and "no such place" in result.line
+
+
+def test_damage_stops_a_sweep_and_shows_in_dry_runs(cli, out):
+    embed = next(a for a in artifacts(out) if a.parent.name == "embed")
+    flip(files_of(embed)[-1], 200)
+    for more in ([], ["--dry-run"]):
+        result = cli("sweep", *SMALL, "arms=[]", "head=linear", "seed=0,1", f"out={out}", *more)
+        assert result.code == 3 and f"rmlab verify --repair {embed}" in result.line
+    stages = cli("run", *SMALL, f"out={out}", "--dry-run", "--json").json["stages"]
+    assert {s["stage"]: s["state"] for s in stages}["embed"] == "damaged"
+
+
 def test_an_arm_that_writes_elsewhere(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arms = "arms=['head=linear','head=linear noise.error=0.3 out=elsewhere']"

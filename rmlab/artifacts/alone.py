@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rmlab.home import home_path
+
 
 @contextmanager
 def only_writer(target: Path) -> Iterator[None]:
@@ -18,7 +20,7 @@ def only_writer(target: Path) -> Iterator[None]:
 
     What processes that were killed had begun beside the target goes; what they had moved aside comes back.
     """
-    target = target.expanduser().absolute()
+    target = home_path(str(target)).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(target.parent, os.O_RDONLY)
     try:

@@ -33,7 +33,7 @@ def import_command(
     planned = planned_import(source, overrides, config_dir)
     form, settings, nodes = planned.form, planned.settings, planned.nodes
     found = _checked(user_path(source), form, settings)
-    outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in nodes]
+    outcomes = [Outcome.expected(n, force) for n in nodes]
     if not dry_run:
         outcomes = run_nodes(nodes, command_line(), force=force)
     then = shlex.join(["rmlab", "run", *planned.arguments, *_comparisons(found)])

@@ -27,7 +27,7 @@ def release_command(
     if not is_made:
         check_free(out, force)
     if dry_run:
-        outcomes = [Outcome(n, "already" if n.is_done else "planned") for n in plan.nodes]
+        outcomes = [Outcome.expected(n) for n in plan.nodes]
         _show(out, outcomes, None, "already" if is_made else "planned", as_json)
         return
     outcomes = [] if is_made else run_nodes(plan.nodes, command_line())

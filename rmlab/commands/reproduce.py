@@ -40,10 +40,7 @@ def reproduce_command(
     if not as_json:
         grid = sweep.sweep_grid
         print(f"{_plural(len(findings))}, {len(grid.cells):,} cells, {len(grid.left):,} to run", flush=True)
-    if dry_run:
-        outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in in_order(node)]
-    else:
-        outcomes = _run(node, force)
+    outcomes = [Outcome.expected(n, force) for n in in_order(node)] if dry_run else _run(node, force)
     _show(node, outcomes, as_json)
     made = outcomes[-1].artifact
     failed = sweep.open().manifest.counts.get("failed", 0) if made else 0

@@ -35,7 +35,7 @@ def run_command(
         why = "sft.method=none" if stages == ["sft"] else "no crossval.folds; try crossval.folds=5"
         raise InputError(f"nothing to do: these settings have no {stages[0]} stage ({why})")
     if dry_run:
-        outcomes = [Outcome(n, "already" if n.is_done and not force else "planned") for n in nodes]
+        outcomes = [Outcome.expected(n, force) for n in nodes]
     else:
         outcomes = run_nodes(nodes, command_line(), force=force, alone=bool(stages))
     if as_json:

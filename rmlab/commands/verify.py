@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 from rmlab.artifacts.artifact import finished
 from rmlab.artifacts.files import plain
 from rmlab.artifacts.set_record import RECORD
+from rmlab.commands.importing import quoted
 from rmlab.commands.repair import repaired
 from rmlab.commands.replan import Parse
 from rmlab.config import load_settings
@@ -122,5 +124,20 @@ def _demand(found: Sequence[Finding], path: str, was_mended: bool) -> None:
         how = "" if is_told else f"; mend: rmlab verify --repair {path}"
         raise InputError(f"{len(damaged)} damaged, the first {first}{how}")
     if stale:
-        command = stale[0].manifest.command if stale[0].manifest else "the command that made it"
-        raise InputError(f"{len(stale)} stale, the first {stale[0].path}: {stale[0].why}; again: {command}")
+        raise InputError(f"{len(stale)} stale, the first {stale[0].path}: {stale[0].why}; {_again(stale[0])}")
+
+
+def _again(stale: Finding) -> str:
+    """Where it lies now; what settings do not ask for any more has no other remedy."""
+    made = stale.manifest
+    if made is None:
+        return "give the command that made it again"
+    out = stale.path.absolute().parent.parent
+    was_moved = Path(made.folder, _out_of(made.command)) != out
+    here = f" out={quoted(str(out))}" if was_moved else ""
+    return f"again: {made.command}{here}; or remove it, if nothing asks for it any more"
+
+
+def _out_of(command: str) -> Path:
+    given = [word.removeprefix("out=") for word in shlex.split(command) if word.startswith("out=")]
+    return home_path(given[-1].strip("'\"") if given else "artifacts")

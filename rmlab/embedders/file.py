@@ -20,6 +20,7 @@ from rmlab.data.int8 import dequantise
 from rmlab.data.scales import read_scales
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import InputError
+from rmlab.home import home_path
 from rmlab.settings import TemplateName
 from rmlab.shipped import user_path
 from rmlab.text import Exchange
@@ -52,7 +53,7 @@ class _Session:
     def __init__(self, path: Path, how: FileEmbedder) -> None:
         self.path = path
         self.rows: dict[str, int] = {}
-        folder = Path(how.scratch).expanduser() if how.scratch else None
+        folder = home_path(how.scratch) if how.scratch else None
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as copy:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rmlab.artifacts.alone import only_writer
 from rmlab.artifacts.set_record import RECORD
 from rmlab.errors import InputError
+from rmlab.home import home_path
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def new_set_folder(target: Path, force: bool) -> Iterator[Path]:
 
     force: a set that is there already goes, once the new one is whole; any other folder is left alone.
     """
-    target = target.expanduser().absolute()
+    target = home_path(str(target)).absolute()
     check_free(target, force)
     with only_writer(target):
         check_free(target, force)  # another process may have made it meanwhile

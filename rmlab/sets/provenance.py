@@ -8,6 +8,7 @@ from typing import Any
 
 from rmlab.artifacts.artifact import Artifact
 from rmlab.errors import InputError
+from rmlab.home import home_path
 from rmlab.sets.gather import PolicySource
 
 _OF_POLICY = ("prompts", "sft", "sample")
@@ -30,7 +31,7 @@ def made_by(artifact: Artifact) -> dict[str, Any]:
 
 
 def _name(name: str) -> str:
-    return Path(name).name if Path(name).expanduser().is_absolute() else name
+    return Path(name).name if home_path(name).is_absolute() else name
 
 
 def shared(sources: Sequence[PolicySource], stage: str) -> dict[str, dict[str, Any]]:

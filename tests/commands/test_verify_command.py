@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 from artifact_kinds import artifacts, files_of, flip
+from resealed import rewrite
 from small_settings import SMALL
 
 from rmlab.artifacts.fingerprint import file_digest
@@ -165,6 +168,16 @@ def test_what_its_command_does_not_make_any_more_stays_as_it_is(cli, tmp_path, m
     result = cli("verify", "--repair", "all", "out=a")
     assert result.code == 3 and "asks for something else now" in result.line
     assert part.read_bytes() == bad
+
+
+def test_a_moved_folder_is_made_again_where_it_lies(cli, made, tmp_path):
+    command = f"rmlab {shlex.join(['run', *SHARDED, 'sft=none', 'head=linear', 'arms=[]', 'out=a'])}"
+    moved = shutil.copytree(made, tmp_path / "b")
+    for out in (made, moved):
+        part = next((out / "sample").glob("*/part-00000.parquet"))
+        rewrite(part, pq.read_table(part).slice(1), False)
+    assert f"again: {command}; or remove it" in cli("verify", made).line
+    assert f"again: {command} out={moved}; or remove it" in cli("verify", moved).line
 
 
 def test_one_document(cli, made):
