@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from small_settings import SMALL
 
+from rmlab.artifacts.sealed import read_sealed
 from rmlab.artifacts.writer import writing
 from rmlab.config import load_settings
 from rmlab.execute import run_nodes
@@ -134,7 +135,7 @@ def test_a_resumed_run_reports_the_whole_with_the_metrics_of_each_part(tmp_path,
         assert asked == list(range(kept, N))
         assert one.progress.resumed == sum(range(kept + 1))
         assert writer.counts == {"rows": 15} and writer.metrics == {"opened": True, "last": N - 1}
-        beside = [json.loads((writer.work / f"counts-{k:05d}.json").read_text()) for k in range(N)]
+        beside = [read_sealed(writer.work / f"counts-{k:05d}.json") for k in range(N)]
         assert [b["metrics"]["last"] for b in beside] == list(range(N))
     assert not list(tmp_path.rglob("*.tmp"))
 
