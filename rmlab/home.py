@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rmlab.errors import InputError
 
-_LONGEST = 80  # letters of a name that is taken from elsewhere
+_LONGEST = 80  # bytes of a name that is taken from elsewhere
 
 
 def home_path(text: str) -> Path:
@@ -21,10 +21,6 @@ def home_path(text: str) -> Path:
 
 
 def folder_name(text: str) -> str:
-    """Folders that begin with a dot are hidden, and very long names refused."""
-    return with_plain_letters(text).strip("._-")[:_LONGEST] or "unnamed"
-
-
-def with_plain_letters(text: str) -> str:
-    """In characters that a folder may bear."""
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text)
+    """Letters of any script. Folders that begin with a dot are hidden, and very long names refused."""
+    plain = re.sub(r"[^\w.+-]+", "_", text).strip("._-")
+    return plain.encode()[:_LONGEST].decode(errors="ignore") or "unnamed"

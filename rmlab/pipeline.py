@@ -7,13 +7,14 @@ with crossval.folds also fit_rm -> crossval (one an arm) -> heldout -> report
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from rmlab.config import build, component_class, load_settings
 from rmlab.errors import ConfigError
 from rmlab.goldens.base import Combination
-from rmlab.home import folder_name, with_plain_letters
+from rmlab.home import folder_name
 from rmlab.plan import Node, described, file_source, model_source
 from rmlab.settings import Settings
 
@@ -259,7 +260,7 @@ def _arm_name(s: Settings, arm: str) -> str:
     module = {k: str(getattr(s, k)["_target_"]).split(".")[-2] for k in ("head", "loss")}
     pairs = [override.partition("=") for override in arm.split()]
     rest = [f"{k.rpartition('.')[2]}_{v}" for k, _, v in pairs if k not in ("head", "loss")]
-    return with_plain_letters(".".join([f"{module['head']}-{module['loss']}", *rest]))
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", ".".join([f"{module['head']}-{module['loss']}", *rest]))
 
 
 def _named(arms: dict[str, Settings]) -> dict[str, dict[str, Node]]:

@@ -83,7 +83,7 @@ def test_no_flipped_bit_of_a_record_changes_a_row(cli, begun, whole, stage):
             writer.reopen(manifest, ["part-00001.parquet"])
 
 
-@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize("junk", JUNK[:4])
 def test_junk_in_place_of_records_is_no_end(cli, begun, whole, junk):
     before = next(a for a in artifacts(whole) if a.parent.name == "sample")
     artifact = begun("sample")
