@@ -140,7 +140,7 @@ def _places(record: InputRecord, folder: Path) -> list[Path]:
             return []
         return [local, base_folder(local)] if is_adapter(local) else [local]
     if record.kind == "code":
-        return [folder / name for name in record.path.split(os.pathsep) if name.endswith(".py")]
+        return [folder / name for name in record.path.split(os.pathsep)]
     return [user_path(record.name)] if record.kind in ("file", "folder") else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 
@@ -21,7 +22,6 @@ JUNK = (b"", b"{ bad", b"{}", b"[]", b"null", b"0", b"\xff\xfe", b'{"value": 3, 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, module_cli):
     out = tmp_path_factory.mktemp("whole") / "a"
-    assert module_cli("embed", *SETTINGS, "prompts_per_shard=4", f"out={out}") == 3  # nothing to embed yet
     for stage in ("sample", "annotate", "embed"):
         assert module_cli(stage, *SETTINGS, "prompts_per_shard=4", f"out={out}") == 0
     return out
@@ -83,6 +83,21 @@ def test_no_flipped_bit_of_a_record_changes_a_row(cli, begun, whole, stage):
             writer.reopen(manifest, ["part-00001.parquet"])
 
 
+@pytest.mark.parametrize("stage", ["sample", "annotate", "embed"])
+def test_another_number_in_the_record_of_a_part_is_not_counted(cli, begun, whole, stage):
+    """As JSON the record is whole."""
+    before = next(a for a in artifacts(whole) if a.parent.name == stage)
+    artifact = begun(stage)
+    record = artifact / ".work" / "counts-00000.json"
+    known = json.loads(record.read_text())
+    known["value"]["rows"] += 1
+    known["value"]["counts"] = {name: n + 1 for name, n in known["value"]["counts"].items()}
+    record.write_text(json.dumps(known))
+    goes_on(cli, artifact, digests(before))
+    assert read_manifest(artifact).counts == read_manifest(before).counts
+    assert read_manifest(artifact).rows == read_manifest(before).rows
+
+
 @pytest.mark.parametrize("junk", JUNK[:4])
 def test_junk_in_place_of_records_is_no_end(cli, begun, whole, junk):
     before = next(a for a in artifacts(whole) if a.parent.name == "sample")
@@ -95,7 +110,9 @@ def test_junk_in_place_of_records_is_no_end(cli, begun, whole, junk):
 def test_parts_whose_shard_size_is_lost_are_drawn_again(cli, begun):
     """With another size in the settings their numbers would mean other prompts."""
     artifact = begun("sample")
-    flip(artifact / ".work" / "shards.json", 12)
+    record = artifact / ".work" / "shards.json"
+    assert '"value": 4' in record.read_text()
+    record.write_text(record.read_text().replace('"value": 4', '"value": 5'))  # as JSON it is whole
     out = artifact.parent.parent
     assert cli("sample", *SETTINGS, "prompts_per_shard=5", f"out={out}").code == 0
     ids = [row["response_id"] for part in _tables(artifact) for row in part]

@@ -82,7 +82,7 @@ def test_a_changed_folder_of_a_model(cli, tmp_path):
 
 
 def test_rot_of_a_model_that_leaves_no_trace_is_found_by_verify(cli, tmp_path, monkeypatch):
-    """And by the next process, where the model is small."""
+    """And by the next process, where the model is small, as here."""
     write_random_model(tmp_path / "model", seed=3)
     settings = [f"model={tmp_path / 'model'}", "sampler=transformers", "sft=none"]
     assert cli("sample", *SMALL, *settings, f"out={tmp_path / 'a'}").code == 0
@@ -95,6 +95,9 @@ def test_rot_of_a_model_that_leaves_no_trace_is_found_by_verify(cli, tmp_path, m
     result = cli("verify", tmp_path / "a")
     assert result.code == 3 and "1 stale" in result.line and "has changed since" in result.line
     assert status(cli, tmp_path / "a", *settings)["sample"][0] == "missing"
+    flip(tmp_path / "model" / "model.safetensors", 5000)
+    digests._known.clear()
+    assert status(cli, tmp_path / "a", *settings)["sample"][0] == "done"
 
 
 def test_a_model_under_the_home_folder(cli, tmp_path, monkeypatch):

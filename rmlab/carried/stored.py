@@ -6,7 +6,7 @@ import fcntl
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,12 +31,11 @@ def is_whole(target: Path) -> bool:
     if record is None:
         return False
     try:
-        is_as_it_was = _stamp(target) == record["stamp"]
-        digests = _digests(target, weights=not is_as_it_was)
+        left_out = {_WEIGHTS} if _stamp(target) == record["stamp"] else set()
+        known = {name: digest for name, digest in record["files"].items() if name not in left_out}
+        return _digests(target, left_out) == known
     except OSError:
         return False
-    known = record["files"]
-    return digests == (known if not is_as_it_was else {k: v for k, v in known.items() if k != _WEIGHTS})
 
 
 def _stamp(target: Path) -> list[int]:
@@ -44,9 +43,9 @@ def _stamp(target: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _digests(target: Path, weights: bool = True) -> dict[str, str]:
-    files = (p for p in sorted(target.iterdir()) if p.is_file() and p.name != _RECORD)
-    return {p.name: file_digest(p) for p in files if weights or p.name != _WEIGHTS}
+def _digests(target: Path, left_out: Collection[str] = ()) -> dict[str, str]:
+    files = [p for p in sorted(target.iterdir()) if p.is_file() and p.name not in (_RECORD, *left_out)]
+    return {p.name: file_digest(p) for p in files}
 
 
 @contextmanager

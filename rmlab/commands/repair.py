@@ -27,10 +27,11 @@ def repaired(finding: Finding, parse: Parse) -> str:
         before = finding.manifest
         if finding.state != "damaged" or before is None:
             return "its manifest was restored from the copy beside it"
-    bad = {damage.name for damage in finding.damage} - {COPY}
-    _write(path / COPY, path / MANIFEST)
-    if not bad:
+    bad = {damage.name for damage in finding.damage}
+    if bad == {COPY}:
+        _write(path / COPY, path / MANIFEST)
         return "the copy of its manifest was written again"
+    bad -= {COPY}  # which is written anew with the manifest
     with where_it_was_given(before):
         _make_again(path, node_of(path, before, parse), before, bad)
     return _what_was_done(path, before, bad)

@@ -12,8 +12,10 @@ from typing import Any
 from rmlab.artifacts.manifest import Manifest
 from rmlab.commands.importing import planned_import, quoted
 from rmlab.compute import available_cores
+from rmlab.config import load_settings
 from rmlab.errors import InputError, RmlabError
 from rmlab.grid import points
+from rmlab.home import home_path
 from rmlab.pipeline import in_order, load_arms, plan
 from rmlab.plan import Node
 from rmlab.releasing import plan_release
@@ -53,12 +55,28 @@ def node_of(path: Path, manifest: Manifest, parse: Parse) -> Node:
     )
 
 
-def _nodes(command: str, out: Path, parse: Parse) -> list[Node]:
-    """Artifacts may have been moved since: they are made again where they lie now."""
+def command_here(path: Path, manifest: Manifest, parse: Parse) -> str:
+    """The command of an artifact, with `out` where it lies now if it was moved since."""
+    out = path.parent.parent.absolute()
     try:
-        name, given = parse(shlex.split(command)[1:])
+        _, given = _read(manifest.command, parse)
+        wanted = [text for text in given.get("overrides") or [] if text.startswith("out=")]
+        made_in = Path(manifest.folder) / home_path(load_settings(wanted, given.get("config_dir")).out)
+    except RmlabError:
+        return manifest.command
+    return manifest.command if made_in == out else f"{manifest.command} out={quoted(str(out))}"
+
+
+def _read(command: str, parse: Parse) -> tuple[str, Mapping[str, Any]]:
+    try:
+        return parse(shlex.split(command)[1:])
     except ValueError as error:
         raise InputError(f"the command cannot be read ({error})") from None
+
+
+def _nodes(command: str, out: Path, parse: Parse) -> list[Node]:
+    """Artifacts may have been moved since: they are made again where they lie now."""
+    name, given = _read(command, parse)
     config_dir = given.get("config_dir")
     overrides = [*(given.get("overrides") or []), f"out={quoted(str(out))}"]
     if name == "sweep":

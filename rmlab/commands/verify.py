@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +12,8 @@ from typing import Any
 from rmlab.artifacts.artifact import finished
 from rmlab.artifacts.files import plain
 from rmlab.artifacts.set_record import RECORD
-from rmlab.commands.importing import quoted
 from rmlab.commands.repair import repaired
-from rmlab.commands.replan import Parse
+from rmlab.commands.replan import Parse, command_here
 from rmlab.config import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.home import home_path
@@ -38,7 +36,7 @@ def verify_command(
         print(json.dumps({"artifacts": [_row(f) for f in found]}, indent=2, ensure_ascii=False))
     else:
         _print(found)
-    _demand(found, path, repair)
+    _demand(found, path, repair, parse)
 
 
 def _places(path: str, overrides: Sequence[str], config_dir: Path | None) -> list[Path]:
@@ -115,7 +113,7 @@ def _print(found: Sequence[Finding]) -> None:
     print(", ".join(f"{n} {state}" for state, n in counts.items()))
 
 
-def _demand(found: Sequence[Finding], path: str, was_mended: bool) -> None:
+def _demand(found: Sequence[Finding], path: str, was_mended: bool, parse: Parse) -> None:
     damaged = [f for f in found if f.state == "damaged"]
     stale = [f for f in found if f.state == "stale"]
     if damaged:
@@ -124,20 +122,10 @@ def _demand(found: Sequence[Finding], path: str, was_mended: bool) -> None:
         how = "" if is_told else f"; mend: rmlab verify --repair {path}"
         raise InputError(f"{len(damaged)} damaged, the first {first}{how}")
     if stale:
-        raise InputError(f"{len(stale)} stale, the first {stale[0].path}: {stale[0].why}; {_again(stale[0])}")
-
-
-def _again(stale: Finding) -> str:
-    """Where it lies now; what settings do not ask for any more has no other remedy."""
-    made = stale.manifest
-    if made is None:
-        return "give the command that made it again"
-    out = stale.path.absolute().parent.parent
-    was_moved = Path(made.folder, _out_of(made.command)) != out
-    here = f" out={quoted(str(out))}" if was_moved else ""
-    return f"again: {made.command}{here}; or remove it, if nothing asks for it any more"
-
-
-def _out_of(command: str) -> Path:
-    given = [word.removeprefix("out=") for word in shlex.split(command) if word.startswith("out=")]
-    return home_path(given[-1].strip("'\"") if given else "artifacts")
+        again = "give the command that made it again"
+        if made := stale[0].manifest:
+            again = f"again: {command_here(stale[0].path, made, parse)}"
+        raise InputError(
+            f"{len(stale)} stale, the first {stale[0].path}: {stale[0].why}; {again}; or remove it, "
+            "if nothing asks for it any more"
+        )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rmlab.artifacts.manifest import WORK
 from rmlab.artifacts.sealed import sealed, unsealed
 
 Row = dict[str, Any]
@@ -23,7 +24,7 @@ class RowLog:
     @classmethod
     def of(cls, artifact: Path) -> RowLog:
         """In the working folder of an artifact, which goes when the artifact is finished."""
-        return cls(artifact / ".work" / "rows.jsonl")
+        return cls(artifact / WORK / "rows.jsonl")
 
     def done(self) -> dict[str, Row]:
         """Rows by cell, but for those that failed, which are tried again."""

@@ -9,7 +9,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 from artifact_kinds import artifacts, files_of, flip
-from resealed import rewrite
+from resealed import redate, rewrite
 from small_settings import SMALL
 
 from rmlab.artifacts.fingerprint import file_digest
@@ -94,10 +94,7 @@ def test_a_lost_manifest_is_damage_and_costs_nothing(cli, made, what, monkeypatc
     for command in (["sample", *SHARDED, "sft=none", "out=a"], ["verify", made]):
         result = cli(*command)
         assert result.code == 3 and "manifest.json" in result.line
-        assert (
-            f"rmlab verify --repair {of_stage(made, 'sample').relative_to(made.parent)}" in result.line
-            or (f"rmlab verify --repair {artifact}" in result.line)
-        )
+        assert "rmlab verify --repair " in result.line and artifact.name in result.line
     with monkeypatch.context() as patch:
         patch.setattr("rmlab.stages.sample.run", lambda job: pytest.fail("drawn again"))
         result = cli("verify", "--repair", artifact)
@@ -178,6 +175,13 @@ def test_a_moved_folder_is_made_again_where_it_lies(cli, made, tmp_path):
         rewrite(part, pq.read_table(part).slice(1), False)
     assert f"again: {command}; or remove it" in cli("verify", made).line
     assert f"again: {command} out={moved}; or remove it" in cli("verify", moved).line
+
+
+def test_a_command_that_cannot_be_read_is_told_as_it_stands(cli, made):
+    [prompts] = (made / "prompts").glob("*/part-*")
+    redate(of_stage(made, "sample"), command="rmlab run 'half a quote")
+    rewrite(prompts, pq.read_table(prompts).slice(1), False)
+    assert "again: rmlab run 'half a quote; or remove it" in cli("verify", of_stage(made, "sample")).line
 
 
 def test_one_document(cli, made):

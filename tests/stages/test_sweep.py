@@ -150,10 +150,10 @@ def test_what_an_interrupted_sweep_wrote_for_its_workers_is_written_again(out, i
     with pytest.raises(KeyboardInterrupt):
         swept(out, "seed=0,1,2,3")
     work = node_of(out, "seed=0,1,2,3").folder / ".work"
-    files = sorted(work.glob("**/*.npy"))
+    files = [file for file in work.glob("**/*.npy") if not file.is_symlink()]
     assert files
     for file in files:
-        np.save(file, np.zeros(1)) if not file.is_symlink() else None
+        np.save(file, np.zeros(1))
     inline.stop_after = None
     assert set(heads(swept(out, "seed=0,1,2,3"))["state"]) == {"ok"}
 

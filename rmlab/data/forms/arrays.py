@@ -174,12 +174,14 @@ def _tensor(file: Path) -> np.ndarray:
     """The one place where rmlab reads a pickle: the study's public code keeps its embeddings in `.pt` files.
 
     weights_only is torch's restricted reader: it builds tensors and plain containers, refuses every other
-    name that the file asks for, and so runs nothing of it. Whatever is not one tensor is refused below.
+    name that the file asks for, and so runs nothing of it (before torch 2.6 it could be made to; rmlab needs
+    2.11). Whatever is not one tensor is refused below.
     """
     import torch
 
     _check_zip(file)
     try:
+        # no pickle of a stranger is run: weights_only, as told above
         found: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception:  # the reader raises whatever the file's own opcodes make it stumble over
         raise InputError(f"{file} is not a plain tensor; write it with torch.save(tensor, path)") from None
