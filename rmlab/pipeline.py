@@ -24,13 +24,13 @@ VERSIONS = {
     "sample": 3,
     "annotate": 2,
     "embed": 2,
-    "fit_rm": 3,
-    "crossval": 2,
-    "eval_rm": 2,
-    "heldout": 1,
-    "report": 2,
-    "sweep": 3,
-    "study": 1,
+    "fit_rm": 4,
+    "crossval": 3,
+    "eval_rm": 3,
+    "heldout": 2,
+    "report": 3,
+    "sweep": 4,
+    "study": 2,
 }
 STAGES = tuple(VERSIONS)
 _FITTED = ("pairing", "noise", "selection", "head", "loss")
@@ -86,6 +86,11 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
         changed = [r for r in _SHARED_BY_ARMS if chain[r].fingerprint != first[r].fingerprint]
         arm = chain["sample"].settings
         changed += [s for s in _JUDGED_BY if getattr(arm, s) != getattr(base, s)]
+        if changed == ["validation"] and arm.validation.fraction == base.validation.fraction:
+            raise ConfigError(
+                f"arm {name} has a validation split of its own, as its seed is; all arms must be judged on "
+                "the same: set validation.seed=0, or sweep over seeds"
+            )
         if changed:
             raise ConfigError(f"arm {name} changes {changed[0]}; all arms must be judged on the same")
         if arm.out != base.out:

@@ -191,6 +191,15 @@ class Settings(_Section):
     workers: int | str
     prompts_per_shard: int = Field(ge=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _split_follows_the_seed(cls, values: Any) -> Any:
+        """validation.seed=null is the seed itself: a split that all seeds share would be one more thing fixed."""
+        validation = values.get("validation") if isinstance(values, dict) else None
+        if isinstance(validation, dict) and validation.get("seed", 0) is None:
+            return {**values, "validation": {**validation, "seed": values.get("seed")}}
+        return values
+
     @field_validator("out")
     @classmethod
     def _out_may_be_a_folder(cls, value: str) -> str:
