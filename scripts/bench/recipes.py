@@ -1,12 +1,13 @@
 """Is any recipe better than the defaults? Every recipe on eight set-ups, three noise levels, three budgets.
 
-    python scripts/bench/recipes.py --out DIR [--set SET] [--seeds 100-102] [--rival NAME ...] [--quick]
+    python scripts/bench/recipes.py --out DIR [--set SET] [--seeds 100,101] [--recipe NAME ...] [--quick]
 
-A recipe is a head with its settings and a loss. Each is fitted on every cell: a set-up of the embedding set
-(policy, golden reward, embedding), a share of wrong answers, a number of comparisons. What counts is the golden reward
-of the best of all test responses, in its deviations. A rival is better in a cell if its gain over seeds and test
-prompts is above 0 by a one-sided t-test, after the correction of Holm over all cells and rivals.
-Use other seeds to choose a default than to judge it. An interrupted run goes on with the same command.
+A recipe is a head with its settings and a loss. Each is fitted on every cell: a set-up of the embedding
+set (policy, golden reward, embedding), a share of wrong answers, a number of comparisons. It is judged by
+the golden reward of the best of all test responses, in standard deviations of the golden reward. A rival
+is better in a cell if its mean gain is above 0 by a one-sided t-test over seeds and test prompts, after
+Holm's correction over all cells and rivals. Judge a default on other seeds than those it was chosen on.
+An interrupted run goes on with the same command.
 """
 
 from __future__ import annotations

@@ -1,0 +1,166 @@
+"""Print what a study found into README.md and docs/study.md, between markers: no figure is copied by hand.
+
+python scripts/publish_study.py ARTIFACT        # a folder of artifacts/study/
+python scripts/publish_study.py ARTIFACT --check   # do the pages show this study? changes nothing
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rmlab.artifacts.artifact import Artifact, open_artifact
+from rmlab.errors import InputError, RmlabError
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- study:begin -->", "<!-- study:end -->"
+PICTURES = ("best_of_n.png", "noise.png")
+# The rows of README: (finding, how the claim begins).
+MAIN = (
+    ("best_of_n", "CLF-MLP is no worse than BT-MLP"),
+    ("best_of_n", "CLF-LightGBM is no worse than BT-MLP"),
+    ("noise", "CLF-MLP gains on BT-MLP as annotators err more"),
+    ("quantity", "Classifiers gain more than BT-MLP"),
+    ("pairing", "Across prompts beats within, similar pairs, equal n"),
+    ("pairing", "Best-of-N grows with the mean golden gap"),
+)
+WORDS = ("supported", "contradicted", "negligible", "undecided", "not run")
+
+Row = Mapping[str, Any]
+
+
+def number(x: float) -> str:
+    """With a true minus sign, as in running text."""
+    return f"{x:+.2f}".replace("-", "−")
+
+
+def line(row: Row) -> str:
+    if row["verdict"] == "not run":
+        return f"| {row['claim']} | – | not run: {row['reason']} | |"
+    verdict = row["verdict"] + (" ★" if row["survives_holm"] else "")
+    verdict += " (at the edge)" if row["at_edge"] else ""
+    effect = f"{number(row['effect'])} [{number(row['low'])}, {number(row['high'])}]"
+    return f"| {row['claim']} | {effect} | {verdict} | {row['detectable']:.2f} |"
+
+
+def table(rows: Iterable[Row]) -> str:
+    head = "| claim | effect, 95 % interval | verdict | could show |\n|---|---|---|---|"
+    return "\n".join([head, *map(line, rows)])
+
+
+def counts(rows: Iterable[Row]) -> str:
+    """How the claims fared: all of them, and those that survive Holm's correction."""
+    rows = list(rows)
+    parts = []
+    for word in WORDS:
+        of = [r for r in rows if r["verdict"] == word]
+        if not of:
+            continue
+        starred = sum(bool(r["survives_holm"]) for r in of)
+        parts.append(f"{len(of)} {word}" + (f" ({starred} ★)" if word in WORDS[:3] else ""))
+    return ", ".join(parts)
+
+
+def main_rows(rows: list[Row]) -> list[Row]:
+    found = []
+    for finding, start in MAIN:
+        of = [r for r in rows if r["finding"] == finding and r["claim"].startswith(start)]
+        if not of:
+            raise InputError(f"the study has no claim of {finding} that begins with: {start}")
+        found.append(of[0])
+    return found
+
+
+def heading(artifact: Artifact, rows: list[Row]) -> str:
+    most = max((r["n_seeds"] for r in rows), default=0)
+    prompts = max((r["n_prompts"] for r in rows), default=0)
+    setups = max((r["n_setups"] for r in rows), default=1)
+    return f"{setups} set-ups, {most} seeds, {prompts} test prompts; made by `{artifact.manifest.command}`."
+
+
+def short(artifact: Artifact, rows: list[Row]) -> str:
+    told = counts(r for r in rows if r["in_study"])
+    return f"{table(main_rows(rows))}\n\n{heading(artifact, rows)} All claims of the study: {told}."
+
+
+def long(artifact: Artifact, rows: list[Row], by_setup: list[Row]) -> str:
+    parts = [heading(artifact, rows)]
+    for in_study, title in (
+        (True, "Claims of the study"),
+        (False, "Claims of this project, and common beliefs"),
+    ):
+        of = [r for r in rows if bool(r["in_study"]) is in_study]
+        parts += [f"### {title}", f"{counts(of)}."]
+        for finding in dict.fromkeys(r["finding"] for r in of):
+            parts.append(f"**{finding}**\n\n{table(r for r in of if r['finding'] == finding)}")
+    parts += ["### By set-up", setup_table(rows, by_setup)]
+    return "\n\n".join(parts)
+
+
+def setup_table(rows: list[Row], by_setup: list[Row]) -> str:
+    """A row a claim, a column a set-up; effects whose own interval excludes 0 are bold."""
+    setups = list(dict.fromkeys(r["setup"] for r in by_setup))
+    of = {(r["finding"], r["claim"], r["setup"]): r for r in by_setup}
+    lines = ["| claim | " + " | ".join(setups) + " |", "|---" * (len(setups) + 1) + "|"]
+    for row in rows:
+        cells = [_setup_cell(of.get((row["finding"], row["claim"], s))) for s in setups]
+        if any(cell != "–" for cell in cells):
+            lines.append(f"| {row['claim']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _setup_cell(row: Row | None) -> str:
+    if row is None or row["effect"] != row["effect"]:
+        return "–"
+    text = number(row["effect"])
+    return f"**{text}**" if row["low"] > 0 or row["high"] < 0 else text
+
+
+def with_block(page: Path, text: str) -> str:
+    """The page with the text between its markers."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"{page} has no block between {BEGIN} and {END}; add the two markers")
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def publish(artifact: Artifact, check: bool) -> int:
+    rows = artifact.read("findings").to_pylist()
+    by_setup = artifact.read("findings_by_setup").to_pylist()
+    pages = {
+        ROOT / "README.md": short(artifact, rows),
+        ROOT / "docs" / "study.md": long(artifact, rows, by_setup),
+    }
+    new = {page: with_block(page, text) for page, text in pages.items()}
+    stale = [page.name for page, text in new.items() if page.read_text(encoding="utf-8") != text]
+    if check:
+        print(f"not as this study: {', '.join(stale)}" if stale else "the pages show this study")
+        return 1 if stale else 0
+    for page, text in new.items():
+        page.write_text(text, encoding="utf-8")
+    for name in PICTURES:
+        if (artifact.path / name).is_file():
+            shutil.copyfile(artifact.path / name, ROOT / "docs" / "figures" / name)
+    print(f"written: {', '.join(stale) or 'nothing had changed'}")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("artifact", type=Path)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a page differs")
+    args = parser.parse_args()
+    try:
+        return publish(open_artifact(args.artifact), args.check)
+    except RmlabError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
