@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rmlab.config_bounds import check_values, check_yaml_files
 from rmlab.errors import ConfigError, RmlabError
-from rmlab.set_choice import set_choice, set_file
+from rmlab.set_choice import set_choice, set_file, set_test_file
 from rmlab.settings import GRANTS, Component, Settings
 from rmlab.shipped import shipped
 
@@ -81,7 +81,7 @@ def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    for resolver in (set_choice, set_file):
+    for resolver in (set_choice, set_file, set_test_file):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     arguments = [*_search_path(config_dir), *_last_wins(overrides)]
     _check_grammar(overrides)

@@ -232,6 +232,10 @@ def fit_node(chain: dict[str, Node], name: str, settings: Settings | None = None
         "validation": s.validation.model_dump(),
         "seed": s.seed,
     }
+    if s.teacher.n is not None:
+        taught = {k: described(getattr(s.teacher, k), f"teacher.{k}", s) for k in ("head", "loss")}
+        config["teacher"] = s.teacher.model_dump() | {k: weak for k, (weak, _) in taught.items()}
+        sources |= {role: source for _, extra in taught.values() for role, source in extra.items()}
     inputs = {"sample": chain["sample"], "annotate": chain["judge"], "embed": chain["embed"]}
     return _node(s, "fit_rm", name, config, inputs, sources)
 

@@ -15,7 +15,7 @@ from rmlab.digests import file_digest_of
 from rmlab.errors import ConfigError, InputError
 from rmlab.shipped import user_path
 
-_KINDS = {"policy": "policies", "reward": "rewards", "embedder": "embedders"}
+_KINDS = {"policy": "policies", "test_policy": "policies", "reward": "rewards", "embedder": "embedders"}
 
 
 def set_choice(kind: str, folder: str | None, name: str | None) -> str:
@@ -32,6 +32,21 @@ def set_file(kind: str, folder: str | None, policy: str | None = None, embedder:
     if known is None or not file.is_file() or file_digest_of(file) != known.sha256:
         raise InputError(f"{file} is not as set.json has it; `rmlab validate {folder}` says what is wrong")
     return f"{str(folder).rstrip('/')}/{name}"
+
+
+def set_test_file(
+    kind: str,
+    folder: str | None,
+    policy: str | None = None,
+    test_policy: str | None = None,
+    embedder: str | None = None,
+) -> str | None:
+    """The same file of the policy that test prompts are judged on; None where that is the policy itself."""
+    opened = _opened(folder)
+    if test_policy is None:
+        return None
+    judged = _chosen(opened, "test_policy", test_policy)
+    return None if judged == _chosen(opened, "policy", policy) else set_file(kind, folder, judged, embedder)
 
 
 def _opened(folder: str | None) -> EmbeddingSet:
@@ -55,5 +70,6 @@ def _chosen(opened: EmbeddingSet, kind: str, name: str | None) -> str:
     if name is None:
         return known[0]
     if name not in known:
-        raise InputError(f"set.{kind}={name}: {opened.folder} has no such {kind}; it has {', '.join(known)}")
+        what = kind.removeprefix("test_")
+        raise InputError(f"set.{kind}={name}: {opened.folder} has no such {what}; it has {', '.join(known)}")
     return name

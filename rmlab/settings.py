@@ -120,6 +120,23 @@ class EnsembleSettings(_Section):
     resample: bool
 
 
+class Teacher(_Section):
+    """A weaker head whose answers another head is fitted on; n null: none."""
+
+    n: int | None = Field(ge=1)
+    head: Component
+    loss: Component
+    answers: Literal["most_likely", "sampled"]
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    fit: Literal["student", "teacher", "ceiling"]
+
+    @model_validator(mode="after")
+    def _is_taught(self) -> Teacher:
+        if self.n is None and self.fit != "student":
+            raise ValueError(f"fit={self.fit} needs a teacher; set teacher.n, such as teacher.n=300")
+        return self
+
+
 class Validation(_Section):
     fraction: float = Field(gt=0, lt=1)
     seed: int
@@ -138,6 +155,7 @@ class Evaluation(_Section):
 
 class SetChoice(_Section):
     policy: str | None
+    test_policy: str | None
     reward: str | None
     embedder: str | None
 
@@ -179,6 +197,7 @@ class Settings(_Section):
     ensemble: EnsembleSettings
     loss: Component
     centring: float = Field(ge=0, allow_inf_nan=False)
+    teacher: Teacher
     validation: Validation
     crossval: Crossval
     evaluation: Evaluation
@@ -232,6 +251,15 @@ class Settings(_Section):
             raise ValueError(
                 "a selection other than uniform needs rounds to choose in; "
                 "set comparisons.rounds to 2 or more, such as comparisons.rounds=5, or selection=uniform"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_are_of_one_policy(self) -> Settings:
+        if self.crossval.folds and self.set.test_policy not in (None, self.set.policy):
+            raise ValueError(
+                "crossval.folds fits heads on train and test prompts alike, and set.test_policy gives these "
+                "responses of two policies; leave out one of the two"
             )
         return self
 

@@ -28,7 +28,7 @@ _READ = {"prompts": "prompts", "sample": "sample", "annotate": "judge", "embed":
 # Settings that change a head and nothing before it.
 _OF_HEADS = {
     "comparisons", "pairing", "noise", "selection", "head", "ensemble", "loss", "centring", "validation",
-    "crossval", "evaluation", "seed", "arms", "name",
+    "crossval", "evaluation", "seed", "arms", "name", "teacher",
 }  # fmt: skip
 
 
@@ -125,8 +125,9 @@ class Chains:
 
 
 def _changes_heads_alone(override: str, point: Point) -> bool:
+    """Of an override such as head@teacher.head=mlp, which puts a file into a section, the group counts."""
     key = override.partition("=")[0].lstrip("+~")
-    return key in point.axes and key.partition(".")[0] in _OF_HEADS
+    return key in point.axes and key.partition(".")[0].partition("@")[0] in _OF_HEADS
 
 
 def not_done(node: Node) -> tuple[str, list[str]] | None:

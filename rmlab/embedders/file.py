@@ -33,6 +33,8 @@ class FileEmbedder:
     """path: Parquet rows of `response_id` and a vector of floats, in any order; or of int8, with `scales`.
 
     scales: Parquet rows of `dimension` and `scale`; a vector is its int8 values times these.
+    test_path, test_scales: the same of the responses of another policy, on which heads are judged; read
+    beside path, each file by its own scales.
     storage null: float16 where the file has it, else float32. The vectors are copied once into an unnamed
     file in `scratch`, out of which the rows of each shard are picked: memory never holds the set.
     """
@@ -42,60 +44,79 @@ class FileEmbedder:
     column: str = "embedding"
     storage: Literal["float32", "float16"] | None = None
     scratch: str | None = field(default=None, metadata={"runtime": True})
+    test_path: str | None = field(default=None, metadata={"source": True})
+    test_scales: str | None = field(default=None, metadata={"source": True})
+
+    def __post_init__(self) -> None:
+        if self.test_scales is not None and self.test_path is None:
+            raise ValueError("test_scales are of the vectors in test_path: give that too")
 
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
-        return _Session(user_path(self.path), self)
+        return _Session(self)
 
 
 class _Session:
     template_hash = "file"
 
-    def __init__(self, path: Path, how: FileEmbedder) -> None:
-        self.path = path
+    def __init__(self, how: FileEmbedder) -> None:
+        self.path = user_path(how.path)
+        self.test_path = None if how.test_path is None else user_path(how.test_path)
         self.rows: dict[str, int] = {}
+        self.dimension = 0
         folder = home_path(how.scratch) if how.scratch else None
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as copy:
-            self._copy(copy, how)
+            self._copy(copy, self.path, how.scales, how)
+            if self.test_path is not None:
+                self._copy(copy, self.test_path, how.test_scales, how)
+            copy.flush()
             self.map = mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ)
         self.vectors = np.frombuffer(self.map, self.dtype).reshape(-1, self.dimension)
 
-    def _copy(self, copy: Any, how: FileEmbedder) -> None:
+    def _copy(self, copy: Any, path: Path, scales: str | None, how: FileEmbedder) -> None:
         """Every vector as it is stored, in the order of the file; those that are no numbers are counted."""
         odd: list[str] = []
-        scale = read_scales(user_path(how.scales)) if how.scales else None
-        for ids, vectors in _batches(self.path, how.column, scale):
-            stored, is_odd = _stored(vectors, how.storage, self.path, len(self.rows) + 1)
+        before = len(self.rows)
+        scale = read_scales(user_path(scales)) if scales else None
+        for ids, vectors in _batches(path, how.column, scale):
+            stored, is_odd = _stored(vectors, how.storage, path, len(self.rows) - before + 1)
             odd += [ids[k] for k in np.flatnonzero(is_odd)]
-            self._number(ids)
+            self._number(ids, path, before)
             copy.write(stored.data)
-        if not self.rows:
-            raise InputError(f"{self.path} has no rows")
+        if len(self.rows) == before:
+            raise InputError(f"{path} has no rows")
         if odd:
             raise InputError(
-                f"{self.path}: {len(odd)} embeddings hold NaN or infinity, the first that of response "
+                f"{path}: {len(odd)} embeddings hold NaN or infinity, the first that of response "
                 f"{odd[0]}; embed them again, or leave their responses out"
             )
-        copy.flush()
+        if before and (stored.dtype, stored.shape[1]) != (self.dtype, self.dimension):
+            raise InputError(
+                f"{path} has vectors of {stored.shape[1]} values in {stored.dtype}, {self.path} of "
+                f"{self.dimension} in {self.dtype}; embed both with one model, or set embedder.storage"
+            )
         self.dtype, self.dimension = stored.dtype, stored.shape[1]
 
-    def _number(self, ids: list[str]) -> None:
+    def _number(self, ids: list[str], path: Path, before: int) -> None:
+        """before: rows of the files that were read earlier."""
         for row, response_id in enumerate(ids, start=len(self.rows)):
             if (first := self.rows.setdefault(response_id, row)) != row:
-                raise InputError(
-                    f"{self.path}, row {row + 1}: response_id {response_id} repeats row {first + 1}"
-                )
+                place = f"row {first - before + 1}" if first >= before else f"a row of {self.path}"
+                raise InputError(f"{path}, row {row - before + 1}: response_id {response_id} repeats {place}")
 
     def check(self, response_ids: Sequence[str]) -> int:
-        """The number of vectors that none of these responses asks for; InputError where one has no vector."""
+        """The number of vectors that none of these responses asks for; InputError where one has no vector.
+
+        With test_path it is 0: of both files a part is left over, as each has all prompts of its policy.
+        """
         missing = [i for i in response_ids if i not in self.rows]
         if missing:
             raise InputError(
                 f"{self.path}: no embedding for {len(missing)} of {len(response_ids)} responses, such as "
                 f"{missing[0]}; the responses and the embeddings need the same response_id column"
             )
-        return len(self.rows) - len(response_ids)
+        return len(self.rows) - len(response_ids) if self.test_path is None else 0
 
     def embed(self, exchanges: Sequence[Exchange], tick: Tick) -> Embedded:
         """n_tokens is -1: the file does not say it."""

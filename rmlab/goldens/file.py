@@ -29,6 +29,8 @@ class FileGolden:
 
     reward: of a file that has several, each under its name in the column `reward`, the one that counts.
     NaN says that the reward failed on this response; no score at all is an error.
+    test_path: scored rows too, which are read beside those of path: of the responses of another policy, on
+    which heads are judged.
     """
 
     path: str = field(metadata={"source": True})
@@ -36,6 +38,7 @@ class FileGolden:
     reward: str | None = None
     form: FormName = "auto"
     unusable: Unusable = "error"
+    test_path: str | None = field(default=None, metadata={"source": True})
     recorded = True
 
     def open(self, compute: Compute) -> Scorer:
@@ -44,6 +47,12 @@ class FileGolden:
         if answers is not None and self.reward is not None:
             raise InputError(f"{path} has no scored rows; golden.file.reward picks among those: leave it out")
         scores = self._scores(path) if answers is None else {}
+        if self.test_path is not None:
+            if answers is not None:
+                raise InputError(
+                    f"{path} has no scored rows; golden.file.test_path goes with such: leave it out"
+                )
+            scores |= self._scores(user_path(self.test_path))
 
         def score(exchanges: Sequence[Exchange]) -> list[Score]:
             found = (answers.score(e.response_id) if answers else _find(scores, e) for e in exchanges)

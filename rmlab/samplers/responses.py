@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,36 +15,48 @@ from rmlab.settings import Sampling, TemplateName
 from rmlab.shipped import user_path
 from rmlab.text import Message
 
-_COLUMNS = ("prompt_id", "response_id", "sample_index", "text", "n_tokens", "finish_reason", "logprob")
+_IDS = ("split", "prompt_id", "response_id")
+_COLUMNS = (*_IDS, "sample_index", "text", "n_tokens", "finish_reason", "logprob")
 _LARGEST = 2**31 - 1
 _Drawn = tuple[int, Sample]  # sample_index first
 
 
 @dataclass(frozen=True)
 class ResponsesSampler:
-    """path: Parquet rows as TABLES.md has them for `responses`. A prompt without responses stays without."""
+    """path: Parquet rows as TABLES.md has them for `responses`. A prompt without responses stays without.
+
+    test_path: the same of another policy, for transfer: of path the rows of split train are taken, of
+    test_path those of split test.
+    """
 
     path: str = field(metadata={"source": True})
+    test_path: str | None = field(default=None, metadata={"source": True})
     needs_model = False
 
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
-        return _Session(user_path(self.path))
+        if self.test_path is None:
+            return _Session({None: user_path(self.path)})
+        return _Session({"train": user_path(self.path), "test": user_path(self.test_path)})
 
 
 class _Session:
     context = 10**9
     template_hash = "file"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, paths: Mapping[str | None, Path]) -> None:
+        """paths: of the file whose rows of this split count; None: all rows do."""
         self.responses: dict[str, list[_Drawn]] = {}
-        seen: dict[str, int] = {}
-        for number, row in read_rows(path, _COLUMNS):
-            where = f"{path}, row {number}"
-            drawn = _drawn(row, where)
-            response_id = str(drawn[1].response_id)
-            if seen.setdefault(response_id, number) != number:
-                raise InputError(f"{where}: response_id {response_id} repeats row {seen[response_id]}")
-            self.responses.setdefault(need_text(row, "prompt_id", where), []).append(drawn)
+        seen: dict[str, str] = {}
+        for split, path in paths.items():
+            for number, row in read_rows(path, _COLUMNS):
+                where = f"{path}, row {number}"
+                if split is not None and _split(row, where) != split:
+                    continue
+                drawn = _drawn(row, where)
+                response_id = str(drawn[1].response_id)
+                if (first := seen.setdefault(response_id, where)) != where:
+                    raise InputError(f"{where}: response_id {response_id} repeats {_place(first, path)}")
+                self.responses.setdefault(need_text(row, "prompt_id", where), []).append(drawn)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return [0]
@@ -56,6 +68,18 @@ class _Session:
         """All responses that the file has for each prompt, whatever n says."""
         found = [self.responses.get(task.prompt_id, []) for task in tasks]
         return [[sample for _, sample in sorted(drawn, key=lambda d: d[0])] for drawn in found]
+
+
+def _split(row: Row, where: str) -> str:
+    split = need_text(row, "split", where)
+    if split not in ("train", "test"):
+        raise InputError(f"{where}: 'split' must be train or test, got {split}")
+    return split
+
+
+def _place(where: str, path: Path) -> str:
+    """Without the path, where it is the same file."""
+    return where.removeprefix(f"{path}, ")
 
 
 def _drawn(row: Row, where: str) -> _Drawn:
