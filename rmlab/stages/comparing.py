@@ -11,12 +11,12 @@ import numpy as np
 from rmlab.comparisons import Comparisons
 from rmlab.config import build
 from rmlab.errors import InputError
-from rmlab.labels.base import Reporting
+from rmlab.labels.base import Labels, Reporting, Settling
 from rmlab.labels.report import noise_report
 from rmlab.settings import ComparisonSettings, Settings
 from rmlab.stages.responses import Responses
 
-STREAMS = {"train": 0, "validation": 1, "selection": 2}
+STREAMS = {"train": 0, "validation": 1, "selection": 2, "teacher": 3}
 MOST = 5_000_000  # comparisons that "all there are" may come to
 PER_CHOICE = 5  # candidates for each comparison that is selected, where the settings name no number
 
@@ -27,10 +27,11 @@ def stream(settings: Settings, name: str) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Answered:
-    """Labelled comparisons, as rows of all responses, and what the annotators did."""
+    """Labelled comparisons, as rows of all responses, what the annotators did, and who they were."""
 
     comparisons: Comparisons
     report: dict[str, Any]
+    annotator: Labels
 
 
 def is_selective(settings: Settings) -> bool:
@@ -95,7 +96,8 @@ def _answer(settings: Settings, responses: Responses, mask: np.ndarray, split: s
     if len(answered) == 0:
         raise InputError(f"all {split} comparisons are ties of the golden reward; use a reward that varies")
     report = extra | noise_report(answered, int(extra["n_dropped_ties"]))
-    return Answered(replace(answered, items=rows[answered.items]), report)
+    annotator = labels.settled(drawn, pool) if isinstance(labels, Settling) else labels
+    return Answered(replace(answered, items=rows[answered.items]), report, annotator)
 
 
 Choose = Callable[[Comparisons, Comparisons, int, np.random.Generator], np.ndarray]

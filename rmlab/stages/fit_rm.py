@@ -65,6 +65,8 @@ def _record(job: Job, fit: Fit) -> None:
     log, labels = fit.log, fit.reports["train"]
     job.writer.metrics.update({f"{split}_labels": report for split, report in fit.reports.items()})
     job.writer.metrics.update(converged=log.converged, chosen=log.chosen)
+    if fit.teacher:
+        job.writer.metrics["teacher"] = fit.teacher
     if fit.flagged:
         job.writer.metrics["flagged"] = fit.flagged
     if log.message:
@@ -74,6 +76,7 @@ def _record(job: Job, fit: Fit) -> None:
         job.writer.warnings.append(f"{how} changes nothing with one member; set ensemble.members")
     if not log.converged:
         job.writer.warnings.append(f"{job.name} did not converge: {log.message}")
+    job.writer.warnings.extend(f"{job.name}: {note}" for note in log.notes)
     job.writer.counts.update(
         train_comparisons=labels["n"],
         train_ties_dropped=int(labels["n_dropped_ties"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,15 +12,26 @@ import torch
 from rmlab.comparisons import Comparisons
 from rmlab.config import build
 from rmlab.data.splits import validation_groups
-from rmlab.errors import ConfigError
+from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import FitData, FitLog, HeadFitter, RewardHead
 from rmlab.heads.ensemble import Ensemble
+from rmlab.labels.base import Labels
 from rmlab.labels.report import noise_report
+from rmlab.labels.teacher import answered_by_scores
 from rmlab.losses.base import Diagnosing, Loss
 from rmlab.losses.centring import Centred
+from rmlab.metrics.calibration import fit_temperature, negative_log_likelihood
+from rmlab.metrics.group_mean import credit
 from rmlab.selection.base import Candidates, Selector
-from rmlab.settings import Settings
-from rmlab.stages.comparing import answer_train, answer_validation, is_selective, select_in_rounds
+from rmlab.settings import UNIFORM, Settings
+from rmlab.stages.comparing import (
+    Answered,
+    answer_train,
+    answer_validation,
+    is_selective,
+    select_in_rounds,
+    stream,
+)
 from rmlab.stages.responses import Responses
 from rmlab.stages.vectors import Vectors
 
@@ -31,15 +43,21 @@ REFERENCE = 20_000  # train responses, at most, on which rewards are normalised
 class Fit:
     """train, validation: comparisons of rows of all train responses; diagnostics: [n train] by name.
 
+    annotator: of the train comparisons; label_nll, label_accuracy: of the head on the validation answers.
     reports: of the annotators by split; with rounds of selection "candidates" too, of which train is a part.
+    teacher: of a head that a teacher answered for, how the teacher did; else empty.
     """
 
     head: RewardHead
     log: FitLog
     train: Comparisons
     validation: Comparisons
+    annotator: Labels
+    label_nll: float
+    label_accuracy: float
     reports: dict[str, dict[str, Any]]
     diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
+    teacher: dict[str, Any] = field(default_factory=dict)
 
     @property
     def flagged(self) -> dict[str, float]:
@@ -63,32 +81,138 @@ def held_out(settings: Settings, responses: Responses) -> np.ndarray:
 
 
 def fit_head(settings: Settings, responses: Responses, vectors: Vectors) -> Fit:
-    """responses: those of all train prompts; vectors: theirs, in their order."""
+    """responses: those of all train prompts; vectors: theirs, in their order.
+
+    With a teacher, it is fitted on the annotators' answers for half of the prompts, and the head that
+    settings.teacher.fit names is fitted on the other half; the teacher itself on its own.
+    """
+    if settings.teacher.n is None:
+        return _fit(settings, responses, vectors, np.ones(len(responses), dtype=bool))
+    is_taught = teachers_half(settings, responses)
+    if settings.teacher.fit == "ceiling":
+        return _fit(settings, responses, vectors, ~is_taught)
+    teacher = _fit(_alone(settings), responses, vectors, is_taught)
+    if settings.teacher.fit == "teacher":
+        return teacher
+    answers = _answers_of(teacher.head, settings, responses, vectors)
+    student = _fit(settings, responses, vectors, ~is_taught, answers)
+    accuracy = {f"{split}_accuracy": 1 - report["error_rate"] for split, report in student.reports.items()}
+    known = {"comparisons": len(teacher.train), "converged": teacher.log.converged, **accuracy}
+    return replace(student, teacher=known)
+
+
+def teachers_half(settings: Settings, responses: Responses) -> np.ndarray:
+    """[m] whether a train response belongs to a prompt that the teacher is fitted on: half of those for
+    validation, and half of the others."""
+    is_validation = held_out(settings, responses)
+    found = np.zeros(len(responses), dtype=bool)
+    for part, what in ((is_validation, "validation"), (~is_validation, "train")):
+        groups = responses.take(np.flatnonzero(part)).distinct_groups
+        if len(set(groups)) < 2:
+            raise InputError(
+                f"a teacher and its student need {what} prompts each, and there is one group of them; "
+                "give more train prompts, raise validation.fraction, or set teacher.n=null"
+            )
+        found |= part & responses.of_groups(validation_groups(groups, 0.5, settings.validation.seed))
+    return found
+
+
+def _alone(settings: Settings) -> Settings:
+    """The teacher's own settings: one head, on comparisons that are drawn at random."""
+    how = settings.teacher
+    changed = {
+        "head": how.head,
+        "loss": how.loss,
+        "comparisons": settings.comparisons.model_copy(update={"n": how.n, "rounds": 1, "candidates": None}),
+        "selection": {"_target_": UNIFORM},
+        "ensemble": settings.ensemble.model_copy(update={"members": 1}),
+    }
+    return settings.model_copy(update=changed)
+
+
+Answers = Callable[[Answered], Answered]
+
+
+def _answers_of(head: RewardHead, settings: Settings, responses: Responses, vectors: Vectors) -> Answers:
+    """What puts the answers of a head in the place of the annotators'."""
+    how, rng = settings.teacher, stream(settings, "teacher")
+    temperature = how.temperature if how.answers == "sampled" else None
+
+    def answered(by_annotators: Answered) -> Answered:
+        comparisons = by_annotators.comparisons
+        scores = np.full(len(responses), np.nan)
+        rows = np.unique(comparisons.items)
+        scores[rows] = head.raw(vectors.rows(rows)) / head.temperature  # differences are log-odds
+        found = answered_by_scores(comparisons, responses.pool, scores, temperature, rng)
+        n_dropped = by_annotators.report["n_dropped_ties"]
+        report = {"n_dropped_ties": n_dropped} | noise_report(found, int(n_dropped))
+        return replace(by_annotators, comparisons=found, report=report)
+
+    return answered
+
+
+def _fit(
+    settings: Settings,
+    responses: Responses,
+    vectors: Vectors,
+    among: np.ndarray,
+    answers: Answers | None = None,
+) -> Fit:
+    """among: [m] bool, the responses that are compared; answers: those in place of the annotators'."""
     is_validation = held_out(settings, responses)
     loss, fitter = loss_of(settings), fitter_of(settings)
-    train = answer_train(settings, responses, ~is_validation)
-    validation = answer_validation(settings, responses, is_validation)
+    train = answer_train(settings, responses, among & ~is_validation)
+    validation = answer_validation(settings, responses, among & is_validation)
     _check_kind(settings, loss, train.comparisons)
-    reference = _reference(np.flatnonzero(~is_validation))
+    if answers is not None:
+        train, validation = answers(train), answers(validation)
+    reference = _reference(np.flatnonzero(among & ~is_validation))
     compared = [a.comparisons.items.ravel() for a in (train, validation)]
     needed = np.unique(np.concatenate([*compared, reference]))
     x = vectors.rows(needed)
     candidates, held = (_renumbered(a.comparisons, needed) for a in (train, validation))
     chosen = _selected(settings, x, candidates, held, loss, fitter) if is_selective(settings) else candidates
     head, log = fitter.fit(FitData(x, chosen, held), loss, settings.seed)
+    margin, share, weight = _answered_margins(head, x, held)
+    temperature = fit_temperature(margin, share, weight)
     reports = {"train": train.report, "validation": validation.report}
     if is_selective(settings):
         n_dropped = train.report["n_dropped_ties"]
         reports["train"] = {"n_dropped_ties": n_dropped} | noise_report(chosen, int(n_dropped))
         reports["candidates"] = train.report
     return Fit(
-        head=head.normalised(x[np.searchsorted(needed, reference)]),
+        head=head.tempered(temperature).normalised(x[np.searchsorted(needed, reference)]),
         log=log,
         train=replace(chosen, items=needed[chosen.items]),
         validation=validation.comparisons,
+        annotator=train.annotator,
+        **label_agreement(margin / temperature, share, weight),
         reports=reports,
         diagnostics=_diagnose(loss, head, x, chosen),
     )
+
+
+def _answered_margins(
+    head: RewardHead, x: np.ndarray, comparisons: Comparisons
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the pairs that the answers imply: raw score of the preferred response less that of the other, share
+    of annotators, weight; [p] each, none of unpaired answers."""
+    items, share, weight = comparisons.implied_pairs()
+    rows, at = np.unique(items, return_inverse=True)
+    raw = head.raw(x[rows])[at.reshape(items.shape)]
+    return raw[:, 0] - raw[:, 1], share, weight
+
+
+def label_agreement(log_odds: np.ndarray, share: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    """How well a head foretells the answers: negative log-likelihood in nats, and share of the answers that
+    it agrees with, 1/2 for equal scores; NaN without any pair. log_odds, share, weight: [p]."""
+    if not len(log_odds):
+        return {"label_nll": np.nan, "label_accuracy": np.nan}
+    agrees = credit(log_odds)
+    return {
+        "label_nll": negative_log_likelihood(log_odds, share, weight),
+        "label_accuracy": float(np.average(share * agrees + (1 - share) * (1 - agrees), weights=weight)),
+    }
 
 
 def loss_of(settings: Settings) -> Loss:
