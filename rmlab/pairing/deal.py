@@ -25,7 +25,7 @@ def deal(
     draw is to see them; capacity: [P] distinct comparisons of each prompt, as in np.unique(pool.group);
     draw(members [b, k], q) -> [b, q, K]: q comparisons for each of b prompts of k responses.
     """
-    start, size = _runs(pool.group[order])
+    start, size = runs(pool.group[order])
     turn = rng.permutation(len(size))
     start, size = start[turn], size[turn]
     quota = _quotas(capacity[turn], n)
@@ -51,6 +51,12 @@ def capacities(pool: Pool, of_size: Callable[[int], int]) -> np.ndarray:
     return np.array([of_size(int(k)) for k in sizes], dtype=np.int64)[index]
 
 
+def runs(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Start and length of each run of equal values."""
+    start = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    return start, np.diff(np.r_[start, len(ordered)])
+
+
 def prompt_order(pool: Pool) -> np.ndarray:
     """[m] rows of the pool by prompt."""
     return np.argsort(pool.group, kind="stable")
@@ -59,12 +65,6 @@ def prompt_order(pool: Pool) -> np.ndarray:
 def golden_order(pool: Pool, rng: np.random.Generator) -> np.ndarray:
     """[m] rows of the pool by prompt, then by golden reward, equal ones in random order."""
     return np.lexsort((rng.random(len(pool)), pool.golden, pool.group))
-
-
-def _runs(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Start and length of each run of equal values."""
-    start = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    return start, np.diff(np.r_[start, len(ordered)])
 
 
 def _quotas(capacity: np.ndarray, n: int) -> np.ndarray:

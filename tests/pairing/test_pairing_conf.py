@@ -10,12 +10,21 @@ from omegaconf import OmegaConf
 
 from rmlab.config import build
 from rmlab.pairing.cross_prompt import CrossPrompt
+from rmlab.pairing.global_order import GlobalOrder
 from rmlab.pairing.lists import Lists
+from rmlab.pairing.response_sets import ResponseSets
 from rmlab.pairing.same_prompt import SamePrompt
 from rmlab.pairing.unpaired import Unpaired
 
 CONF = Path(__file__).parents[2] / "conf" / "pairing"
-PAIRINGS = {"cross_prompt": CrossPrompt, "lists": Lists, "same_prompt": SamePrompt, "unpaired": Unpaired}
+PAIRINGS = {
+    "cross_prompt": CrossPrompt,
+    "global_order": GlobalOrder,
+    "lists": Lists,
+    "response_sets": ResponseSets,
+    "same_prompt": SamePrompt,
+    "unpaired": Unpaired,
+}
 
 
 @pytest.mark.parametrize("name", PAIRINGS)

@@ -139,7 +139,7 @@ def test_a_budget_below_one_pair_a_prompt_favours_no_prompt(choice):
 
 def test_blocks_do_not_change_the_counts(monkeypatch):
     pool = ragged_pool([5] * 20, 2)
-    monkeypatch.setattr("rmlab.pairing.same_prompt.CELLS", 1)
+    monkeypatch.setattr("rmlab.pairing.within.CELLS", 1)
     made = SamePrompt("diverse")(pool, 60, np.random.default_rng(0))
     assert distinct_pairs(made.items) == 60
     assert (np.unique(made.group, return_counts=True)[1] == 3).all()

@@ -1,0 +1,114 @@
+"""One pair a prompt, of a set of two responses of each: the designs of a study of pairings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rmlab.comparisons import Comparisons, Pool
+from rmlab.errors import InputError
+from rmlab.pairing.across import across_prompts
+from rmlab.pairing.base import check_choice, check_golden, random_order
+from rmlab.pairing.deal import golden_order, runs
+
+CHOICES = ("random", "similar", "diverse")
+FEWEST = 10  # pairs that are worth a head, where all designs are cut to equal n
+
+
+@dataclass(frozen=True)
+class ResponseSets:
+    """One pair a prompt: each prompt with two responses or more has a set of two of them, and a pair.
+
+    choice: the set by golden rank among the prompt's K responses, counted from 0, ties at random. random: any
+    two; similar: the middle ranks K//2 - 1 and K//2; diverse: the extremes, 0 and K - 1.
+    across: false, the two of a set are its pair; true, one response of a set, drawn at random, is paired with
+    one of the set of another prompt, drawn at random too. Each response of each set is in one pair either
+    way, so that the two designs show the very same responses.
+    equal_n: false, the pairs are as many as there are, ties among them, which the labels drop; true, ties are
+    left out here, and each of the six designs (three choices, across or not) has the n of the smallest of the
+    six without ties. All are drawn from the rng in one order, so that they agree on n for equal seeds.
+    No pair of other ranks ever fills up. All but random pairs of unequal n read the golden score: they are
+    study designs, not collection methods.
+    Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
+    """
+
+    choice: Literal["random", "similar", "diverse"] = "random"
+    across: bool = False
+    equal_n: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice(self.choice, CHOICES)
+
+    def capacity(self, pool: Pool) -> int:
+        """The prompts with two responses or more."""
+        return int((np.unique(pool.group, return_counts=True)[1] >= 2).sum())
+
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
+        """At most n pairs: items [n, 2] int64 rows of the pool, unordered; group is that of the first."""
+        self._check(n, self.capacity(pool))
+        check_golden(pool, "equal-n" if self.equal_n else self.choice)
+        sets = _sets(pool, rng)
+        if not self.equal_n:
+            items = sets[self.choice]
+            items = across_prompts(items, pool, rng) if self.across else items
+        else:
+            items = self._of_equal_n(sets, pool, n, rng)
+        items = random_order(items[:n], rng)
+        return Comparisons(items=items, group=pool.group[items[:, 0]])
+
+    def _check(self, n: int, total: int) -> None:
+        if n < 1:
+            raise InputError(f"asked for {n} comparisons: ask for at least 1")
+        if total == 0:
+            raise InputError("every prompt has one response: sample at least 2, or use pairing=cross_prompt")
+        if total == 1 and (self.across or self.equal_n):
+            raise InputError(
+                "one prompt only has two responses, and pairs across prompts need two: add prompts, or use "
+                "pairing=same_prompt"
+            )
+        if n > total:
+            raise InputError(
+                f"asked for {n} comparisons, but pairing=response_sets has one a prompt and {total} prompts "
+                "have two responses: set comparisons.n=null for a pair of each, lower it, or add prompts"
+            )
+
+    def _of_equal_n(
+        self, sets: dict[str, np.ndarray], pool: Pool, n: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Pairs of this design without ties, as many as the smallest of the six has, at most n."""
+        untied = {}
+        for choice, within in sets.items():
+            for across in (False, True):
+                items = across_prompts(within, pool, rng) if across else within
+                differ = pool.golden[items[:, 0]] != pool.golden[items[:, 1]]
+                untied[choice, across] = items[differ]
+        smallest = min(map(len, untied.values()))
+        if smallest < FEWEST:
+            each = ", ".join(
+                f"{choice} {'across' if across else 'within'} {len(items)}"
+                for (choice, across), items in untied.items()
+            )
+            raise InputError(
+                f"equal n needs {FEWEST} pairs without ties in every design, but {len(sets['random'])} "
+                f"prompts give {each}: use more prompts (validation.fraction shares them out), a golden "
+                "reward with fewer ties, or pairing.equal_n=false"
+            )
+        return untied[self.choice, self.across][: min(n, smallest)]
+
+
+def _sets(pool: Pool, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """choice -> [P, 2] rows of the pool: the set of each prompt, the prompts in random order."""
+    order = golden_order(pool, rng)
+    start, size = runs(pool.group[order])
+    has_two = size >= 2
+    start, size = start[has_two], size[has_two]
+    one = rng.integers(0, size)
+    ranks = {
+        "random": np.stack([one, (one + rng.integers(1, size)) % size], axis=1),
+        "similar": np.stack([size // 2 - 1, size // 2], axis=1),
+        "diverse": np.stack([np.zeros_like(size), size - 1], axis=1),
+    }
+    turn = rng.permutation(len(size))
+    return {c: order[start[:, None] + ranks[c]][turn] for c in CHOICES}
