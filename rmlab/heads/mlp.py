@@ -44,17 +44,27 @@ def initialise(sizes: list[int], rng: torch.Generator) -> Layers:
     return layers
 
 
-def forward(layers: Layers, x: Tensor, dropout: float, rng: torch.Generator | None) -> Tensor:
-    """[..., d] -> [...] scores; an rng drops hidden units (training), without one all are kept."""
+def forward(
+    layers: Layers, x: Tensor, dropout: float, rng: torch.Generator | None, place: Tensor | None = None
+) -> Tensor:
+    """[r, d] -> [r] scores; an rng drops hidden units (training), without one all are kept.
+
+    place: [m] rows of x -> [m] scores, of rows that may repeat. A row goes once through the products that
+    its repeats have in common: all of them, or with dropout those of the first layer, since each repeat then
+    loses units of its own.
+    """
     for weight, bias in layers[:-1]:
-        x = torch.relu(linear(x, weight, bias))
+        x = linear(x, weight, bias).relu_()
         if rng is not None and dropout > 0:
+            if place is not None:
+                x, place = x.index_select(0, place), None
             kept = torch.rand(x.shape, generator=rng) >= dropout
             x = x * kept / (1 - dropout)
-    return linear(x, *layers[-1])[..., 0]
+    scores = linear(x, *layers[-1])[:, 0]
+    return scores if place is None else scores.index_select(0, place)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def evaluation_loss(layers: Layers, side: Compared, loss: Loss) -> float:
     scores = forward(layers, torch.from_numpy(side.x), 0.0, None)
     return float(mean_loss(loss, scores[torch.from_numpy(side.items)], side.comparisons))
@@ -160,7 +170,10 @@ class Mlp:
         x, weight = torch.from_numpy(train.x), train.comparisons.weight
         total = 0.0
         for rows in batches:
-            scores = forward(layers, x[torch.from_numpy(train.items[rows])], self.dropout, rng)
+            items = train.items[rows]
+            distinct, place = np.unique(items, return_inverse=True)
+            x_rows, places = x[torch.from_numpy(distinct)], torch.from_numpy(place.ravel())
+            scores = forward(layers, x_rows, self.dropout, rng, places).reshape(items.shape)
             value = mean_loss(loss, scores, train.comparisons.take(rows))
             optimiser.zero_grad()
             value.backward()

@@ -126,3 +126,40 @@ def test_fits_choices_among_three(linear_world, compare):
 def test_says_when_training_diverged(linear_world):
     with pytest.raises(RmlabError, match="lower learning_rate"):
         SMALL.fit(linear_world.data, lambda scores, comparisons: scores[:, 0] * float("nan"), 0)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_rows_that_a_batch_repeats_train_as_if_each_were_scored_alone(compare, dropout):
+    """Against a loop that scores both responses of every pair, whatever else they are compared with."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(12, 4)).astype(np.float32)
+    train, validation = (compare(np.array([rng.permutation(12)[:2] for _ in range(n)])) for n in (60, 20))
+    fitter = Mlp(
+        hidden=[16, 8], dropout=dropout, weight_decay=0.0, epochs=2, batch_size=16, standardise=False
+    )
+    head, _ = fitter.fit(FitData(x, train, validation), BradleyTerry(), 5)
+    draw = torch.Generator().manual_seed(5)
+    layers = initialise([4, 16, 8, 1], draw)
+    optimiser = torch.optim.Adam([p for layer in layers for p in layer], lr=1e-3)
+    states, losses = [], []
+    for _ in range(2):
+        order = torch.randperm(60, generator=draw).numpy()
+        for start in range(0, 60, 16):
+            both = torch.from_numpy(x[train.items[order[start : start + 16]].ravel()])
+            for i, (weight, bias) in enumerate(layers):
+                both = both @ weight.T + bias
+                if i < 2:
+                    both = both.clamp(min=0)
+                    if dropout:
+                        both = both * (torch.rand(both.shape, generator=draw) >= dropout) / (1 - dropout)
+            scores = both.reshape(-1, 2)
+            optimiser.zero_grad()
+            (-torch.nn.functional.logsigmoid(scores[:, 0] - scores[:, 1])).mean().backward()
+            optimiser.step()
+        with torch.no_grad():
+            scores = forward(layers, torch.from_numpy(x), 0.0, None)
+            losses.append(float(BradleyTerry()(scores[validation.items], validation).mean()))
+        states.append(scores.numpy())
+    # Differences alone: a shift of all scores is a gradient of rounding errors, which Adam scales up.
+    best = states[int(np.argmin(losses))]
+    np.testing.assert_allclose(head.raw(x) - head.raw(x)[0], best - best[0], atol=2e-5)
