@@ -71,6 +71,23 @@ class Comparisons:
     def __len__(self) -> int:
         return len(self.items)
 
+    def implied_pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """-> (items [p, 2], the preferred first; share [p] that prefers it; weight [p]).
+
+        Of a ranking all pairs, of a choice the chosen response and each other; those of one comparison share
+        its weight. An unpaired answer implies none. By Luce's choice axiom each such pair alone follows the
+        Bradley-Terry model.
+        """
+        n, k = self.items.shape
+        first, second = np.triu_indices(k, 1)
+        if self.kind == "choice":
+            first, second = first[: k - 1], second[: k - 1]
+        count = len(first) if self.kind != "unpaired" else 0
+        items = np.stack([self.items[:, first[:count]], self.items[:, second[:count]]], axis=-1)
+        share = self.share if self.kind == "pair" else np.ones(n)
+        weight = self.weight / max(count, 1)
+        return items.reshape(-1, 2), np.repeat(share, count), np.repeat(weight, count)
+
     def take(self, rows: np.ndarray) -> Comparisons:
         """The comparisons at these rows (indices or a mask)."""
         columns = (f.name for f in fields(self) if f.name != "kind")

@@ -25,7 +25,9 @@ CROSSVAL_SCORES = Table(
         _PROMPT,
         Column("response_id", pa.string(), "the response"),
         Column("fold", pa.int32(), "the fold that the head was fitted without"),
-        Column("raw", pa.float64(), "the head's score as fitted, whose differences are log-odds"),
+        Column(
+            "raw", pa.float64(), "the head's score as fitted by its temperature: differences are log-odds"
+        ),
     ),
 )
 

@@ -11,20 +11,33 @@ from rmlab.artifacts.schemas import Column, Table
 _SWEEP_METRICS = {
     "best_of_n": "golden reward of the best of largest_n",
     "selected_quantile": "golden quantile of the response it chooses",
-    "spearman": "rank correlation with golden, mean over prompts",
+    "spearman": "rank correlation with golden, 0 where all scores are equal, mean over prompts",
     "accuracy": "share of same-prompt pairs in the golden order",
     "kendall": "tau-b",
     "length_spearman": "rank correlation with the number of words",
-    "ece": "expected calibration error",
+    **{
+        f"{metric}_{against}": f"{meaning} of the pair probabilities {text}"
+        for against, text in (
+            ("annotators", "against answers of the annotators that the head learns from"),
+            ("golden", "against the golden order"),
+        )
+        for metric, meaning in (
+            ("ece", "expected calibration error"),
+            ("nll", "mean negative log-likelihood, in nats,"),
+            ("brier", "Brier score"),
+            ("ece_raw", "expected calibration error before the temperature"),
+        )
+    },
     "largest_n": "responses chosen from",
     "golden_mean": "mean of the golden scores of all responses",
     "golden_deviation": "standard deviation of the same: a unit for best_of_n",
     "n_prompts": "prompts judged",
+    "n_constant": "prompts whose responses the head scores all alike, 0 in spearman and kendall",
 }
 # N at which best-of-N is kept for each prompt, by the end of the column's name; and at the largest there is.
 AT_NS = {"4": 4, "16": 16, "64": 64, "256": 256}
 PROMPT_METRICS = {
-    "spearman": "rank correlation with golden",
+    "spearman": "rank correlation with golden; 0 where all scores are equal",
     "accuracy": "share of pairs of responses in the golden order",
     "selected_quantile": "golden quantile of the best of the largest N",
     **{f"best_of_{n}": f"golden reward of the best of {n}" for n in AT_NS},
@@ -66,11 +79,47 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
             Column("converged", pa.bool_(), "whether the fit did", nullable=True),
             Column("message", pa.string(), "what the fit said, if anything", nullable=True),
             Column("chosen", pa.string(), "what the fit chose on validation, as JSON: l2, epoch, ...", True),
-            Column("n_comparisons", pa.int64(), "annotated comparisons it was fitted on", nullable=True),
+            Column("n_comparisons", pa.int64(), "comparisons it was fitted on, without those ties that the labels drop", nullable=True),
             Column("n_ties", pa.int64(), "ties among those drawn", nullable=True),
+            Column("n_annotated", pa.int64(), "answers of annotators for it, those to ties too", True),
+            Column("n_validation", pa.int64(), "validation comparisons, without ties", nullable=True),
+            Column("n_annotated_validation", pa.int64(), "answers of annotators for those and ties", True),
+            Column("n_annotated_all", pa.int64(), "all answers of annotators, the sum of both", True),
             Column("error_rate", pa.float64(), "realised share of wrong answers", nullable=True),
             Column("mean_margin", pa.float64(), "mean golden gap of the comparisons", nullable=True),
             Column("label_variance", pa.float64(), "mean p(1-p) of the answers", nullable=True),
+            Column(
+                "temperature",
+                pa.float64(),
+                "T fitted on validation answers: P(a preferred) = sigma((raw_a - raw_b) / T)",
+                True,
+            ),
+            Column(
+                "validation_label_nll",
+                pa.float64(),
+                "mean negative log-likelihood of the validation answers by those probabilities, in nats",
+                True,
+            ),
+            Column(
+                "validation_label_accuracy",
+                pa.float64(),
+                "share of the validation answers that the head agrees with",
+                True,
+            ),
+            Column(
+                "proxy_slope",
+                pa.float64(),
+                "golden reward for one unit of the head's score, within validation prompts by least squares: "
+                "(proxy_intercept + proxy_slope * proxy_of_N - test_golden_mean) / test_golden_deviation is "
+                "the standardised golden reward that the head expects of its best of N",
+                True,
+            ),
+            Column(
+                "proxy_intercept",
+                pa.float64(),
+                "golden reward where the head's score is 0, by the same",
+                True,
+            ),
             Column("n_flagged", pa.int64(), "comparisons that the loss takes for outliers", nullable=True),
             Column("flagged_precision", pa.float64(), "share of those that are wrong answers", nullable=True),
             Column(

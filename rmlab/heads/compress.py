@@ -111,4 +111,10 @@ def _of_rank(head: MlpHead, directions: list[tuple[np.ndarray, np.ndarray]], ran
     inner = layers[0].inner / scale
     shifted = layers[0].bias - layers[0].outer @ (inner @ mean)
     layers[0] = ThinLayer(inner.astype(np.float32), layers[0].outer, shifted.astype(np.float32))
-    return CompressedMlp(layers=tuple(layers), last=head.layers[-1], gain=head.gain, bias=head.bias)
+    return CompressedMlp(
+        layers=tuple(layers),
+        last=head.layers[-1],
+        gain=head.gain,
+        bias=head.bias,
+        temperature=head.temperature,
+    )

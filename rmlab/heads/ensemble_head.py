@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from rmlab.heads.scoring import NormalisedHead, mean_zero_std_one
-from rmlab.heads.storage import DESCRIPTION, FORMAT, broken, number_of, write_description
+from rmlab.heads.storage import DESCRIPTION, FORMAT, broken, number_of, temperature_of, write_description
 
 Combine = Literal["mean", "min", "lcb"]
 
@@ -122,6 +122,7 @@ class EnsembleHead(NormalisedHead):
             k=number_of(description, "k"),
             gain=number_of(description, "gain"),
             bias=number_of(description, "bias"),
+            temperature=temperature_of(description),
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from rmlab.heads.linear_head import LinearHead
 from rmlab.heads.scoring import NormalisedHead
 from rmlab.heads.standardise import Standardiser, row_blocks
-from rmlab.heads.storage import check_shapes, number_of, read_tensors, write_tensors
+from rmlab.heads.storage import check_shapes, number_of, read_tensors, temperature_of, write_tensors
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -98,4 +98,5 @@ class LaplaceHead(NormalisedHead):
             k=number_of(description, "k"),
             gain=number_of(description, "gain"),
             bias=number_of(description, "bias"),
+            temperature=temperature_of(description),
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from rmlab.heads.scoring import NormalisedHead
 from rmlab.heads.standardise import Standardiser
-from rmlab.heads.storage import check_shapes, number_of, read_tensors, write_tensors
+from rmlab.heads.storage import check_shapes, number_of, read_tensors, temperature_of, write_tensors
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,4 +54,5 @@ class LinearHead(NormalisedHead):
             standardiser=Standardiser(tensors["mean"], tensors["scale"]),
             gain=number_of(description, "gain"),
             bias=number_of(description, "bias"),
+            temperature=temperature_of(description),
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from rmlab.heads.scoring import NormalisedHead
 from rmlab.heads.standardise import Standardiser, row_blocks
-from rmlab.heads.storage import check_shapes, number_of, read_tensors, write_tensors
+from rmlab.heads.storage import check_shapes, number_of, read_tensors, temperature_of, write_tensors
 
 FittedLayers = tuple[tuple[np.ndarray, np.ndarray], ...]  # (weight [out, in], bias [out]), first to last
 
@@ -63,6 +63,7 @@ class MlpHead(NormalisedHead):
             standardiser=Standardiser(tensors["mean"], tensors["scale"]),
             gain=number_of(description, "gain"),
             bias=number_of(description, "bias"),
+            temperature=temperature_of(description),
         )
 
 

@@ -29,11 +29,15 @@ def mean_zero_std_one(raw: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NormalisedHead(ABC):
-    """reward = gain * raw + bias, where raw is the fitted score; both are kept with the head."""
+    """reward = gain * raw + bias, where raw is the fitted score; both are kept with the head.
+
+    P(a is preferred to b) = sigma((raw_a - raw_b) / temperature).
+    """
 
     kind: ClassVar[str]
     gain: float = 1.0
     bias: float = 0.0
+    temperature: float = 1.0
 
     @property
     @abstractmethod
@@ -80,5 +84,10 @@ class NormalisedHead(ABC):
         gain, bias = mean_zero_std_one(self.raw(reference_x))
         return replace(self, gain=gain, bias=bias)
 
+    def tempered(self, temperature: float) -> Self:
+        """A copy that turns differences of raw into log-odds by this temperature."""
+        return replace(self, temperature=temperature)
+
     def _description(self) -> dict[str, str | int | float]:
-        return {"kind": self.kind, "d": self.d, "gain": self.gain, "bias": self.bias}
+        scale = {"gain": self.gain, "bias": self.bias, "temperature": self.temperature}
+        return {"kind": self.kind, "d": self.d, **scale}

@@ -14,7 +14,7 @@ import numpy as np
 from rmlab.errors import InputError
 from rmlab.plain_files import parse_json, read_plain_text
 
-FORMAT = 2
+FORMAT = 3
 DESCRIPTION, TENSORS, TREES = "head.json", "head.safetensors", "head.txt"
 
 
@@ -76,6 +76,13 @@ def number_of(description: Mapping[str, Any], name: str) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
         raise ValueError(f"{name} is no finite number")
     return float(found)
+
+
+def temperature_of(description: Mapping[str, Any]) -> float:
+    found = number_of(description, "temperature")
+    if found <= 0:
+        raise ValueError("temperature is no number > 0")
+    return found
 
 
 def check_shapes(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from rmlab.errors import RmlabError
 from rmlab.heads.scoring import NormalisedHead
-from rmlab.heads.storage import TREES, broken, number_of, read_payload, write_head
+from rmlab.heads.storage import TREES, broken, number_of, read_payload, temperature_of, write_head
 from rmlab.heads.trees_text import check_trees
 
 
@@ -55,7 +55,12 @@ class TreesHead(NormalisedHead):
     @classmethod
     def load(cls, folder: Path, description: Mapping[str, Any]) -> TreesHead:
         model = read_payload(folder, TREES, description).decode()
-        head = cls(model=model, gain=number_of(description, "gain"), bias=number_of(description, "bias"))
+        head = cls(
+            model=model,
+            gain=number_of(description, "gain"),
+            bias=number_of(description, "bias"),
+            temperature=temperature_of(description),
+        )
         try:
             check_trees(model)
             width = head.d

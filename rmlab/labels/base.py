@@ -28,6 +28,15 @@ class Reporting(Protocol):
         ...
 
 
+@runtime_checkable
+class Settling(Protocol):
+    """Labels whose annotator depends on what is compared, such as on a mean error rate to be met."""
+
+    def settled(self, comparisons: Comparisons, pool: Pool) -> Labels:
+        """The annotator of these comparisons, who answers any others by the same law."""
+        ...
+
+
 def golden_rewards(comparisons: Comparisons, pool: Pool) -> np.ndarray:
     """[n, K] golden rewards of the items."""
     golden = pool.golden[comparisons.items]

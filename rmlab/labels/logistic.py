@@ -63,6 +63,20 @@ class Logistic:
         answered = answer(comparisons, pool, rng)
         return answered if self.keep_ties else without_ties(answered)
 
+    def settled(self, comparisons: Comparisons, pool: Pool) -> Logistic:
+        """The annotator with the beta per unit of golden reward that it has on these comparisons."""
+        golden = golden_rewards(comparisons, pool)
+        threshold = float(np.median(pool.golden)) if self.threshold == "median" else self.threshold
+        if comparisons.kind == "unpaired":
+            gaps = np.abs(golden[:, 0] - threshold)
+        else:
+            first, second = np.triu_indices(golden.shape[1], 1)
+            gaps = np.abs(golden[:, first] - golden[:, second])
+        beta = self._beta(gaps, pool)
+        return replace(
+            self, beta=None if beta == np.inf else beta, scale=1.0, error=None, threshold=threshold
+        )
+
     def _pairs(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
         gap = golden_gap(comparisons, pool)
         prob = self._prob_right(gap, pool)

@@ -1,17 +1,20 @@
-"""Do answers come true as often as their probability says?"""
+"""Do answers come true as often as their probability says, and what turns margins into such probabilities?"""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from rmlab.errors import InputError
 
+WIDEST = 1e3  # the temperature lies within this factor of the size of the margins
+
 
 def reliability(prob: np.ndarray, correct: np.ndarray, bins: int = 10) -> dict[str, np.ndarray]:
-    """prob: [n] predicted probability, correct: [n] whether it came true -> arrays of [bins]:
+    """prob: [n] predicted probability, correct: [n] whether it came true, or how often -> arrays of [bins]:
 
     low and high edge, count, mean prob and mean correct (NaN for an empty bin). Equal-width bins, open
-    below, closed above, as in scikit-learn. For a head, prob = sigma(s_i - s_j) and correct is whether
+    below, closed above, as in scikit-learn. For a head, prob = sigma((s_i - s_j) / T) and correct is whether
     i is the better one; which response is i must not depend on the answer, or correct is always true.
     """
     if len(prob) == 0 or not ((prob >= 0) & (prob <= 1)).all():
@@ -38,3 +41,42 @@ def expected_calibration_error(prob: np.ndarray, correct: np.ndarray, bins: int 
     used = table["count"] > 0
     gap = np.abs(table["correct"][used] - table["prob"][used])
     return float((table["count"][used] * gap).sum() / len(prob))
+
+
+def negative_log_likelihood(
+    log_odds: np.ndarray, answer: np.ndarray, weight: np.ndarray | None = None
+) -> float:
+    """Weighted mean of -y log sigma(m) - (1 - y) log sigma(-m) = log(1 + e^m) - y m, in nats.
+
+    log_odds: [n] m, of the first of two responses; answer: [n] y in [0, 1], the share that prefers the first.
+    """
+    return float(np.average(np.logaddexp(0, log_odds) - answer * log_odds, weights=weight))
+
+
+def brier_score(prob: np.ndarray, answer: np.ndarray) -> float:
+    """prob: [n], answer: [n] in [0, 1] -> mean of y (1 - p)^2 + (1 - y) p^2. Source: Brier 1950."""
+    return float(np.mean(answer * (1 - prob) ** 2 + (1 - answer) * prob**2))
+
+
+def fit_temperature(margin: np.ndarray, answer: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """T > 0 with which sigma(margin / T) is most likely to have given the answers; 1 without any margin.
+
+    margin: [n] score of the first response less that of the second; answer: [n] in [0, 1], the share that
+    prefers the first; weight: [n]. The negative log-likelihood is convex in 1 / T. A head that is right
+    in every answer would have T = 0, so answers are smoothed to (n y + 1) / (n + 2), as Platt 1999 does; a
+    head that is no better than chance ends at the upper limit, where every probability is close to 1/2.
+    Source: Platt 1999 (a sigmoid of any score); Guo et al. 2017, "On Calibration of Modern Neural Networks".
+    """
+    size = float(np.sqrt(np.mean(np.square(margin)))) if len(margin) else 0.0
+    if size == 0:
+        return 1.0
+    unit = margin / size
+    smooth = (len(margin) * np.asarray(answer, dtype=float) + 1) / (len(margin) + 2)
+    widest = np.log(WIDEST)
+    found = minimize_scalar(
+        lambda log_t: negative_log_likelihood(unit * np.exp(-log_t), smooth, weight),
+        bounds=(-widest, widest),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return float(size * np.exp(found.x))

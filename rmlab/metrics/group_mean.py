@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.metrics.resamples import Resamples
+from rmlab.metrics.resamples import Resamples, check_level, widened
 
 
 def group_means(
@@ -14,8 +14,11 @@ def group_means(
     """values: [n, A], group: [n] int, 0 to G-1, none empty -> mean over pairs, low, high, [A] each.
 
     A resample draws G groups with all their pairs; its mean is sum(values) / pairs, so that large groups
-    count as much as their pairs do. Source: the cluster bootstrap, Field & Welsh 2007.
+    count as much as their pairs do. Widened as all intervals over prompts are, the standard error that of a
+    ratio: each group counts G (its sum - mean * its pairs) / pairs of all. An interval needs 2 groups.
+    Sources: the cluster bootstrap, Field & Welsh 2007; the ratio estimator, Cochran 1977, chapter 6.
     """
+    check_level(level)
     if len(values) == 0 or resamples.n_prompts != int(group.max()) + 1:
         raise InputError("an interval over groups needs a pair in every group: pass groups numbered from 0")
     sums = np.column_stack([np.bincount(group, column) for column in values.T])
@@ -24,11 +27,25 @@ def group_means(
     for rows, counts in resamples.blocks():
         weights = counts.astype(np.float64)
         means[rows] = (weights @ sums) / (weights @ size)[:, None]
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return values.mean(axis=0), low, high
+    mean = values.mean(axis=0)
+    parts = (sums - mean * size[:, None]) / size.mean()
+    return mean, *widened(mean, means.T, parts + mean, level)
 
 
 def credit(margin: np.ndarray) -> np.ndarray:
     """margin: score of the preferred answer less that of the other -> 1 right, 0 wrong, 1/2 for a tie."""
     return (1 + np.sign(margin)) / 2
+
+
+def within_group_line(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of y ~ intercept + slope x by least squares within groups, x, y, group: [m].
+
+    Both are centred in each group, since a head learns no level of a prompt; the line goes through the
+    overall means. The slope is 0 where x does not vary within any group.
+    """
+    at = np.unique(group, return_inverse=True)[1]
+    size = np.bincount(at)
+    dx, dy = (v - (np.bincount(at, v) / size)[at] for v in (x, y))
+    square = float(dx @ dx)
+    slope = float(dx @ dy) / square if square > 0 else 0.0
+    return slope, float(y.mean() - slope * x.mean())

@@ -45,7 +45,7 @@ def answer_train(settings: Settings, responses: Responses, mask: np.ndarray) -> 
     """
     how = settings.comparisons
     pairing = build(settings.pairing, settings.allow_modules, "pairing")
-    n = how.n
+    n, _ = settings.budgets
     if n is None or is_selective(settings):
         capacity = pairing.capacity(responses.take(np.flatnonzero(mask)).pool)
         n = _all(capacity) if n is None else _n_candidates(how, n, capacity)
@@ -74,10 +74,16 @@ def _n_candidates(how: ComparisonSettings, n: int, capacity: int) -> int:
 def answer_validation(settings: Settings, responses: Responses, mask: np.ndarray) -> Answered:
     pool = responses.take(np.flatnonzero(mask)).pool
     capacity = build(settings.pairing, settings.allow_modules, "pairing").capacity(pool)
-    asked = settings.comparisons.n_validation
+    _, asked = settings.budgets
     n = _all(capacity) if asked is None else min(asked, capacity)
     if n == 0:
         raise InputError("validation prompts allow no comparison; raise validation.fraction")
+    if settings.comparisons.budget == "all" and asked is not None and n < asked:
+        raise InputError(
+            f"comparisons.budget=all gives {asked} of comparisons.n={settings.comparisons.n} to validation, but "
+            f"validation prompts allow {n}; raise validation.fraction, lower comparisons.n, or set "
+            "comparisons.budget=train"
+        )
     return _answer(settings, responses, mask, "validation", n)
 
 
@@ -95,9 +101,19 @@ def _answer(settings: Settings, responses: Responses, mask: np.ndarray, split: s
         extra = {"n_dropped_ties": len(drawn) - len(answered)}
     if len(answered) == 0:
         raise InputError(f"all {split} comparisons are ties of the golden reward; use a reward that varies")
-    report = extra | noise_report(answered, int(extra["n_dropped_ties"]))
+    n_annotated = int(extra.get("n_annotated", len(drawn)))
+    report = extra | noise_report(answered, int(extra["n_dropped_ties"]), n_annotated)
     annotator = labels.settled(drawn, pool) if isinstance(labels, Settling) else labels
     return Answered(replace(answered, items=rows[answered.items]), report, annotator)
+
+
+def selected_report(candidates: Answered, chosen: Comparisons) -> dict[str, Any]:
+    """The report of the comparisons that were selected. Only they were annotated: all candidates are answered
+    here for the sake of equal answers alone."""
+    report = candidates.report
+    n_dropped = int(report["n_dropped_ties"])
+    n_annotated = round(len(chosen) * report.get("n_answers", report["n"]) / report["n"])
+    return {"n_dropped_ties": report["n_dropped_ties"]} | noise_report(chosen, n_dropped, n_annotated)
 
 
 Choose = Callable[[Comparisons, Comparisons, int, np.random.Generator], np.ndarray]
@@ -108,14 +124,14 @@ def select_in_rounds(settings: Settings, candidates: Comparisons, choose: Choose
 
     choose(annotated, left, n, rng) names rows of those left; it fits a head to what is annotated.
     """
-    how, rng = settings.comparisons, stream(settings, "selection")
-    n = how.n or len(candidates)
+    rounds, rng = settings.comparisons.rounds, stream(settings, "selection")
+    n = settings.budgets[0] or len(candidates)
     if len(candidates) < n:
         raise InputError(
             f"{len(candidates)} candidates without ties are fewer than comparisons.n={n}; "
             "raise comparisons.candidates or lower comparisons.n"
         )
-    sizes = np.diff(np.linspace(0, n, how.rounds + 1).round().astype(int))
+    sizes = np.diff(np.linspace(0, n, rounds + 1).round().astype(int))
     left = rng.permutation(len(candidates))
     taken, left = left[: sizes[0]], left[sizes[0] :]
     for size in sizes[1:]:

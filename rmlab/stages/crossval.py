@@ -30,7 +30,8 @@ def run(job: Job) -> None:
     for k in range(int(fold.max()) + 1):
         here = fold == k
         fit = fit_head(job.settings, responses.take(np.flatnonzero(~here)), vectors.of(~here))
-        raw[here] = score_all({"head": fit.head}, vectors, here, lambda rows: None)["head"].raw[here]
+        scores = score_all({"head": fit.head}, vectors, here, lambda rows: None, group=responses.group)["head"]
+        raw[here] = scores.raw[here] / fit.head.temperature
         found.append(_facts(k, fit))
         job.progress.advance(1)
     job.writer.table(CROSSVAL_SCORES, _rows(responses, fold, raw))
@@ -38,6 +39,9 @@ def run(job: Job) -> None:
     job.writer.add({"folds": len(found), "responses": len(responses)})
     if unconverged := [f for f in found if not f["converged"]]:
         text = f"{len(unconverged)} of {len(found)} folds did not converge: {unconverged[0]['message']}"
+        job.writer.warnings.append(f"{job.name}: {text}")
+    if noted := [f for f in found if f["notes"]]:
+        text = f"{len(noted)} of {len(found)} folds: {noted[0]['notes'][0]}"
         job.writer.warnings.append(f"{job.name}: {text}")
 
 
@@ -48,6 +52,7 @@ def _facts(fold: int, fit: Fit) -> dict[str, Any]:
         "validation_comparisons": len(fit.validation),
         "converged": fit.log.converged,
         "message": fit.log.message,
+        "notes": fit.log.notes,
         "chosen": fit.log.chosen,
     }
 

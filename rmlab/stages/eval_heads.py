@@ -40,6 +40,9 @@ class Heads:
         for name, artifact in job.several("fit_rm").items():
             key = job.inputs[f"embed:{name}"].manifest.fingerprint
             self._heads[key][name] = load_head(artifact.path / "head")
+        self.temperatures = {
+            name: head.temperature for heads in self._heads.values() for name, head in heads.items()
+        }
         self._names = [*job.several("fit_rm"), REGRESSION]
 
     def make_quick(self, cuts: Cuts, survey: Survey, judged: np.ndarray) -> list[str]:
@@ -67,12 +70,17 @@ class Heads:
         self._heads[first][REGRESSION] = regression_on_golden(_examples(cuts, survey, fitted, first), advance)
 
     def scores(
-        self, vectors: Mapping[str, StreamedVectors], wanted: np.ndarray, pairs: np.ndarray, advance: Advance
+        self,
+        vectors: Mapping[str, StreamedVectors],
+        wanted: np.ndarray,
+        pairs: np.ndarray,
+        group: np.ndarray,
+        advance: Advance,
     ) -> dict[str, Scores]:
-        """pairs: the rows whose scores as fitted are wanted."""
+        """pairs: the rows whose scores as fitted are wanted; group: [m] the prompt of each response."""
         scores: dict[str, Scores] = {}
         for key, heads in self._heads.items():
-            scores |= score_all(heads, vectors[key], wanted, advance, raw_of=pairs)
+            scores |= score_all(heads, vectors[key], wanted, advance, raw_of=pairs, group=group)
         return {name: scores[name] for name in self._names}
 
 

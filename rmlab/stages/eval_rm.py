@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from rmlab.artifacts.files import parquet_pieces
 from rmlab.artifacts.schemas import CALIBRATION, CURVES, HEAD_SCORES, METRICS, PAIRED
+from rmlab.stages.annotators import annotators_of
 from rmlab.stages.arms import Arm, score_rows
 from rmlab.stages.base import Job
 from rmlab.stages.controls import REGRESSION, Directions, control_scores, surface_of
@@ -63,7 +64,9 @@ def _judge(job: Job) -> list[Judged]:
     with parquet_pieces(job.writer.path / f"{HEAD_SCORES.name}.parquet", HEAD_SCORES.schema) as write:
         for cut in cuts.all:
             scoring.of_cut(cut, cuts.responses(cut), write)
-    return [judged for split in splits for judged in split.judged()]
+    annotators = annotators_of(job)
+    seed = job.settings.seed
+    return [j for split in splits for j in split.judged(heads.temperatures, annotators, seed)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,7 @@ class _Scoring:
         looks = surface_of(self.exchanges, cut.parts, responses, wanted)
         arms: list[Arm] = []
         vectors = {key: self.cuts.vectors(key, cut, responses) for key in cut.embed}
-        for name, of in self.heads.scores(vectors, wanted, pairs, self.advance).items():
+        for name, of in self.heads.scores(vectors, wanted, pairs, responses.group, self.advance).items():
             arms.append(Arm(name, "control" if name == REGRESSION else "head", of.score, of.raw))
         for name, values in control_scores(self.directions, responses, looks).items():
             arms.append(Arm(name, "control", values))

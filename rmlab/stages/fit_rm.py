@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from rmlab.artifacts.schemas import COMPARISONS, DIAGNOSTICS, LABEL_VARIANCE, TRAINING_LOG
 from rmlab.comparisons import Comparisons
-from rmlab.labels.report import label_variance_histogram
+from rmlab.labels.base import Settling
+from rmlab.labels.report import label_variance_histogram, near_coin_warning
+from rmlab.stages.annotators import ANNOTATOR
 from rmlab.stages.base import Job
 from rmlab.stages.fitting import Fit, fit_head
 from rmlab.stages.left_out import note_left_out
@@ -67,6 +69,9 @@ def _record(job: Job, fit: Fit) -> None:
     job.writer.metrics.update(converged=log.converged, chosen=log.chosen)
     if fit.teacher:
         job.writer.metrics["teacher"] = fit.teacher
+    job.writer.metrics.update(temperature=fit.head.temperature)
+    if isinstance(fit.annotator, Settling):
+        job.writer.metrics[ANNOTATOR] = vars(fit.annotator)
     if fit.flagged:
         job.writer.metrics["flagged"] = fit.flagged
     if log.message:
@@ -77,10 +82,15 @@ def _record(job: Job, fit: Fit) -> None:
     if not log.converged:
         job.writer.warnings.append(f"{job.name} did not converge: {log.message}")
     job.writer.warnings.extend(f"{job.name}: {note}" for note in log.notes)
+    if warning := near_coin_warning(labels, fit.train.kind):
+        job.writer.warnings.append(f"{job.name}: {warning}")
     job.writer.counts.update(
         train_comparisons=labels["n"],
         train_ties_dropped=int(labels["n_dropped_ties"]),
         validation_comparisons=fit.reports["validation"]["n"],
+        train_annotated=int(labels["n_annotated"]),
+        validation_annotated=int(fit.reports["validation"]["n_annotated"]),
+        annotated=fit.n_annotated,
     )
     n_dropped = int(labels["n_dropped_ties"])
     job.progress.say(

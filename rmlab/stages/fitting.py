@@ -13,7 +13,7 @@ from rmlab.comparisons import Comparisons
 from rmlab.config import build
 from rmlab.data.splits import validation_groups
 from rmlab.errors import ConfigError, InputError
-from rmlab.heads.base import FitData, FitLog, HeadFitter, RewardHead
+from rmlab.heads.base import CentredHead, FitData, FitLog, HeadFitter, RewardHead
 from rmlab.heads.ensemble import Ensemble
 from rmlab.labels.base import Labels
 from rmlab.labels.report import noise_report
@@ -30,8 +30,10 @@ from rmlab.stages.comparing import (
     answer_validation,
     is_selective,
     select_in_rounds,
+    selected_report,
     stream,
 )
+from rmlab.stages.prompt_means import PromptMeans
 from rmlab.stages.responses import Responses
 from rmlab.stages.vectors import Vectors
 
@@ -58,6 +60,11 @@ class Fit:
     reports: dict[str, dict[str, Any]]
     diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
     teacher: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_annotated(self) -> int:
+        """Answers that annotators gave for training and validation, those to ties too."""
+        return sum(int(self.reports[split]["n_annotated"]) for split in ("train", "validation"))
 
     @property
     def flagged(self) -> dict[str, float]:
@@ -98,7 +105,11 @@ def fit_head(settings: Settings, responses: Responses, vectors: Vectors) -> Fit:
     student = _fit(settings, responses, vectors, ~is_taught, answers)
     accuracy = {f"{split}_accuracy": 1 - report["error_rate"] for split, report in student.reports.items()}
     known = {"comparisons": len(teacher.train), "converged": teacher.log.converged, **accuracy}
-    return replace(student, teacher=known)
+    reports = {  # annotators have answered for the teacher alone
+        split: report | {"n_annotated": teacher.reports.get(split, report)["n_annotated"]}
+        for split, report in student.reports.items()
+    }
+    return replace(student, teacher=known, reports=reports)
 
 
 def teachers_half(settings: Settings, responses: Responses) -> np.ndarray:
@@ -142,7 +153,7 @@ def _answers_of(head: RewardHead, settings: Settings, responses: Responses, vect
         comparisons = by_annotators.comparisons
         scores = np.full(len(responses), np.nan)
         rows = np.unique(comparisons.items)
-        scores[rows] = head.raw(vectors.rows(rows)) / head.temperature  # differences are log-odds
+        scores[rows] = _raw(head, responses, vectors, rows) / head.temperature  # differences are log-odds
         found = answered_by_scores(comparisons, responses.pool, scores, temperature, rng)
         n_dropped = by_annotators.report["n_dropped_ties"]
         report = {"n_dropped_ties": n_dropped} | noise_report(found, int(n_dropped))
@@ -169,7 +180,10 @@ def _fit(
     reference = _reference(np.flatnonzero(among & ~is_validation))
     compared = [a.comparisons.items.ravel() for a in (train, validation)]
     needed = np.unique(np.concatenate([*compared, reference]))
-    x = vectors.rows(needed)
+    x, means = vectors.rows(needed), None
+    if is_centred(settings):
+        means = PromptMeans.of(vectors, responses.group, needed)
+        x = means.less(needed, x)
     candidates, held = (_renumbered(a.comparisons, needed) for a in (train, validation))
     chosen = _selected(settings, x, candidates, held, loss, fitter) if is_selective(settings) else candidates
     head, log = fitter.fit(FitData(x, chosen, held), loss, settings.seed)
@@ -177,11 +191,14 @@ def _fit(
     temperature = fit_temperature(margin, share, weight)
     reports = {"train": train.report, "validation": validation.report}
     if is_selective(settings):
-        n_dropped = train.report["n_dropped_ties"]
-        reports["train"] = {"n_dropped_ties": n_dropped} | noise_report(chosen, int(n_dropped))
+        reports["train"] = selected_report(train, chosen)
         reports["candidates"] = train.report
+    finished = head.tempered(temperature).normalised(x[np.searchsorted(needed, reference)])
+    if means is not None:
+        finished = CentredHead(finished)
+        log.notes.extend(means.notes)
     return Fit(
-        head=head.tempered(temperature).normalised(x[np.searchsorted(needed, reference)]),
+        head=finished,
         log=log,
         train=replace(chosen, items=needed[chosen.items]),
         validation=validation.comparisons,
@@ -190,6 +207,18 @@ def _fit(
         reports=reports,
         diagnostics=_diagnose(loss, head, x, chosen),
     )
+
+
+def is_centred(settings: Settings) -> bool:
+    """Whether the head is given embeddings less the mean of their prompt; see HeadFitter."""
+    return settings.head.get("centre", "none") == "prompt"
+
+
+def _raw(head: RewardHead, responses: Responses, vectors: Vectors, rows: np.ndarray) -> np.ndarray:
+    """Scores as fitted of some rows, by embeddings as they are or less the mean of their prompt."""
+    if not isinstance(head, CentredHead):
+        return head.raw(vectors.rows(rows))
+    return head.head.raw(PromptMeans.of(vectors, responses.group, rows).less(rows, vectors.rows(rows)))
 
 
 def _answered_margins(

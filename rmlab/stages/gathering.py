@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import expit
 
+from rmlab.labels.base import Labels
 from rmlab.metrics.best_of_n import default_ns
 from rmlab.metrics.golden_order import GoldenOrder, golden_block
 from rmlab.metrics.streamed_order import alone
 from rmlab.metrics.untied_pairs import Drawn
 from rmlab.stages.arms import Arm, Split
 from rmlab.stages.cuts import Cut
-from rmlab.stages.judging import Judged
+from rmlab.stages.judging import Judged, odds_of
 from rmlab.stages.measuring import MAX_PAIRS, measured, numbers_of
 from rmlab.stages.responses import Responses
 from rmlab.stages.survey import Survey
@@ -34,8 +34,8 @@ class Gathered:
         self._place[self.prompts] = np.arange(len(self.prompts))
         self._kinds: dict[str, str] = {}
         self._found: dict[str, dict[str, np.ndarray]] = {}
-        self._odds: dict[str, np.ndarray] = {}
-        self._right = np.zeros(len(self.drawn), dtype=bool)
+        self._margin: dict[str, np.ndarray] = {}
+        self._first, self._second = np.zeros((2, len(self.drawn)))
 
     def of_cut(self, cut: Cut, responses: Responses) -> Split:
         first, end = self._survey.first[cut.number : cut.number + 2]
@@ -62,12 +62,13 @@ class Gathered:
             for arm in arms:
                 self._measure(arm, truth, by_length, split.place[prompts])
         first, second = split.pairs
-        self._right[split.which] = responses.golden[first] > responses.golden[second]
+        self._first[split.which] = responses.golden[first]
+        self._second[split.which] = responses.golden[second]
         at, other = np.searchsorted(raw_of, first), np.searchsorted(raw_of, second)
         for arm in arms:
             if arm.raw is not None and arm.kind == "head":
-                odds = self._odds.setdefault(arm.name, np.empty(len(self.drawn)))
-                odds[split.which] = expit(arm.raw[at] - arm.raw[other])
+                margin = self._margin.setdefault(arm.name, np.empty(len(self.drawn)))
+                margin[split.which] = arm.raw[at] - arm.raw[other]
 
     def _measure(self, arm: Arm, truth: GoldenOrder, by_length: GoldenOrder, place: np.ndarray) -> None:
         self._kinds[arm.name] = arm.kind
@@ -77,10 +78,17 @@ class Gathered:
                 found[name] = np.empty((len(self.prompts), *values.shape[1:]))
             found[name][place] = values
 
-    def judged(self) -> list[Judged]:
-        """All arms, when all cuts are in."""
-        return [self._judged(arm, kind) for arm, kind in self._kinds.items()]
+    def judged(
+        self, temperatures: Mapping[str, float], annotators: Mapping[str, Labels], seed: int
+    ) -> list[Judged]:
+        """All arms, when all cuts are in; temperatures, annotators: of each head; seed: of their answers."""
+        return [
+            self._judged(arm, kind, temperatures.get(arm, 1.0), annotators.get(arm), seed)
+            for arm, kind in self._kinds.items()
+        ]
 
-    def _judged(self, arm: str, kind: str) -> Judged:
-        odds = (self._odds[arm], self._right) if arm in self._odds else None
+    def _judged(self, arm: str, kind: str, temperature: float, annotator: Labels | None, seed: int) -> Judged:
+        odds = None
+        if arm in self._margin:
+            odds = odds_of(self._margin[arm], temperature, self._first, self._second, annotator, seed)
         return Judged(arm, kind, self.name, measured(self._found[arm], self._ns, *self._golden), odds)

@@ -71,7 +71,7 @@ def _measure(job: Job, responses: Responses) -> list[HeldOut]:
 
 
 def _test_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
-    """[m] of each head as fitted, NaN but for test responses; an embedding artifact is read once."""
+    """[m] log-odds of each head up to a constant, NaN but for test responses; embeddings are read once."""
     heads: dict[str, dict[str, RewardHead]] = {}
     artifacts: dict[str, Artifact] = {}
     for arm, fitted in job.several("fit_rm").items():
@@ -81,8 +81,8 @@ def _test_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
     scores: dict[str, np.ndarray] = {}
     for key, artifact in artifacts.items():
         vectors = StreamedVectors(artifact, responses.ids)
-        found = score_all(heads[key], vectors, responses.is_test, lambda rows: None)
-        scores |= {arm: s.raw for arm, s in found.items()}
+        found = score_all(heads[key], vectors, responses.is_test, lambda rows: None, group=responses.group)
+        scores |= {arm: s.raw / heads[key][arm].temperature for arm, s in found.items()}
     return {arm: scores[arm] for arm in job.several("fit_rm")}
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from rmlab.labels.base import Labels
 from rmlab.metrics.best_of_n import kl_of_n
-from rmlab.metrics.calibration import expected_calibration_error, reliability
+from rmlab.metrics.calibration import reliability
 from rmlab.metrics.resamples import Resamples
 from rmlab.settings import Evaluation
-from rmlab.stages.measuring import Measured, measure, pair_probabilities
+from rmlab.stages.measuring import Measured, judged_pairs, measure, within
+from rmlab.stages.pair_odds import Answers, Odds
 from rmlab.stages.responses import Responses
 
 Row = dict[str, Any]
@@ -27,14 +29,14 @@ _WITH_N = ("best_of_n", "selected_quantile")
 class Judged:
     """One arm on one split: every metric of every prompt, and what calibration is measured on.
 
-    odds: probabilities of pairs, and whether they came true; None of an arm whose scores are no log-odds.
+    odds: of pairs and what became of them; None of an arm that gives no probabilities.
     """
 
     arm: str
     kind: str
     split: str
     measured: Measured
-    odds: tuple[np.ndarray, np.ndarray] | None = None
+    odds: Odds | None = None
 
     @property
     def n_prompts(self) -> int:
@@ -44,17 +46,13 @@ class Judged:
         """One draw a split: all arms and metrics are judged on the same resamples of prompts."""
         return _resamples(self.split, seed, self.n_prompts, how.resamples)
 
-    @property
-    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """The odds; none without log-odds."""
-        return (np.empty(0), np.empty(0, dtype=bool)) if self.odds is None else self.odds
-
-    @property
-    def ece(self) -> float:
-        return expected_calibration_error(*self.pairs) if len(self.pairs[0]) else np.nan
-
     def n_of(self, metric: str) -> int:
         return self.measured.ns[-1] if metric in _WITH_N else 0
+
+    @property
+    def n_constant(self) -> int:
+        """Prompts whose responses the arm scores alike, and which count 0 in its rank correlations."""
+        return int(self.measured.constant.sum())
 
     def label(self) -> Row:
         return {"arm": self.arm, "kind": self.kind, "split": self.split}
@@ -68,13 +66,36 @@ def judge(
     lengths: np.ndarray,
     scores: np.ndarray,
     raw: np.ndarray | None = None,
+    temperature: float = 1.0,
+    annotator: Labels | None = None,
+    seed: int = 0,
 ) -> Judged:
-    """The scores of one arm on one split; lengths in words; raw: not normalised, so margins are log-odds.
+    """The scores of one arm on one split; lengths in words; raw: as fitted, differences by the temperature
+    are log-odds. annotator: who answers the pairs, by the golden order if there is none; seed: of theirs.
 
     Arms of a split should share their `responses` and `lengths`: what is computed of these is kept.
     """
-    odds = None if raw is None else pair_probabilities(responses, lengths, raw)
+    odds = None
+    if raw is not None:
+        first, second = judged_pairs(responses, lengths)
+        golden = responses.golden
+        odds = odds_of(raw[first] - raw[second], temperature, golden[first], golden[second], annotator, seed)
     return Judged(arm, kind, split, measure(responses, lengths, scores), odds)
+
+
+def odds_of(
+    margin: np.ndarray,
+    temperature: float,
+    first: np.ndarray,
+    second: np.ndarray,
+    annotator: Labels | None,
+    seed: int,
+) -> Odds:
+    """margin: [n] of raw scores; first, second: [n] golden rewards of the two responses of each pair."""
+    golden = Answers.golden(first, second)
+    no_one = annotator is None or not len(margin)
+    annotators = golden if no_one else Answers.drawn(annotator, first, second, seed)
+    return Odds(margin, temperature, golden, annotators)
 
 
 @lru_cache(maxsize=4)
@@ -88,12 +109,15 @@ def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     for j, values, (mean, low, high) in zip(
         judged, tables, _intervals(judged, tables, how, seed), strict=True
     ):
+        label = {**j.label(), "n_constant": j.n_constant}
         for k, metric in enumerate(j.measured.per_prompt):
-            numbers = {"value": mean[k], "low": low[k], "high": high[k], "n_prompts": _defined(values[:, k])}
-            rows.append({**j.label(), "metric": metric, "n": j.n_of(metric), **numbers})
+            ends = dict(zip(("low", "high"), within(metric, low[k], high[k]), strict=True))
+            numbers = {"value": mean[k], **ends, "n_prompts": _defined(values[:, k])}
+            rows.append({**label, "metric": metric, "n": j.n_of(metric), **numbers})
         if j.odds is not None:
-            numbers = {"value": j.ece, "low": np.nan, "high": np.nan, "n_prompts": j.n_prompts}
-            rows.append({**j.label(), "metric": "ece", "n": 0, **numbers})
+            alone = {"low": np.nan, "high": np.nan, "n_prompts": j.n_prompts}
+            for metric, number in j.odds.numbers().items():
+                rows.append({**label, "metric": metric, "n": 0, "value": number, **alone})
     return rows
 
 
@@ -159,10 +183,9 @@ def calibration_rows(judged: list[Judged], how: Evaluation | None = None, seed: 
     """how, seed: as for the other tables; the pairs do not depend on them, so that arms and runs compare."""
     rows = []
     for j in judged:
-        prob, right = j.pairs
-        if not len(prob):
+        if j.odds is None or not len(j.odds.annotators.pair):
             continue
-        found = reliability(prob, right)
+        found = reliability(j.odds.probability(j.odds.annotators), j.odds.annotators.first)
         for k in np.flatnonzero(found["count"]):
             row = {"bin": int(k), "predicted": found["prob"][k], "observed": found["correct"][k]}
             rows.append({"arm": j.arm, "split": j.split, **row, "count": int(found["count"][k])})

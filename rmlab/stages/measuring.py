@@ -7,24 +7,38 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import expit
 
 from rmlab.metrics.accuracy import accuracy_of
 from rmlab.metrics.base import Column
 from rmlab.metrics.best_of_n import best_of_n_of, default_ns, proxy_of_n_of
 from rmlab.metrics.golden_order import GoldenOrder
-from rmlab.metrics.rank_correlation import kendall_of, spearman_of
+from rmlab.metrics.rank_correlation import constant_of, kendall_of, spearman_of
 from rmlab.metrics.selected_quantile import selected_quantile_of
 from rmlab.metrics.streamed_order import order_of
 from rmlab.metrics.untied_pairs import untied_pairs
 from rmlab.stages.responses import Responses
 
+BOUNDS = {  # of what can be, so of what an interval may hold
+    "selected_quantile": (0, 1),
+    "accuracy": (0, 1),
+    "spearman": (-1, 1),
+    "kendall": (-1, 1),
+    "length_spearman": (-1, 1),
+}
 MAX_PAIRS = 200_000  # of calibration, drawn at random where there are more
+
+
+def within(metric: str, low: float, high: float) -> tuple[float, float]:
+    """An interval of the metric, cut to what the metric can be."""
+    least, most = BOUNDS.get(metric, (-np.inf, np.inf))
+    return float(np.clip(low, least, most)), float(np.clip(high, least, most))
 
 
 @dataclass(frozen=True)
 class Measured:
     """per_prompt: metric -> [P]; golden, proxy: [P, len(ns)], golden reward and score of the best of N.
+
+    constant: [P] bool, the arm scores all responses of the prompt alike, though golden rewards differ.
 
     golden_mean, golden_deviation: over all responses of the split.
     """
@@ -35,6 +49,7 @@ class Measured:
     proxy: np.ndarray
     golden_mean: float
     golden_deviation: float
+    constant: np.ndarray
 
 
 def measure(responses: Responses, lengths: np.ndarray, scores: np.ndarray) -> Measured:
@@ -58,25 +73,24 @@ def numbers_of(
         "kendall": kendall_of(order),
         "accuracy": accuracy_of(order),
         "length_spearman": spearman_of(order_of(scores, by_length)),
+        "constant": constant_of(order),
         "golden": golden,
         "proxy": proxy_of_n_of(order, ns),
     }
 
 
 def measured(found: dict[str, np.ndarray], ns: list[int], mean: float, deviation: float) -> Measured:
-    per_prompt = {name: values for name, values in found.items() if name not in ("golden", "proxy")}
-    return Measured(per_prompt, ns, found["golden"], found["proxy"], mean, deviation)
+    apart = ("golden", "proxy", "constant")
+    per_prompt = {name: values for name, values in found.items() if name not in apart}
+    return Measured(
+        per_prompt, ns, found["golden"], found["proxy"], mean, deviation, found["constant"].astype(bool)
+    )
 
 
-def pair_probabilities(
-    responses: Responses, lengths: np.ndarray, raw: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """raw: [m] log-odds -> (sigma(margin) [n], whether the first is truly better [n]), n <= MAX_PAIRS.
-
-    Same-prompt pairs of different golden rewards, in the order of their ids; the same for all arms.
-    """
-    first, second = _split(responses, lengths).pairs
-    return expit(raw[first] - raw[second]), responses.golden[first] > responses.golden[second]
+def judged_pairs(responses: Responses, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """-> (first [n], second [n]) rows of responses, n <= MAX_PAIRS: same-prompt pairs of different golden
+    rewards, in the order of their ids; the same for all arms."""
+    return _split(responses, lengths).pairs
 
 
 @dataclass(frozen=True)
