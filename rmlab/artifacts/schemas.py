@@ -191,6 +191,11 @@ METRICS = Table(
         Column("low", pa.float64(), "lower end of the 95% bootstrap interval over prompts"),
         Column("high", pa.float64(), "upper end"),
         Column("n_prompts", pa.int64(), "prompts on which the metric is defined"),
+        Column(
+            "n_constant",
+            pa.int64(),
+            "prompts whose responses the arm scores all alike: their spearman and kendall are 0",
+        ),
     ),
 )
 

@@ -1,4 +1,7 @@
-"""Percentile bootstrap over prompts: a prompt's responses stay together, so prompts are the clusters."""
+"""Bootstrap over prompts, one column of values at a time; how intervals are made is told in resamples.py.
+
+A prompt's responses stay together, so prompts are the clusters.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ def interval(
 ) -> tuple[float, float, float]:
     """values: [P], one a prompt -> mean, low, high over n resamples of prompts; NaN prompts are left out.
 
-    All NaN gives NaN. Source: Efron & Tibshirani 1993, chapter 13.
+    All NaN gives NaN; an interval needs 2 prompts.
     """
     mean, low, high = interval_curves(values[:, None], rng, n, level)
     return float(mean[0]), float(low[0]), float(high[0])

@@ -41,6 +41,16 @@ class ScoreBlock:
         """[b] pairs of equal scores."""
         return self.runs.tied_pairs()
 
+    @property
+    def is_constant(self) -> np.ndarray:
+        """[b] all scores of the prompt are equal."""
+        return np.asarray(self.tied == self.truth.pairs)
+
+    @property
+    def has_order(self) -> np.ndarray:
+        """[b] some golden rewards of the prompt differ."""
+        return np.asarray(self.truth.tied < self.truth.pairs)
+
     @cached_property
     def discordant(self) -> np.ndarray:
         """[b] pairs that scores and golden rewards put in opposite orders."""

@@ -68,7 +68,8 @@ def accuracy_rows(held: HeldOut, n_resamples: int, seed: int) -> list[Row]:
     for k, (arm, margin) in enumerate(held.margins.items()):
         probability = held.probability(arm)
         ece = np.nan if probability is None else expected_calibration_error(*probability)
-        numbers = dict(zip(("value", "low", "high"), found[k], strict=True))
+        value, low, high = found[k]
+        numbers = {"value": value, "low": np.clip(low, 0, 1), "high": np.clip(high, 0, 1)}
         numbers |= dict(zip(("over", "over_low", "over_high"), over[k], strict=True))
         rows.append({**held.label(arm), **numbers, "ece": ece, "n_equal": int((margin == 0).sum()), **shared})
     return rows

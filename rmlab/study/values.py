@@ -60,21 +60,13 @@ class CellValues:
             raise NotThere(self.reason(cell))
         frame, row = self._by_cell[cell], self._rows.loc[cell]
         mean, deviation = float(row["test_golden_mean"]), float(row["test_golden_deviation"])
-        if metric == "spearman":
-            return self._without_order(frame, _column(frame, metric))
-        if metric == "accuracy" or metric.startswith("proxy_of"):
+        if metric in ("spearman", "accuracy") or metric.startswith("proxy_of"):
             return _column(frame, metric)
         if metric == "overestimate":
             return _column(frame, "proxy_of_largest") - (_column(frame, "best_of_largest") - mean) / deviation
         if metric == "late_gain":
             return (_column(frame, "best_of_largest") - _column(frame, "best_of_16")) / deviation
         return (_column(frame, metric) - mean) / deviation
-
-    def _without_order(self, frame: pd.DataFrame, values: np.ndarray) -> np.ndarray:
-        """A head that scores all responses of a prompt alike has learnt no order: correlation 0. Where golden
-        has none itself, no share of pairs is in its order either."""
-        has_order = ~np.isnan(_column(frame, "accuracy"))
-        return np.where(np.isnan(values) & has_order, 0.0, values)
 
     def check_prompts(self, cells: Sequence[str]) -> None:
         """Prompts are paired, so all cells of a contrast must have been judged on the same ones."""

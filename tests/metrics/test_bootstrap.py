@@ -8,14 +8,19 @@ from rmlab.errors import InputError
 from rmlab.metrics.bootstrap import interval, interval_curves, paired_interval
 
 
-def test_it_equals_scipy_on_a_seed():
+def test_it_is_made_of_what_scipy_gives_on_a_seed():
     values = np.random.default_rng(0).exponential(size=80)
     expected = stats.bootstrap(
         (values,), np.mean, n_resamples=1000, method="percentile", random_state=np.random.default_rng(7)
     ).confidence_interval
     mean, low, high = interval(values, np.random.default_rng(7))
     assert mean == pytest.approx(values.mean())
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    se, t, g = values.std(ddof=1) / 80**0.5, stats.t.ppf(0.975, 79), stats.skew(values, bias=False)
+    draws = np.random.default_rng(7).choice(values, (1000, 80)).mean(axis=1)
+    stretch = t / stats.norm.ppf(0.975) * se / draws.std()
+    shifted = mean + se * g / 6 * (1 + 2 * t**2) / 80**0.5
+    assert low == pytest.approx(min(mean + (expected.low - mean) * stretch, shifted - t * se))
+    assert high == pytest.approx(max(mean + (expected.high - mean) * stretch, shifted + t * se))
 
 
 def test_blocks_of_resamples_draw_the_same_prompts(monkeypatch):

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from rmlab.errors import InputError
 from rmlab.metrics.group_mean import credit, group_means
@@ -25,8 +26,17 @@ def test_a_resample_holds_whole_groups_and_pairs_count_alike():
         rows = [r for g, times in enumerate(counts) for r in np.flatnonzero(group == g).tolist() * int(times)]
         by_hand.append(values[rows].mean(axis=0))
     np.testing.assert_allclose(mean, values.mean(axis=0))
-    np.testing.assert_allclose(low, np.quantile(by_hand, 0.025, axis=0))
-    np.testing.assert_allclose(high, np.quantile(by_hand, 0.975, axis=0))
+    t, z = stats.t.ppf(0.975, 3), stats.norm.ppf(0.975)
+    for k in range(2):
+        # Cochran 1977: the variance of a ratio is that of the groups' sums less ratio times size
+        sums, size = np.bincount(group, values[:, k]), np.bincount(group)
+        e = (sums - mean[k] * size) / size.mean()
+        se = np.sqrt((e**2).sum() / 3 / 4)
+        shift = se * stats.skew(e, bias=False) / 6 * (1 + 2 * t**2) / 2
+        means = np.array(by_hand)[:, k]
+        ends = (np.quantile(means, [0.025, 0.975]) - mean[k]) * t / z * se / means.std()
+        assert low[k] == pytest.approx(mean[k] + min(ends[0], shift - t * se))
+        assert high[k] == pytest.approx(mean[k] + max(ends[1], shift + t * se))
 
 
 def test_groups_of_one_pair_are_the_plain_bootstrap():
@@ -44,7 +54,7 @@ def test_pairs_that_go_together_widen_the_interval():
     _, low, high = group_means(copied, group, draw(60))
     _, plain_low, plain_high = group_means(values, np.arange(60), draw(60))
     _, naive_low, naive_high = group_means(copied, np.arange(600), draw(600))
-    assert (low, high) == (plain_low, plain_high)
+    np.testing.assert_allclose([low, high], [plain_low, plain_high])
     assert (high - low) > 2.5 * (naive_high - naive_low)
 
 

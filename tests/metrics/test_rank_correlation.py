@@ -1,3 +1,5 @@
+"""Against scipy, but for one rule: a prompt whose scores are all equal counts 0."""
+
 from __future__ import annotations
 
 import warnings
@@ -8,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
-from rmlab.metrics.rank_correlation import kendall, spearman
+from rmlab.metrics.golden_order import GoldenOrder
+from rmlab.metrics.rank_correlation import constant_of, kendall, spearman
+from rmlab.metrics.score_order import ScoreOrder
 
 METRICS = [(spearman, spearmanr), (kendall, kendalltau)]
 
@@ -16,12 +20,13 @@ METRICS = [(spearman, spearmanr), (kendall, kendalltau)]
 def by_scipy(reference, scores, golden, group):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy warns of constant input; so NaN is what we compare
-        return [
-            reference(scores[group == prompt], golden[group == prompt]).statistic
-            if (group == prompt).sum() > 1
-            else np.nan
-            for prompt in np.unique(group)
-        ]
+        return [of_prompt(reference, scores[group == p], golden[group == p]) for p in np.unique(group)]
+
+
+def of_prompt(reference, scores, golden):
+    if len(set(golden)) == 1:
+        return np.nan  # no order to find
+    return reference(scores, golden).statistic if len(set(scores)) > 1 else 0.0
 
 
 @pytest.mark.parametrize(("metric", "reference"), METRICS)
@@ -51,11 +56,11 @@ def test_it_equals_scipy_at_five_hundred_responses(metric, reference, monkeypatc
 
 
 @pytest.mark.parametrize(("metric", "reference"), METRICS)
-def test_nan_and_constant_prompts_are_undefined_and_leave_others_alone(metric, reference):
+def test_a_constant_head_shows_no_order_and_a_constant_golden_reward_has_none(metric, reference):
     group = np.repeat(np.arange(4), 3)
     scores = np.array([1, 2, 3, 5, 5, 5, 1, np.nan, 3, 3, 2, 1], dtype=float)
     golden = np.array([1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3], dtype=float)
-    np.testing.assert_allclose(metric(scores, golden, group), [1, np.nan, np.nan, -1])
+    np.testing.assert_allclose(metric(scores, golden, group), [1, 0, np.nan, -1])
     np.testing.assert_allclose(metric(golden, scores, group), [1, np.nan, np.nan, -1])
 
 
@@ -67,3 +72,18 @@ def test_a_monotone_transform_changes_nothing(metric, reference):
     expected = metric(scores, golden, group)
     np.testing.assert_array_equal(metric(np.exp(scores), golden, group), expected)
     np.testing.assert_allclose(metric(-scores, golden, group), -expected)
+
+
+def test_a_head_that_is_constant_on_nineteen_of_twenty_prompts_does_not_get_one():
+    group, golden = np.repeat(np.arange(20), 5), np.tile(np.arange(5.0), 20)
+    scores = np.where(group == 7, golden, 3.0)
+    for metric in (spearman, kendall):
+        assert metric(scores, golden, group).mean() == pytest.approx(1 / 20)
+    counted = constant_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)))
+    np.testing.assert_array_equal(counted, np.arange(20) != 7)
+
+
+def test_prompts_without_an_order_are_not_counted_as_constant():
+    group = np.array([0, 0, 1, 2, 2])
+    order = ScoreOrder.of(np.zeros(5), GoldenOrder.of(np.array([1.0, 1, 4, 2, 3]), group))
+    np.testing.assert_array_equal(constant_of(order), [False, False, True])

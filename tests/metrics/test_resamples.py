@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from rmlab.errors import InputError
 from rmlab.metrics.bootstrap import interval
@@ -9,13 +10,20 @@ from rmlab.metrics.resamples import Resamples
 
 
 def by_loop(counts, column, tail=0.025):
-    """Percentiles of the means over the resamples, one resample at a time."""
+    """The mean and both ends, one resample at a time, as the module's docstring has them."""
     means = []
     for row in counts:
         drawn = np.repeat(column, row)
         if not np.isnan(drawn).all():
             means.append(np.nanmean(drawn))
-    return np.nanmean(column), *np.quantile(means, [tail, 1 - tail])
+    x = column[~np.isnan(column)]
+    if len(x) < 2:
+        return x[0], np.nan, np.nan
+    se, t = x.std(ddof=1) / len(x) ** 0.5, stats.t.isf(tail, len(x) - 1)
+    shift = se * stats.skew(x, bias=False) / 6 * (1 + 2 * t**2) / len(x) ** 0.5
+    stretch = t / stats.norm.isf(tail) * se / np.std(means)
+    low, high = (np.quantile(means, [tail, 1 - tail]) - x.mean()) * stretch
+    return x.mean(), x.mean() + min(low, shift - t * se), x.mean() + max(high, shift + t * se)
 
 
 @pytest.mark.parametrize("cells", [1, 100, 2**22])
@@ -77,3 +85,21 @@ def test_no_column_and_no_number_give_nothing_and_nan(recwarn):
 def test_other_prompts_are_refused():
     with pytest.raises(InputError, match="4 values for 5 prompts"):
         Resamples.draw(5, np.random.default_rng(0), 10).intervals(np.zeros((4, 1)))
+
+
+def test_equal_values_have_no_width_and_one_value_no_interval():
+    values = np.column_stack([np.full(6, 0.1), [2, np.nan, 2, 2, 2, 2], [np.nan] * 5 + [3.0]])
+    mean, low, high = Resamples.draw(6, np.random.default_rng(0), 50).intervals(values)
+    np.testing.assert_allclose(mean, [0.1, 2, 3])
+    np.testing.assert_array_equal(low[:2], mean[:2])
+    np.testing.assert_array_equal(high[:2], mean[:2])
+    assert np.isnan([low[2], high[2]]).all()
+    assert np.isnan(np.stack(Resamples.draw(1, np.random.default_rng(0), 50).intervals(values[:1]))[1:]).all()
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e150])
+def test_intervals_are_in_the_unit_of_the_values(unit):
+    values = np.random.default_rng(0).exponential(size=(12, 1))
+    resamples = Resamples.draw(12, np.random.default_rng(1), 100)
+    expected = np.stack(resamples.intervals(values)) * unit
+    np.testing.assert_allclose(np.stack(resamples.intervals(values * unit)), expected)

@@ -51,7 +51,8 @@ def test_oracle_and_random_bound_every_head():
     assert best["random"] == pytest.approx(by_prompt.mean())
     assert best["random"] < best["head"] < best["oracle"]
     assert value(rows, "oracle", "accuracy") == 1 and value(rows, "random", "accuracy") == 0.5
-    assert np.isnan(value(rows, "random", "spearman"))
+    assert value(rows, "random", "spearman") == 0
+    assert {x["arm"]: x["n_constant"] for x in rows} == {"oracle": 0, "random": 40, "head": 0}
     expected = np.mean(
         [spearmanr(r.golden[i : i + 6], (r.golden + noise)[i : i + 6])[0] for i in range(0, 240, 6)]
     )
@@ -103,12 +104,24 @@ def test_each_paired_metric_is_the_difference_of_the_metric():
         assert found["n"] == (6 if metric in ("best_of_n", "selected_quantile") else 0)
 
 
-def test_a_difference_is_over_the_prompts_that_both_define():
+def test_a_prompt_on_which_a_head_is_constant_counts_zero_and_is_counted():
     r = responses()
-    half = r.golden * (np.arange(len(r)) < 120)  # constant, so without a correlation, on half the prompts
-    rows = paired_rows([judged("a", r, r.golden), judged("b", r, half)], HOW, 0)
+    half = r.golden * (np.arange(len(r)) < 120)
+    arms = [judged("a", r, r.golden), judged("b", r, half)]
+    rows = paired_rows(arms, HOW, 0)
     counts = {x["metric"]: x["n_prompts"] for x in rows if x["arm"] == "a"}
-    assert counts == {"best_of_n": 40, "spearman": 20, "accuracy": 40, "selected_quantile": 40}
+    assert counts == {"best_of_n": 40, "spearman": 40, "accuracy": 40, "selected_quantile": 40}
+    assert value(metric_rows(arms, HOW, 0), "b", "spearman") == pytest.approx(0.5)
+    assert judge_one(arms[1], HOW, 0)["n_constant"] == 20
+
+
+def test_a_difference_is_over_the_prompts_where_golden_rewards_differ():
+    r = responses()
+    r = Responses(r.ids, r.prompt_ids, np.where(np.arange(len(r)) < 60, 1.0, r.golden), r.group)
+    noise = np.random.default_rng(1).normal(size=len(r))
+    rows = paired_rows([judged("a", r, r.golden), judged("b", r, noise)], HOW, 0)
+    counts = {x["metric"]: x["n_prompts"] for x in rows if x["arm"] == "a"}
+    assert counts == {"best_of_n": 40, "spearman": 30, "accuracy": 30, "selected_quantile": 40}
 
 
 def test_the_proxy_curve_is_of_heads_and_in_the_unit_of_scores():
@@ -139,7 +152,7 @@ def test_one_flat_row_has_the_numbers_of_the_tables():
             assert (low, high) == (found["low"], found["high"])
     assert (row["largest_n"], row["n_prompts"]) == (6, 40)
     assert row["golden_mean"] == r.golden.mean() and row["golden_deviation"] == r.golden.std()
-    assert len(row) == len(rows) + 2 * len(PAIRED_METRICS) + 4
+    assert len(row) == len(rows) + 2 * len(PAIRED_METRICS) + 5
     assert all(type(x) is float for x in row.values())
     assert np.isnan(judge_one(judged("h", r, scores), HOW, 3)["ece"])
 
@@ -156,13 +169,16 @@ def test_what_is_undefined_is_nan_and_counted(name):
     quantile = rows["selected_quantile"]["value"]
     assert np.isnan(quantile) if name == "one response" else quantile == pytest.approx(0.5)
     for metric in ("spearman", "kendall"):
-        assert np.isnan(rows[metric]["value"]) and rows[metric]["n_prompts"] == 0
+        if name == "constant scores":
+            assert rows[metric]["value"] == rows[metric]["low"] == 0 and rows[metric]["n_constant"] == 40
+        else:
+            assert np.isnan(rows[metric]["value"]) and rows[metric]["n_prompts"] == 0
     accuracy = rows["accuracy"]["value"]
     assert accuracy == 0.5 if name == "constant scores" else np.isnan(accuracy)
     assert (calibration_rows(arms) == []) == np.isnan(rows["ece"]["value"]) == (name != "constant scores")
     assert len(curve_rows(arms, HOW, 0)) == 2 * (1 if name == "one response" else 4)
     assert len(paired_rows(arms, HOW, 0)) == 2 * len(PAIRED_METRICS)
-    assert np.isnan(judge_one(arms[0], HOW, 0)["spearman_low"])
+    assert np.isnan(judge_one(arms[0], HOW, 0)["spearman_low"]) == (name != "constant scores")
 
 
 def test_uneven_prompts_are_judged_at_the_smallest():

@@ -84,14 +84,12 @@ def test_cells_that_failed_leave_their_claims_not_run_with_the_reason():
     assert found[1].reason == "no <b>trees</b> here" and found[1].effect is None
 
 
-def test_prompts_without_a_value_are_left_out_and_a_head_without_an_order_is_worth_nothing():
+def test_prompts_without_a_golden_order_are_left_out():
     values, members = sweep({"a": 0.5, "b": 0.2})
     prompts = values.prompts.copy()
-    tied, flat = prompts["prompt_id"] == "p0003", prompts["cell"] == "b-2"
-    prompts.loc[tied | flat, "spearman"] = np.nan
-    prompts.loc[tied, "accuracy"] = np.nan
+    prompts.loc[prompts["prompt_id"] == "p0003", ["spearman", "accuracy"]] = np.nan
     found = CellValues(values.results, prompts)
-    assert found.of("b-2", "spearman")[4] == 0 and np.isnan(found.of("b-2", "spearman")[3])
+    np.testing.assert_array_equal(np.isnan(found.of("b-2", "spearman")), np.arange(200) == 3)
     spearman = Claim.model_validate(claim(metric="spearman"))
     assert contrast(spearman, members, found).shape == (5, 199)
 
@@ -153,17 +151,6 @@ def test_controls_are_those_of_each_data_of_a_finding():
     assert set(tuned) == {"random", "oracle"}
     unnamed = [Member({"arm": "a", "seed": m.axes["seed"]}, m.cell, m.data) for m in members]
     assert "random · x" in control_means(values, unnamed, ["best_of_largest"])
-
-
-def test_what_has_an_order_is_a_matter_of_each_data():
-    values, _ = two_policies()
-    prompts = values.prompts.copy()
-    tied = (prompts["prompt_id"] == "p0003") & prompts["cell"].str.endswith("-x")
-    prompts.loc[tied, ["spearman", "accuracy"]] = np.nan
-    prompts.loc[prompts["cell"] == "b-2-y", "spearman"] = np.nan
-    prompts.loc[prompts["cell"] == "b-2-x", "spearman"] = np.nan
-    found = CellValues(values.results, prompts)
-    assert np.isnan(found.of("b-2-x", "spearman")[3]) and found.of("b-2-y", "spearman")[3] == 0
 
 
 def test_flagged_outliers_are_means_over_seeds():
