@@ -94,6 +94,7 @@ class Sampling(_Section):
 class ComparisonSettings(_Section):
     n: int | None = Field(ge=1)
     n_validation: int | None = Field(ge=1)
+    budget: Literal["train", "all"]
     rounds: int = Field(ge=1)
     candidates: int | None = Field(ge=1)
 
@@ -149,7 +150,9 @@ class Crossval(_Section):
 
 class Evaluation(_Section):
     resamples: int = Field(ge=10)
-    select_by: Literal["best_of_n", "selected_quantile", "spearman", "accuracy"]
+    select_by: Literal[
+        "likelihood", "annotator_accuracy", "best_of_n", "selected_quantile", "spearman", "accuracy"
+    ]
     scoring: Literal["exact", "quick"] = "exact"
 
 
@@ -242,6 +245,27 @@ class Settings(_Section):
         if self.label_golden is not None and self.label_golden not in self.golden:
             names = ", ".join(self.golden)
             raise ValueError(f"label_golden={self.label_golden} is not one of the golden rewards: {names}")
+        return self
+
+    @property
+    def budgets(self) -> tuple[int | None, int | None]:
+        """Comparisons for training and for validation; None: all there are."""
+        how = self.comparisons
+        if how.budget == "train":
+            return how.n, how.n_validation
+        if how.n is None:
+            return None, None
+        n_validation = max(1, round(how.n * self.validation.fraction))
+        return how.n - n_validation, n_validation
+
+    @model_validator(mode="after")
+    def _budget_is_enough(self) -> Settings:
+        how, (n_train, n_validation) = self.comparisons, self.budgets
+        if n_train is not None and n_train < how.rounds:
+            raise ValueError(
+                f"budget=all leaves {n_train} of n={how.n} comparisons for training, and {n_validation} for "
+                "validation; raise comparisons.n, or lower comparisons.rounds or validation.fraction"
+            )
         return self
 
     @model_validator(mode="after")

@@ -48,8 +48,9 @@ class Crowd:
     def answers(
         self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator
     ) -> tuple[Comparisons, dict[str, float]]:
-        """The answers, and n_answers, n_dropped_ties (golden ties, and even votes under majority), n_even
-        votes, pairwise_agreement and fleiss_kappa of the votes for the response shown first and second."""
+        """The answers, and n_answers, n_annotated (the same with those that ties would have had),
+        n_dropped_ties (golden ties, and even votes under majority), n_even_votes, pairwise_agreement and
+        fleiss_kappa of the votes for the response shown first and second."""
         gap = golden_gap(comparisons, pool)
         untied = np.flatnonzero(gap)
         drawn, gap = comparisons.take(untied), gap[untied]
@@ -69,6 +70,7 @@ class Crowd:
         votes = np.stack([(first & asked).sum(axis=1), (~first & asked).sum(axis=1)], axis=1)
         return answered, {
             "n_answers": float(asked.sum()),
+            "n_annotated": float(len(comparisons) * (self.per_comparison or len(self.errors))),
             "n_even_votes": float(even.sum()),
             "n_dropped_ties": float(n_ties),
             "pairwise_agreement": pairwise_agreement(votes),

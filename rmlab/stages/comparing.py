@@ -80,8 +80,8 @@ def answer_validation(settings: Settings, responses: Responses, mask: np.ndarray
         raise InputError("validation prompts allow no comparison; raise validation.fraction")
     if settings.comparisons.budget == "all" and asked is not None and n < asked:
         raise InputError(
-            f"comparisons.budget=all gives {asked} of comparisons.n={settings.comparisons.n} to validation, but "
-            f"validation prompts allow {n}; raise validation.fraction, lower comparisons.n, or set "
+            f"comparisons.budget=all gives {asked} of comparisons.n={settings.comparisons.n} to validation, "
+            f"but validation prompts allow {n}; raise validation.fraction, lower comparisons.n, or set "
             "comparisons.budget=train"
         )
     return _answer(settings, responses, mask, "validation", n)
