@@ -117,6 +117,9 @@ def reproduce(
     only: Annotated[
         list[str] | None, typer.Option("--only", help="A finding by its name; repeat for several.")
     ] = None,
+    all_setups: Annotated[
+        bool, typer.Option("--all-setups", help="Every finding on all set-ups of an embedding set.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     force: Force = False,
@@ -133,7 +136,9 @@ def reproduce(
     """
     from rmlab.commands.reproduce import reproduce_command
 
-    code = reproduce_command(overrides or [], only or [], dry_run, as_json, force, config_dir, workers)
+    code = reproduce_command(
+        overrides or [], only or [], all_setups, dry_run, as_json, force, config_dir, workers
+    )
     raise typer.Exit(code)
 
 

@@ -19,20 +19,28 @@ def plan_study(
     workers: int,
     config_dir: Path | None = None,
     fresh: bool = False,
+    all_setups: bool = False,
 ) -> Node:
-    """The study's node; its one input is the sweep. Equal cells of several findings are one cell."""
-    planner = Planner.of(overrides, config_dir)
+    """The study's node; its one input is the sweep. Equal cells of several findings are one cell.
+
+    all_setups: every finding is run on all set-ups of an embedding set, not only those that ask for it.
+    """
+    planner = Planner.of(overrides, config_dir, all_setups)
     plans = [planner.plan(finding) for finding in findings]
     sweep = plan_sweep([point for plan in plans for point in plan.points], workers, fresh)
     chains = Chains()
     described: dict[str, Any] = {}
     for plan in plans:
         cells = [chains.cell(point) for point in plan.points]
-        members = [Member(a, c.fingerprint, c.data) for a, c in zip(plan.axes, cells, strict=True)]
+        members = [
+            Member(axes, cell.fingerprint, cell.data, setup.name)
+            for axes, cell, setup in zip(plan.axes, cells, plan.setups, strict=True)
+        ]
         described[plan.finding.name] = {
             "finding": plan.finding.model_dump(),
             "members": [member.to_json() for member in members],
         }
+    setups = dict.fromkeys(setup for plan in plans for setup in plan.setups)
+    config = {"findings": described, "setups": [setup.to_json() for setup in setups]}
     settings = sweep.settings
-    config = {"findings": described, "reward": settings.labelling}
     return Node("study", VERSIONS["study"], settings.name, config, {"sweep": sweep}, {}, settings)

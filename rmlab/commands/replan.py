@@ -83,7 +83,9 @@ def _nodes(command: str, out: Path, parse: Parse) -> list[Node]:
         return in_order(plan_sweep(points(overrides, config_dir), available_cores()))
     if name == "reproduce":
         findings = load_findings(given["only"] or [], config_dir)
-        return in_order(plan_study(findings, overrides, available_cores(), config_dir))
+        all_setups = bool(given.get("all_setups"))
+        planned = plan_study(findings, overrides, available_cores(), config_dir, all_setups=all_setups)
+        return in_order(planned)
     if name == "import":
         return planned_import(given["source"], overrides, config_dir).nodes
     if name == "release":

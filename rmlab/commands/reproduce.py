@@ -27,19 +27,28 @@ from rmlab.studying import plan_study
 def reproduce_command(
     overrides: Sequence[str],
     only: Sequence[str],
+    all_setups: bool,
     dry_run: bool,
     as_json: bool,
     force: bool,
     config_dir: Path | None,
     workers: int,
 ) -> int:
-    """only: names of findings; none means all. Returns the exit code: some cells may have failed."""
+    """only: names of findings, none means all; all_setups: each on every set-up of the embedding set.
+
+    Returns the exit code: some cells may have failed.
+    """
     findings = load_findings(only, config_dir)
-    node = plan_study(findings, overrides, workers or available_cores(), config_dir, fresh=force)
+    n_workers = workers or available_cores()
+    node = plan_study(findings, overrides, n_workers, config_dir, fresh=force, all_setups=all_setups)
     sweep = node.inputs["sweep"]
     if not as_json:
         grid = sweep.sweep_grid
-        print(f"{_plural(len(findings))}, {len(grid.cells):,} cells, {len(grid.left):,} to run", flush=True)
+        setups = _plural(len(node.config["setups"]), "set-up")
+        print(
+            f"{_plural(len(findings), 'finding')}, {setups}, {len(grid.cells):,} cells, {len(grid.left):,} to run",
+            flush=True,
+        )
     outcomes = [Outcome.expected(n, force) for n in in_order(node)] if dry_run else _run(node, force)
     _show(node, outcomes, as_json)
     made = outcomes[-1].artifact
@@ -47,8 +56,8 @@ def reproduce_command(
     return PARTIAL if failed else OK
 
 
-def _plural(n: int) -> str:
-    return "1 finding" if n == 1 else f"{n} findings"
+def _plural(n: int, noun: str) -> str:
+    return f"1 {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _run(node: Node, force: bool) -> list[Outcome]:

@@ -1,36 +1,61 @@
-"""The cells of a finding: every arm at every point of its grid, with every seed."""
+"""The cells of a finding: every arm at every point of its grid, with every seed, on every set-up."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rmlab.artifacts.set_record import RECORD, open_set
 from rmlab.config import Override
 from rmlab.errors import ConfigError
 from rmlab.grid import Composer, Point, is_swept, points
+from rmlab.settings import Settings
+from rmlab.shipped import user_path
 from rmlab.study.finding import Finding, Where
 
 SEED, ARM, CONDITION = "seed", "arm", "condition"
 SEEDS = "seed=range(0,5)"
+# Axes of an embedding set, and what its record calls their values.
+SET_AXES = {"set.policy": "policies", "set.reward": "rewards", "set.embedder": "embedders"}
+# Axes that make another set-up, so that a claim is judged over them and not at one of them.
+SETUP_AXES = (*SET_AXES, "model", "label_golden", "embedder")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a claim is judged on: a policy's responses, what rewards them, and what embeds them."""
+
+    policy: str
+    reward: str
+    embedder: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.policy} · {self.reward} · {self.embedder}"
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
 class Member:
     """axes: arm, seed, and the finding's own; cell: fingerprint of its cell in the sweep; data: what it
-    reads, as in the names of controls' cells."""
+    reads, as in the names of controls' cells; setup: the name of its set-up."""
 
     axes: Mapping[str, str]
     cell: str
     data: str
+    setup: str = ""
 
     def is_at(self, where: Where) -> bool:
         return is_at(self.axes, where)
 
     def to_json(self) -> dict[str, Any]:
-        return {"axes": dict(self.axes), "cell": self.cell, "data": self.data}
+        return {"axes": dict(self.axes), "cell": self.cell, "data": self.data, "setup": self.setup}
 
 
 def is_at(axes: Mapping[str, str], where: Where) -> bool:
@@ -39,33 +64,55 @@ def is_at(axes: Mapping[str, str], where: Where) -> bool:
 
 @dataclass(frozen=True)
 class Plan:
-    """points: of the sweep; axes: those of the finding, of each point."""
+    """points: of the sweep; axes: those of the finding, of each point; setups: that of each point."""
 
     finding: Finding
     points: list[Point]
     axes: list[dict[str, str]] = field(default_factory=list)
+    setups: list[Setup] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Planner:
     """overrides: of the data, and of all findings; a finding's own come after them and win. What one finding
-    has composed of the configuration serves the next."""
+    has composed of the configuration serves the next. all_setups: every finding is run on all of the set."""
 
     composer: Composer
     axes: list[str]
+    given: frozenset[str] = frozenset()
+    all_setups: bool = False
 
     @classmethod
-    def of(cls, overrides: Sequence[str], config_dir: Path | None = None) -> Planner:
+    def of(
+        cls, overrides: Sequence[str], config_dir: Path | None = None, all_setups: bool = False
+    ) -> Planner:
         axes = [text for text in overrides if is_swept(text)]
-        if not any(Override.parse(text).key == SEED for text in overrides):
+        given = frozenset(Override.parse(text).key for text in overrides)
+        if SEED not in given:
             axes.append(SEEDS)
-        return cls(Composer([text for text in overrides if text not in axes], config_dir), axes)
+        composer = Composer([text for text in overrides if text not in axes], config_dir)
+        return cls(composer, axes, given, all_setups)
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """Of each axis of the embedding set that the settings name, all values; of other data nothing."""
+        try:
+            folder = self.composer.settings([]).input
+        except ConfigError:  # what is missing is an axis, or is told with the first point
+            return {}
+        if folder is None or not (user_path(folder) / RECORD).is_file():
+            return {}
+        opened = open_set(user_path(folder))
+        return {axis: opened.names(kind) for axis, kind in SET_AXES.items()}
 
     def plan(self, finding: Finding) -> Plan:
         """An arm's own settings win over those that are fixed for all of the finding, and both over axes."""
         plan = Plan(finding, [])
         fixed = {Override.parse(text).key for text in finding.fixed}
         axes = [text for text in self.axes if Override.parse(text).key not in fixed]
+        if self.all_setups or finding.setups == "all":
+            more = {axis: found for axis, found in self._names.items() if axis not in self.given | fixed}
+            axes += [f"{axis}={','.join(found)}" for axis, found in more.items()]
         for arm, condition in itertools.product(finding.arms, finding.conditions or [""]):
             own = [*finding.arms[arm].split(), *finding.conditions.get(condition, "").split()]
             names = {ARM: arm, **({CONDITION: condition} if condition else {})}
@@ -73,9 +120,20 @@ class Planner:
             kept = [t for t in (*axes, *finding.fixed) if Override.parse(t).key not in mine]
             for point in points([*kept, *own, *finding.grid], composer=self.composer):
                 plan.points.append(Point(point.overrides, _shown(own) | dict(point.axes), point.settings))
-                plan.axes.append({**names, SEED: str(point.settings.seed), **point.axes})
+                within = {axis: value for axis, value in point.axes.items() if axis not in SETUP_AXES}
+                plan.axes.append({**names, SEED: str(point.settings.seed), **within})
+                plan.setups.append(self._setup(point.settings))
         _check_places(finding, plan.axes)
         return plan
+
+    def _setup(self, settings: Settings) -> Setup:
+        """Of an embedding set the names that it gives; of other data the model, the reward and the embedder."""
+        if self._names:
+            how = settings.set
+            chosen = (how.test_policy or how.policy, how.reward, how.embedder)
+            return Setup(*(c or names[0] for c, names in zip(chosen, self._names.values(), strict=True)))
+        embedder = settings.embedder.get("model") or settings.embedder["_target_"].split(".")[-2]
+        return Setup(settings.model, settings.labelling, str(embedder))
 
 
 def _shown(overrides: Sequence[str]) -> dict[str, str]:
@@ -86,7 +144,9 @@ def _shown(overrides: Sequence[str]) -> dict[str, str]:
 def _check_places(finding: Finding, axes: Sequence[Mapping[str, str]]) -> None:
     """A claim on cells that the grid does not have is a mistake of the file, found before anything runs."""
     for claim in finding.claims:
-        for where in (*claim.plus, *claim.minus, *claim.slope, finding.at):
+        for where in (*claim.wheres, finding.at):
             if not any(is_at(a, where) for a in axes):
                 shown = " ".join(f"{axis}={','.join(values)}" for axis, values in where.items())
                 raise ConfigError(f"finding {finding.name}: no cell of its grid is at {shown}")
+        if claim.along and not all(claim.along in a for a in axes if is_at(a, claim.plus[0])):
+            raise ConfigError(f"finding {finding.name}: its grid has no axis {claim.along}")

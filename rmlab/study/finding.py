@@ -17,11 +17,9 @@ from rmlab.study.verdict import Kind
 FOLDER = "study"
 Metric = Literal[
     "best_of_4", "best_of_16", "best_of_64", "best_of_largest",
-    "spearman", "accuracy", "overestimate", "late_gain",
+    "spearman", "accuracy", "overestimate", "gao_alpha", "gao_beta",
 ]  # fmt: skip
-
-
-_DIFFERENCES = ("overestimate", "late_gain")  # whose 0 means something
+_WITH_ZERO = ("overestimate", "gao_alpha", "gao_beta")  # a claim may be on one place alone: 0 means something
 
 
 def _texts(value: Any) -> list[str]:
@@ -37,29 +35,55 @@ class _Part(BaseModel):
 
 
 class Claim(_Part):
-    """plus, minus: the effect is the sum over `plus` less that over `minus`, each the mean of its cells;
-    slope: the effect is the regression slope of the metric over these, on `by`.
+    """What is compared, in one of four forms; the value of a place is the mean of the metric over its cells.
 
-    expected: what the study found, in words.
+    Difference: the effect is the sum over `plus` less the sum over `minus`.
+    Shares: with `plus_of` and `minus_of` it is plus / plus_of - minus / minus_of: how much of its gain over a
+    random choice each side keeps.
+    Along an axis: `along` is a numeric axis of the grid. With kind greater or not_less the effect is the
+    regression slope of the difference on it. With kind `below` it is the value of the axis at which the line
+    through the differences crosses 0 from below, and the claim is that this lies below `bound`.
+    Slope over places: the regression slope of the metric over the places of `slope`, on `by`.
     """
 
     statement: str
     plus: list[Where] = []
     minus: list[Where] = []
+    plus_of: list[Where] = []
+    minus_of: list[Where] = []
+    along: str | None = None
     slope: list[Where] = []
     by: Literal["mean_margin", "error_rate"] | None = None
     metric: Metric = "best_of_largest"
     kind: Kind = "greater"
+    bound: float | None = None
     smallest: float = Field(gt=0)
     in_study: bool = True  # False: of ours, or of a later paper
 
+    @property
+    def wheres(self) -> list[Where]:
+        return [*self.plus, *self.minus, *self.plus_of, *self.minus_of, *self.slope]
+
+    @property
+    def limit(self) -> float:
+        """What the effect is held against."""
+        if self.bound is not None:
+            return self.bound
+        return -self.smallest if self.kind == "not_less" else 0.0
+
     @model_validator(mode="after")
     def _compares(self) -> Claim:
-        is_slope = len(self.slope) >= 3 and self.by is not None and not (self.plus or self.minus)
-        is_even = len(self.plus) == len(self.minus) or (not self.minus and self.metric in _DIFFERENCES)
-        is_difference = len(self.plus) > 0 and is_even and not self.slope and self.by is None
-        if not (is_slope or is_difference):
+        sides = len(self.plus), len(self.minus)
+        if self.slope or self.by:
+            if len(self.slope) < 3 or self.by is None or any(sides) or self.along:
+                raise ValueError("`slope` needs 3 places or more and `by`, and nothing beside them")
+        elif not self.plus or (sides[0] != sides[1] and not (not self.minus and self.metric in _WITH_ZERO)):
             raise ValueError("give as many `plus` as `minus`, or `slope` with 3 places or more and `by`")
+        if self.plus_of or self.minus_of:
+            if self.along or {*sides, len(self.plus_of), len(self.minus_of)} != {1}:
+                raise ValueError("shares need one place each in `plus`, `plus_of`, `minus` and `minus_of`")
+        if (self.kind == "below") != (self.bound is not None) or (self.bound is not None and not self.along):
+            raise ValueError("`kind: below`, `bound` and `along` go together")
         return self
 
 
@@ -67,6 +91,8 @@ class Finding(_Part):
     """name: of its file. fixed: overrides of all cells; arms: name -> overrides; grid: axes as in a sweep;
     conditions: name -> overrides, each with every arm.
 
+    setups: all runs its cells on every set-up of an embedding set (policy, golden reward and embedding), one
+    on those that the command names, else on the first.
     x: the axis that the figure draws along; or n, best-of-N against N, with `proxy` by the heads' own
     scores too; at: the cells that it draws.
     """
@@ -81,16 +107,18 @@ class Finding(_Part):
     grid: list[str] = []
     conditions: dict[str, str] = {}
     claims: list[Claim] = Field(min_length=1)
+    setups: Literal["all", "one"] = "one"
     x: str = "arm"
     at: Where = {}
     proxy: bool = False
     note: str = ""
     order: int = 0
+    on_request: bool = False  # it needs more than all data have, so it is run only where it is named
 
     @model_validator(mode="after")
     def _arms_are_known(self) -> Finding:
         for claim in self.claims:
-            for where in (*claim.plus, *claim.minus, *claim.slope):
+            for where in claim.wheres:
                 for arm in where.get("arm", []):
                     if arm not in self.arms:
                         raise ValueError(f"arm {arm} is none of: {', '.join(self.arms)}")
@@ -98,13 +126,15 @@ class Finding(_Part):
 
 
 def load_findings(only: Sequence[str] = (), config_dir: Path | None = None) -> list[Finding]:
-    """Those of conf/study/ and of config_dir/study/, of which the latter wins, in their order; only: some."""
+    """Those of conf/study/ and of config_dir/study/, of which the latter wins, in their order; only: some,
+    which may be among those that are run on request alone."""
     folders = [shipped("conf") / FOLDER, *([config_dir / FOLDER] if config_dir else [])]
     files = {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
     unknown = [name for name in only if name not in files]
     if unknown:
         raise ConfigError(f"no finding is called {unknown[0]}; there is: {', '.join(sorted(files))}")
-    found = [_read(file) for name, file in files.items() if not only or name in only]
+    read = [_read(file) for name, file in files.items() if not only or name in only]
+    found = [finding for finding in read if only or not finding.on_request]
     return sorted(found, key=lambda finding: (finding.order, finding.name))
 
 

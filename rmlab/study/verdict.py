@@ -8,7 +8,7 @@ from typing import Literal
 from rmlab.study.two_way import LEVEL, Effect
 
 Verdict = Literal["supported", "not supported", "undecided", "not run"]
-Kind = Literal["greater", "not_less"]
+Kind = Literal["greater", "not_less", "below"]
 
 RULE = (
     "Each claim names, before the run, a contrast of cells, a metric and the smallest effect that would "
