@@ -79,7 +79,7 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
             Column("converged", pa.bool_(), "whether the fit did", nullable=True),
             Column("message", pa.string(), "what the fit said, if anything", nullable=True),
             Column("chosen", pa.string(), "what the fit chose on validation, as JSON: l2, epoch, ...", True),
-            Column("n_comparisons", pa.int64(), "comparisons it was fitted on, without those ties that the labels drop", nullable=True),
+            Column("n_comparisons", pa.int64(), "annotated comparisons it was fitted on", nullable=True),
             Column("n_ties", pa.int64(), "ties among those drawn", nullable=True),
             Column("n_annotated", pa.int64(), "answers of annotators for it, those to ties too", True),
             Column("n_validation", pa.int64(), "validation comparisons, without ties", nullable=True),
