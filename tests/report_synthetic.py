@@ -77,7 +77,7 @@ def _metrics(
         "length_spearman": 0.1 + 0.3 * noise,
     }
     if kind == "head":
-        of["ece"] = 0.05 + 0.01 * noise
+        of["ece_annotators"] = 0.05 + 0.01 * noise
     shared = {"arm": arm, "kind": kind, "split": split}
     return [shared | {"metric": "best_of_n", "n": n} | _interval(best)] + [
         shared | {"metric": name, "n": 0} | _interval(values) for name, values in of.items()

@@ -184,7 +184,10 @@ METRICS = Table(
         Column(
             "metric",
             pa.string(),
-            "best_of_n, selected_quantile, spearman, kendall, accuracy, length_spearman or ece",
+            "best_of_n, selected_quantile, spearman, kendall, accuracy or length_spearman; of heads also "
+            "ece, nll and brier of pair probabilities, and ece_raw before the temperature, each against "
+            "_annotators and _golden; and on validation prompts label_nll and label_accuracy, of the "
+            "annotators' answers",
         ),
         Column("n", pa.int32(), "N of best_of_n and selected_quantile; 0 for other metrics"),
         Column("value", pa.float64(), "mean over prompts"),
@@ -251,13 +254,13 @@ CALIBRATION = Table(
     "eval_rm",
     "calibration.parquet",
     ("arm", "split", "bin"),
-    "Predicted probability that one response beats another, against how often it does.",
+    "Predicted probability that one response is preferred, against how often the annotators prefer it.",
     (
         _ARM,
         _SPLIT,
         Column("bin", pa.int32(), "bin of the predicted probability"),
         Column("predicted", pa.float64(), "mean predicted probability in the bin"),
-        Column("observed", pa.float64(), "share in which the golden order agrees"),
+        Column("observed", pa.float64(), "share in which the annotators prefer it"),
         Column("count", pa.int64(), "pairs in the bin"),
     ),
 )

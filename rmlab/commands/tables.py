@@ -46,7 +46,7 @@ def print_evaluation(artifact: Artifact) -> None:
         arm = row["arm"]
         name = f"{arm} *" if arm == chosen else arm if row["kind"] == "head" else f"({arm})"
         interval = f"{_number(best.loc[arm, 'low'])} to {_number(best.loc[arm, 'high'])}"
-        others = ("selected_quantile", "spearman", "accuracy", "ece", "length_spearman")
+        others = ("selected_quantile", "spearman", "accuracy", "ece_annotators", "length_spearman")
         shown = [_number(row.get(m)) for m in others]
         table.add_row(escape(name), _number(row["best_of_n"]), interval, *shown)
     console().print(table)

@@ -46,7 +46,7 @@ class Difference:
     estimate: Estimate
 
 
-OTHER_METRICS = ("selected_quantile", "spearman", "kendall", "accuracy", "ece", "length_spearman")
+OTHER_METRICS = ("selected_quantile", "spearman", "kendall", "accuracy", "ece_annotators", "length_spearman")
 
 
 def metric(content: ReportContent, arm: str, name: str, split: str) -> Estimate:

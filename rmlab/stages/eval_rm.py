@@ -22,13 +22,19 @@ from rmlab.stages.judging import Judged, calibration_rows, curve_rows, metric_ro
 from rmlab.stages.left_out import note_left_out
 from rmlab.stages.responses import Responses, check_scored
 from rmlab.stages.survey import Survey
+from rmlab.stages.validation_answers import ValidationAnswers
+
+CHOSEN_BY = {
+    "likelihood": "the likelihood of the annotators' answers",
+    "annotator_accuracy": "agreement with the annotators' answers",
+}
 
 
 def run(job: Job) -> None:
-    judged = _judge(job)
+    judged, agreement = _judge(job)
     evaluation, seed = job.settings.evaluation, job.settings.seed
     tables = {
-        METRICS: metric_rows(judged, evaluation, seed),
+        METRICS: metric_rows(judged, evaluation, seed, agreement),
         CURVES: curve_rows(judged, evaluation, seed),
         PAIRED: paired_rows(judged, evaluation, seed),
         CALIBRATION: calibration_rows(judged),
@@ -38,8 +44,9 @@ def run(job: Job) -> None:
     job.writer.metrics.update(_summary(job, tables[METRICS], tables[PAIRED]))
 
 
-def _judge(job: Job) -> list[Judged]:
-    """Every arm on every split that is judged; the scores themselves go into their table.
+def _judge(job: Job) -> tuple[list[Judged], dict[str, dict[str, float]]]:
+    """Every arm on every split that is judged, and how each head agrees with the annotators' validation
+    answers; the scores themselves go into their table.
 
     The responses are gone through cut by cut: to survey the prompts, to fit the ceiling, to score. Where the
     cuts are changes nothing but the order of the table of scores and, by rounding, their last digits; and the
@@ -60,13 +67,16 @@ def _judge(job: Job) -> list[Judged]:
     if job.settings.evaluation.scoring == "quick":
         job.writer.metrics["quick"] = heads.make_quick(cuts, survey, is_judged)
     heads.add_ceiling(cuts, survey, is_fitted, job.progress.advance)
-    scoring = _Scoring(cuts, heads, exchanges, survey.directions(is_fitted), splits, job.progress.advance)
+    answers = ValidationAnswers.of(job)
+    directions = survey.directions(is_fitted)
+    scoring = _Scoring(cuts, heads, exchanges, directions, splits, answers, job.progress.advance)
     with parquet_pieces(job.writer.path / f"{HEAD_SCORES.name}.parquet", HEAD_SCORES.schema) as write:
         for cut in cuts.all:
             scoring.of_cut(cut, cuts.responses(cut), write)
     annotators = annotators_of(job)
     seed = job.settings.seed
-    return [j for split in splits for j in split.judged(heads.temperatures, annotators, seed)]
+    judged = [j for split in splits for j in split.judged(heads.temperatures, annotators, seed)]
+    return judged, {arm: answers.agreement(arm, t) for arm, t in heads.temperatures.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +88,14 @@ class _Scoring:
     exchanges: Exchanges
     directions: Directions
     splits: Sequence[Gathered]
+    answers: ValidationAnswers
     advance: Callable[[int], None]
 
     def of_cut(self, cut: Cut, responses: Responses, write: Callable[[pa.Table], None]) -> None:
         parts = [split.of_cut(cut, responses) for split in self.splits]
-        pairs = np.unique(np.concatenate([rows for part in parts for rows in part.pairs]))
+        answered = self.answers.rows(responses)
+        compared = [rows for part in parts for rows in part.pairs]
+        pairs = np.unique(np.concatenate([*compared, answered[answered >= 0]]))
         wanted = np.zeros(len(responses), dtype=bool)
         wanted[np.concatenate([part.rows for part in parts])] = True
         looks = surface_of(self.exchanges, cut.parts, responses, wanted)
@@ -96,6 +109,7 @@ class _Scoring:
             write(table)
         for split, part in zip(self.splits, parts, strict=True):
             split.add(arms, part, responses, looks.length, pairs)
+        self.answers.add(arms, answered, pairs)
 
 
 def _check_failed(job: Job, survey: Survey) -> None:
@@ -118,11 +132,18 @@ def _warn_of_uneven_prompts(job: Job, splits: Sequence[Gathered]) -> None:
 def _summary(job: Job, metrics: list[dict], paired: list[dict]) -> dict:
     """The choice on validation prompts, and what it gives on test prompts."""
     by = job.settings.evaluation.select_by
+    metric = {"likelihood": "label_nll", "annotator_accuracy": "label_accuracy"}.get(by, by)
+    sign = -1 if metric == "label_nll" else 1
     candidates = [
-        m for m in metrics if m["split"] == "validation" and m["kind"] == "head" and m["metric"] == by
+        m for m in metrics if m["split"] == "validation" and m["kind"] == "head" and m["metric"] == metric
     ]
     defined = [m for m in candidates if not np.isnan(m["value"])]
-    chosen = max(defined or candidates, key=lambda m: m["value"])["arm"]
+    if not defined:
+        job.writer.warnings.append(
+            f"evaluation.select_by={by} is defined for no head, so the first was chosen; "
+            "validation answers must compare responses: set evaluation.select_by=spearman"
+        )
+    chosen = max(defined or candidates, key=lambda m: sign * m["value"])["arm"]
     test = [m for m in metrics if m["split"] == "test" and m["metric"] == "best_of_n"]
     against = [
         p for p in paired if p["split"] == "test" and p["arm"] == chosen and p["metric"] == "best_of_n"
@@ -130,7 +151,7 @@ def _summary(job: Job, metrics: list[dict], paired: list[dict]) -> dict:
     keys = ("value", "low", "high", "n", "n_prompts")
     return {
         "chosen": chosen,
-        "chosen_by": f"{by} on validation prompts",
+        "chosen_by": f"{CHOSEN_BY.get(by, by)} on validation prompts",
         "best_of_n": {m["arm"]: {k: m[k] for k in keys} for m in test},
         "chosen_minus": {p["other"]: {k: p[k] for k in keys} for p in against},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -103,7 +103,13 @@ def _resamples(split: str, seed: int, n_prompts: int, n: int) -> Resamples:
     return Resamples.draw(n_prompts, np.random.default_rng([seed, zlib.crc32(split.encode())]), n)
 
 
-def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
+def metric_rows(
+    judged: list[Judged],
+    how: Evaluation,
+    seed: int,
+    agreement: Mapping[str, Mapping[str, float]] | None = None,
+) -> list[Row]:
+    """agreement: of each head with the annotators' validation answers, by name."""
     rows = []
     tables = [np.column_stack(list(j.measured.per_prompt.values())) for j in judged]
     for j, values, (mean, low, high) in zip(
@@ -116,7 +122,10 @@ def metric_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
             rows.append({**label, "metric": metric, "n": j.n_of(metric), **numbers})
         if j.odds is not None:
             alone = {"low": np.nan, "high": np.nan, "n_prompts": j.n_prompts}
-            for metric, number in j.odds.numbers().items():
+            numbers = j.odds.numbers()
+            if j.split == "validation" and agreement is not None:
+                numbers |= agreement[j.arm]
+            for metric, number in numbers.items():
                 rows.append({**label, "metric": metric, "n": 0, "value": number, **alone})
     return rows
 

@@ -1,4 +1,4 @@
-"""Reliability curves: the probability a head gives, against how often it is right."""
+"""Reliability curves: the probability a head gives, against how often the annotators answer so."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def reliability(content: ReportContent) -> list[str]:
     """One panel for each leading head: the reliability curve, and how many pairs each bin holds."""
     bins = content.calibration.dropna(subset=["predicted", "observed"])
     bins = bins[bins["split"] == content.split]
-    eces = {a.name: metric(content, a.name, "ece", content.split).value for a in ordered_arms(content)}
+    names = [arm.name for arm in ordered_arms(content)]
+    eces = {name: metric(content, name, "ece_annotators", content.split).value for name in names}
     return _panels(content, bins, content.split, eces, "calibration")
 
 

@@ -21,7 +21,7 @@ TITLES = {
     "spearman": ("Spearman", "higher is better"),
     "kendall": ("Kendall", "higher is better"),
     "accuracy": ("Accuracy on pairs", "higher is better"),
-    "ece": ("Calibration error (ECE)", "lower is better"),
+    "ece_annotators": ("Calibration error (ECE)", "against annotators, lower is better"),
     "length_spearman": ("Correlation with length", "dashed: the oracle"),
 }
 ORACLE = "oracle"

@@ -1,0 +1,84 @@
+"""What annotators answered on validation prompts: how heads are chosen without golden scores.
+
+One rule, whatever the arms were fitted on: the answers of all arms together, as pairs of responses, each
+distinct one once. So arms of other pairings, budgets or annotators are judged on the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmlab.artifacts.artifact import Artifact
+from rmlab.comparisons import Comparisons
+from rmlab.stages.arms import Arm
+from rmlab.stages.base import Job
+from rmlab.stages.fitting import label_agreement
+from rmlab.stages.responses import Responses
+
+_ANSWER = ["preferred", "other", "share"]
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationAnswers:
+    """ids: [u] of the responses that were compared; items: [n, 2] rows of them, the preferred first;
+    share, weight: [n]. raw: arm -> [u] score as fitted, filled cut by cut."""
+
+    ids: pa.Array
+    items: np.ndarray
+    share: np.ndarray
+    weight: np.ndarray
+    raw: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, job: Job) -> ValidationAnswers:
+        """An answer that several arms hold has the greatest weight that one of them gives it."""
+        frames = [_answers(artifact) for artifact in job.several("fit_rm").values()]
+        every = pd.concat(frames).groupby(_ANSWER, sort=True)["weight"].max().reset_index()
+        ids, items = np.unique(every[_ANSWER[:2]].to_numpy(str), return_inverse=True)
+        shape = (len(every), 2)
+        share, weight = (every[name].to_numpy(float) for name in ("share", "weight"))
+        return cls(pa.array(ids.tolist(), pa.string()), items.reshape(shape), share, weight)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def rows(self, responses: Responses) -> np.ndarray:
+        """[u] row of each compared response among those of a cut, -1 for one of another cut."""
+        return responses.ids.find(self.ids)  # type: ignore[union-attr]
+
+    def add(self, arms: Sequence[Arm], rows: np.ndarray, raw_of: np.ndarray) -> None:
+        """rows: as above; raw_of: the rows, ascending, of which arms have raw scores."""
+        here = np.flatnonzero(rows >= 0)
+        at = np.searchsorted(raw_of, rows[here])
+        for arm in arms:
+            if arm.raw is not None and arm.kind == "head":
+                self.raw.setdefault(arm.name, np.full(len(self.ids), np.nan))[here] = arm.raw[at]
+
+    def agreement(self, arm: str, temperature: float) -> dict[str, float]:
+        """label_nll and label_accuracy of a head; NaN without an answer that compares two responses."""
+        first, second = self.raw[arm][self.items].T if len(self) else np.empty((2, 0))
+        return label_agreement((first - second) / temperature, self.share, self.weight)
+
+
+def _answers(fitted: Artifact) -> pd.DataFrame:
+    """The pairs that an arm's validation answers imply; equal answers of several annotators are added up."""
+    table = fitted.read("comparisons", ["kind", "items", "split", "share", "weight"])
+    table = table.filter(pc.equal(table["split"], "validation"))
+    frame = pd.DataFrame(columns=[*_ANSWER, "weight"])
+    if table.num_rows:
+        items = np.array(table["items"].to_pylist(), dtype=str)
+        share, weight = (table[name].to_numpy() for name in ("share", "weight"))
+        group = np.zeros(len(items), np.int64)
+        numbered = np.arange(items.size).reshape(items.shape)
+        kind = table["kind"][0].as_py()
+        comparisons = Comparisons(numbered, group, kind=kind, share=share, weight=weight)
+        pairs, share, weight = comparisons.implied_pairs()
+        preferred, other = items.ravel()[pairs].T
+        frame = pd.DataFrame({"preferred": preferred, "other": other, "share": share, "weight": weight})
+    return frame.groupby(_ANSWER, sort=True)["weight"].sum().reset_index()
