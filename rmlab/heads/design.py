@@ -63,7 +63,11 @@ class Design:
         """[p, p] float32: sum over items of weight x xᵀ / sum(weight)."""
         weight = torch.from_numpy(self.comparisons.weight)
         by_row = self.pull_back(weight[:, None].expand(-1, self.comparisons.items.shape[1]))
-        root = (by_row / weight.sum()).sqrt()
+        return self.weighed_gram(by_row / weight.sum())
+
+    def weighed_gram(self, by_row: Tensor) -> Tensor:
+        """by_row: [r] weights, none taken as below 0 -> [p, p] float32: the sum of by_row x xᵀ over rows."""
+        root = by_row.clamp(min=0).sqrt()
         total = np.zeros((self.x.shape[1], self.x.shape[1]), dtype=np.float32)
         for block in row_blocks(len(self.x)):
             rows = (self.x[block] * root[block, None].to(self.x.dtype)).float().numpy()

@@ -98,4 +98,6 @@ def _summary(logs: list[FitLog]) -> FitLog:
         reasons = Counter(one.message for one in logs if not one.converged)
         first = next(iter(reasons))
         log.message = f"{reasons.total()} of {len(logs)} members not converged; the first: {first}"
+    if noted := [one.notes[0] for one in logs if one.notes]:
+        log.notes.append(f"{len(noted)} of {len(logs)} members: {noted[0]}")
     return log

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from rmlab.errors import ConfigError, InputError
-from rmlab.heads.base import FitData, FitLog, LaplaceHead, LinearHead, weighted
+from rmlab.heads.base import Centre, FitData, FitLog, LaplaceHead, LinearHead, weighted
 from rmlab.heads.curvature import Curvature, score_hessians
-from rmlab.heads.linear import Linear
+from rmlab.heads.linear import STRENGTHS, Linear
 
 if TYPE_CHECKING:
     from rmlab.comparisons import Comparisons
@@ -34,11 +34,12 @@ class Laplace:
     max_iterations, standardise: of the linear head; k: how many standard deviations below the mean to score.
     """
 
-    l2: float | list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
+    l2: float | list[float] = field(default_factory=lambda: list(STRENGTHS))
     tolerance: float = 1e-6
     max_iterations: int = 500
     standardise: bool = True
     k: float = 0.0
+    centre: Centre = "none"
 
     def __post_init__(self) -> None:
         if not all(l2 > 0 for l2 in self._linear.strengths):

@@ -11,15 +11,19 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from rmlab.heads.base import FitData, FitLog, LinearHead, check_inputs, weighted
+from rmlab.heads.base import Centre, FitData, FitLog, LinearHead, check_inputs, weighted
 from rmlab.heads.design import Design, is_shift_invariant, make_design
 from rmlab.heads.solve import Problem, Solution, solve
 from rmlab.heads.standardise import Standardiser
+from rmlab.losses.base import Kinked
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss
 
 FLOAT32_TOLERANCE = 1e-6  # rounding of products in float32 stays well below it
+STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+ROUNDING = 1e-3  # of a loss with kinks; the minimum of hinge rises by an eighth of it at most
+LEARNT = 0.01  # a training loss less than this share below that of no weights: the penalty leaves no head
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,16 @@ class Linear:
     tolerance: the largest absolute entry of the gradient at a converged solution;
     max_iterations: of L-BFGS, for each l2; standardise: features to mean 0 and standard deviation 1;
     patience: strengths in a row, from the strongest down, without a lower validation loss, after which the
-    weaker ones are not tried; null: all are.
+    weaker ones are not tried; null: all are. Those so strong that the weights are all but 0 do not count.
+    A loss with kinks is minimised as its `rounded` form, for at a kink no gradient vanishes.
     """
 
-    l2: float | list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
+    l2: float | list[float] = field(default_factory=lambda: list(STRENGTHS))
     tolerance: float = 1e-6
     max_iterations: int = 500
     standardise: bool = True
-    patience: int | None = 2
+    patience: int | None = 4
+    centre: Centre = "none"
 
     def __post_init__(self) -> None:
         if not self.strengths or not all(0 <= l2 < math.inf for l2 in self.strengths):
@@ -75,20 +81,26 @@ class Linear:
 
     def _best(self, train: Design, validation: Design, loss: Loss, log: FitLog) -> Solution:
         """The solution with the lowest validation loss; the log gets a row for each l2 and split."""
+        smooth = loss.rounded(ROUNDING) if isinstance(loss, Kinked) else loss
         start, step = torch.zeros(train.x.shape[1], dtype=torch.float64), 0
+        unlearnt = train.loss(start, loss)
+        learnt = unlearnt - LEARNT * abs(unlearnt)
         found: list[tuple[float, Solution]] = []
+        idle = 0
         for index, l2 in enumerate(self.strengths):
-            problem = Problem(train, loss, _penalty(train, l2))
+            problem = Problem(train, smooth, _penalty(train, l2))
             solution = solve(start, problem, l2, self.tolerance, self.max_iterations)
             start, step = solution.parameters, step + solution.iterations
-            log.add(step, index, "train", train.loss(start, loss))
+            train_loss = train.loss(start, loss)
+            log.add(step, index, "train", train_loss)
             validation_loss = math.nan
             if len(validation.comparisons):
                 validation_loss = validation.loss(start, loss)
                 log.add(step, index, "validation", validation_loss)
             found.append((validation_loss, solution))
             best = min(range(len(found)), key=lambda i: found[i][0])
-            if self.patience is not None and index - best >= self.patience:
+            idle = 0 if best == index else idle + (train_loss <= learnt)
+            if self.patience is not None and idle >= self.patience:
                 break
         return found[best][1]
 
@@ -98,11 +110,21 @@ class Linear:
         if not log.converged:
             advice = "raise max_iterations, l2 or tolerance"
             if best.iterations < self.max_iterations:
-                advice = "no step lowered the loss further, as at the kinks of hinge; raise l2 or tolerance"
+                advice = "no step lowered the loss further; raise l2 or tolerance"
             log.message = (
                 f"linear head not converged at l2={best.l2:g}: gradient {best.gradient:.1e} is above "
                 f"tolerance={self.tolerance:g} after {best.iterations} iterations; {advice}"
             )
+        log.notes.extend(self._at_an_edge(best.l2))
+
+    def _at_an_edge(self, l2: float) -> list[str]:
+        """A note if the best of several strengths is at an end, beyond which a better one may lie."""
+        largest, smallest = self.strengths[0], self.strengths[-1]
+        if l2 == largest > smallest:
+            return [f"l2={l2:g} is the largest of head.l2; give larger ones"]
+        if largest > l2 == smallest > 0:
+            return [f"l2={l2:g} is the smallest of head.l2; give smaller ones"]
+        return []
 
 
 def _penalty(design: Design, l2: float) -> Tensor:

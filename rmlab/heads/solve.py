@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ from rmlab.losses.base import Loss
 CURVATURE = 0.25  # of the logistic loss at a margin of 0, its largest
 FLOOR = 1e-5  # of the largest diagonal entry: keeps the preconditioner positive definite in float32
 MEMORY = 20
-TRIALS, FLAT = 12, 0.1  # of a line search: steps tried, and the share of the first slope that is flat enough
+RENEWAL = 40  # iterations with one guess at the inverse Hessian
+TRIALS, FLAT = 30, 0.1  # of a line search: steps tried, and the share of the first slope that is flat enough
 STUCK = 1e-13  # a step of less than this share of the weights is none
 
 Pairs = deque[tuple[Tensor, Tensor, float]]  # step, change of the gradient, 1 / their product
@@ -35,6 +37,22 @@ class Solution:
     parameters: Tensor
     gradient: float
     iterations: int
+
+
+class Point(NamedTuple):
+    """values: [r] = x w; loss: there, without the penalty; by_value: [r], its gradient by the values."""
+
+    values: Tensor
+    loss: float
+    by_value: Tensor
+
+
+class Trial(NamedTuple):
+    """A step of t along a direction, and the loss and its gradient by the values that belong to it."""
+
+    t: float
+    loss: float
+    by_value: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +73,13 @@ class Problem:
         by_score = torch.autograd.grad(value, scores)[0]
         return value.item(), self.design.pull_back(by_score)
 
+    def curvature(self, values: Tensor) -> Tensor:
+        """values: [r] -> the second derivatives of the loss by them, [r]; each row is one comparison."""
+        values = values.clone().requires_grad_()
+        value = mean_loss(self.loss, self.design.scores(values), self.design.comparisons)
+        slope = torch.autograd.grad(value, values, create_graph=True)[0]
+        return torch.autograd.grad(slope.sum(), values)[0] if slope.requires_grad else torch.zeros_like(slope)
+
     def gradient(self, w: Tensor, by_value: Tensor) -> Tensor:
         return self.design.pull(by_value) + self.penalty * w
 
@@ -70,22 +95,28 @@ def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: in
     when no step helps.
 
     The first guess at the inverse Hessian is that of CURVATURE * gram + penalty: ill-conditioned
-    embeddings take hundreds of iterations without it and some ten with it.
+    embeddings take hundreds of iterations without it and some ten with it. After each RENEWAL iterations,
+    which smooth losses hardly need, the guess is the Hessian where the search is: a rounded kink bends a
+    loss much more there than elsewhere.
     """
-    factor = _factor(problem.design.gram, problem.penalty)
+    factor = _factor(CURVATURE * problem.design.gram, problem.penalty)
     w, pairs, iterations = start.clone(), deque(maxlen=MEMORY), 0  # type: tuple[Tensor, Pairs, int]
     values = problem.design.values(w)
-    gradient = problem.gradient(w, problem.by_values(values)[1])
+    here = Point(values, *problem.by_values(values))
+    gradient = problem.gradient(w, here.by_value)
     while float(gradient.abs().max()) > tolerance and iterations < most:
+        if iterations and iterations % RENEWAL == 0 and problem.design.items is None:
+            factor = _factor(problem.design.weighed_gram(problem.curvature(here.values)), problem.penalty)
+            pairs.clear()
         direction = -_inverse_hessian(gradient, pairs, factor)
         along = problem.design.values(direction)
-        t, by_value = _line_search(problem, w, direction, values, along, float(gradient @ direction))
+        trial = _line_search(problem, w, direction, along, here, float(gradient @ direction))
         iterations += 1
-        step = t * direction
+        step = trial.t * direction
         if float(step.abs().max()) <= STUCK * (1 + float(w.abs().max())):
             break
-        w, values = w + step, values + t * along
-        before, gradient = gradient, problem.gradient(w, by_value)
+        w, here = w + step, Point(here.values + trial.t * along, trial.loss, trial.by_value)
+        before, gradient = gradient, problem.gradient(w, here.by_value)
         change = gradient - before
         if float(step @ change) > 0:
             pairs.append((step, change, 1 / float(step @ change)))
@@ -93,24 +124,35 @@ def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: in
 
 
 def _line_search(
-    problem: Problem, w: Tensor, direction: Tensor, values: Tensor, along: Tensor, first: float
-) -> tuple[float, Tensor]:
-    """t > 0 at which the slope is nearly 0, and the gradient by the values there; first: the slope at 0."""
+    problem: Problem, w: Tensor, direction: Tensor, along: Tensor, here: Point, first: float
+) -> Trial:
+    """The first trial at which the slope is nearly 0; when the trials run out, the lowest point of the line
+    that was seen, which is t = 0 if no step lowers the objective.
+
+    along: [r] = x direction; first: the slope at t = 0. Each third trial halves the bracket, so that it
+    shrinks to the minimum of any convex loss, be its slope as steep there as it may.
+    """
     pull = float(problem.penalty @ (w * direction))
     stiffness = float(problem.penalty @ direction.square())
     low, low_slope, high, high_slope = 0.0, first, float("inf"), 0.0
-    t = 1.0
-    for _ in range(TRIALS):
-        by_value = problem.by_values(values + t * along)[1]
+    t, best, lowest = 1.0, Trial(0.0, here.loss, here.by_value), here.loss
+    if first >= 0:  # by rounding alone: nothing is left to gain
+        return best
+    for number in range(1, TRIALS + 1):
+        loss, by_value = problem.by_values(here.values + t * along)
         slope = float(by_value @ along) + pull + t * stiffness
         if abs(slope) <= FLAT * abs(first):
-            break
+            return Trial(t, loss, by_value)
+        height = loss + t * pull + 0.5 * t**2 * stiffness
+        if height < lowest:
+            best, lowest = Trial(t, loss, by_value), height
         if slope < 0:
             low, low_slope = t, slope
         else:
             high, high_slope = t, slope
-        t = _next(low, low_slope, high, high_slope, first)
-    return t, by_value
+        halve = number % 3 == 0 and high < float("inf")
+        t = 0.5 * (low + high) if halve else _next(low, low_slope, high, high_slope, first)
+    return best
 
 
 def _next(low: float, low_slope: float, high: float, high_slope: float, first: float) -> float:
@@ -142,9 +184,8 @@ def _by_factor(q: Tensor, factor: Tensor) -> Tensor:
     return solve_triangular(factor.T, inner, upper=True)[:, 0].to(q.dtype)
 
 
-def _factor(gram: Tensor, penalty: Tensor) -> Tensor:
+def _factor(matrix: Tensor, penalty: Tensor) -> Tensor:
     """[p, p] lower triangle; any would do, a poor one only takes more iterations."""
-    matrix = CURVATURE * gram
     floor = FLOOR * max(float(matrix.diagonal().max()), FLOOR)
     matrix.diagonal().add_(penalty.to(matrix.dtype).clamp(min=floor))
     return cholesky(matrix)

@@ -31,6 +31,15 @@ class Diagnosing(Protocol):
         ...
 
 
+@runtime_checkable
+class Kinked(Protocol):
+    """A loss with kinks, at which no gradient vanishes."""
+
+    def rounded(self, width: float) -> Loss:
+        """A smooth loss that differs from this one only near the kinks; width: as a share of its scale."""
+        ...
+
+
 def check_pair(scores: Tensor, name: str) -> None:
     """Refuses scores [n, K] unless K = 2; name: of the loss, as it is typed."""
     k = scores.shape[1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rmlab.comparisons import Comparisons
-from rmlab.losses.base import Diagnosing, Loss
+from rmlab.losses.base import Diagnosing, Kinked, Loss
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Centred:
     """loss + eta (sum_k s_k)^2, for a pair eta (s_w + s_l)^2; a set loss gets the mean over the batch.
 
     A loss of score differences leaves the level of each prompt free; this fixes it and moves no
-    difference that the head can fit freely. It is unbounded, and diagnoses, as the loss it wraps.
+    difference that the head can fit freely. It is unbounded, diagnoses and is rounded as the loss it wraps.
     Source: Eisenstein et al. 2023, "Helping or Herding?" (arXiv 2312.09244), for pairs;
     the sum over K responses is the same rule for longer comparisons.
     """
@@ -29,6 +29,9 @@ class Centred:
             raise ValueError(f"centring is {self.eta}: use a number >= 0")
         if isinstance(self.loss, Diagnosing):  # of the object: without it, not Diagnosing
             object.__setattr__(self, "diagnose", self.loss.diagnose)
+        if isinstance(self.loss, Kinked):
+            inner = self.loss
+            object.__setattr__(self, "rounded", lambda width: Centred(inner.rounded(width), self.eta))
 
     @property
     def unbounded(self) -> bool:

@@ -120,6 +120,44 @@ def test_says_when_it_did_not_converge(linear_world):
     assert log.message == ""
 
 
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ([1.0, 10.0], "l2=1 is the smallest of head.l2; give smaller ones"),
+        ([1e-6, 1e-5], "l2=1e-05 is the largest of head.l2; give larger ones"),
+        ([1e-4, 1e-1, 1e2], ""),
+        ([1.0], ""),
+        ([1.0, 1.0], ""),
+    ],
+)
+def test_a_choice_at_an_end_of_the_grid_is_noted_though_converged(world, grid, said):
+    noisy = world(lambda z: z[:, 0] + z[:, 1], d=40, train=120, validation=150, noise=0.1)
+    _, log = Linear(l2=grid).fit(noisy.data, BradleyTerry(), 0)
+    assert log.converged and log.message == ""
+    assert log.said == said
+
+
+def test_no_penalty_has_no_smaller_one(world):
+    clean = world(lambda z: z[:, 0], d=2, train=400, validation=400, noise=0.3)
+    _, log = Linear(l2=[0.0, 1e3]).fit(clean.data, BradleyTerry(), 0)
+    assert log.chosen["l2"] == 0.0 and log.said == ""
+
+
+def test_the_path_is_not_stopped_where_the_penalty_leaves_no_head(world):
+    """Validation comparisons against the training ones: every weight makes their loss worse."""
+    found = world(lambda z: z[:, 0] + z[:, 1], d=20, train=400, validation=400, noise=0.0)
+    items = found.data.validation.items
+    opposed = Comparisons(items[:, ::-1], found.data.validation.group)
+    data = FitData(found.data.x, found.data.train, opposed)
+    strongest = [1e9, 1e8, 1e7, 1e6, 1e5, 1e4]
+    for patience, tried in ((1, 7), (2, 8), (None, 11)):
+        grid = [*strongest, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3]
+        _, log = Linear(l2=grid, patience=patience).fit(data, BradleyTerry(), 0)
+        rows = [row for row in log.rows if row["split"] == "validation"]
+        assert log.chosen["l2"] == 1e9
+        assert len(rows) == tried
+
+
 def test_thread_counts_are_given_back(linear_world):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
