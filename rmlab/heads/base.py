@@ -19,6 +19,7 @@ from rmlab.heads.scoring import NormalisedHead, mean_zero_std_one
 from rmlab.heads.standardise import Standardiser, row_blocks
 from rmlab.heads.storage import broken, read_description
 from rmlab.heads.trees_head import TreesHead, lightgbm
+from rmlab.heads.weighted_head import WeightedHead
 
 if TYPE_CHECKING:  # scoring a saved head must not wait for torch
     from rmlab.losses.base import Loss
@@ -41,6 +42,7 @@ __all__ = [
     "RewardHead",
     "Standardiser",
     "TreesHead",
+    "WeightedHead",
     "broken",
     "check_combination",
     "check_inputs",

@@ -13,6 +13,7 @@ from scipy.special import entr, softmax
 
 from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import (
+    Centre,
     Compared,
     FitData,
     FitLog,
@@ -84,6 +85,7 @@ class Directions:
     temperature: float | list[float] = field(default_factory=lambda: [1.0, 3.0, 10.0, 30.0, 100.0, 1000.0])
     annotator: int | None = None
     standardise: bool = True
+    centre: Centre = "none"
 
     def __post_init__(self) -> None:
         if self.components < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # scoring a saved head must not wait for torch
     from torch import Tensor
 
     from rmlab.losses.base import Loss
+
+Centre = Literal["none", "prompt"]  # what is subtracted from embeddings before a head sees them
 
 
 @dataclass(frozen=True)

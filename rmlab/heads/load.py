@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.heads.base import (
+    CentredHead,
     EnsembleHead,
     LaplaceHead,
     LinearHead,
@@ -15,13 +16,16 @@ from rmlab.heads.base import (
     NormalisedHead,
     RewardHead,
     TreesHead,
+    WeightedHead,
     broken,
     read_description,
 )
+from rmlab.heads.centred_head import MEMBER
 
 Single = type[LinearHead] | type[MlpHead] | type[TreesHead] | type[LaplaceHead]
+Several = type[EnsembleHead] | type[WeightedHead]
 SINGLE: dict[str, Single] = {head.kind: head for head in (LinearHead, MlpHead, TreesHead, LaplaceHead)}
-KINDS = (*SINGLE, EnsembleHead.kind)
+KINDS = (*SINGLE, EnsembleHead.kind, WeightedHead.kind, CentredHead.kind)
 _MEMBER = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
@@ -32,7 +36,24 @@ def load_head(folder: Path) -> RewardHead:
     kind = str(description.get("kind"))
     if kind not in KINDS:
         raise broken(folder, f"unknown kind {description.get('kind')!r} (known: {', '.join(KINDS)})")
-    return _ensemble(folder, description) if kind == EnsembleHead.kind else _single(folder, description)
+    return _centred(folder, description) if kind == CentredHead.kind else _scoring(folder, description)
+
+
+def _centred(folder: Path, description: Mapping[str, Any]) -> CentredHead:
+    try:
+        return CentredHead.load(
+            folder, description, _scoring(folder / MEMBER, read_description(folder / MEMBER))
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _incomplete(folder, error) from None
+
+
+def _scoring(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
+    if description.get("kind") == EnsembleHead.kind:
+        return _of_members(EnsembleHead, folder, description)
+    if description.get("kind") == WeightedHead.kind:
+        return _of_members(WeightedHead, folder, description)
+    return _single(folder, description)
 
 
 def _single(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
@@ -45,17 +66,17 @@ def _single(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
         raise _incomplete(folder, error) from None
 
 
-def _ensemble(folder: Path, description: Mapping[str, Any]) -> EnsembleHead:
+def _of_members(kind: Several, folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
     try:
         folders = [_member(folder, name) for name in description["members"]]
         members = [_single(member, read_description(member)) for member in folders]
-        return EnsembleHead.load(folder, description, members)
+        return kind.load(folder, description, members)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise _incomplete(folder, error) from None
 
 
 def _member(folder: Path, name: Any) -> Path:
-    """Of the ensemble's own folder: no name leads elsewhere."""
+    """Of the head's own folder: no name leads elsewhere."""
     if not isinstance(name, str) or not _MEMBER.fullmatch(name):
         raise broken(folder, f"{name!r} is no name of a member")
     return folder / name

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from rmlab.errors import RmlabError
 from rmlab.heads.base import (
+    Centre,
     Compared,
     FitData,
     FitLog,
@@ -93,6 +94,7 @@ class Mlp:
     batch_size: int = 512
     patience: int = 5
     standardise: bool = True
+    centre: Centre = "none"
 
     def __post_init__(self) -> None:
         rules = {

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError
-from rmlab.heads.base import FitData, FitLog, TreesHead, check_inputs, lightgbm
+from rmlab.heads.base import Centre, FitData, FitLog, TreesHead, check_inputs, lightgbm
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss
@@ -87,6 +87,7 @@ class Trees:
     l2: float = 1.0
     early_stopping_rounds: int = 30
     num_threads: int = 1
+    centre: Centre = "none"
 
     def __post_init__(self) -> None:
         for name, least in (

@@ -30,8 +30,8 @@ def run(job: Job) -> None:
     for k in range(int(fold.max()) + 1):
         here = fold == k
         fit = fit_head(job.settings, responses.take(np.flatnonzero(~here)), vectors.of(~here))
-        scores = score_all({"head": fit.head}, vectors, here, lambda rows: None, group=responses.group)["head"]
-        raw[here] = scores.raw[here] / fit.head.temperature
+        scores = score_all({"head": fit.head}, vectors, here, lambda rows: None, group=responses.group)
+        raw[here] = scores["head"].raw[here] / fit.head.temperature
         found.append(_facts(k, fit))
         job.progress.advance(1)
     job.writer.table(CROSSVAL_SCORES, _rows(responses, fold, raw))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from rmlab.comparisons import Comparisons
 from rmlab.config import build
 from rmlab.data.splits import validation_groups
 from rmlab.errors import ConfigError, InputError
-from rmlab.heads.base import CentredHead, FitData, FitLog, HeadFitter, RewardHead
+from rmlab.heads.base import CentredHead, FitData, FitLog, HeadFitter, NormalisedHead, RewardHead
 from rmlab.heads.ensemble import Ensemble
 from rmlab.labels.base import Labels
 from rmlab.labels.report import noise_report
@@ -193,9 +193,9 @@ def _fit(
     if is_selective(settings):
         reports["train"] = selected_report(train, chosen)
         reports["candidates"] = train.report
-    finished = head.tempered(temperature).normalised(x[np.searchsorted(needed, reference)])
+    finished: RewardHead = head.tempered(temperature).normalised(x[np.searchsorted(needed, reference)])
     if means is not None:
-        finished = CentredHead(finished)
+        finished = CentredHead(cast(NormalisedHead, finished))
         log.notes.extend(means.notes)
     return Fit(
         head=finished,

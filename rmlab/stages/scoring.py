@@ -11,9 +11,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from rmlab.compute import available_cores
-from rmlab.heads.base import EnsembleHead, MlpHead, RewardHead
+from rmlab.errors import RmlabError
+from rmlab.heads.base import CentredHead, EnsembleHead, MlpHead, RewardHead
 from rmlab.heads.compress import CompressedMlp, compressed
 from rmlab.heads.ridge import Ridge
+from rmlab.stages.prompt_means import PromptMeans
 from rmlab.stages.vectors import ROWS_AT_ONCE, Piece, Vectors
 from rmlab.threads import one_thread
 
@@ -39,23 +41,30 @@ def score_all(
     advance: Callable[[int], None],
     threads: int = 0,
     raw_of: np.ndarray | None = None,
+    group: np.ndarray | None = None,
 ) -> dict[str, Scores]:
     """wanted: [m] bool; each block of embeddings is read once for all heads. raw_of: the rows, ascending,
-    whose scores as fitted are kept; None: all.
+    whose scores as fitted are kept; None: all. group: [m] the prompt of each response, needed by heads with
+    head.centre=prompt: the embeddings are read once more for the means of the prompts' responses.
 
     Threads read and score pieces of their own, with one thread of arithmetic each: reading does not wait
     for products, nor products for reading. Scores do not depend on how many there are. 0: one a core.
     """
     m = len(wanted)
     n_raw = m if raw_of is None else len(raw_of)
+    means = _means(heads, vectors, wanted, group)
     found = {name: Scores(np.full(m, np.nan), np.full(n_raw, np.nan)) for name in heads}
 
     def run(piece: Piece) -> int:
         done = 0
         for rows, x in piece():
             at, kept = _places(rows, raw_of)
+            centred = x if means is None else means.less(rows, x)
             for name, head in heads.items():
-                found[name].score[rows], raw = head.score_and_raw(x)
+                if isinstance(head, CentredHead):
+                    found[name].score[rows], raw = head.head.score_and_raw(centred)
+                else:
+                    found[name].score[rows], raw = head.score_and_raw(x)
                 found[name].raw[at] = raw[kept]
             done += len(rows)
         return done
@@ -65,6 +74,17 @@ def score_all(
     for done in _one_by_one(run, pieces) if workers < 2 else _side_by_side(run, pieces, workers):
         advance(done)
     return found
+
+
+def _means(
+    heads: Mapping[str, RewardHead], vectors: Vectors, wanted: np.ndarray, group: np.ndarray | None
+) -> PromptMeans | None:
+    """Where a head needs them and there is something to score."""
+    if not wanted.any() or not any(isinstance(head, CentredHead) for head in heads.values()):
+        return None
+    if group is None:
+        raise RmlabError("a head with head.centre=prompt is scored without prompts; pass group to score_all")
+    return PromptMeans.of(vectors, group, np.flatnonzero(wanted))
 
 
 def _places(rows: np.ndarray, raw_of: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | slice]:
@@ -105,7 +125,10 @@ def quick_forms(
 
 
 def quickened(head: RewardHead, sample: np.ndarray) -> RewardHead:
-    """MLPs, alone or in an ensemble, in a form that scores faster where it agrees with them."""
+    """MLPs, alone or in an ensemble, in a form that scores faster where it agrees with them.
+
+    A head with head.centre=prompt stays as it is: the sample has no whole prompts to try a form on.
+    """
     if isinstance(head, MlpHead):
         return compressed(head, sample)
     if isinstance(head, EnsembleHead):

@@ -29,7 +29,8 @@ class World:
         return self.x[rows]
 
     def blocks(self, wanted=None):
-        yield np.arange(len(self.x)), self.x
+        rows = np.arange(len(self.x)) if wanted is None else np.flatnonzero(wanted)
+        yield rows, self.x[rows]
 
 
 def world(prompts: int = 60, each: int = 8, d: int = 12, levels: int = 0) -> World:
