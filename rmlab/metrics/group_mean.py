@@ -7,6 +7,8 @@ import numpy as np
 from rmlab.errors import InputError
 from rmlab.metrics.resamples import Resamples, check_level, widened
 
+ROUNDING = 1e-12  # of the largest value: what varies less does not vary
+
 
 def group_means(
     values: np.ndarray, group: np.ndarray, resamples: Resamples, level: float = 0.95
@@ -46,6 +48,6 @@ def within_group_line(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[
     at = np.unique(group, return_inverse=True)[1]
     size = np.bincount(at)
     dx, dy = (v - (np.bincount(at, v) / size)[at] for v in (x, y))
-    square = float(dx @ dx)
-    slope = float(dx @ dy) / square if square > 0 else 0.0
+    varies = np.abs(dx).max() > ROUNDING * np.abs(x).max()
+    slope = float(dx @ dy) / float(dx @ dx) if varies else 0.0
     return slope, float(y.mean() - slope * x.mean())

@@ -19,12 +19,12 @@ from rmlab.losses.classification import Classification
 
 
 def test_same_bits_after_save_and_load(head, x, tmp_path):
-    normalised = head.normalised(x[:200])
+    normalised = head.tempered(2.7).normalised(x[:200])
     normalised.save(tmp_path / "deep" / "head")
     loaded = load_head(tmp_path / "deep" / "head")
     assert type(loaded) is type(head)
     assert loaded.score(x).tobytes() == normalised.score(x).tobytes()
-    assert (loaded.gain, loaded.bias) == (normalised.gain, normalised.bias)
+    assert (loaded.gain, loaded.bias) == (normalised.gain, normalised.bias) and loaded.temperature == 2.7
     loaded.save(tmp_path / "again")
     for file in (tmp_path / "again").iterdir():
         assert file.read_bytes() == (tmp_path / "deep" / "head" / file.name).read_bytes()
@@ -35,7 +35,7 @@ def test_head_json_says_what_the_head_is(head, tmp_path):
     description = json.loads((tmp_path / "head.json").read_text())
     assert description["kind"] == head.kind
     assert description["d"] == 5
-    assert {"gain", "bias", "sha256", "format"} <= set(description)
+    assert {"gain", "bias", "temperature", "sha256", "format"} <= set(description)
     files = {file.name for file in tmp_path.iterdir()}
     assert files == {"head.json", "head.txt" if head.kind == "trees" else "head.safetensors"}
 
@@ -53,8 +53,8 @@ def other_file(folder):
 BREAKS = {
     "no readable head.json": lambda folder: (folder / "head.json").unlink(),
     "head.json is not JSON": lambda folder: (folder / "head.json").write_text("{"),
-    "is not of format 2": lambda folder: edit(folder, format=1),
-    r"unknown kind 'forest' \(known: linear, mlp, trees, laplace, ensemble\)": lambda folder: edit(
+    "is not of format 3; fit the head again": lambda folder: edit(folder, format=2),
+    r"unknown kind 'forest' \(known: linear, mlp, trees, laplace, ensemble, [a-z, ]+\)": lambda folder: edit(
         folder, kind="forest"
     ),
     "no readable head.(safetensors|txt)": lambda folder: other_file(folder).unlink(),

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from rmlab.errors import InputError
-from rmlab.metrics.group_mean import credit, group_means
+from rmlab.metrics.group_mean import credit, group_means, within_group_line
 from rmlab.metrics.resamples import Resamples
 
 
@@ -80,3 +80,29 @@ def test_many_groups_are_resampled_in_slices(monkeypatch):
     tracemalloc.stop()
     np.testing.assert_allclose(parts, whole)
     assert peak < resamples.counts.size * 8 / 4
+
+
+def test_the_line_within_groups_is_least_squares_with_a_level_a_group():
+    rng = np.random.default_rng(0)
+    group = np.repeat([3, 5, 9, 11], [4, 7, 2, 5])
+    x, y = rng.normal(size=(2, len(group))) + group
+    levels = (group[:, None] == np.unique(group)).astype(float)
+    slope = np.linalg.lstsq(np.column_stack([x, levels]), y)[0][0]
+    found, intercept = within_group_line(x, y, group)
+    assert found == pytest.approx(slope) and intercept == pytest.approx(y.mean() - slope * x.mean())
+    assert within_group_line(group * 1.0, y, group) == (0.0, pytest.approx(y.mean()))
+
+
+def test_a_noisy_proxy_expects_too_much_until_it_is_in_golden_units():
+    """Golden and proxy of correlation .6, best of 100: E max = 2.51, so the raw proxy expects 2.51 * .4 too much."""
+    rng = np.random.default_rng(0)
+    rho, n_prompts, n = 0.6, 6000, 100
+    golden = rng.normal(size=(n_prompts, n))
+    proxy = rho * golden + np.sqrt(1 - rho**2) * rng.normal(size=(n_prompts, n))
+    slope, intercept = within_group_line(
+        proxy[:500].ravel(), golden[:500].ravel(), np.repeat(np.arange(500), n)
+    )
+    best = proxy[500:].argmax(axis=1)[:, None]
+    expected, got = (np.take_along_axis(of[500:], best, 1).mean() for of in (proxy, golden))
+    assert expected - got == pytest.approx(2.508 * 0.4, abs=0.04)
+    assert intercept + slope * expected - got == pytest.approx(0, abs=0.04)
