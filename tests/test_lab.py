@@ -167,6 +167,7 @@ PAIRINGS = {
     "same_prompt pairing.choice=diverse": ("pair", 2),
     "cross_prompt": ("pair", 2),
     "cross_prompt pairing.choice=similar": ("pair", 2),
+    "global_order": ("pair", 2),
     "lists loss=plackett_luce": ("list", 4),
     "lists loss=all_pairs pairing.k=3": ("list", 3),
     "lists loss=choice pairing.answer=choice": ("choice", 4),
@@ -184,7 +185,7 @@ def test_every_pairing_with_its_labels(cli, lab, pairing):
     assert set(train["kind"]) == {kind} and golden.shape[1] == k
     assert len({frozenset(ids) for ids in fitted.items.tolist()}) == len(train)
     same = [len(set(p)) == 1 for p in train["prompt_ids"]]
-    assert not any(same) if pairing.startswith("cross") else all(same)
+    assert not any(same) if pairing.startswith(("cross", "global")) else all(same)
     rest = {"pair": golden[:, -1], "list": golden[:, -1], "choice": golden[:, 1:].mean(axis=1)}
     if kind == "unpaired":
         pool = lab.golden[[i for i in lab.golden.index if i in set(responses_of_train_prompts(lab, fitted))]]
@@ -202,6 +203,34 @@ def test_every_pairing_with_its_labels(cli, lab, pairing):
     else:
         gap = np.concatenate([golden[:, i] - golden[:, j] for i in range(k) for j in range(i + 1, k)])
         assert fitted.labels["error_rate"] == pytest.approx(np.mean(gap[gap != 0] < 0))
+
+
+@pytest.mark.parametrize("across", ["false", "true"])
+def test_one_pair_a_prompt_and_what_annotators_were_asked(cli, lab, across):
+    sets = f"pairing=response_sets pairing.choice=diverse pairing.across={across} comparisons.n=null"
+    [fitted] = lab.fit(cli, sets, "head.l2=0.01")
+    check_sound(fitted)
+    counts, prompts = fitted.artifact.manifest.counts, np.stack(fitted.train["prompt_ids"].to_numpy())
+    assert ((prompts[:, 0] != prompts[:, 1]) == (across == "true")).all()
+    assert len(set(fitted.items.ravel())) == 2 * len(fitted.train)
+    assert counts["train_annotated"] == 10 == counts["train_comparisons"] + counts["train_ties_dropped"]
+    assert counts["validation_annotated"] == 2 >= counts["validation_comparisons"]
+    assert counts["annotated"] == 12
+
+
+def test_a_budget_for_all_is_spent_on_both_splits(cli, lab):
+    [fitted] = lab.fit(cli, "comparisons.n=50 comparisons.budget=all validation.fraction=0.2 head.l2=0.01")
+    counts = fitted.artifact.manifest.counts
+    assert [counts[f"{part}annotated"] for part in ("train_", "validation_", "")] == [40, 10, 50]
+
+
+def test_answers_of_a_coin_are_warned_of(cli, lab):
+    coin, better = lab.fit(
+        cli, "noise=largest_margin_flips head.l2=0.01", arms=["noise.rate=0.48", "noise.rate=0.4"]
+    )
+    [warning] = [w for w in coin.artifact.manifest.warnings if "nearly as many as by a coin" in w]
+    assert f"{coin.labels['error_rate']:.1%} of the {len(coin.train)} train answers are wrong" in warning
+    assert not any("coin" in w for w in better.artifact.manifest.warnings)
 
 
 def responses_of_train_prompts(lab: Lab, fitted: Fitted) -> list[str]:

@@ -125,6 +125,7 @@ def test_golden_ties_are_dropped_and_counted():
     for merge, rows in (("rows", 2), ("share", 1)):
         answered, report = Crowd([0.1, 0.2], None, merge).answers(comparisons, pool, np.random.default_rng(0))
         assert report["n_dropped_ties"] == n_ties > 100
+        assert report["n_annotated"] == 2 * 1000 == report["n_answers"] + 2 * n_ties
         assert len(answered) == (1000 - n_ties) * rows
         assert not answered.tie.any()
 

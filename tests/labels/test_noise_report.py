@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from rmlab.comparisons import Comparisons, Pool
+from rmlab.comparisons import Comparisons, Kind, Pool
 from rmlab.labels.logistic import Logistic
-from rmlab.labels.report import label_variance_histogram, noise_report
+from rmlab.labels.report import NEAR_COIN, label_variance_histogram, near_coin_warning, noise_report
 
 
 def test_hand_values():
@@ -75,3 +75,30 @@ def test_error_of_rankings_is_over_pairs_and_of_choices_over_lists():
     choice = Comparisons(**columns, kind="choice", golden=golden)
     assert noise_report(choice)["error_rate"] == pytest.approx(2 / 3)
     assert math.isnan(noise_report(Comparisons(**columns, kind="list"))["error_rate"])  # golden unknown
+
+
+def answers(n: int, n_wrong: int, kind: Kind = "pair") -> Comparisons:
+    items = np.arange(4 * n).reshape(n, 4) if kind == "choice" else np.arange(2 * n).reshape(n, 2)
+    correct, margin = np.arange(n) >= n_wrong, np.full(n, 0.0035)
+    return Comparisons(items, np.arange(n), kind, margin=margin, correct=correct, tie=np.zeros(n, dtype=bool))
+
+
+def test_answers_that_are_nearly_those_of_a_coin_are_warned_of():
+    warning = near_coin_warning(noise_report(answers(322, 159)), "pair")
+    assert warning is not None and "\n" not in warning
+    for part in ("49.4%", "322 train answers", "mean golden gap 0.0035", "another pairing", "noise.beta"):
+        assert part in warning
+
+
+def test_other_answers_are_not():
+    at_the_edge = answers(100, round(100 * NEAR_COIN))
+    assert near_coin_warning(noise_report(at_the_edge), "pair") is None
+    assert near_coin_warning(noise_report(answers(100, 46)), "pair") is not None
+    assert near_coin_warning(noise_report(answers(100, 46, "choice")), "choice") is None  # a coin: 75
+    tied = Comparisons(np.array([[0, 1]]), np.array([0]), tie=np.array([True]), correct=np.array([False]))
+    assert near_coin_warning(noise_report(tied), "pair") is None
+
+
+def test_what_was_annotated_counts_ties():
+    assert noise_report(answers(5, 1), n_dropped_ties=3)["n_annotated"] == 8
+    assert noise_report(answers(5, 1), n_dropped_ties=3, n_annotated=24)["n_annotated"] == 24

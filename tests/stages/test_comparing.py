@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from small_settings import SMALL
 from rmlab.comparisons import Comparisons
 from rmlab.config import load_settings
 from rmlab.errors import ConfigError, InputError
-from rmlab.stages.comparing import answer_train, answer_validation, select_in_rounds
+from rmlab.stages.comparing import answer_train, answer_validation, select_in_rounds, selected_report
 from rmlab.stages.responses import Responses
 
 
@@ -153,3 +153,103 @@ def test_all_there_are_may_be_too_many():
     everyone = responses(prompts=700, each=5)
     with pytest.raises(InputError, match=r"asks for all [\d,]+ comparisons there are; set comparisons.n"):
         answer_train(crossed, everyone, np.ones(len(everyone), dtype=bool))
+
+
+LAST_30 = np.arange(300) >= 270  # 6 of 60 prompts, each of 5 responses: 60 pairs
+
+
+def tied_responses() -> Responses:
+    everyone = responses(prompts=60, each=5)
+    return replace(everyone, golden=np.random.default_rng(0).integers(0, 3, 300).astype(float))
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "expected"), [(200, 0.1, (180, 20)), (7, 0.4, (4, 3)), (6, 0.5, (3, 3))]
+)
+def test_a_budget_for_all_is_shared_with_validation(n, fraction, expected):
+    both = settings(
+        "selection=uniform", f"comparisons.n={n}", "comparisons.budget=all", f"validation.fraction={fraction}"
+    )
+    assert both.budgets == expected and sum(expected) == n
+    found = answer_train(both, tied_responses(), ~LAST_30)
+    held = answer_validation(both, tied_responses(), LAST_30)
+    assert (found.report["n_annotated"], held.report["n_annotated"]) == expected
+    for answered in (found, held):  # ties are part of the budget, and dropped
+        assert answered.report["n_annotated"] == len(answered.comparisons) + answered.report["n_ties"]
+
+
+def test_a_budget_for_training_leaves_validation_its_own():
+    alone = settings("selection=uniform", "comparisons.n=200", "comparisons.n_validation=40")
+    assert alone.budgets == (200, 40)
+    found = answer_train(alone, tied_responses(), ~LAST_30)
+    held = answer_validation(alone, tied_responses(), LAST_30)
+    assert found.report["n_annotated"] == 200 > len(found.comparisons)
+    assert held.report["n_annotated"] == 40 > len(held.comparisons)
+
+
+def test_a_budget_of_everything_has_nothing_to_share():
+    everything = settings("selection=uniform", "comparisons.n=null", "comparisons.budget=all")
+    assert everything.budgets == (None, None)
+
+
+def test_too_few_validation_prompts_for_their_share():
+    large = settings(
+        "selection=uniform", "comparisons.n=400", "comparisons.budget=all", "validation.fraction=0.2"
+    )
+    with pytest.raises(
+        InputError, match="gives 80 of comparisons.n=400 to validation, but .* allow 60; raise"
+    ):
+        answer_validation(large, tied_responses(), LAST_30)
+
+
+def test_rounds_select_the_training_share():
+    shared = settings(
+        "comparisons.n=20", "comparisons.rounds=2", "comparisons.budget=all", "validation.fraction=0.25"
+    )
+    assert len(select_in_rounds(shared, candidates(50), Choosing())) == 15
+    with pytest.raises(ConfigError, match="budget=all leaves 15 of n=20 comparisons for training, and 5 for"):
+        settings(
+            "comparisons.n=20", "comparisons.rounds=16", "comparisons.budget=all", "validation.fraction=0.25"
+        )
+
+
+@pytest.mark.parametrize(("noise", "each"), [("logistic", 1), ("crowd", 3)])
+def test_what_is_selected_is_what_was_annotated(noise, each):
+    """The other candidates have answers so that all rules see the same ones, not because anyone was asked."""
+    asked = answer_train(settings(*ROUNDS, f"noise={noise}"), responses(), TRAIN)
+    chosen = asked.comparisons.take(np.arange(20))
+    assert selected_report(asked, chosen)["n_annotated"] == 20 * each
+    assert asked.report["n_annotated"] == 100 * each
+
+
+@pytest.mark.parametrize("across", ["false", "true"])
+def test_one_pair_of_each_prompt(across):
+    sets = load_settings([*SMALL, "pairing=response_sets", f"pairing.across={across}", "comparisons.n=null"])
+    found = answer_train(sets, tied_responses(), ~LAST_30)
+    held = answer_validation(sets, tied_responses(), LAST_30)
+    assert found.report["n_annotated"] == 54 and held.report["n_annotated"] == 6
+    assert found.report["n"] == len(found.comparisons) < 54
+    with pytest.raises(
+        InputError, match="asked for 60 .* 54 prompts have two responses: set comparisons.n=null"
+    ):
+        answer_train(load_settings([*SMALL, "pairing=response_sets"]), tied_responses(), ~LAST_30)
+
+
+def test_designs_of_a_seed_have_equal_n_and_none_has_ties():
+    def answered(choice: str, across: str, seed: int):
+        sets = [
+            "pairing=response_sets",
+            f"pairing.choice={choice}",
+            f"pairing.across={across}",
+            f"seed={seed}",
+        ]
+        more = ["pairing.equal_n=true", "comparisons.n=null"]
+        report = answer_train(load_settings([*SMALL, *sets, *more]), tied_responses(), ~LAST_30).report
+        assert report["n"] == report["n_annotated"] and report["n_ties"] == 0
+        return report["n"]
+
+    designs = [
+        (choice, across) for choice in ("random", "similar", "diverse") for across in ("false", "true")
+    ]
+    for seed in (0, 1):
+        assert len({answered(*design, seed) for design in designs}) == 1

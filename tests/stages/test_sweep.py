@@ -67,6 +67,9 @@ def test_the_numbers_are_those_of_fit_rm_and_eval_rm(small_run, table, arm, head
     assert row["error_rate"] == labels["train_labels"]["error_rate"]
     assert row["mean_margin"] == labels["train_labels"]["mean_margin"]
     assert row["n_comparisons"] == labels["train_labels"]["n"]
+    train, held = (labels[f"{split}_labels"] for split in ("train", "validation"))
+    assert row["n_annotated"] == train["n_annotated"] == 60 and row["n_annotated_validation"] == 15
+    assert row["n_annotated_all"] == 75 and row["n_validation"] == held["n"] == 15 - held["n_ties"]
     chosen = json.loads(row["chosen"])
     for name in ("l2", "n_estimators"):
         assert chosen.get(name) == labels["chosen"].get(name)
