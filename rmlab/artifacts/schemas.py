@@ -184,10 +184,17 @@ METRICS = Table(
         Column(
             "metric",
             pa.string(),
-            "best_of_n, selected_quantile, spearman, kendall, accuracy or length_spearman; of heads also "
+            "best_of_n, selected_quantile, spearman, kendall, accuracy, length_spearman, partial_spearman "
+            "(of scores and golden given the number of words), length_controlled_accuracy (the pairs whose "
+            "better response is longer weigh what those do whose better response is shorter), "
+            "style_controlled_accuracy (the same of words, punctuation, markdown and variety of words; "
+            "both are 1/2 for a head that orders by one of these alone); of heads also "
             "ece, nll and brier of pair probabilities, and ece_raw before the temperature, each against "
             "_annotators and _golden; and on validation prompts label_nll and label_accuracy, of the "
-            "annotators' answers",
+            "annotators' answers; on test prompts conformal_coverage_90, conformal_decided_90 and "
+            "conformal_accuracy_90, and the same with 80: of abstention that is to leave the annotators' "
+            "answer in the set in 90 % or 80 % of pairs, how often it is there, the share of pairs that are "
+            "decided, and how many of these rightly",
         ),
         Column("n", pa.int32(), "N of best_of_n and selected_quantile; 0 for other metrics"),
         Column("value", pa.float64(), "mean over prompts"),

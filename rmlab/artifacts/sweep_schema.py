@@ -15,6 +15,9 @@ _SWEEP_METRICS = {
     "accuracy": "share of same-prompt pairs in the golden order",
     "kendall": "tau-b",
     "length_spearman": "rank correlation with the number of words",
+    "partial_spearman": "rank correlation with golden given the number of words",
+    "length_controlled_accuracy": "share of pairs in the golden order, those whose better response is longer "
+    "weighing what those do whose better response is shorter",
     **{
         f"{metric}_{against}": f"{meaning} of the pair probabilities {text}"
         for against, text in (

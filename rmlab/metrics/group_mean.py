@@ -17,8 +17,8 @@ def group_means(
 
     A resample draws G groups with all their pairs; its mean is sum(values) / pairs, so that large groups
     count as much as their pairs do. Widened as all intervals over prompts are, the standard error that of a
-    ratio: each group counts G (its sum - mean * its pairs) / pairs of all. An interval needs 2 groups.
-    Sources: the cluster bootstrap, Field & Welsh 2007; the ratio estimator, Cochran 1977, chapter 6.
+    ratio. An interval needs 2 groups.
+    Source: the cluster bootstrap, Field & Welsh 2007.
     """
     check_level(level)
     if len(values) == 0 or resamples.n_prompts != int(group.max()) + 1:
@@ -29,9 +29,23 @@ def group_means(
     for rows, counts in resamples.blocks():
         weights = counts.astype(np.float64)
         means[rows] = (weights @ sums) / (weights @ size)[:, None]
+    parts = np.column_stack([ratio_parts(column, size, size > 0) for column in sums.T])
     mean = values.mean(axis=0)
-    parts = (sums - mean * size[:, None]) / size.mean()
-    return mean, *widened(mean, means.T, parts + mean, level)
+    return mean, *widened(mean, means.T, parts, level)
+
+
+def ratio_parts(numerator: np.ndarray, denominator: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """numerator, denominator: [P] sums of each prompt; counted: [P] bool, prompts with any -> [P] numbers
+    whose mean over these is the ratio R = sum(numerator) / sum(denominator), and whose spread is its:
+    R + (numerator - R denominator) / mean(denominator). NaN of the others, and of all where nothing is
+    summed. Source: the ratio estimator, Cochran 1977, chapter 6.
+    """
+    total = denominator[counted].sum()
+    if total == 0:
+        return np.full(len(counted), np.nan)
+    ratio = numerator[counted].sum() / total
+    parts = ratio + (numerator - ratio * denominator) / (total / counted.sum())
+    return np.where(counted, parts, np.nan)
 
 
 def credit(margin: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from rmlab.artifacts.artifact import Artifact
 from rmlab.errors import InputError
 from rmlab.metrics.base import Column
+from rmlab.metrics.controlled import STYLE, style_of
 from rmlab.metrics.overlap import prompt_overlap
 from rmlab.metrics.streamed_order import StreamedOrder, streamed_spearman
 from rmlab.stages.exchanges import Exchanges
@@ -22,10 +23,12 @@ REGRESSION = "golden_regression"
 
 @dataclass(frozen=True)
 class Surface:
-    """length: [m] int32 words in each response; overlap: [m] share of them that the prompt had."""
+    """length: [m] int32 words in each response; overlap: [m] share of them that the prompt had; style:
+    [m, len(STYLE)]."""
 
     length: np.ndarray
     overlap: np.ndarray
+    style: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,7 @@ def surface_of(
     """
     ids = responses.ids if isinstance(responses.ids, Ids) else Ids.of_array(responses.ids)
     length, overlap = np.zeros(len(responses), np.int32), np.full(len(responses), np.nan)
+    style = np.zeros((len(responses), len(STYLE)), np.float32)
     for part in parts if wanted.any() else ():
         found = exchanges.read(part)
         if advance is not None:
@@ -94,9 +98,10 @@ def surface_of(
             questions[key] = question
             length[row] = len(exchange.response.split())
             overlap[row] = prompt_overlap(question, exchange.response)
+            style[row] = style_of(exchange.response)
     if n := int(np.isnan(overlap[wanted]).sum()):
         raise InputError(f"{exchanges.sample.path}: no text for {n} responses; run that stage again")
-    return Surface(length, overlap)
+    return Surface(length, overlap, style)
 
 
 def directions(responses: Responses, looks: Surface, train: np.ndarray) -> Directions:

@@ -18,7 +18,14 @@ from rmlab.stages.cuts import Cut, Cuts
 from rmlab.stages.eval_heads import Heads
 from rmlab.stages.exchanges import Exchanges
 from rmlab.stages.gathering import Gathered
-from rmlab.stages.judging import Judged, calibration_rows, curve_rows, metric_rows, paired_rows
+from rmlab.stages.judging import (
+    Judged,
+    calibration_rows,
+    conformal_rows,
+    curve_rows,
+    metric_rows,
+    paired_rows,
+)
 from rmlab.stages.left_out import note_left_out
 from rmlab.stages.responses import Responses, check_scored
 from rmlab.stages.survey import Survey
@@ -34,7 +41,7 @@ def run(job: Job) -> None:
     judged, agreement = _judge(job)
     evaluation, seed = job.settings.evaluation, job.settings.seed
     tables = {
-        METRICS: metric_rows(judged, evaluation, seed, agreement),
+        METRICS: metric_rows(judged, evaluation, seed, agreement) + conformal_rows(judged, evaluation, seed),
         CURVES: curve_rows(judged, evaluation, seed),
         PAIRED: paired_rows(judged, evaluation, seed),
         CALIBRATION: calibration_rows(judged),
@@ -108,7 +115,7 @@ class _Scoring:
         for table in score_rows(arms, parts, responses):
             write(table)
         for split, part in zip(self.splits, parts, strict=True):
-            split.add(arms, part, responses, looks.length, pairs)
+            split.add(arms, part, responses, looks, pairs)
         self.answers.add(arms, answered, pairs)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from rmlab.labels.base import Labels
 from rmlab.metrics.best_of_n import kl_of_n
 from rmlab.metrics.calibration import reliability
+from rmlab.metrics.conformal import AnsweredPairs, prompt_outcomes, threshold
 from rmlab.metrics.resamples import Resamples
 from rmlab.settings import Evaluation
 from rmlab.stages.measuring import Measured, judged_pairs, measure, within
@@ -20,6 +21,7 @@ from rmlab.stages.pair_odds import Answers, Odds
 from rmlab.stages.responses import Responses
 
 Row = dict[str, Any]
+ALPHAS = (0.1, 0.2)  # shares of wrong decisions that conformal abstention allows
 PAIRED_METRICS = ("best_of_n", "spearman", "accuracy", "selected_quantile")
 _OWN, _NO_OWN = ("proxy", "proxy_low", "proxy_high"), (np.nan, np.nan, np.nan)
 _WITH_N = ("best_of_n", "selected_quantile")
@@ -128,6 +130,35 @@ def metric_rows(
             for metric, number in numbers.items():
                 rows.append({**label, "metric": metric, "n": 0, "value": number, **alone})
     return rows
+
+
+def conformal_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
+    """Of each head on test prompts: conformal abstention, calibrated on the annotators' answers to the
+    validation pairs and judged by their answers to the test pairs."""
+    rows = []
+    answered = {(j.arm, j.split): j for j in judged if j.odds is not None and len(j.odds.annotators.pair)}
+    for (arm, split), test in answered.items():
+        validation = answered.get((arm, "validation"))
+        if split != "test" or validation is None:
+            continue
+        for alpha in ALPHAS:
+            q = threshold(_answered(validation), alpha)
+            found = prompt_outcomes(_answered(test), q, test.n_prompts)
+            values = np.column_stack(list(found.values()))
+            of_each = np.stack(test.resamples(how, seed).intervals(values), axis=1)
+            label = {**test.label(), "n": 0, "n_constant": test.n_constant}
+            for name, column, (mean, low, high) in zip(found, values.T, of_each, strict=True):
+                numbers = {"value": mean, "low": np.clip(low, 0, 1), "high": np.clip(high, 0, 1)}
+                metric = f"conformal_{name}_{100 - round(100 * alpha)}"
+                rows.append({**label, "metric": metric, **numbers, "n_prompts": _defined(column)})
+    return rows
+
+
+def _answered(j: Judged) -> AnsweredPairs:
+    if j.odds is None:
+        raise ValueError(f"{j.arm} gives no probabilities of pairs")
+    answers = j.odds.annotators
+    return AnsweredPairs(j.odds.margin[answers.pair], answers.first, j.measured.pair_prompt[answers.pair])
 
 
 def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:

@@ -11,6 +11,7 @@ import numpy as np
 from rmlab.metrics.accuracy import accuracy_of
 from rmlab.metrics.base import Column
 from rmlab.metrics.best_of_n import best_of_n_of, default_ns, proxy_of_n_of
+from rmlab.metrics.controlled import BalancedPairs, partial_correlation
 from rmlab.metrics.golden_order import GoldenOrder
 from rmlab.metrics.rank_correlation import constant_of, kendall_of, spearman_of
 from rmlab.metrics.selected_quantile import selected_quantile_of
@@ -24,6 +25,9 @@ BOUNDS = {  # of what can be, so of what an interval may hold
     "spearman": (-1, 1),
     "kendall": (-1, 1),
     "length_spearman": (-1, 1),
+    "partial_spearman": (-1, 1),
+    "length_controlled_accuracy": (0, 1),
+    "style_controlled_accuracy": (0, 1),
 }
 MAX_PAIRS = 200_000  # of calibration, drawn at random where there are more
 
@@ -39,6 +43,7 @@ class Measured:
     """per_prompt: metric -> [P]; golden, proxy: [P, len(ns)], golden reward and score of the best of N.
 
     constant: [P] bool, the arm scores all responses of the prompt alike, though golden rewards differ.
+    pair_prompt: [n] position of the prompt of each of the split's pairs.
 
     golden_mean, golden_deviation: over all responses of the split.
     """
@@ -50,41 +55,57 @@ class Measured:
     golden_mean: float
     golden_deviation: float
     constant: np.ndarray
+    pair_prompt: np.ndarray
 
 
 def measure(responses: Responses, lengths: np.ndarray, scores: np.ndarray) -> Measured:
     """lengths, scores: [m], rows as in responses."""
     split = _split(responses, lengths)
     ns = default_ns(split.truth.fewest)
-    found = numbers_of(scores, split.truth, split.by_length, ns)
-    return measured(found, ns, float(responses.golden.mean()), float(responses.golden.std()))
+    found = numbers_of(scores, split.truth, split.by_length, split.length_golden, ns)
+    first, second = split.pairs
+    golden = float(responses.golden.mean()), float(responses.golden.std())
+    return measured(found, ns, *golden, split.balanced, scores[first] - scores[second])
 
 
 def numbers_of(
-    scores: Column, truth: GoldenOrder, by_length: GoldenOrder, ns: list[int]
+    scores: Column, truth: GoldenOrder, by_length: GoldenOrder, length_golden: np.ndarray, ns: list[int]
 ) -> dict[str, np.ndarray]:
-    """Everything that is measured of a prompt, by name: [P], or [P, len(ns)] of golden and proxy."""
+    """Everything that is measured of a prompt, by name: [P], or [P, len(ns)] of golden and proxy.
+
+    length_golden: [P] rank correlation of lengths and golden rewards.
+    """
     order = order_of(scores, truth)
     golden = best_of_n_of(order, ns)
+    spearman, by_words = spearman_of(order), spearman_of(order_of(scores, by_length))
     return {
         "best_of_n": golden[:, -1],
         "selected_quantile": selected_quantile_of(order, ns[-1:])[:, 0],
-        "spearman": spearman_of(order),
+        "spearman": spearman,
         "kendall": kendall_of(order),
         "accuracy": accuracy_of(order),
-        "length_spearman": spearman_of(order_of(scores, by_length)),
+        "length_spearman": by_words,
+        "partial_spearman": partial_correlation(spearman, by_words, length_golden),
         "constant": constant_of(order),
         "golden": golden,
         "proxy": proxy_of_n_of(order, ns),
     }
 
 
-def measured(found: dict[str, np.ndarray], ns: list[int], mean: float, deviation: float) -> Measured:
+def measured(
+    found: dict[str, np.ndarray],
+    ns: list[int],
+    mean: float,
+    deviation: float,
+    pairs: BalancedPairs,
+    margin: np.ndarray,
+) -> Measured:
+    """margin: [n] score of the first response of each of the pairs less that of the second."""
     apart = ("golden", "proxy", "constant")
     per_prompt = {name: values for name, values in found.items() if name not in apart}
-    return Measured(
-        per_prompt, ns, found["golden"], found["proxy"], mean, deviation, found["constant"].astype(bool)
-    )
+    per_prompt |= pairs.accuracy(margin)
+    constant = found["constant"].astype(bool)
+    return Measured(per_prompt, ns, found["golden"], found["proxy"], mean, deviation, constant, pairs.prompt)
 
 
 def judged_pairs(responses: Responses, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,6 +124,18 @@ class _Split:
     @cached_property
     def by_length(self) -> GoldenOrder:
         return GoldenOrder.of(self.lengths, self.truth.group)
+
+    @cached_property
+    def length_golden(self) -> np.ndarray:
+        return spearman_of(order_of(self.lengths, self.truth))
+
+    @cached_property
+    def balanced(self) -> BalancedPairs:
+        first, second = self.pairs
+        lengths, golden = self.lengths.astype(float), self.truth.golden
+        prompts, place = np.unique(self.truth.group, return_inverse=True)
+        style = (lengths[first] - lengths[second])[:, None]
+        return BalancedPairs.of(golden[first] > golden[second], style, place[first], len(prompts))
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
