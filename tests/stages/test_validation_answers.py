@@ -1,0 +1,80 @@
+"""All heads are judged on the validation answers of all arms, each distinct one once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import expit
+from sklearn.metrics import log_loss
+
+from rmlab.stages.arms import Arm
+from rmlab.stages.ids import Ids
+from rmlab.stages.responses import Responses
+from rmlab.stages.validation_answers import ValidationAnswers
+
+
+@dataclass
+class Fitted:
+    """The comparisons of an arm, as its artifact has them."""
+
+    kind: str
+    items: list[list[str]]
+    split: list[str] | None = None
+
+    def read(self, table: str, columns: list[str]) -> pa.Table:
+        n = len(self.items)
+        columns = {
+            "kind": [self.kind] * n,
+            "items": self.items,
+            "split": self.split or ["validation"] * n,
+            "share": [1.0] * n,
+            "weight": [1.0] * n,
+        }
+        return pa.table(columns)
+
+
+IDS = ["a", "b", "c", "d", "e"]
+RAW = np.array([0.5, -1.0, 2.0, 0.0, 0.0])
+PAIRS = Fitted("pair", [["a", "b"], ["c", "a"], ["b", "c"]], ["validation", "validation", "train"])
+
+
+def answers(*arms: Fitted, cuts=((0, 1, 2, 3, 4),)) -> ValidationAnswers:
+    found = ValidationAnswers.of(SimpleNamespace(several=lambda stage: dict(enumerate(arms))))
+    for rows in map(np.array, cuts):
+        ids = Ids.of_array(np.array(IDS)[rows])
+        responses = Responses(ids, ids, np.zeros(len(rows)), np.zeros(len(rows), np.int64))
+        at = found.rows(responses)
+        raw_of = np.unique(at[at >= 0])
+        arm = Arm("h", "head", np.zeros(len(rows)), RAW[rows][raw_of])
+        found.add([arm, Arm("oracle", "control", np.zeros(len(rows)))], at, raw_of)
+    return found
+
+
+@pytest.mark.parametrize("cuts", [((0, 1, 2, 3, 4),), ((1, 3), (0,), (4, 2))])
+def test_a_head_is_judged_on_the_answers_of_all_arms(cuts):
+    lists = Fitted("list", [["a", "b", "d"]])  # a > b, a > d, b > d
+    twice = Fitted("pair", [["a", "b"], ["d", "e"]])  # one answer of the first arm, and a tie of the head
+    found = answers(PAIRS, lists, twice, Fitted("unpaired", [["a"], ["e"]]), cuts=cuts)
+    pairs = {"ab": 1.0, "ca": 1.0, "ad": 1 / 3, "bd": 1 / 3, "de": 1.0}
+    at = {name: RAW[IDS.index(name)] for name in IDS}
+    margin = np.array([at[x] - at[y] for x, y in pairs])
+    weight = np.array(list(pairs.values()))
+    got = found.agreement("h", 2.0)
+    expected = log_loss(np.ones(5), expit(margin / 2), sample_weight=weight, labels=[0, 1])
+    assert got["label_nll"] == pytest.approx(expected)
+    assert got["label_accuracy"] == pytest.approx((1 + 1 + 1 / 3 + 0 + 0.5) / weight.sum())
+    assert set(found.raw) == {"h"}
+
+
+def test_answers_that_contradict_each_other_both_count():
+    assert answers(PAIRS, Fitted("pair", [["b", "a"]])).agreement("h", 1.0)["label_accuracy"] == 2 / 3
+
+
+def test_without_an_answer_that_compares_nothing_is_said():
+    found = answers(Fitted("unpaired", [["a"], ["b"]]))
+    assert len(found) == 0
+    assert all(np.isnan(x) for x in found.agreement("h", 1.0).values())
