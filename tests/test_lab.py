@@ -123,7 +123,7 @@ def check_sound(fitted: Fitted) -> None:
 HEADS_OF = {
     "adaptive": ["linear", "directions"],
     "all_pairs": ["linear", "laplace"],
-    "bradley_terry": ["linear", "mlp", "laplace", "directions"],
+    "bradley_terry": ["linear", "mlp", "laplace", "directions", "trees"],
     "choice": ["linear", "mlp", "laplace"],
     "classification": ["linear", "mlp", "laplace", "directions", "trees"],
     "distributional": ["linear", "mlp", "directions"],

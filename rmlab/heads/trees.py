@@ -1,18 +1,20 @@
-"""Gradient-boosted trees: is this response a winner or a loser, good or not?"""
+"""Gradient-boosted trees, as a classifier of single responses or by the Bradley-Terry loss of pairs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch.nn.functional import softplus
 
 from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError
-from rmlab.heads.base import Centre, FitData, FitLog, TreesHead, check_inputs, lightgbm
+from rmlab.heads.base import Centre, FitData, FitLog, TreesHead, check_inputs, lightgbm, weighted
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss
@@ -20,30 +22,84 @@ if TYPE_CHECKING:
 LARGEST_SEED = 2**31 - 1  # LightGBM's seed is a signed 32-bit integer
 BIN_ROWS = 20_000  # responses that a feature's bins are found from
 PROBES = 8
+BRADLEY_TERRY = "bradley_terry"
 ROUNDING = 1e-9  # of a loss
+Objective = Literal["classification", "unpaired", "bradley_terry"]
 
 
-def check_classification(loss: Loss, train: Comparisons) -> None:
-    """Refuses a loss that is not the one of a classifier of single responses, by its values on a few.
+def objective_of(loss: Loss, train: Comparisons) -> Objective:
+    """Which loss this is, by its values on a few comparisons; ConfigError if trees do not fit it.
 
-    Pairs: -log σ(s_w) - log σ(-s_l); unpaired: -share log σ(s) - (1 - share) log σ(-s).
     Its values rather than its name: a variant with class weights would otherwise be silently ignored.
     """
     # The first few, and the best and the worst: a weight of one class must not escape.
     few = np.arange(min(PROBES, len(train)))
     probe = train.take(np.union1d(few, [np.argmin(train.share), np.argmax(train.share)]))
     scores = torch.linspace(-3.0, 2.0, probe.items.size, dtype=torch.float64).reshape(probe.items.shape)
-    good, bad = softplus(-scores), softplus(scores)
-    share = torch.from_numpy(np.asarray(probe.share, dtype=np.float64))
-    if train.kind == "unpaired":
-        name, expected = "unpaired", share * good[:, 0] + (1 - share) * bad[:, 0]
-    else:
-        name, expected = "classification", good[:, 0] + bad[:, 1]
+    scores = scores.roll(1)  # not all margins the same
     given = loss(scores, probe)
-    if given.shape != expected.shape or not torch.allclose(given.double(), expected, rtol=1e-6):
-        plain = " without class weights" if train.kind == "unpaired" else ""
-        centred = " centring=0" if getattr(loss, "eta", 0) else ""
-        raise ConfigError(f"head=trees fits loss={name}{plain} only; add loss={name}{centred}")
+    for name, expected in _expected(scores, probe).items():
+        if given.shape == expected.shape and torch.allclose(given.double(), expected, rtol=1e-6):
+            return name
+    if train.kind == "unpaired":
+        raise ConfigError("head=trees fits loss=unpaired without class weights only; add loss=unpaired")
+    centred = " centring=0" if getattr(loss, "eta", 0) else ""
+    raise ConfigError(
+        "head=trees fits loss=classification and loss=bradley_terry only; "
+        f"add loss=classification{centred} or loss=bradley_terry{centred}"
+    )
+
+
+def _expected(scores: torch.Tensor, probe: Comparisons) -> dict[Objective, torch.Tensor]:
+    """[n] by loss. unpaired: -share log σ(s) - (1 - share) log σ(-s); classification: -log σ(s_w) -
+    log σ(-s_l); bradley_terry: -log σ(s_w - s_l)."""
+    good, bad = softplus(-scores), softplus(scores)
+    if probe.kind == "unpaired":
+        share = torch.from_numpy(np.asarray(probe.share, dtype=np.float64))
+        return {"unpaired": share * good[:, 0] + (1 - share) * bad[:, 0]}
+    return {
+        "classification": good[:, 0] + bad[:, 1],
+        "bradley_terry": softplus(scores[:, 1] - scores[:, 0]),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The Bradley-Terry loss of pairs as a function of the scores of the responses that they compare.
+
+    rows: [r] of the pool; items: [n, 2] places in rows, the preferred one first; weight: [n].
+    """
+
+    rows: np.ndarray
+    items: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, comparisons: Comparisons) -> Pairs:
+        counted = weighted(comparisons)
+        rows, place = np.unique(counted.items, return_inverse=True)
+        return cls(rows, place.reshape(counted.items.shape), counted.weight)
+
+    def loss(self, scores: np.ndarray) -> float:
+        """scores: [r] -> sum(weight * -log σ(s_w - s_l)) / sum(weight)."""
+        return float(np.average(np.logaddexp(0, -self._margin(scores)), weights=self.weight))
+
+    def derivatives(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[r] gradient of sum(weight * loss), and [r] a diagonal bound of its Hessian from above.
+
+        With p = σ(s_l - s_w) a pair adds -p to the gradient of its winner and p to that of its loser. Its
+        Hessian is p(1-p) [[1, -1], [-1, 1]], whose eigenvalue is 2p(1-p): so 2p(1-p) for both. The diagonal
+        alone would make a step in which both move, as they do, twice too long.
+        """
+        wrong = expit(-self._margin(scores))
+        gradient, hessian = np.zeros(len(scores)), np.zeros(len(scores))
+        for column, sign in ((0, -1.0), (1, 1.0)):
+            gradient += np.bincount(self.items[:, column], sign * self.weight * wrong, len(scores))
+            hessian += np.bincount(self.items[:, column], 2 * self.weight * wrong * (1 - wrong), len(scores))
+        return gradient, hessian
+
+    def _margin(self, scores: np.ndarray) -> np.ndarray:
+        return scores[self.items[:, 0]] - scores[self.items[:, 1]]
 
 
 def responses(x: np.ndarray, comparisons: Comparisons) -> dict[str, np.ndarray]:
@@ -74,6 +130,8 @@ def no_split(comparisons: Comparisons) -> float:
 @dataclass(frozen=True)
 class Trees:
     """LightGBM's binary classifier on winners and losers, or on unpaired answers; the score is its log-odds.
+    With loss=bradley_terry the trees are grown on the derivatives of the loss of the pairs instead: a row is
+    a response, and the difference of two scores is the log-odds that the first is preferred.
 
     Stops after early_stopping_rounds trees without a lower validation loss and keeps the best number of
     trees; 0 never stops early and needs no validation. One thread by default: the same bits everywhere.
@@ -111,9 +169,11 @@ class Trees:
         check_inputs(data, loss, needed_for if self.early_stopping_rounds else "")
         for comparisons in (data.train, data.validation):
             _check_size(comparisons)
-        check_classification(loss, data.train)
         history: dict[str, dict[str, list[float]]] = {}
-        booster = self._boost(lgb, data, seed, history)
+        if objective_of(loss, data.train) == "bradley_terry":
+            booster = self._boost_pairs(lgb, data, seed, history)
+        else:
+            booster = self._boost(lgb, data, seed, history)
         best = booster.best_iteration if self.early_stopping_rounds else self.n_estimators
         head = TreesHead(model=booster.model_to_string(num_iteration=best), n_threads=self.num_threads)
         return head, self._log(data.train, history, best)
@@ -124,22 +184,55 @@ class Trees:
         if len(data.validation):
             sets.append(lgb.Dataset(**responses(data.x, data.validation), reference=train))
             names.append("validation")
+        parameters = self._parameters(seed) | {"objective": "binary", "metric": "binary_logloss"}
+        return self._train(lgb, parameters, sets, names, history)
+
+    def _boost_pairs(
+        self, lgb: Any, data: FitData, seed: int, history: dict[str, dict[str, list[float]]]
+    ) -> Any:
+        sides, sets, names = [Pairs.of(data.train)], [], ["train"]
+        if len(data.validation):
+            sides.append(Pairs.of(data.validation))
+            names.append("validation")
+        for side in sides:
+            x = data.x[side.rows].astype(np.float32)
+            sets.append(lgb.Dataset(x, label=np.zeros(len(x)), reference=sets[0] if sets else None))
+
+        def derivatives(scores: np.ndarray, _: Any) -> tuple[np.ndarray, np.ndarray]:
+            return sides[0].derivatives(scores)
+
+        def loss(scores: np.ndarray, of: Any) -> tuple[str, float, bool]:
+            return BRADLEY_TERRY, sides[0 if of is sets[0] else 1].loss(scores), False
+
+        parameters = self._parameters(seed) | {"objective": derivatives, "metric": "None"}
+        parameters["feature_pre_filter"] = False  # LightGBM fails where it leaves no feature
+        return self._train(lgb, parameters, sets, names, history, loss)
+
+    def _train(
+        self,
+        lgb: Any,
+        parameters: dict[str, Any],
+        sets: list[Any],
+        names: list[str],
+        history: dict[str, dict[str, list[float]]],
+        loss: Callable[[np.ndarray, Any], tuple[str, float, bool]] | None = None,
+    ) -> Any:
+        """sets: the training responses, and those for validation if there are any."""
         callbacks = [lgb.record_evaluation(history)]
         if self.early_stopping_rounds:
             callbacks.append(lgb.early_stopping(self.early_stopping_rounds, verbose=False))
         return lgb.train(
-            self._parameters(seed),
-            train,
+            parameters,
+            sets[0],
             num_boost_round=self.n_estimators,
             valid_sets=sets,
             valid_names=names,
+            feval=loss,
             callbacks=callbacks,
         )
 
     def _parameters(self, seed: int) -> dict[str, Any]:
         return {
-            "objective": "binary",
-            "metric": "binary_logloss",
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
             "min_child_samples": self.min_child_samples,
@@ -155,12 +248,15 @@ class Trees:
         }
 
     def _log(self, train: Comparisons, history: dict[str, dict[str, list[float]]], best: int) -> FitLog:
-        """A row for each tree and split; the loss is that of a comparison, of a pair twice a response's."""
+        """A row for each tree and split; the loss of a classified pair is twice that of a response."""
         log = FitLog(chosen={"n_estimators": best})
         for split, metrics in history.items():
-            for index, value in enumerate(metrics["binary_logloss"]):
-                log.add(index + 1, index + 1, split, train.items.shape[1] * value)
-        if history["train"]["binary_logloss"][best - 1] > no_split(train) - ROUNDING:
+            for name, values in metrics.items():
+                times = 1 if name == BRADLEY_TERRY else train.items.shape[1]
+                for index, value in enumerate(values):
+                    log.add(index + 1, index + 1, split, times * value)
+        last = next(iter(history["train"].values()))[best - 1]
+        if last > no_split(train) - ROUNDING:
             log.converged = False
             log.message = "the trees made no split: all scores are equal; lower min_child_samples"
         elif self.early_stopping_rounds and best == self.n_estimators:

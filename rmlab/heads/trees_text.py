@@ -29,9 +29,10 @@ def check_trees(text: str) -> None:
     if lines[0] != "tree":
         raise ValueError("it does not begin as a model")
     header = _fields(lines[1:])
-    if set(header) != _HEADER or any(header[key] != value for key, value in _FIXED.items()):
+    # Trees that were grown on the derivatives of a loss of pairs name no objective.
+    if set(header) | {"objective"} != _HEADER or any(header[key] != value for key, value in _FIXED.items()):
         raise ValueError("its header is not of a model of rewards")
-    if not re.fullmatch(r"binary sigmoid:[0-9.]{1,20}", header["objective"]):
+    if not re.fullmatch(r"binary sigmoid:[0-9.]{1,20}", header.get("objective", "binary sigmoid:1")):
         raise ValueError("its objective is not that of a classifier")
     features = int(header["max_feature_idx"]) + 1
     if not 0 < features <= _MOST_FEATURES:

@@ -14,8 +14,8 @@ from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.heads.base import FitData, mean_loss
 from rmlab.heads.trees import Trees
-from rmlab.losses.bradley_terry import BradleyTerry
 from rmlab.losses.classification import Classification
+from rmlab.losses.hinge import Hinge
 
 SMALL = Trees(n_estimators=60, num_leaves=7, feature_fraction=0.5, early_stopping_rounds=5, learning_rate=0.3)
 
@@ -107,10 +107,10 @@ def test_says_when_no_split_was_possible(linear_world):
     assert "lower min_child_samples" in log.message
 
 
-@pytest.mark.parametrize("loss", [BradleyTerry(), TiltedClassification()])
+@pytest.mark.parametrize("loss", [Hinge(), TiltedClassification()])
 def test_refuses_other_losses(linear_world, loss):
     with pytest.raises(
-        ConfigError, match=r"^head=trees fits loss=classification only; add loss=classification$"
+        ConfigError, match=r"^head=trees fits loss=classification and loss=bradley_terry only; add loss=class"
     ):
         SMALL.fit(linear_world.data, loss, 0)
 

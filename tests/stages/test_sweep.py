@@ -18,7 +18,7 @@ from rmlab.stages.cell_data import read_data, write_data
 from rmlab.stages.row_log import RowLog
 from rmlab.sweeping import plan_sweep
 
-GRID = ("head=linear,trees", "loss=bradley_terry,classification", "seed=0,1")
+GRID = ("head=linear,trees", "loss=hinge,bradley_terry,classification", "seed=0,1")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def table(small_run, tmp_path_factory) -> pd.DataFrame:
 
 def test_a_row_a_cell_in_the_order_of_the_grid_with_its_whole_configuration(table):
     rows = heads(table)
-    assert list(rows["head"]) == ["linear"] * 4 + ["trees"] * 4 and list(rows["seed"]) == ["0", "1"] * 4
+    assert list(rows["head"]) == ["linear"] * 6 + ["trees"] * 6 and list(rows["seed"]) == ["0", "1"] * 6
     assert rows["cell"].is_unique
     for point, settings in zip(points([*SMALL, *GRID]), rows["settings"], strict=True):
         found = Settings.model_validate(json.loads(settings))
@@ -38,9 +38,12 @@ def test_a_row_a_cell_in_the_order_of_the_grid_with_its_whole_configuration(tabl
 
 def test_a_cell_that_cannot_be_is_a_row_with_its_reason(table):
     failed = table[table["state"] == "failed"]
-    assert {tuple(x) for x in failed[["head", "loss"]].to_numpy()} == {("trees", "bradley_terry")}
-    assert set(failed["reason"]) == {"head=trees fits loss=classification only; add loss=classification"}
-    assert failed["test_best_of_n"].isna().all() and (table["state"] == "ok").sum() == 6 + 5
+    assert {tuple(x) for x in failed[["head", "loss"]].to_numpy()} == {("trees", "hinge")}
+    assert set(failed["reason"]) == {
+        "head=trees fits loss=classification and loss=bradley_terry only; "
+        "add loss=classification or loss=bradley_terry"
+    }
+    assert failed["test_best_of_n"].isna().all() and (table["state"] == "ok").sum() == 10 + 5
 
 
 @pytest.mark.parametrize(
