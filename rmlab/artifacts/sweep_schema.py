@@ -130,6 +130,14 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
             ),
             *_sweep_metrics("validation"),
             *_sweep_metrics("test"),
+            Column(
+                "test_interval_coverage",
+                pa.float64(),
+                "Laplace heads and ensembles: share of test pairs whose true log-odds (of a noisy logistic "
+                "annotator) lie in the head's 90 % interval",
+                True,
+            ),
+            Column("test_interval_width", pa.float64(), "mean width of these intervals, in log-odds", True),
             Column("quick", pa.bool_(), "whether an MLP was scored in its quick form", nullable=True),
             Column("fit_seconds", pa.float64(), "time of the fit on one thread", nullable=True),
             Column("seconds", pa.float64(), "time of the whole cell", nullable=True),

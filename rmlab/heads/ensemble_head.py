@@ -70,6 +70,11 @@ class EnsembleHead(NormalisedHead):
         """[m, d] -> [m], the standard deviation over members, in units of the ensemble's reward."""
         return self.gain * self._rewards(self.member_raw(x)).std(axis=1)
 
+    def margin(self, x_a: np.ndarray, x_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[m, d], [m, d] -> mean and standard deviation (of a sample) over members of raw_a - raw_b, [m]."""
+        difference = self.member_raw(x_a) - self.member_raw(x_b)
+        return difference.mean(axis=1), difference.std(axis=1, ddof=1 if len(self.members) > 1 else 0)
+
     def normalised(self, reference_x: np.ndarray) -> Self:
         return self.calibrated(self.member_raw(reference_x))
 

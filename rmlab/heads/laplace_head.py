@@ -58,17 +58,22 @@ class LaplaceHead(NormalisedHead):
         # With no mean and k = -1 the score is the standard deviation: the same checks, a block at a time.
         return replace(self, weight=np.zeros(self.d), intercept=0.0, k=-1.0).raw(x)
 
+    def margin(self, x_a: np.ndarray, x_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[m, d], [m, d] -> posterior mean and standard deviation of raw_a - raw_b, [m] each; k left out."""
+        difference = self.mean_head.raw(x_a) - self.mean_head.raw(x_b)
+        std = np.empty(len(difference))
+        for block in row_blocks(len(std)):
+            z_a, z_b = (self.standardiser.apply(x[block], np.float64) for x in (x_a, x_b))
+            std[block] = self._std(z_a - z_b)
+        return difference, std
+
     def pair_probability(self, x_a: np.ndarray, x_b: np.ndarray) -> np.ndarray:
         """P(a is preferred to b), the weights averaged over: [m, d], [m, d] -> [m].
 
         ∫ σ(m') N(m'; m, v) dm' ≈ σ(m / sqrt(1 + π v / 8)), where m is the difference of the mean scores and
         v = (z_a - z_b)ᵀ H⁻¹ (z_a - z_b). Source: MacKay 1992. The lower bound k plays no part.
         """
-        difference = self.mean_head.raw(x_a) - self.mean_head.raw(x_b)
-        std = np.empty(len(difference))
-        for block in row_blocks(len(std)):
-            z_a, z_b = (self.standardiser.apply(x[block], np.float64) for x in (x_a, x_b))
-            std[block] = self._std(z_a - z_b)
+        difference, std = self.margin(x_a, x_b)
         moderated = difference / np.sqrt(1 + np.pi / 8 * std**2)
         return 0.5 * (1 + np.tanh(0.5 * moderated))  # the logistic function, without overflow
 

@@ -19,6 +19,8 @@ from rmlab.stages.cell_data import CellData, read_data
 from rmlab.stages.fitting import Fit, fit_head, held_out
 from rmlab.stages.judged_row import judge_one
 from rmlab.stages.judging import judge
+from rmlab.stages.margin_intervals import interval_numbers
+from rmlab.stages.measuring import judged_pairs
 from rmlab.stages.prompt_values import FIELD, packed
 from rmlab.stages.responses import Responses
 from rmlab.stages.scoring import is_quick, quick_forms, score_all
@@ -84,6 +86,9 @@ def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
         if split == "validation":
             row |= _proxy_columns(responses, scores.score[rows])
         if split == "test":
+            pairs, vectors = judged_pairs(responses, lengths), data.vectors.of(masks[split])
+            known = interval_numbers(fit.head, fit.annotator, vectors, responses.golden, pairs)
+            row |= {f"test_{name}": number for name, number in known.items()}
             row[FIELD] = packed(judged.measured)
     return row
 
