@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from rmlab.execute import Outcome, run_nodes
 from rmlab.pipeline import in_order
 from rmlab.plan import Node
 from rmlab.study.finding import load_findings
+from rmlab.study.verdict import VERDICTS
 from rmlab.studying import plan_study
 
 
@@ -44,11 +46,8 @@ def reproduce_command(
     sweep = node.inputs["sweep"]
     if not as_json:
         grid = sweep.sweep_grid
-        setups = _plural(len(node.config["setups"]), "set-up")
-        print(
-            f"{_plural(len(findings), 'finding')}, {setups}, {len(grid.cells):,} cells, {len(grid.left):,} to run",
-            flush=True,
-        )
+        of = f"{_plural(len(findings), 'finding')}, {_plural(len(node.config['setups']), 'set-up')}"
+        print(f"{of}, {len(grid.cells):,} cells, {len(grid.left):,} to run", flush=True)
     outcomes = [Outcome.expected(n, force) for n in in_order(node)] if dry_run else _run(node, force)
     _show(node, outcomes, as_json)
     made = outcomes[-1].artifact
@@ -91,22 +90,26 @@ def _document(node: Node, outcomes: Sequence[Outcome], made: Artifact | None) ->
     found = {"stages": [o.to_json() for o in outcomes], "cells": len(grid.cells), "left": len(grid.left)}
     if made is not None:
         found["findings"] = made.read("findings").to_pylist()
+        found["findings_by_setup"] = made.read("findings_by_setup").to_pylist()
         found["report"] = str(made.path / "report.html")
     return found
 
 
 def _print_findings(artifact: Artifact) -> None:
-    table = Table(
-        "finding", "claim", "effect", "95% interval", "verdict", "could show", box=None, pad_edge=False
-    )
-    for row in artifact.read("findings").to_pylist():
+    names = ("finding", "claim", "set-up", "effect", "95% interval", "verdict", "could show")
+    table = Table(*names, box=None, pad_edge=False)
+    rows = artifact.read("findings").to_pylist()
+    for row in rows:
         known = not math.isnan(row["effect"])
-        numbers = (
-            (f"{row['effect']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}") if known else ("-", "-")
-        )
-        verdict = row["verdict"] + (" *" if row["survives_holm"] else "")
+        interval = f"{row['low']:+.3f} to {row['high']:+.3f}" if known else "-"
+        numbers = (f"{row['effect']:+.3f}" if known else "-", interval)
+        edge = " (at the edge)" if row["at_edge"] else ""
+        verdict = row["verdict"] + (" *" if row["survives_holm"] else "") + edge
         power = f"{row['detectable']:.3f}" if known else "-"
-        table.add_row(escape(row["finding"]), escape(row["claim"]), *numbers, verdict, power)
-    terminal = console()
-    terminal.print(table)
-    print("* survives Holm's correction over all claims; golden rewards in their standard deviations")
+        names = (escape(row["finding"]), escape(row["claim"]), escape(row["setup"]))
+        table.add_row(*names, *numbers, verdict, power)
+    console().print(table)
+    found = Counter(row["corrected"] for row in rows)
+    told = ", ".join(f"{found[word]} {word}" for word in VERDICTS if found[word])
+    print(f"{_plural(len(rows), 'claim')} after Holm's correction over all of them: {told}")
+    print("* survives that correction; golden rewards in their standard deviations")

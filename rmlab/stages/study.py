@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.files import write_text
-from rmlab.artifacts.study_schema import FINDINGS, STUDY_MEANS
+from rmlab.artifacts.study_schema import FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS
 from rmlab.provenance import git_state, now, versions
 from rmlab.report import wording
 from rmlab.stages.base import Job
-from rmlab.study.cells import Member
+from rmlab.study.cells import Member, Setup
 from rmlab.study.content import Part, StudyContent
 from rmlab.study.controls import control_means
+from rmlab.study.effects import Effect
 from rmlab.study.finding import Finding
-from rmlab.study.judge import Judged, Mean, judge, means
+from rmlab.study.judge import Judged, Mean, counts, judge, means
 from rmlab.study.pictures import write_pictures
 from rmlab.study.render import render
 from rmlab.study.values import CellValues
@@ -36,6 +36,7 @@ def run(job: Job) -> None:
     judged = judge(members, findings, values)
     parts = [_part(f, members[f.name], judged, values) for f in findings]
     job.writer.table(FINDINGS, _finding_rows(judged))
+    job.writer.table(FINDINGS_BY_SETUP, _setup_rows(judged))
     job.writer.table(STUDY_MEANS, _mean_rows(parts))
     content = _content(job, sweep, parts, values)
     write_text(job.writer.path / FILE, render(content))
@@ -44,7 +45,7 @@ def run(job: Job) -> None:
 
 
 def _members(described: dict[str, Any]) -> list[Member]:
-    return [Member(m["axes"], m["cell"], m["data"]) for m in described["members"]]
+    return [Member(**m) for m in described["members"]]
 
 
 def _part(finding: Finding, members: Sequence[Member], judged: Sequence[Judged], values: CellValues) -> Part:
@@ -64,25 +65,43 @@ def _part(finding: Finding, members: Sequence[Member], judged: Sequence[Judged],
 
 
 def _finding_rows(judged: Sequence[Judged]) -> pa.Table:
+    nan = float("nan")
     rows = []
     for j in judged:
-        e = j.effect
-        numbers = {
-            "effect": e.value if e else float("nan"),
-            "low": e.low if e else float("nan"),
-            "high": e.high if e else float("nan"),
-            "se": e.se if e else float("nan"),
-            "df": e.df if e else float("nan"),
-            "n_seeds": e.n_seeds if e else 0,
-            "n_prompts": e.n_prompts if e else 0,
-            "detectable": e.detectable if e else float("nan"),
-        }
-        claim = j.claim
+        e, crosses, claim = j.effect, j.crossing, j.claim
+        of = Effect(nan, nan, nan, nan, nan, 0, 0, 0) if e is None else e
         words = {"finding": j.finding.name, "claim": claim.statement, "in_study": claim.in_study}
         rule = {"metric": claim.metric, "kind": claim.kind, "smallest": claim.smallest}
-        found = {"p": j.p, "survives_holm": j.survives, "verdict": j.verdict, "reason": j.reason or None}
+        sizes = {"n_seeds": of.n_seeds, "n_prompts": of.n_prompts, "n_setups": of.n_setups}
+        numbers = {"effect": of.value, "low": of.low, "high": of.high, "se": of.se, "df": of.df, **sizes}
+        found = {
+            "setup": j.setup,
+            "n_in_favour": j.n_in_favour if j.by_setup else None,
+            "detectable": of.detectable,
+            "crossing": crosses.value if crosses else None,
+            "crossing_low": crosses.low if crosses else None,
+            "crossing_high": crosses.high if crosses else None,
+            "p_supported": j.p.get("supported", nan),
+            "p_contradicted": j.p.get("contradicted", nan),
+            "p_negligible": j.p.get("negligible"),
+            "verdict": j.verdict,
+            "at_edge": j.is_at_edge,
+            "survives_holm": j.survives,
+            "corrected": j.corrected,
+            "reason": j.reason or None,
+        }
         rows.append({**words, **rule, **numbers, **found})
     return pa.Table.from_pylist(rows, schema=FINDINGS.schema)
+
+
+def _setup_rows(judged: Sequence[Judged]) -> pa.Table:
+    rows = []
+    for j in judged:
+        for setup, e in j.by_setup.items():
+            place = {"finding": j.finding.name, "claim": j.claim.statement, "setup": setup}
+            sizes = {"n_seeds": e.n_seeds, "n_prompts": e.n_prompts}
+            rows.append({**place, "effect": e.value, "low": e.low, "high": e.high, **sizes})
+    return pa.Table.from_pylist(rows, schema=FINDINGS_BY_SETUP.schema)
 
 
 def _mean_rows(parts: Sequence[Part]) -> pa.Table:
@@ -103,20 +122,32 @@ def _mean_rows(parts: Sequence[Part]) -> pa.Table:
 def _mean_row(part: Part, mean: Mean, kind: str, place: str) -> dict[str, Any]:
     e = mean.effect
     numbers = {"value": e.value, "low": e.low, "high": e.high, "n_seeds": e.n_seeds, "n_prompts": e.n_prompts}
-    return {"finding": part.finding.name, "place": place, "kind": kind, "metric": mean.metric, **numbers}
+    more = {"n_setups": e.n_setups, "error_rate": mean.error_rate if kind == "head" else None}
+    return {
+        "finding": part.finding.name,
+        "place": place,
+        "kind": kind,
+        "metric": mean.metric,
+        **numbers,
+        **more,
+    }
 
 
 def _content(job: Job, sweep: Artifact, parts: list[Part], values: CellValues) -> StudyContent:
     made = sweep.manifest
+    setups = [Setup(**described) for described in job.config["setups"]]
     return StudyContent(
         experiment=job.name,
-        reward=job.config["reward"],
+        setting=setting(setups),
         parts=parts,
         facts={
+            "Policy": _names(s.policy for s in setups),
+            "Golden reward": _names(s.reward for s in setups),
+            "Its standard deviation": _range(values.deviations),
+            "Embedding": _names(s.embedder for s in setups),
             "Cells": f"{made.counts['cells']:,}, of which {made.counts['failed']:,} failed",
             "Test prompts": f"{values.n_prompts:,}, best of up to {values.largest_n:,} responses",
             "Seeds": f"{max((j.effect.n_seeds for p in parts for j in p.judged if j.effect), default=0)}",
-            "Golden reward": f"{job.config['reward']}, standard deviation {_range(values.deviations)}",
             "Time of the sweep": wording.duration(made.seconds),
         },
         warnings=made.warnings,
@@ -127,15 +158,32 @@ def _content(job: Job, sweep: Artifact, parts: list[Part], values: CellValues) -
     )
 
 
+def setting(setups: Sequence[Setup]) -> str:
+    """What the study was run on: `policy base, golden reward sentiment, embedding smollm2`."""
+    kinds = {
+        "policy": _names(s.policy for s in setups),
+        "golden reward": _names(s.reward for s in setups),
+        "embedding": _names(s.embedder for s in setups),
+    }
+    text = ", ".join(f"{kind} {names}" for kind, names in kinds.items())
+    return text if len(setups) == 1 else f"{len(setups)} set-ups: {text}"
+
+
+def _names(found: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(found))
+
+
 def _range(values: Sequence[float]) -> str:
     """Of several data there are several."""
+    if not values:
+        return "not known"
     ends = dict.fromkeys(f"{end:.3g}" for end in (min(values), max(values)))
     return " to ".join(ends)
 
 
 def _record(job: Job, sweep: Artifact, judged: Sequence[Judged]) -> None:
-    verdicts = Counter(j.verdict for j in judged)
-    job.writer.counts.update(claims=len(judged), **{v.replace(" ", "_"): n for v, n in verdicts.items()})
+    found = {word.replace(" ", "_"): n for word, n in counts(judged).items()}
+    job.writer.counts.update(claims=len(judged), **found)
     job.writer.metrics["report"] = FILE
     not_run = [j for j in judged if j.verdict == "not run"]
     if not_run:

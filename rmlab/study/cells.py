@@ -127,7 +127,7 @@ class Planner:
         return plan
 
     def _setup(self, settings: Settings) -> Setup:
-        """Of an embedding set the names that it gives; of other data the model, the reward and the embedder."""
+        """Of an embedding set the names that it gives; of other data model, reward and embedder."""
         if self._names:
             how = settings.set
             chosen = (how.test_policy or how.policy, how.reward, how.embedder)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmlab.study.controls import ON
 from rmlab.study.finding import Finding
-from rmlab.study.judge import Judged, Mean
+from rmlab.study.judge import Judged, Mean, counts
+from rmlab.study.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -25,26 +25,33 @@ class Part:
 
     @property
     def words(self) -> str:
-        """How its claims fared: `2 supported, 1 undecided`."""
-        verdicts = [j.verdict for j in self.judged]
-        return ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts))
+        """How its claims fared, after the correction: `2 supported, 1 undecided`."""
+        return in_words(counts(self.judged))
+
+    @property
+    def setups(self) -> list[str]:
+        """Those that its claims are shown on one by one."""
+        return list(dict.fromkeys(setup for j in self.judged for setup in j.by_setup))
+
+    @property
+    def has_coins(self) -> bool:
+        return any(mean.is_coin for mean in self.means)
 
     def of(self, metric: str) -> list[Mean]:
         return [m for m in self.means if m.metric == metric]
 
     def control(self, name: str, metric: str) -> float | None:
-        """Its mean; over the data of the finding where there are several."""
-        of = [means for full, means in self.controls.items() if full.split(ON)[0] == name]
-        found = [m.effect.value for means in of for m in means if m.metric == metric]
-        return sum(found) / len(found) if found else None
+        """Its mean over the data of the finding."""
+        return next((m.effect.value for m in self.controls.get(name, ()) if m.metric == metric), None)
 
 
 @dataclass(frozen=True)
 class StudyContent:
-    """versions, git, created: shown as they are; facts: names to plain values."""
+    """setting: policy, golden reward and embedding, in words; versions, git, created: shown as they are;
+    facts: names to plain values."""
 
     experiment: str
-    reward: str
+    setting: str
     parts: Sequence[Part]
     facts: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
@@ -58,6 +65,16 @@ class StudyContent:
         return [j for part in self.parts for j in part.judged]
 
     @property
+    def counts(self) -> dict[Verdict, int]:
+        """Of each word, how many claims have it after the correction."""
+        return counts(self.judged)
+
+    @property
     def differing(self) -> list[Judged]:
         """Claims of the study that are not borne out here, where this set could tell."""
-        return [j for j in self.judged if j.claim.in_study and j.verdict == "not supported"]
+        words = ("contradicted", "negligible")
+        return [j for j in self.judged if j.claim.in_study and j.verdict in words]
+
+
+def in_words(found: Mapping[Verdict, int]) -> str:
+    return ", ".join(f"{n} {word}" for word, n in found.items())

@@ -14,8 +14,8 @@ from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import interval, number, shorten
 from rmlab.study.cells import ARM, is_at
 from rmlab.study.content import Part
+from rmlab.study.effects import Effect
 from rmlab.study.judge import Mean
-from rmlab.study.two_way import Effect
 
 SIZE = (720, 400)
 AGAINST_N = "n"
@@ -27,7 +27,7 @@ _CONTROLS = {
     "copying": (4, 2, 1, 2, 1, 2),
     "golden_regression": (6, 2, 1, 2),
 }
-_ROLES = {"supported": "series-1", "not supported": "series-2", "undecided": "quiet"}
+_ROLES = {"supported": "series-1", "contradicted": "series-2", "negligible": "quiet", "undecided": "quiet"}
 _NAMES = {
     ARM: "",
     "noise.error": "wrong answers of the annotator",

@@ -40,9 +40,8 @@ class Claim(_Part):
     Difference: the effect is the sum over `plus` less the sum over `minus`.
     Shares: with `plus_of` and `minus_of` it is plus / plus_of - minus / minus_of: how much of its gain over a
     random choice each side keeps.
-    Along an axis: `along` is a numeric axis of the grid. With kind greater or not_less the effect is the
-    regression slope of the difference on it. With kind `below` it is the value of the axis at which the line
-    through the differences crosses 0 from below, and the claim is that this lies below `bound`.
+    Along an axis: `along` is a numeric axis of the grid, and a line is fitted through the differences at its
+    values. The effect is the slope of that line, or, with `height_at`, its height at that value of the axis.
     Slope over places: the regression slope of the metric over the places of `slope`, on `by`.
     """
 
@@ -52,24 +51,17 @@ class Claim(_Part):
     plus_of: list[Where] = []
     minus_of: list[Where] = []
     along: str | None = None
+    height_at: float | None = None
     slope: list[Where] = []
     by: Literal["mean_margin", "error_rate"] | None = None
     metric: Metric = "best_of_largest"
     kind: Kind = "greater"
-    bound: float | None = None
     smallest: float = Field(gt=0)
     in_study: bool = True  # False: of ours, or of a later paper
 
     @property
     def wheres(self) -> list[Where]:
         return [*self.plus, *self.minus, *self.plus_of, *self.minus_of, *self.slope]
-
-    @property
-    def limit(self) -> float:
-        """What the effect is held against."""
-        if self.bound is not None:
-            return self.bound
-        return -self.smallest if self.kind == "not_less" else 0.0
 
     @model_validator(mode="after")
     def _compares(self) -> Claim:
@@ -79,11 +71,11 @@ class Claim(_Part):
                 raise ValueError("`slope` needs 3 places or more and `by`, and nothing beside them")
         elif not self.plus or (sides[0] != sides[1] and not (not self.minus and self.metric in _WITH_ZERO)):
             raise ValueError("give as many `plus` as `minus`, or `slope` with 3 places or more and `by`")
-        if self.plus_of or self.minus_of:
-            if self.along or {*sides, len(self.plus_of), len(self.minus_of)} != {1}:
-                raise ValueError("shares need one place each in `plus`, `plus_of`, `minus` and `minus_of`")
-        if (self.kind == "below") != (self.bound is not None) or (self.bound is not None and not self.along):
-            raise ValueError("`kind: below`, `bound` and `along` go together")
+        of = len(self.plus_of), len(self.minus_of)
+        if any(of) and (self.along or {*sides, *of} != {1}):
+            raise ValueError("shares need one place each in `plus`, `plus_of`, `minus` and `minus_of`")
+        if self.height_at is not None and not self.along:
+            raise ValueError("`height_at` is a value of the axis `along`; name that too")
         return self
 
 

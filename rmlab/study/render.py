@@ -10,7 +10,7 @@ import rmlab.report.render as page
 from rmlab.study import figures
 from rmlab.study.content import StudyContent
 from rmlab.study.values import METRICS
-from rmlab.study.verdict import RULE
+from rmlab.study.verdict import RULE, VERDICTS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PAGE_TEMPLATES = Path(page.__file__).parent / "templates"
@@ -22,6 +22,5 @@ def render(content: StudyContent) -> str:
     template = page.environment_of(_TEMPLATES, _PAGE_TEMPLATES).get_template("study.html.j2")
     drawn = {p.finding.name: Markup(figures.figure(p)) for p in content.parts}
     forests = {p.finding.name: Markup(figures.forest(p)) for p in content.parts}
-    return template.render(
-        content=content, css=Markup(css), rule=RULE, metrics=METRICS, figures=drawn, forests=forests
-    )
+    words = {"rule": RULE, "verdicts": VERDICTS, "metrics": METRICS}
+    return template.render(content=content, css=Markup(css), figures=drawn, forests=forests, **words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,9 +21,12 @@ METRICS = {
     "best_of_largest": "best of all, in deviations of the golden reward",
     "spearman": "Spearman within a prompt",
     "accuracy": "share of pairs in the golden order",
-    "overestimate": "what a head expects of its best of all, less what it gets, in deviations",
-    "late_gain": "best of all less best of 16, in deviations of the golden reward",
+    "overestimate": "what a head expects of its best of all, its score put into golden units by a line fitted "
+    "on validation prompts, less what it gets, in deviations",
+    "gao_alpha": "rise of golden gain = d (alpha - beta d), d the root of log N - (N - 1)/N, in deviations",
+    "gao_beta": "bend of the same; above 0 the golden reward falls behind",
 }
+_GAO_NS = (4, 16, 64)  # and the largest
 
 
 class NotThere(RmlabError):
@@ -52,29 +55,36 @@ class CellValues:
         return str(known) if known else "the cell was not run"
 
     def column(self, cell: str, name: str) -> float:
-        return float(self._rows.loc[cell, name])
+        if cell not in self._by_cell:
+            raise NotThere(self.reason(cell))
+        return _number(self._rows.loc[cell], name)
 
     def of(self, cell: str, metric: str) -> np.ndarray:
         """[P] the metric of one cell; NaN on prompts where it is not defined."""
         if cell not in self._by_cell:
             raise NotThere(self.reason(cell))
         frame, row = self._by_cell[cell], self._rows.loc[cell]
-        mean, deviation = float(row["test_golden_mean"]), float(row["test_golden_deviation"])
         if metric in ("spearman", "accuracy") or metric.startswith("proxy_of"):
             return _column(frame, metric)
-        if metric == "overestimate":
-            return _column(frame, "proxy_of_largest") - (_column(frame, "best_of_largest") - mean) / deviation
-        if metric == "late_gain":
-            return (_column(frame, "best_of_largest") - _column(frame, "best_of_16")) / deviation
-        return (_column(frame, metric) - mean) / deviation
+        mean, deviation = _number(row, "test_golden_mean"), _number(row, "test_golden_deviation")
+        if not deviation > 0:
+            raise NotThere("the golden reward is the same for all test responses: it has no deviation")
 
-    def check_prompts(self, cells: Sequence[str]) -> None:
-        """Prompts are paired, so all cells of a contrast must have been judged on the same ones."""
-        for cell in cells:
-            if cell not in self._by_cell:
-                raise NotThere(self.reason(cell))
-        if len({tuple(self._by_cell[cell]["prompt_id"]) for cell in cells}) > 1:
-            raise NotThere("the cells were judged on different prompts")
+        def gain(n: str) -> np.ndarray:
+            return (_column(frame, f"best_of_{n}") - mean) / deviation
+
+        if metric == "overestimate":
+            score = _column(frame, "proxy_of_largest")
+            expected = _number(row, "proxy_intercept") + _number(row, "proxy_slope") * score
+            return (expected - mean) / deviation - gain("largest")
+        if metric in ("gao_alpha", "gao_beta"):
+            largest = int(_number(row, "test_largest_n"))
+            ns = [n for n in _GAO_NS if n < largest]
+            if not ns:
+                raise NotThere(f"a curve over N needs more than 4 responses a prompt; there are {largest}")
+            weights = gao_weights([*ns, largest])[("gao_alpha", "gao_beta").index(metric)]
+            return weights @ np.array([gain(str(n)) for n in (*ns, "largest")])
+        return gain(metric.removeprefix("best_of_"))
 
     @property
     def n_prompts(self) -> int:
@@ -106,14 +116,85 @@ class CellValues:
             return []
         return pd.DataFrame(rows).groupby("place", sort=False).mean().reset_index().to_dict("records")
 
-    def at(self, members: Sequence[Member], where: Where, metric: str) -> Mapping[str, np.ndarray]:
-        """seed -> [P], the mean over all cells at a place."""
-        found: dict[str, list[np.ndarray]] = {}
+    def at(self, members: Sequence[Member], wheres: Sequence[Where], metric: str) -> Stacked:
+        """The metric at several places, [K, U, S, P]: on the set-ups, seeds and prompts that all have.
+
+        Prompts on which the metric is not defined everywhere are left out. NotThere where a cell failed, or
+        where nothing is left to compare.
+        """
+        cells: list[dict[tuple[str, str], list[str]]] = []
+        for where in wheres:
+            found: dict[tuple[str, str], list[str]] = {}
+            for member in members:
+                if member.is_at(where):
+                    found.setdefault((member.setup, member.axes[SEED]), []).append(member.cell)
+            cells.append(found)
+        self._check_prompts([cell for found in cells for those in found.values() for cell in those])
+        setups = list(dict.fromkeys(setup for found in cells for setup, _ in found))
+        at_all = set.intersection(*(set(found) for found in cells))
+        every = [seed for _, seed in at_all if all((setup, seed) in at_all for setup in setups)]
+        seeds = sorted(set(every), key=int)
+        if not seeds:
+            raise NotThere("no seed is on both sides" + (" on all set-ups" if len(setups) > 1 else ""))
+        values = np.array(
+            [
+                [
+                    [np.mean([self.of(c, metric) for c in found[setup, seed]], axis=0) for seed in seeds]
+                    for setup in setups
+                ]
+                for found in cells
+            ]
+        )
+        kept = ~np.isnan(values).any(axis=(0, 1, 2))
+        if kept.sum() < 2:
+            raise NotThere(f"{metric} is defined on {kept.sum()} prompts, and an interval needs 2")
+        return Stacked(values[..., kept], setups, seeds)
+
+    def _check_prompts(self, cells: Sequence[str]) -> None:
+        """Prompts are paired, so all cells of a contrast must have been judged on the same ones."""
+        for cell in cells:
+            if cell not in self._by_cell:
+                raise NotThere(self.reason(cell))
+        if len({tuple(self._by_cell[cell]["prompt_id"]) for cell in cells}) > 1:
+            raise NotThere("the cells were judged on different prompts")
+
+    def error_rate(self, members: Sequence[Member], where: Where) -> float:
+        """Realised share of wrong answers at a place: the largest over set-ups of the mean over cells."""
+        by_setup: dict[str, list[float]] = {}
         for member in members:
-            if member.is_at(where):
-                found.setdefault(member.axes[SEED], []).append(self.of(member.cell, metric))
-        return {seed: np.mean(values, axis=0) for seed, values in found.items()}
+            if member.is_at(where) and member.cell in self._rows.index:
+                rate = _number(self._rows.loc[member.cell], "error_rate")
+                by_setup.setdefault(member.setup, []).append(rate)
+        return max((float(np.mean(rates)) for rates in by_setup.values()), default=float("nan"))
+
+
+@dataclass(frozen=True, eq=False)
+class Stacked:
+    """values: [K, U, S, P] of K places on U set-ups, S seeds and P prompts."""
+
+    values: np.ndarray
+    setups: list[str]
+    seeds: list[str]
+
+
+def gao_weights(ns: Sequence[int]) -> np.ndarray:
+    """[2, N]: least squares of golden gain R(d) = d (alpha - beta d) on best-of-n KL, d the root of
+    log n - (n - 1)/n: alpha and beta are these weights times the gains at n.
+
+    Source: Gao, Schulman and Hilton 2023 (arXiv 2210.10760), the form for best-of-n.
+    """
+    n = np.asarray(ns, dtype=float)
+    d = np.sqrt(np.log(n) - (n - 1) / n)
+    return np.linalg.pinv(np.column_stack([d, -(d**2)]))
 
 
 def _column(frame: pd.DataFrame, name: str) -> np.ndarray:
+    if name not in frame:
+        raise NotThere(f"the sweep kept no {name} of prompts; run its cells again with --force")
     return frame[name].to_numpy(dtype=float)
+
+
+def _number(row: pd.Series, name: str) -> float:
+    if name not in row.index:
+        raise NotThere(f"the sweep kept no {name}; run its cells again with --force")
+    return float(row[name])

@@ -1,54 +1,99 @@
-"""The rule by which an effect becomes a verdict. It was written before the study was run."""
+"""The rule by which an effect becomes a verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
-from rmlab.study.two_way import LEVEL, Effect
+from rmlab.study.effects import LEVEL, Effect
 
-Verdict = Literal["supported", "not supported", "undecided", "not run"]
-Kind = Literal["greater", "not_less", "below"]
+Verdict = Literal["supported", "contradicted", "negligible", "undecided", "not run"]
+Kind = Literal["greater", "not_less"]
+VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "negligible", "undecided", "not run")
 
 RULE = (
     "Each claim names, before the run, a contrast of cells, a metric and the smallest effect that would "
-    "matter. Its effect is the mean difference on test prompts, the same prompts and seeds on both sides; "
-    "its 95% interval is a two-way bootstrap over prompts and seeds, widened for few seeds.",
-    "A claim that something is better is supported where the whole interval is above 0; not supported where "
-    "the whole interval is below 0 or within the smallest effect of 0 on both sides; undecided otherwise.",
+    "matter. Its effect is the mean difference on test prompts, the same prompts, seeds and set-ups on both "
+    "sides; its 95% interval is a bootstrap over prompts, seeds and set-ups, widened for few of them.",
+    "A claim that something is better is negligible where the whole interval is within the smallest effect "
+    "of 0 on both sides, also where its sign is certain; else supported where the whole interval is above 0, "
+    "contradicted where the whole interval is below 0, and undecided otherwise.",
     "A claim that something is no worse is supported where the whole interval is above minus the smallest "
-    "effect; not supported where the whole interval is below that; undecided otherwise.",
+    "effect, contradicted where the whole interval is below that, and undecided otherwise.",
+    "At the edge: the other word would stand there if the interval's ends moved by three Monte-Carlo errors "
+    "of the bootstrap and what the choice of another response on one prompt changes.",
     "Beside an undecided claim stands the smallest effect that this set could have shown (80% power): "
     "undecided is no evidence of absence.",
-    "Several claims are judged at once, so some would seem supported by chance; a star marks those whose "
-    "evidence survives Holm's correction over all claims of the report at 5%.",
+    "Several claims are judged at once, so some would get a word by chance. A star marks those whose "
+    "evidence survives Holm's correction at 5%, over what every word of every claim rests on: that the "
+    "effect is above the bound, below it, or within the smallest effect. Counts are of claims with a star.",
 )
 
 
 def verdict(effect: Effect, smallest: float, kind: Kind) -> Verdict:
     """By RULE; ends that just touch a bound are not beyond it."""
-    if kind == "not_less":
-        if effect.low > -smallest:
-            return "supported"
-        return "not supported" if effect.high < -smallest else "undecided"
-    if effect.low > 0:
+    if kind == "greater" and -smallest <= effect.low and effect.high <= smallest:
+        return "negligible"
+    bound = _bound(smallest, kind)
+    if effect.low > bound:
         return "supported"
-    is_opposite = effect.high < 0
-    is_nothing = -smallest <= effect.low and effect.high <= smallest
-    return "not supported" if is_opposite or is_nothing else "undecided"
+    return "contradicted" if effect.high < bound else "undecided"
 
 
-def p_value(effect: Effect, smallest: float, kind: Kind) -> float:
-    """Of no difference; of a difference that matters, where the claim is that there is none."""
-    return effect.p_not(-smallest, is_two_sided=False) if kind == "not_less" else effect.p_not(0.0)
+def is_at_edge(effect: Effect, smallest: float, kind: Kind) -> bool:
+    """Whether the word changes if the ends move by what they may lie elsewhere by chance of computing."""
+    word, e = verdict(effect, smallest, kind), effect.edge
+    ends = ((effect.low + a, effect.high + b) for a in (-e, e) for b in (-e, e))
+    return any(verdict(replace(effect, low=low, high=high), smallest, kind) != word for low, high in ends)
 
 
-def holm(p_values: Sequence[float]) -> list[bool]:
-    """Which hypotheses are rejected with at most 5 % chance of any false rejection (Holm 1979)."""
+def p_values(effect: Effect, smallest: float, kind: Kind) -> dict[Verdict, float]:
+    """Of what each word denies: an effect of at most the bound (supported), of at least the bound
+    (contradicted), or of `smallest` or more on either side (negligible).
+
+    All one-sided; the last is the larger of two (Schuirmann 1987).
+    """
+    bound = _bound(smallest, kind)
+    found: dict[Verdict, float] = {
+        "supported": effect.p_above(bound),
+        "contradicted": effect.p_below(bound),
+    }
+    if kind == "greater":
+        found["negligible"] = max(effect.p_above(-smallest), effect.p_below(smallest))
+    return found
+
+
+def _bound(smallest: float, kind: Kind) -> float:
+    return -smallest if kind == "not_less" else 0.0
+
+
+def survivors(p: Sequence[Mapping[Verdict, float]]) -> list[set[Verdict]]:
+    """The words of each claim whose evidence survives a correction over all words of all claims.
+
+    At most two of the hypotheses that a claim's words deny can be true at once (an effect of 0 is no
+    `smallest` effect), so this is Holm's procedure with Shaffer's count of those that may be true (Shaffer
+    1986): with at most 5 % chance any hypothesis that is true is rejected, however the claims depend.
+    """
+    keys = [(i, word) for i, of in enumerate(p) for word in of]
+    rejected = holm([p[i][word] for i, word in keys], most_true=2 * len(p))
+    found: list[set[Verdict]] = [set() for _ in p]
+    for (i, word), is_rejected in zip(keys, rejected, strict=True):
+        if is_rejected:
+            found[i].add(word)
+    return found
+
+
+def holm(p_values: Sequence[float], most_true: int | None = None) -> list[bool]:
+    """Which hypotheses are rejected with at most 5 % chance of any false rejection (Holm 1979).
+
+    most_true: of all of them, how many can be true together; without it, all.
+    """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    most = len(p_values) if most_true is None else most_true
     rejected = [False] * len(p_values)
     for rank, i in enumerate(order):
-        if p_values[i] > (1 - LEVEL) / (len(p_values) - rank):
+        if p_values[i] > (1 - LEVEL) / min(most, len(p_values) - rank):
             break
         rejected[i] = True
     return rejected

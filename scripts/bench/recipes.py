@@ -115,7 +115,7 @@ def compare(table: Table, default: str, rival: str) -> pd.DataFrame:
     """A row a cell: the mean difference and its one-sided p-value of no gain, over seeds and prompts."""
     from scipy import stats
 
-    from rmlab.study.two_way import variance_of_mean
+    from rmlab.study.effects import variance_of_mean
 
     rows = []
     for i, cell in enumerate(table.cells):
