@@ -62,7 +62,7 @@ class _Session:
         self.path = user_path(how.path)
         self.test_path = None if how.test_path is None else user_path(how.test_path)
         self.rows: dict[str, int] = {}
-        self.dimension = 0
+        self.dtype, self.dimension = np.dtype(np.float32), 0  # of the vectors as stored
         folder = home_path(how.scratch) if how.scratch else None
         if folder:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """How much of the gap to its ceiling a student recovers, for each set-up of an embedding set.
 
-    python scripts/bench/weak_to_strong.py SET --out DIR [--seeds 0,1,2] [--all-setups] [--also set.policy=sft]
+    python scripts/bench/weak_to_strong.py SET --out DIR [--seeds 0,1] [--all-setups] [--also set.policy=sft]
 
 Runs the cells of the finding weak_to_strong (what a sweep of DIR has already is not run again) and prints for
 either student the mean of teacher, student and ceiling, best of all test responses in standard deviations of
@@ -43,10 +43,10 @@ def main() -> None:
     overrides = ["experiment=embedding_set", f"input={args.set}", f"out={args.out}", f"seed={args.seeds}"]
     findings = load_findings([NAME])
     node = plan_study(findings, [*overrides, *args.also], args.workers, all_setups=args.all_setups)
-    [*_, done] = run_nodes(in_order(node.inputs["sweep"]), command_line())
-    values = CellValues(
-        done.artifact.read("results").to_pandas(), done.artifact.read("cell_prompts").to_pandas()
-    )
+    sweep = node.inputs["sweep"]
+    run_nodes(in_order(sweep), command_line())
+    made = sweep.open()
+    values = CellValues(made.read("results").to_pandas(), made.read("cell_prompts").to_pandas())
     show(node.config["findings"][NAME]["members"], values)
 
 
@@ -61,10 +61,10 @@ def show(members: list[dict], values: CellValues) -> None:
             if m["setup"] == setup:
                 cells.setdefault(m["axes"]["arm"], []).append(m["cell"])
         for name, (student, ceiling) in HEADS.items():
-            three = [_mean(values, cells[arm]) for arm in ("teacher", student, ceiling)]
-            ratio, low, high = gap_recovered(*three, draws)
+            weak, strong, best = (_mean(values, cells[arm]) for arm in ("teacher", student, ceiling))
+            ratio, low, high = gap_recovered(weak, strong, best, draws)
             accuracy = 1 - np.mean([values.column(cell, "error_rate") for cell in cells[student]])
-            numbers = " | ".join(f"{np.nanmean(v):.3f}" for v in three)
+            numbers = " | ".join(f"{np.nanmean(v):.3f}" for v in (weak, strong, best))
             shown = (
                 f"{ratio:.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else f"{ratio:.2f}, no interval"
             )
