@@ -101,7 +101,7 @@ BUDGETS = {
     "comparisons.n=5000 pairing=cross_prompt": "distinct cross-prompt pairs exist: lower comparisons.n",
     "pairing=response_sets": "and 10 prompts have two responses: set comparisons.n=null for a pair of each",
     "pairing=response_sets pairing.equal_n=true comparisons.n=null": "equal n needs 10 pairs without ties in every design",
-    "comparisons.n=400 comparisons.budget=all": "gives 80 of comparisons.n=400 to validation, but validation prompts allow 20",
+    "comparisons.n=110 comparisons.budget=all": "gives 22 of comparisons.n=110 to validation, but validation prompts allow 20",
     "comparisons.n=51 pairing=lists loss=choice": "only 50 distinct random lists of 4 exist: lower comparisons.n",
     "comparisons.n=51 pairing=unpaired loss=unpaired": "only 50 distinct responses exist: lower comparisons.n",
     "comparisons.n=20 pairing=lists pairing.k=6 loss=choice": "no prompt has more than 5: lower pairing.k",
