@@ -190,7 +190,8 @@ class Trees:
     def _boost_pairs(
         self, lgb: Any, data: FitData, seed: int, history: dict[str, dict[str, list[float]]]
     ) -> Any:
-        sides, sets, names = [Pairs.of(data.train)], [], ["train"]
+        sides, names = [Pairs.of(data.train)], ["train"]
+        sets: list[Any] = []
         if len(data.validation):
             sides.append(Pairs.of(data.validation))
             names.append("validation")

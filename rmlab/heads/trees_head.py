@@ -28,7 +28,8 @@ def lightgbm() -> ModuleType:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TreesHead(NormalisedHead):
-    """raw = the log-odds that a response wins, the sum of the leaves it falls in.
+    """raw = the log-odds that a response wins, the sum of the leaves it falls in; of trees grown on the loss
+    of pairs a score whose differences are log-odds.
 
     model: the trees in LightGBM's text format. Trees are blind to the scale of a feature, so there is
     no standardisation to keep.
