@@ -61,6 +61,7 @@ def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any
             "stages": [o.to_json() for o in outcomes],
             "evaluation": summary.manifest.metrics if summary else None,
             "heldout_accuracy": heldout.manifest.metrics["heldout_accuracy"] if heldout else None,
+            "recommended": heldout.manifest.metrics["recommended"] if heldout else None,
             "report": str(_report_file(report.node)) if report else None,
             "settings": settings,
         }

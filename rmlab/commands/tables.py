@@ -79,8 +79,12 @@ def print_heldout(artifact: Artifact) -> None:
         table.add_row(escape(name), *cells, _number(other["value"]), _span(other["low"], other["high"]))
     console().print(table)
     console().print(
-        f"in brackets: controls; baseline: {baseline} on differences of embeddings", highlight=False
+        f"in brackets: controls; baseline: {baseline}, tuned, on differences of embeddings", highlight=False
     )
+    names = (
+        ", ".join(artifact.manifest.metrics["recommended"]) or "none; use the baseline or bring more pairs"
+    )
+    console().print(f"recommended, not below the baseline in {folds} folds: {names}", highlight=False)
 
 
 def _extent(frame: pd.DataFrame) -> str:

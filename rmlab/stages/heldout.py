@@ -39,6 +39,7 @@ def run(job: Job) -> None:
     names = groups_of(responses)
     job.writer.table(HELDOUT_PAIRS, pa.concat_tables([pair_table(h, responses, names) for h in found]))
     job.writer.metrics["heldout_accuracy"] = _summary(accuracy)
+    job.writer.metrics["recommended"] = recommended(accuracy)
     job.writer.metrics["baseline"] = BASELINE
     for held in found:
         job.writer.add({f"{held.split}_pairs": len(held.pairs), f"{held.split}_ties": held.pairs.n_ties})
@@ -59,11 +60,13 @@ def _measure(job: Job, responses: Responses) -> list[HeldOut]:
     ):
         pairs = Pairs.among(responses, parts >= 0)
         margins = {arm: pairs.margins(scores) for arm, scores in raw.items()}
-        margins[BASELINE], unconverged = baseline_margins(responses, vectors, pairs, parts)
-        if unconverged:
+        baseline = baseline_margins(responses, vectors, pairs, parts, group)
+        margins[BASELINE] = baseline.margins
+        job.writer.metrics.setdefault("baseline_c", {})[split] = baseline.strengths
+        if baseline.unconverged:
             job.writer.warnings.append(
-                f"{unconverged} fits of the baseline {BASELINE} stopped before they converged ({split}): "
-                "what it is compared with may be weaker than it could be"
+                f"{baseline.unconverged} fits of the baseline {BASELINE} stopped before they converged "
+                f"({split}): what it is compared with may be weaker than it could be"
             )
         margins[LENGTH] = length_margins(responses, lengths, pairs, parts)
         found.append(HeldOut(split, pairs, group[pairs.first], margins, tuple(raw)))
@@ -98,10 +101,20 @@ def _fold_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """arm -> accuracy on test prompts, and under cv by cross-validation."""
-    keys = ("value", "low", "high", "n_pairs")
+    """arm -> accuracy on test prompts and the paired difference to the baseline; under cv the same of
+    cross-validation."""
+    keys = ("value", "low", "high", "over", "over_low", "over_high", "n_pairs")
     found: dict[str, Any] = {r["arm"]: {k: r[k] for k in keys} for r in rows if r["split"] == "test"}
     for row in rows:
         if row["split"] == "cv":
             found[row["arm"]]["cv"] = {k: row[k] for k in keys}
     return found
+
+
+def recommended(rows: list[dict[str, Any]]) -> list[str]:
+    """The heads that are no less accurate than the baseline in cross-validation, the most accurate first.
+
+    By cross-validation alone, so that the test pairs judge a choice that they had no part in.
+    """
+    heads = [r for r in rows if r["split"] == "cv" and r["kind"] == "head" and r["over"] >= 0]
+    return [r["arm"] for r in sorted(heads, key=lambda r: (-r["value"], r["arm"]))]

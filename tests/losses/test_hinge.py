@@ -8,6 +8,9 @@ import torch
 from sklearn.metrics import hinge_loss
 
 from rmlab.errors import ConfigError
+from rmlab.losses.base import Kinked
+from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.centring import Centred
 from rmlab.losses.hinge import Hinge
 
 
@@ -46,3 +49,33 @@ def test_bad_input_and_parameters_are_refused(table):
     for margin in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="margin is"):
             Hinge(margin=margin)
+
+
+@pytest.mark.parametrize("margin", [1.0, 3.0])
+@pytest.mark.parametrize("width", [1.0, 1e-3])
+def test_rounded_lies_above_by_an_eighth_of_the_width_at_most(table, margin, width):
+    m = margin * (1 + torch.linspace(-2, 2, 4001, dtype=torch.float64) * width)
+    scores = torch.stack([m, torch.zeros_like(m)], dim=1)
+    loss = Hinge(margin)
+    above = loss.rounded(width)(scores, table(4001)) - loss(scores, table(4001))
+    assert above.min() >= 0
+    assert above.max() == pytest.approx(margin * width / 8, rel=1e-6)
+    assert (above[(m - margin).abs() >= margin * width / 2 * (1 + 1e-9)] == 0).all()
+
+
+def test_rounded_has_a_continuous_slope(table, normal):
+    scores = normal(200, 2)
+    rounded = Hinge().rounded(1.5)
+    assert torch.autograd.gradcheck(lambda s: rounded(s, table(200)), (scores,))
+    ends = torch.tensor([[0.25 - 1e-9, 0], [0.25 + 1e-9, 0], [1.75 - 1e-9, 0], [1.75 + 1e-9, 0]]).double()
+    ends.requires_grad_()
+    slope = torch.autograd.grad(rounded(ends, table(4)).sum(), ends)[0][:, 0]
+    torch.testing.assert_close(slope, torch.tensor([-1.0, -1.0, 0.0, 0.0]).double(), atol=1e-7, rtol=0)
+
+
+def test_centred_is_rounded_as_the_loss_it_wraps(table, normal):
+    scores = normal(50, 2).detach()
+    pull = 0.1 * scores.sum(dim=1).square()
+    found = Centred(Hinge(), 0.1).rounded(0.5)(scores, table(50))
+    torch.testing.assert_close(found, Hinge().rounded(0.5)(scores, table(50)) + pull)
+    assert not isinstance(Centred(BradleyTerry(), 0.1), Kinked)

@@ -13,6 +13,7 @@ from rmlab.execute import run_nodes
 from rmlab.pipeline import load_arms, plan
 from rmlab.stages.fitting import fit_head
 from rmlab.stages.folding import folds_of, groups_of
+from rmlab.stages.heldout import recommended
 from rmlab.stages.heldout_controls import length_margins
 from rmlab.stages.pairs import Pairs
 from rmlab.stages.responses import Responses, read_responses
@@ -78,6 +79,34 @@ def test_accuracy_is_the_share_of_pairs_won(heldout):
     assert 0.65 < by_hand["cv", "linear-bradley_terry"] < 0.95
 
 
+def test_the_summary_has_paired_differences_and_recommends_by_cross_validation(heldout):
+    rows = frame(heldout, "heldout").set_index(["split", "arm"])
+    summary = heldout.manifest.metrics["heldout_accuracy"]
+    for arm, found in summary.items():
+        for split, numbers in (("test", found), ("cv", found["cv"])):
+            for name in ("value", "over", "over_low", "over_high"):
+                assert numbers[name] == pytest.approx(rows.loc[(split, arm), name])
+    heads = rows.loc["cv"].query("kind == 'head' and over >= 0").sort_values("value", ascending=False)
+    assert heldout.manifest.metrics["recommended"] == list(heads.index)
+    assert [len(heldout.manifest.metrics["baseline_c"][split]) for split in ("test", "cv")] == [1, 3]
+
+
+def test_a_head_below_the_baseline_is_not_recommended_whatever_the_test_pairs_say():
+    def row(arm, split, value, over, kind="head"):
+        return {"arm": arm, "split": split, "value": value, "over": over, "kind": kind}
+
+    rows = [
+        row("lucky", "test", 0.9, 0.2),
+        row("lucky", "cv", 0.64, -0.01),
+        row("even", "test", 0.5, -0.2),
+        row("even", "cv", 0.65, 0.0),
+        row("better", "cv", 0.66, 0.01),
+        row("length", "cv", 0.7, 0.05, "control"),
+    ]
+    assert recommended(rows) == ["better", "even"]
+    assert recommended(rows[:2]) == []
+
+
 def test_no_group_is_fitted_on_and_judged(ran, everyone):
     table = ran["crossval/linear-bradley_terry"].read("crossval_scores").to_pandas()
     group = pd.Series(groups_of(everyone), index=everyone.ids[:])
@@ -96,7 +125,7 @@ def test_a_fold_is_scored_by_a_head_fitted_on_the_others(ran, everyone):
     x = StreamedVectors(embed, everyone.ids[here]).rows(np.arange(len(here)))
     table = ran["crossval/linear-bradley_terry"].read("crossval_scores").to_pandas()
     raw = table.set_index("response_id").loc[everyone.ids[here], "raw"]
-    np.testing.assert_allclose(raw, head.raw(x), atol=1e-9)
+    np.testing.assert_allclose(raw, head.raw(x) / head.temperature, atol=1e-9)
 
 
 def test_labels_that_say_nothing_give_a_coin(tmp_path):
