@@ -82,6 +82,7 @@ def test_such_trees_are_never_loaded(text, tmp_path):
         "d": D,
         "gain": 1.0,
         "bias": 0.0,
+        "temperature": 1.0,
         "sha256": sha256(payload).hexdigest(),
     }
     (tmp_path / "head.txt").write_bytes(payload)
