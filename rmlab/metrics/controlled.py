@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import expit
-
-from rmlab.metrics.group_mean import ratio_parts
 
 STYLE = ("words", "punctuation", "markdown", "variety")
 _LEAST_WEIGHT = 1e-3  # of a mean weight of at most one half: less is left where style decides all pairs
@@ -59,15 +58,71 @@ def partial_correlation(with_golden: np.ndarray, with_length: np.ndarray, both: 
 
 
 @dataclass(frozen=True, eq=False)
+class Balance:
+    """Pairs that style is balanced in. signs: [n, F] of the style differences, better less worse; base: [n]
+    weights v before the balance; chance: [n] e, what style alone gives to the truth."""
+
+    signs: np.ndarray
+    base: np.ndarray
+    chance: np.ndarray
+
+    @classmethod
+    def of(cls, signs: np.ndarray, base: np.ndarray) -> Balance | None:
+        """None without a pair, or where style tells nearly all better answers: then nothing is left."""
+        if not len(signs):
+            return None
+        c = np.zeros(signs.shape[1])
+        for _ in range(100):  # Newton's method on a concave likelihood, no step longer than 1
+            found = cls(signs, base, expit(signs @ c))
+            slope = signs.T @ found.weight
+            if np.abs(slope).max() <= 1e-12 * base.sum():
+                break
+            step = found.solve(slope)
+            c = c + step / max(1.0, float(np.abs(step).max()))
+        left = found.weight.sum()
+        return found if np.abs(slope).max() <= 1e-9 * left and left >= _LEAST_WEIGHT * base.sum() else None
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """[n] under which all signs sum to 0."""
+        return self.base * (1 - self.chance)
+
+    @cached_property
+    def bend(self) -> np.ndarray:
+        """[n] by how much the weights fall with c . s."""
+        return self.base * self.chance * (1 - self.chance)
+
+    @cached_property
+    def curvature(self) -> np.ndarray:
+        """[F, F] of the likelihood."""
+        return (self.signs * self.bend[:, None]).T @ self.signs
+
+    def solve(self, slope: np.ndarray) -> np.ndarray:
+        """[F] curvature^-1 slope; features that never differ stay out."""
+        return np.linalg.lstsq(self.curvature, slope, rcond=None)[0]
+
+    def parts(self, credit: np.ndarray, prompt: np.ndarray, n_prompts: int) -> np.ndarray:
+        """credit, prompt: [n] -> [P] whose mean is R = sum w credit / sum w, and whose spread is that of R:
+        the sum over a prompt's pairs of w (credit - R - s . curvature^-1 sum bend s (credit - R)), in units of
+        the mean weight of prompts. The last term is what a prompt does to c; with it a head that orders by one
+        feature, which has 1/2 in any sample, has no spread. Source: M-estimation, Stefanski & Boos 2002.
+        """
+        share = (self.weight @ credit) / self.weight.sum()
+        pull = self.signs @ self.solve(self.signs.T @ (self.bend * (credit - share)))
+        counted = np.bincount(prompt, minlength=n_prompts) > 0
+        over = np.bincount(prompt, self.weight * (credit - share - pull), n_prompts)
+        return np.where(counted, share + over * counted.sum() / self.weight.sum(), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
 class BalancedPairs:
     """Same-prompt pairs of a split. better_first: [n] bool; prompt: [n] position among the P prompts;
-    weights: by the metric's name, [n], None where style decides all pairs and nothing is left to judge by.
-    """
+    balances: by the metric's name."""
 
     better_first: np.ndarray
     prompt: np.ndarray
     n_prompts: int
-    weights: dict[str, np.ndarray | None]
+    balances: dict[str, Balance | None]
 
     @classmethod
     def of(
@@ -76,42 +131,19 @@ class BalancedPairs:
         """style: [n, F] of the first response less that of the second: words alone, or all of STYLE."""
         signs = np.sign(style) * np.where(better_first, 1.0, -1.0)[:, None]
         base = 1 / np.maximum(np.bincount(prompt, minlength=n_prompts), 1)[prompt]
-        weights = {"length_controlled_accuracy": overlap_weights(signs[:, :1], base)}
+        balances = {"length_controlled_accuracy": Balance.of(signs[:, :1], base)}
         if style.shape[1] > 1:
-            weights["style_controlled_accuracy"] = overlap_weights(signs, base)
-        return cls(better_first, prompt, n_prompts, weights)
+            balances["style_controlled_accuracy"] = Balance.of(signs, base)
+        return cls(better_first, prompt, n_prompts, balances)
 
     def accuracy(self, margin: np.ndarray) -> dict[str, np.ndarray]:
         """margin: [n] score of the first less that of the second -> metric -> [P] numbers whose mean is the
         weighted share of right pairs, equal scores one half, and whose spread is that of this share. NaN for
-        prompts without pairs."""
+        prompts without pairs, and for all where style decides the pairs."""
         credit = (1 + np.sign(margin) * np.where(self.better_first, 1, -1)) / 2
-        found = {}
-        has_pairs = np.bincount(self.prompt, minlength=self.n_prompts) > 0
-        for name, weight in self.weights.items():
-            if weight is None:
-                found[name] = np.full(self.n_prompts, np.nan)
-                continue
-            right = np.bincount(self.prompt, weight * credit, self.n_prompts)
-            total = np.bincount(self.prompt, weight, self.n_prompts)
-            found[name] = ratio_parts(right, total, has_pairs)
-        return found
-
-
-def overlap_weights(signs: np.ndarray, base: np.ndarray) -> np.ndarray | None:
-    """signs: [n, F] better less worse; base: [n] > 0 -> [n] weights under which all signs sum to 0; None
-    without a pair, or where signs tell nearly all better answers."""
-    if not len(signs):
-        return None
-    c = np.zeros(signs.shape[1])
-    for _ in range(100):  # Newton's method on a concave likelihood, no step longer than 1
-        e = expit(signs @ c)
-        slope = signs.T @ (base * (1 - e))
-        if np.abs(slope).max() <= 1e-12 * base.sum():
-            break
-        curve = (signs * (base * e * (1 - e))[:, None]).T @ signs
-        step = np.linalg.lstsq(curve, slope, rcond=None)[0]
-        c = c + step / max(1.0, float(np.abs(step).max()))
-    weight = base * (1 - expit(signs @ c))
-    balanced = np.abs(signs.T @ weight).max() <= 1e-9 * weight.sum()
-    return weight if balanced and weight.sum() >= _LEAST_WEIGHT * base.sum() else None
+        return {
+            name: np.full(self.n_prompts, np.nan)
+            if balance is None
+            else balance.parts(credit, self.prompt, self.n_prompts)
+            for name, balance in self.balances.items()
+        }

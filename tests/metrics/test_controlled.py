@@ -6,9 +6,10 @@ from scipy.optimize import minimize
 from scipy.stats import pearsonr, rankdata, spearmanr
 
 from rmlab.metrics.accuracy import pairwise_accuracy
-from rmlab.metrics.controlled import STYLE, BalancedPairs, overlap_weights, partial_correlation, style_of
+from rmlab.metrics.controlled import STYLE, Balance, BalancedPairs, partial_correlation, style_of
 from rmlab.metrics.golden_order import GoldenOrder
 from rmlab.metrics.rank_correlation import spearman
+from rmlab.metrics.resamples import Resamples
 from rmlab.metrics.untied_pairs import untied_pairs
 
 NAMES = ("length_controlled_accuracy", "style_controlled_accuracy")
@@ -77,7 +78,7 @@ def test_a_head_that_orders_by_one_feature_is_right_in_exactly_one_half():
     for name in NAMES:
         for sign in (1, -1):
             found = accuracies(group, features, golden, sign * features[:, 0])[name]
-            assert np.mean(found) == pytest.approx(0.5, abs=1e-9)
+            np.testing.assert_allclose(found, 0.5, atol=1e-9)  # of no spread: it is one half in any sample
     for feature in range(1, 4):
         found = accuracies(group, features, golden, features[:, feature])
         assert np.mean(found["style_controlled_accuracy"]) == pytest.approx(0.5, abs=1e-9)
@@ -119,7 +120,7 @@ def test_weights_are_those_of_a_logistic_regression():
     signs[:, 2] = 0  # a feature that no pair differs in
     fit = minimize(lambda c: (base * np.logaddexp(0, -signs @ c)).sum(), np.zeros(3), tol=1e-12)
     expected = base / (1 + np.exp(signs @ fit.x))
-    found = overlap_weights(signs, base)
+    found = Balance.of(signs, base).weight
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     np.testing.assert_allclose(signs.T @ found, 0, atol=1e-9)
 
@@ -128,7 +129,7 @@ def test_where_style_decides_every_pair_nothing_is_left():
     group, features, _ = world()
     found = accuracies(group, features, features[:, 0], features[:, 0])
     assert all(np.isnan(found[name]).all() for name in NAMES)
-    assert overlap_weights(np.empty((0, 1)), np.empty(0)) is None
+    assert Balance.of(np.empty((0, 1)), np.empty(0)) is None
 
 
 def test_prompts_without_pairs_are_left_out():
@@ -140,8 +141,6 @@ def test_prompts_without_pairs_are_left_out():
 
 
 def test_intervals_over_prompts_hold_the_truth():
-    from rmlab.metrics.resamples import Resamples
-
     resamples, values = Resamples.draw(22, np.random.default_rng(0), 500), []
     for seed in range(400):
         group, features, golden = world(22, 5, seed)
@@ -152,7 +151,20 @@ def test_intervals_over_prompts_hold_the_truth():
     scores = golden + features[:, 0] + np.random.default_rng(1).normal(size=len(golden))
     truth = accuracies(group, features, golden, scores)["length_controlled_accuracy"].mean()
     _, low, high = resamples.intervals(table)
-    assert np.mean((low <= truth) & (truth <= high)) >= 0.92
+    assert 0.92 <= np.mean((low <= truth) & (truth <= high)) <= 0.98
+
+
+def test_the_spread_is_that_over_samples_of_prompts():
+    """Balanced anew in every sample, so that it holds what the balance itself adds or takes."""
+    found = {name: [] for name in NAMES}
+    for seed in range(300):
+        group, features, golden = world(60, 5, seed, taste=0.5)
+        scores = golden + features[:, 0] + np.random.default_rng([seed, 1]).normal(size=len(golden))
+        for name, parts in accuracies(group, features, golden, scores).items():
+            found[name].append((parts.mean(), parts.std(ddof=1) / 60**0.5))
+    for pairs in found.values():
+        means, errors = np.transpose(pairs)
+        assert np.mean(errors) == pytest.approx(means.std(), rel=0.12)
 
 
 def test_style_counts_what_it_names():

@@ -8,6 +8,7 @@ from rmlab.stages.judged_row import judge_one
 from rmlab.stages.judging import (
     PAIRED_METRICS,
     calibration_rows,
+    conformal_rows,
     curve_rows,
     judge,
     metric_rows,
@@ -175,7 +176,9 @@ def test_what_is_undefined_is_nan_and_counted(name):
             assert np.isnan(rows[metric]["value"]) and rows[metric]["n_prompts"] == 0
     accuracy = rows["accuracy"]["value"]
     assert accuracy == 0.5 if name == "constant scores" else np.isnan(accuracy)
-    assert (calibration_rows(arms) == []) == np.isnan(rows["ece_golden"]["value"]) == (name != "constant scores")
+    assert (
+        (calibration_rows(arms) == []) == np.isnan(rows["ece_golden"]["value"]) == (name != "constant scores")
+    )
     assert len(curve_rows(arms, HOW, 0)) == 2 * (1 if name == "one response" else 4)
     assert len(paired_rows(arms, HOW, 0)) == 2 * len(PAIRED_METRICS)
     assert np.isnan(judge_one(arms[0], HOW, 0)["spearman_low"]) == (name != "constant scores")
@@ -241,3 +244,38 @@ def test_length_correlation_is_with_the_length():
 def test_overlap_counts_words_that_the_prompt_had():
     assert prompt_overlap("The red fox", "a Red, red dog") == 0.5
     assert prompt_overlap("x", "") == 0
+
+
+def test_apart_from_length_a_head_that_likes_length_is_worth_nothing():
+    r = responses()
+    lengths = np.random.default_rng(5).integers(3, 30, len(r)).astype(float)
+    r = Responses(r.ids, r.prompt_ids, r.golden + lengths / 5, r.group)
+    arms = [judge(a, "head", "test", r, lengths, s) for a, s in (("long", lengths), ("golden", r.golden))]
+    rows = metric_rows(arms, HOW, 0)
+    assert value(rows, "long", "accuracy") > 0.7
+    assert value(rows, "long", "length_controlled_accuracy") == pytest.approx(0.5)
+    assert value(rows, "long", "partial_spearman") == 0
+    assert value(rows, "golden", "length_controlled_accuracy") == pytest.approx(1)
+    assert value(rows, "golden", "partial_spearman") == pytest.approx(1)
+
+
+def test_abstention_is_calibrated_on_validation_prompts_and_judged_on_test_prompts():
+    every = []
+    for split, seed in (("validation", 1), ("test", 2)):
+        r = responses(200, 6, seed)
+        raw = r.golden + np.random.default_rng(seed + 5).normal(size=len(r))
+        lengths = np.ones(len(r))
+        every.append(judge("head", "head", split, r, lengths, raw, raw))
+        every.append(judge("oracle", "head", split, r, lengths, r.golden, r.golden))
+        every.append(judge("length", "control", split, r, lengths, lengths))
+    rows = conformal_rows(every, HOW, 0)
+    assert len(rows) == 2 * 2 * 3 and {row["split"] for row in rows} == {"test"}
+    for level in (80, 90):
+        assert value(rows, "head", f"conformal_coverage_{level}") == pytest.approx(level / 100, abs=0.03)
+        assert value(rows, "oracle", f"conformal_decided_{level}") == pytest.approx(1)
+        assert value(rows, "oracle", f"conformal_accuracy_{level}") == pytest.approx(1)
+    decided = [value(rows, "head", f"conformal_decided_{level}") for level in (80, 90)]
+    right = [value(rows, "head", f"conformal_accuracy_{level}") for level in (80, 90)]
+    assert 1 > decided[0] > decided[1] > 0
+    assert right[1] > right[0] > value(metric_rows(every, HOW, 0), "head", "accuracy")
+    assert conformal_rows(every[3:], HOW, 0) == []
