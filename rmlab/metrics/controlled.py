@@ -103,9 +103,10 @@ class Balance:
 
     def parts(self, credit: np.ndarray, prompt: np.ndarray, n_prompts: int) -> np.ndarray:
         """credit, prompt: [n] -> [P] whose mean is R = sum w credit / sum w, and whose spread is that of R:
-        the sum over a prompt's pairs of w (credit - R - s . curvature^-1 sum bend s (credit - R)), in units of
-        the mean weight of prompts. The last term is what a prompt does to c; with it a head that orders by one
-        feature, which has 1/2 in any sample, has no spread. Source: M-estimation, Stefanski & Boos 2002.
+        the sum over the pairs of a prompt of w (credit - R - s . curvature^-1 sum bend s (credit - R)), in
+        units of the mean weight of prompts. The last term is what a prompt does to c; with it a head that
+        orders by one feature, which has 1/2 in any sample, has no spread. Source: M-estimation, Stefanski &
+        Boos 2002.
         """
         share = (self.weight @ credit) / self.weight.sum()
         pull = self.signs @ self.solve(self.signs.T @ (self.bend * (credit - share)))
