@@ -189,6 +189,7 @@ def _fit(
     head, log = fitter.fit(FitData(x, chosen, held), loss, settings.seed)
     margin, share, weight = _answered_margins(head, x, held)
     temperature = fit_temperature(margin, share, weight)
+    agreement = label_agreement(margin / temperature, share, weight)
     reports = {"train": train.report, "validation": validation.report}
     if is_selective(settings):
         reports["train"] = selected_report(train, chosen)
@@ -203,7 +204,8 @@ def _fit(
         train=replace(chosen, items=needed[chosen.items]),
         validation=validation.comparisons,
         annotator=train.annotator,
-        **label_agreement(margin / temperature, share, weight),
+        label_nll=agreement["label_nll"],
+        label_accuracy=agreement["label_accuracy"],
         reports=reports,
         diagnostics=_diagnose(loss, head, x, chosen),
     )

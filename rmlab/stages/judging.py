@@ -95,9 +95,9 @@ def odds_of(
 ) -> Odds:
     """margin: [n] of raw scores; first, second: [n] golden rewards of the two responses of each pair."""
     golden = Answers.golden(first, second)
-    no_one = annotator is None or not len(margin)
-    annotators = golden if no_one else Answers.drawn(annotator, first, second, seed)
-    return Odds(margin, temperature, golden, annotators)
+    if annotator is None or not len(margin):
+        return Odds(margin, temperature, golden, golden)
+    return Odds(margin, temperature, golden, Answers.drawn(annotator, first, second, seed))
 
 
 @lru_cache(maxsize=4)
