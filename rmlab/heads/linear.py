@@ -42,7 +42,7 @@ class Linear:
     tolerance: float = 1e-6
     max_iterations: int = 500
     standardise: bool = True
-    patience: int | None = 4
+    patience: int | None = 3
     centre: Centre = "none"
 
     def __post_init__(self) -> None:
