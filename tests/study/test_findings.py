@@ -19,6 +19,7 @@ def test_shipped_findings_are_read_in_order_and_each_plans_its_cells():
     findings = load_findings()
     assert [f.name for f in findings] == [
         "best_of_n", "noise", "quantity", "pairing", "ensembles", "robust", "lists", "active", "overoptimisation",
+        "weak_to_strong",
     ]  # fmt: skip
     statements = [(f.name, c.statement) for f in findings for c in f.claims]
     assert len(set(statements)) == len(statements)
@@ -31,6 +32,67 @@ def test_shipped_findings_are_read_in_order_and_each_plans_its_cells():
     assert rules == ["random", "entropy", "maximal difference", "core set"]
     gaps = [c for f in findings for c in f.claims if c.metric == "overestimate" and c.minus]
     assert [(g.plus[0]["arm"], g.minus[0]["arm"]) for g in gaps] == [(["one head"], ["least of five"])]
+    assert [f.name for f in findings if f.setups == "all"] == ["best_of_n"]
+
+
+def test_behind_the_claims_of_the_study_are_the_study_s_networks_alone():
+    for finding_ in load_findings(["best_of_n", "noise", "quantity", "pairing"]):
+        for claim_ in (c for c in finding_.claims if c.in_study):
+            named = {arm for where in claim_.wheres for arm in where.get("arm", finding_.arms)}
+            heads = {text.split()[0] for name, text in finding_.arms.items() if name in named}
+            assert heads <= {"head=mlp_study", "head=trees"}, (finding_.name, claim_.statement)
+
+
+def test_transfer_is_run_on_request_and_judged_on_the_policy_that_it_is_tested_on():
+    [transfer] = load_findings(["transfer"])
+    assert transfer.on_request and transfer.name not in [f.name for f in load_findings()]
+    plan = Planner.of(ON_SET).plan(transfer)
+    assert {setup.policy for setup in plan.setups} == {"sft"}
+    policies = {(p.settings.set.policy, p.settings.set.test_policy) for p in plan.points}
+    assert policies == {("base", "sft"), ("sft", "sft")}
+
+
+SET = "shipped:released/openings-smollm2"
+ON_SET = ("experiment=embedding_set", f"input={SET}", "seed=0,1")
+
+
+def one_finding(**more):
+    return finding([claim()], arms={"a": "head=linear", "b": "head=mlp"}, **more)
+
+
+def test_a_finding_for_all_set_ups_is_run_on_every_one_of_the_set():
+    plan = Planner.of(ON_SET).plan(one_finding(setups="all"))
+    assert len(plan.points) == 2 * 2 * 8 and len({s.name for s in plan.setups}) == 8
+    assert plan.setups[0].name == "base · sentiment · smollm2"
+    first, last = plan.points[0].settings, plan.points[-1].settings
+    assert first.golden["file"]["reward"] == "sentiment" and first.model == "base"
+    assert last.model == plan.setups[-1].policy == "sft"
+    assert all(set(axes) == {"arm", "seed"} for axes in plan.axes)  # claims are over set-ups, not at one
+    assert set(plan.points[0].axes) >= {"set.policy", "set.reward", "set.embedder", "seed"}
+
+
+def test_other_findings_are_run_on_the_first_unless_all_are_asked_for():
+    made = one_finding()
+    plan = Planner.of(ON_SET).plan(made)
+    assert len(plan.points) == 4 and {s.name for s in plan.setups} == {"base · sentiment · smollm2"}
+    assert len(Planner.of(ON_SET, all_setups=True).plan(made).points) == 4 * 8
+
+
+def test_what_the_command_says_of_set_ups_holds():
+    plan = Planner.of([*ON_SET, "set.policy=sft", "set.embedder=minilm,smollm2"]).plan(
+        one_finding(setups="all")
+    )
+    assert {(s.policy, s.embedder) for s in plan.setups} == {("sft", "minilm"), ("sft", "smollm2")}
+    assert len({s.reward for s in plan.setups}) == 2
+    swept = Planner.of([*ON_SET, "set.policy=base,sft"]).plan(one_finding())
+    assert len({s.name for s in swept.setups}) == 2
+
+
+def test_other_data_has_one_set_up():
+    plan = Planner.of(SMALL, all_setups=True).plan(one_finding(setups="all"))
+    assert len({s.name for s in plan.setups}) == 1 and len(plan.points) == 2 * 5
+    settings = plan.points[0].settings
+    assert (plan.setups[0].policy, plan.setups[0].reward) == (settings.model, settings.labelling)
 
 
 def test_arms_conditions_grid_and_seeds_make_the_cells():
@@ -66,12 +128,21 @@ def test_a_claim_on_no_cell_is_found_before_anything_runs():
         Planner.of(SMALL).plan(wrong)
 
 
+def test_a_line_along_no_axis_is_found_before_anything_runs():
+    with pytest.raises(ConfigError, match=r"finding planted: its grid has no axis noise.error"):
+        Planner.of(SMALL).plan(finding([claim(along="noise.error")]))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"claims": []}, "claims: List should have at least 1 item"),
         ({"claims": [claim(smallest=0)]}, "claims.0.smallest: Input should be greater than 0"),
         ({"claims": [claim(minus=[])]}, "claims.0: give as many `plus` as `minus`"),
+        ({"claims": [claim(height_at=0.1)]}, "claims.0: `height_at` is a value of the axis `along`"),
+        ({"claims": [claim(plus_of=[{"arm": "a"}])]}, "claims.0: shares need one place each"),
+        ({"claims": [claim(by="mean_margin")]}, "claims.0: `slope` needs 3 places"),
+        ({"setups": "some"}, "setups: Input should be 'all' or 'one'"),
         ({"claims": [claim(metric="luck")]}, "claims.0.metric: Input should be"),
         ({"claims": [claim(plus=[{"arm": "z"}])]}, "arm z is none of: a, b"),
         ({"clams": 1}, "clams: Extra inputs are not permitted"),
