@@ -139,6 +139,8 @@ def verdict(summary: dict[str, Any]) -> list[str]:
 
 
 def _number(x: dict[str, Any]) -> str:
+    if x["low"] is None:
+        return f"{x['value']:.3f} (no interval: that needs 2 prompts)"
     return f"{x['value']:.3f} [{x['low']:.3f}, {x['high']:.3f}]"
 
 

@@ -14,6 +14,7 @@ from rmlab.stages.judging import (
     metric_rows,
     paired_rows,
 )
+from rmlab.stages.report import verdict
 from rmlab.stages.responses import Responses
 
 HOW = Evaluation(resamples=200, select_by="best_of_n")
@@ -279,3 +280,15 @@ def test_abstention_is_calibrated_on_validation_prompts_and_judged_on_test_promp
     assert 1 > decided[0] > decided[1] > 0
     assert right[1] > right[0] > value(metric_rows(every, HOW, 0), "head", "accuracy")
     assert conformal_rows(every[3:], HOW, 0) == []
+
+
+def test_one_prompt_has_values_and_no_interval():
+    r = responses(1)
+    arms = [judged("a", r, r.golden, r.golden), judged("b", r, -r.golden, -r.golden)]
+    for row in (*metric_rows(arms, HOW, 0), *curve_rows(arms, HOW, 0), *paired_rows(arms, HOW, 0)):
+        assert np.isnan([row["low"], row["high"]]).all()
+    assert value(metric_rows(arms, HOW, 0), "a", "spearman") == pytest.approx(1)
+    best = {"value": 1.0, "low": None, "high": None, "n": 6, "n_prompts": 1}
+    summary = {"chosen": "a", "chosen_by": "x", "best_of_n": dict.fromkeys(("a", "random", "oracle"), best)}
+    [sentence] = verdict(summary | {"chosen_minus": {"random": best}})
+    assert "1.000 (no interval: that needs 2 prompts)" in sentence
