@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,8 +21,8 @@ METRICS = {
     "best_of_largest": "best of all, in deviations of the golden reward",
     "spearman": "Spearman within a prompt",
     "accuracy": "share of pairs in the golden order",
-    "overestimate": "what a head expects of its best of all, its score put into golden units by a line fitted "
-    "on validation prompts, less what it gets, in deviations",
+    "overestimate": "what a head expects of its best of all, its score put into golden units by a line "
+    "fitted on validation prompts, less what it gets, in deviations",
     "gao_alpha": "rise of golden gain = d (alpha - beta d), d the root of log N - (N - 1)/N, in deviations",
     "gao_beta": "bend of the same; above 0 the golden reward falls behind",
 }
@@ -47,23 +47,30 @@ class CellValues:
         return {str(cell): rows for cell, rows in ordered.groupby("cell", sort=False)}
 
     @cached_property
-    def _rows(self) -> pd.DataFrame:
-        return self.results.set_index("cell")
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        return self.results.set_index("cell").to_dict("index")
+
+    @cached_property
+    def _prompts_of(self) -> dict[str, int]:
+        """cell -> a number, the same for cells that were judged on the same prompts."""
+        numbers: dict[tuple[str, ...], int] = {}
+        ids = {cell: tuple(frame["prompt_id"]) for cell, frame in self._by_cell.items()}
+        return {cell: numbers.setdefault(of, len(numbers)) for cell, of in ids.items()}
 
     def reason(self, cell: str) -> str:
-        known = cell in self._rows.index and self._rows.loc[cell, "reason"]
+        known = self._rows.get(cell, {}).get("reason")
         return str(known) if known else "the cell was not run"
 
     def column(self, cell: str, name: str) -> float:
         if cell not in self._by_cell:
             raise NotThere(self.reason(cell))
-        return _number(self._rows.loc[cell], name)
+        return _number(self._rows[cell], name)
 
     def of(self, cell: str, metric: str) -> np.ndarray:
         """[P] the metric of one cell; NaN on prompts where it is not defined."""
         if cell not in self._by_cell:
             raise NotThere(self.reason(cell))
-        frame, row = self._by_cell[cell], self._rows.loc[cell]
+        frame, row = self._by_cell[cell], self._rows[cell]
         if metric in ("spearman", "accuracy") or metric.startswith("proxy_of"):
             return _column(frame, metric)
         mean, deviation = _number(row, "test_golden_mean"), _number(row, "test_golden_deviation")
@@ -109,7 +116,7 @@ class CellValues:
         columns = ["error_rate", "n_comparisons", "n_flagged", "flagged_precision", "flagged_recall"]
         rows = []
         for member in members:
-            if member.cell in self._rows.index and pd.notna(self._rows.loc[member.cell, "n_flagged"]):
+            if member.cell in self._by_cell and pd.notna(self._rows[member.cell]["n_flagged"]):
                 place = " · ".join(v for axis, v in member.axes.items() if axis != SEED)
                 rows.append({"place": place, **{c: self.column(member.cell, c) for c in columns}})
         if not rows:
@@ -155,15 +162,15 @@ class CellValues:
         for cell in cells:
             if cell not in self._by_cell:
                 raise NotThere(self.reason(cell))
-        if len({tuple(self._by_cell[cell]["prompt_id"]) for cell in cells}) > 1:
+        if len({self._prompts_of[cell] for cell in cells}) > 1:
             raise NotThere("the cells were judged on different prompts")
 
     def error_rate(self, members: Sequence[Member], where: Where) -> float:
         """Realised share of wrong answers at a place: the largest over set-ups of the mean over cells."""
         by_setup: dict[str, list[float]] = {}
         for member in members:
-            if member.is_at(where) and member.cell in self._rows.index:
-                rate = _number(self._rows.loc[member.cell], "error_rate")
+            if member.is_at(where) and member.cell in self._rows:
+                rate = _number(self._rows[member.cell], "error_rate")
                 by_setup.setdefault(member.setup, []).append(rate)
         return max((float(np.mean(rates)) for rates in by_setup.values()), default=float("nan"))
 
@@ -194,7 +201,7 @@ def _column(frame: pd.DataFrame, name: str) -> np.ndarray:
     return frame[name].to_numpy(dtype=float)
 
 
-def _number(row: pd.Series, name: str) -> float:
-    if name not in row.index:
+def _number(row: Mapping[str, Any], name: str) -> float:
+    if name not in row:
         raise NotThere(f"the sweep kept no {name}; run its cells again with --force")
     return float(row[name])

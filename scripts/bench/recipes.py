@@ -79,7 +79,7 @@ def run(recipes: Mapping[str, str], args: argparse.Namespace) -> tuple[list[Memb
     values = CellValues(results, done.artifact.read("cell_prompts").to_pandas())
     described = node.config["findings"]["recipes"]["members"]
     hours = float(results["seconds"].sum()) / 3600
-    return [Member(m["axes"], m["cell"], m["data"]) for m in described], values, hours
+    return [Member(**m) for m in described], values, hours
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Table:
 
 
 def _cell(member: Member) -> tuple[str, ...]:
-    return tuple(member.axes.get(axis, "-") for axis in CELL)
+    return (*member.setup.split(" · "), *(member.axes.get(axis, "-") for axis in CELL[3:]))
 
 
 def compare(table: Table, default: str, rival: str) -> pd.DataFrame:

@@ -30,11 +30,11 @@ def test_from_embeddings_to_verdicts_and_skipped_the_next_time(cli, out, own, in
     assert made.json["cells"] == len(inline.axes) == 8
     findings = made.json["findings"]
     assert [f["claim"] for f in findings] == ["clean beats noisy", "trees beat linear"]
-    assert all(f["verdict"] in ("supported", "not supported", "undecided") for f in findings)
+    assert all(f["verdict"] in ("supported", "contradicted", "negligible", "undecided") for f in findings)
     assert all(f["low"] <= f["effect"] <= f["high"] and f["n_seeds"] == 2 for f in findings)
     again = cli(*arguments(out, own))
     assert again.code == 0 and len(inline.axes) == 8
-    assert "1 finding, 8 cells, 0 to run" in again.out
+    assert "1 finding, 1 set-up, 8 cells, 0 to run" in again.out
     assert "clean beats noisy" in again.out and made.json["report"] in again.out
 
 
@@ -72,7 +72,7 @@ def test_an_interrupted_study_goes_on_at_the_cell(cli, out, own, inline):
 
 
 def test_cells_that_fail_leave_the_other_claims_and_the_exit_code_says_so(cli, out, own, inline):
-    broken = MINE | {"arms": MINE["arms"] | {"trees": "head=trees loss=bradley_terry"}}
+    broken = MINE | {"arms": MINE["arms"] | {"trees": "head=trees loss=hinge"}}
     (own / "study" / "mine.yaml").write_text(yaml.safe_dump(broken))
     made = cli(*arguments(out, own, "--json"))
     assert made.code == 4

@@ -29,10 +29,17 @@ METRICS = [
     "proxy_of_16",
     "proxy_of_largest",
 ]
+SETUPS = {"base · kind · small": 1.0, "tuned · kind · small": 0.9}
 
 
-def content(n_findings: int = 2, failed: tuple[str, ...] = ("c",), **more) -> StudyContent:
-    values, members = sweep({"a": 0.5, "b": 0.2, "c": 0.1}, failed=failed)
+def content(
+    n_findings: int = 2,
+    failed: tuple[str, ...] = ("c",),
+    setups: dict[str, float] | None = None,
+    errors: dict[str, float] | None = None,
+    **more,
+) -> StudyContent:
+    values, members = sweep({"a": 0.5, "b": 0.2, "c": 0.1}, failed=failed, setups=setups, errors=errors)
     claims = [
         claim(),
         claim(f"b beats a {NASTY}", plus=[{"arm": "b"}], minus=[{"arm": "a"}]),
@@ -68,7 +75,16 @@ def test_the_page_is_whole(html):
     assert page.tags["html"] == page.tags["main"] == page.tags["h1"] == 1 and page.tags["section"] == 5
     for sentence in RULE:
         assert sentence in page.text
-    for word in ("supported", "not supported", "not run", "oracle", "random", "Title of noise", "★"):
+    for word in (
+        "supported",
+        "contradicted",
+        "negligible",
+        "not run",
+        "oracle",
+        "random",
+        "Title of noise",
+        "★",
+    ):
         assert word in page.text, word
     assert "a beats b" in page.text and "no <b>trees</b> here" in page.text
 
@@ -91,7 +107,27 @@ def test_ids_are_unique_references_have_targets_and_figures_a_text(html):
 
 def test_where_it_differs_from_the_study(html):
     differing = html[html.index("Where this differs") : html.index('id="finding-1"')]
-    assert "b beats a" in differing and "is not supported here" in differing and "c beats a" not in differing
+    assert "b beats a" in differing and "is contradicted" in differing and "c beats a" not in differing
+
+
+def test_tiles_count_what_survives_the_correction(html):
+    tiles = html[html.index('class="tiles"') : html.index("Counted after")]
+    words = re.sub(r"<[^>]*>", " ", tiles)
+    counted = {w: int(n) for w, n in re.findall(r"(supported|contradicted|undecided|not run)\s+(\d+)", words)}
+    assert counted == {"supported": 2, "contradicted": 2, "undecided": 0, "not run": 2}
+
+
+def test_each_set_up_is_shown_where_there_are_several(html):
+    assert "On each set-up" not in html
+    several = Page(render(content(setups=SETUPS))).text
+    assert "On each set-up" in several and "2 in favour" in several and "2 set-ups" in several
+    for setup in SETUPS:
+        assert setup in several
+
+
+def test_answers_of_a_coin_are_marked():
+    text = Page(render(content(failed=(), errors={"c": 0.49}))).text
+    assert "49.0% wrong" in text and "No claim is judged where" in text and "49% of the answers at c" in text
 
 
 def test_equal_content_gives_an_equal_page(html):
