@@ -97,8 +97,11 @@ class Composer:
         self.fixed, self.config_dir = list(fixed), config_dir
         self._composed: dict[tuple[str, ...], tuple[dict[str, Any], set[str]]] = {}
         self._groups: dict[str, bool] = {}
+        self._with: dict[tuple[str, ...], Composer] = {}
 
     def settings(self, chosen: Sequence[Override]) -> Settings:
+        if read := self._read_elsewhere(chosen):
+            return self._composer_with(read).settings([c for c in chosen if c not in read])
         texts = [*self.fixed, *(c.text for c in chosen)]
         files = tuple(c.text for c in chosen if self._needs_hydra(c, texts))
         config, referred = self._of_files(files)
@@ -111,6 +114,22 @@ class Composer:
                 return typed(compose(texts, self.config_dir))  # Hydra knows, or says what is wrong
             config = changed
         return typed(config)
+
+    def _read_elsewhere(self, chosen: Sequence[Override]) -> list[Override]:
+        """Plain values that other settings refer to, as files of an embedding set refer to set.policy: each
+        combination of these has a composer of its own, so that it is composed once."""
+        try:
+            referred = self._of_files(())[1]
+        except ConfigError:  # what is missing is among the chosen
+            return []
+        texts = [*self.fixed, *(c.text for c in chosen)]
+        return [c for c in chosen if referred & set(c.key.split(".")) and not self._needs_hydra(c, texts)]
+
+    def _composer_with(self, read: Sequence[Override]) -> Composer:
+        key = tuple(c.text for c in read)
+        if key not in self._with:
+            self._with[key] = Composer([*self.fixed, *key], self.config_dir)
+        return self._with[key]
 
     def _of_files(self, files: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:
         """The configuration, and every name that stands in one of its references such as ${input}."""

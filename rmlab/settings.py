@@ -216,10 +216,15 @@ class Settings(_Section):
     @model_validator(mode="before")
     @classmethod
     def _split_follows_the_seed(cls, values: Any) -> Any:
-        """validation.seed=null is the seed itself: a split that all seeds share would be one more thing fixed."""
+        """validation.seed=null is the seed itself, so that no split is shared by all seeds.
+
+        A seed that is missing or no number is left for its own check to name.
+        """
         validation = values.get("validation") if isinstance(values, dict) else None
         if isinstance(validation, dict) and validation.get("seed", 0) is None:
-            return {**values, "validation": {**validation, "seed": values.get("seed")}}
+            seed = values.get("seed")
+            followed = seed if isinstance(seed, int) else 0
+            return {**values, "validation": {**validation, "seed": followed}}
         return values
 
     @field_validator("out")
