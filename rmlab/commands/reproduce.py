@@ -106,8 +106,8 @@ def _print_findings(artifact: Artifact) -> None:
         edge = " (at the edge)" if row["at_edge"] else ""
         verdict = row["verdict"] + (" *" if row["survives_holm"] else "") + edge
         power = f"{row['detectable']:.3f}" if known else "-"
-        names = (escape(row["finding"]), escape(row["claim"]), escape(row["setup"]))
-        table.add_row(*names, *numbers, verdict, power)
+        about = (escape(row["finding"]), escape(row["claim"]), escape(row["setup"]))
+        table.add_row(*about, *numbers, verdict, power)
     console().print(table)
     found = Counter(row["corrected"] for row in rows)
     told = ", ".join(f"{found[word]} {word}" for word in VERDICTS if found[word])
