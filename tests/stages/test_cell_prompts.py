@@ -93,7 +93,7 @@ def test_rows_in_any_order_give_the_values_of_a_cell_back(out, inline):
 
 
 def test_a_cell_that_failed_has_no_prompts(out, inline):
-    made = _swept(out, "head=linear,trees", "loss=choice(bradley_terry)")
+    made = _swept(out, "head=linear,trees", "loss=choice(hinge)")
     results = made.read("results").to_pandas()
     failed = set(results[results["state"] == "failed"]["cell"])
     assert len(failed) == 1 and not failed & set(_prompts(made)["cell"])
