@@ -52,7 +52,7 @@ def _part(finding: Finding, members: Sequence[Member], judged: Sequence[Judged],
     metrics = ["best_of_largest", "spearman"]
     if finding.x == "n":
         ns = ("4", "16", "64", "256", "largest")
-        metrics += [f"{kind}_of_{n}" for kind in ("best", "proxy") for n in ns]
+        metrics += [f"{kind}_of_{n}" for kind in ("best", "expected") for n in ns]
     return Part(
         finding=finding,
         judged=[j for j in judged if j.finding.name == finding.name],

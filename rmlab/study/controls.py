@@ -10,7 +10,7 @@ from rmlab.errors import InputError
 from rmlab.study.cells import Member
 from rmlab.study.effects import effect
 from rmlab.study.judge import ROUGH, Mean
-from rmlab.study.values import CellValues, NotThere
+from rmlab.study.values import EXPECTED, CellValues, NotThere
 
 
 def control_means(
@@ -18,14 +18,14 @@ def control_means(
 ) -> dict[str, list[Mean]]:
     """Of each control by its name: over prompts, and over the data of the finding, one or more.
 
-    They have no seeds. The scores of controls have other units, so that `proxy` metrics are left out.
+    They have no seeds. Their scores are no head's, so that what one expects is left out.
     """
     data = list(dict.fromkeys(member.data for member in members))
     cells = [values.controls(one) for one in data]
     found: dict[str, list[Mean]] = {}
     for name in dict.fromkeys(name for of in cells for name in of):
         for metric in metrics:
-            if metric.startswith("proxy"):
+            if metric.startswith(EXPECTED):
                 continue
             try:
                 of = np.array([values.of(there[name], metric) for there in cells if name in there])

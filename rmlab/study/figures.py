@@ -16,6 +16,7 @@ from rmlab.study.cells import ARM, is_at
 from rmlab.study.content import Part
 from rmlab.study.effects import Effect
 from rmlab.study.judge import Mean
+from rmlab.study.values import EXPECTED
 
 SIZE = (720, 400)
 AGAINST_N = "n"
@@ -136,7 +137,7 @@ def _bars(axes: Axes, at: list[float], effects: list[Effect], k: int, name: str,
 
 
 def _curves(figure: Figure, part: Part) -> None:
-    """Golden reward (solid) and the head's own score (dashed) of the best of N."""
+    """Golden reward of the best of N (solid), and what the head expects of it, in golden units (dashed)."""
     axes = figure.add_subplot()
     largest = part.largest_n
     ends = {**{n: str(n) for n in (4, 16, 64, 256) if n < largest}, largest: "largest"}
@@ -151,8 +152,8 @@ def _curves(figure: Figure, part: Part) -> None:
             name,
         )
         if part.finding.proxy:
-            own = {n: _at(part, name, f"proxy_of_{e}") for n, e in ends.items()}
-            _curve(axes, own, role, "", "--", f"{name}, own score")
+            own = {n: _at(part, name, EXPECTED + e) for n, e in ends.items()}
+            _curve(axes, own, role, "", "--", f"{name}, expected")
     for name, dashes in _CONTROLS.items():
         found = {n: part.control(name, f"best_of_{e}") for n, e in ends.items()}
         known = {n: value for n, value in found.items() if value is not None}

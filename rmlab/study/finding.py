@@ -85,8 +85,8 @@ class Finding(_Part):
 
     setups: all runs its cells on every set-up of an embedding set (policy, golden reward and embedding), one
     on those that the command names, else on the first.
-    x: the axis that the figure draws along; or n, best-of-N against N, with `proxy` by the heads' own
-    scores too; at: the cells that it draws.
+    x: the axis that the figure draws along; or n, best-of-N against N, with `proxy` what heads
+    expect too; at: the cells that it draws.
     """
 
     name: Name

@@ -26,6 +26,7 @@ METRICS = {
     "gao_alpha": "rise of golden gain = d (alpha - beta d), d the root of log N - (N - 1)/N, in deviations",
     "gao_beta": "bend of the same; above 0 the golden reward falls behind",
 }
+EXPECTED = "expected_of_"  # before N: what a head expects of its best of N, in the same units
 _GAO_NS = (4, 16, 64)  # and the largest
 
 
@@ -71,7 +72,7 @@ class CellValues:
         if cell not in self._by_cell:
             raise NotThere(self.reason(cell))
         frame, row = self._by_cell[cell], self._rows[cell]
-        if metric in ("spearman", "accuracy") or metric.startswith("proxy_of"):
+        if metric in ("spearman", "accuracy"):
             return _column(frame, metric)
         mean, deviation = _number(row, "test_golden_mean"), _number(row, "test_golden_deviation")
         if not deviation > 0:
@@ -80,10 +81,14 @@ class CellValues:
         def gain(n: str) -> np.ndarray:
             return (_column(frame, f"best_of_{n}") - mean) / deviation
 
+        def expected(n: str) -> np.ndarray:
+            score = _number(row, "proxy_slope") * _column(frame, f"proxy_of_{n}")
+            return (_number(row, "proxy_intercept") + score - mean) / deviation
+
+        if metric.startswith(EXPECTED):
+            return expected(metric.removeprefix(EXPECTED))
         if metric == "overestimate":
-            score = _column(frame, "proxy_of_largest")
-            expected = _number(row, "proxy_intercept") + _number(row, "proxy_slope") * score
-            return (expected - mean) / deviation - gain("largest")
+            return expected("largest") - gain("largest")
         if metric in ("gao_alpha", "gao_beta"):
             largest = int(_number(row, "test_largest_n"))
             ns = [n for n in _GAO_NS if n < largest]

@@ -115,7 +115,7 @@ def test_means_have_every_place_and_controls_stand_beside_them():
     found = means(members, values, ["best_of_largest"])
     assert [dict(m.axes) for m in found] == [{"arm": "a"}, {"arm": "b"}]
     assert found[0].effect.n_seeds == 5 and found[0].effect.low < found[0].effect.value < found[0].effect.high
-    controls = control_means(values, members, ["best_of_largest", "proxy_of_4"])
+    controls = control_means(values, members, ["best_of_largest", "expected_of_4"])
     assert set(controls) == {"random", "oracle"} and [m.metric for m in controls["oracle"]] == [
         "best_of_largest"
     ]

@@ -25,9 +25,9 @@ METRICS = [
     "spearman",
     "best_of_4",
     "best_of_16",
-    "proxy_of_4",
-    "proxy_of_16",
-    "proxy_of_largest",
+    "expected_of_4",
+    "expected_of_16",
+    "expected_of_largest",
 ]
 SETUPS = {"base · kind · small": 1.0, "tuned · kind · small": 0.9}
 
