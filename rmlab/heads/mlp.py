@@ -35,14 +35,20 @@ CHECKS = 30  # looks at the validation loss within a budget of steps
 Layers = list[tuple[Tensor, Tensor]]  # (weight [out, in], bias [out])
 
 
-def initialise(sizes: list[int], rng: torch.Generator) -> Layers:
-    """Uniform in ±1/sqrt(in), as torch.nn.Linear; sizes: the widths from the input to the output."""
+def initialise(sizes: list[int], rng: torch.Generator, zero_output: bool = False) -> Layers:
+    """Uniform in ±1/sqrt(in), as torch.nn.Linear; sizes: the widths from the input to the output.
+
+    zero_output: the last layer is 0, so that all scores are equal before the first step.
+    """
     layers: Layers = []
     for n_in, n_out in pairwise(sizes):
         values = torch.rand(n_out, n_in + 1, generator=rng).mul_(2).sub_(1).div_(n_in**0.5)
         weight, bias = values[:, :-1].clone(), values[:, -1].clone()
-        layers.append((weight.requires_grad_(), bias.requires_grad_()))
-    return layers
+        layers.append((weight, bias))
+    if zero_output:
+        for tensor in layers[-1]:
+            tensor.zero_()
+    return [(weight.requires_grad_(), bias.requires_grad_()) for weight, bias in layers]
 
 
 def forward(
@@ -94,6 +100,7 @@ class Mlp:
     batch_size: int = 512
     patience: int = 5
     standardise: bool = True
+    zero_output: bool = False
     centre: Centre = "none"
 
     def __post_init__(self) -> None:
@@ -116,7 +123,8 @@ class Mlp:
         check_inputs(data, loss, "stopping the MLP at its best epoch", penalised=self.weight_decay > 0)
         prepared = prepare(data, self.standardise, np.float32)
         rng, log = torch.Generator().manual_seed(seed), FitLog()
-        best = self._train(initialise([data.x.shape[1], *self.hidden, 1], rng), prepared, loss, rng, log)
+        layers = initialise([data.x.shape[1], *self.hidden, 1], rng, self.zero_output)
+        best = self._train(layers, prepared, loss, rng, log)
         return MlpHead(layers=best, standardiser=prepared.standardiser), log
 
     def _train(
