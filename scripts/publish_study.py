@@ -25,7 +25,7 @@ MAIN = (
     ("best_of_n", "CLF-LightGBM is no worse than BT-MLP"),
     ("noise", "CLF-MLP gains on BT-MLP as annotators err more"),
     ("quantity", "Classifiers gain more than BT-MLP"),
-    ("pairing", "Across prompts beats within, similar pairs, equal n"),
+    ("pairing", "Across prompts beats within, similar pairs, at equal n"),
     ("pairing", "Best-of-N grows with the mean golden gap"),
 )
 WORDS = ("supported", "contradicted", "negligible", "undecided", "not run")
