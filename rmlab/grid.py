@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,36 @@ def _shown(override: Override) -> str:
     return override.value if isinstance(override.value, str) else override.text.partition("=")[2]
 
 
+@dataclass(frozen=True)
+class Composed:
+    """A configuration: its values, and `raw` with the references that stand in it, such as ${input}."""
+
+    values: dict[str, Any]
+    raw: dict[str, Any]
+
+    @cached_property
+    def referred(self) -> set[str]:
+        """Every name that stands in one of its references."""
+        return {w for text in _references(self.raw) for w in re.findall(r"\w+", text)}
+
+    def changed_from(self, base: Composed) -> set[str]:
+        """The sections that differ, in values or in references."""
+        pairs = ((self.values, base.values), (self.raw, base.raw))
+        return {k for a, b in pairs for k in a.keys() | b.keys() if k not in a or k not in b or a[k] != b[k]}
+
+    def with_section(self, key: str, other: Composed) -> Composed:
+        return Composed({**self.values, key: other.values[key]}, {**self.raw, key: other.raw[key]})
+
+
 class Composer:
     """Hydra composes each choice of a file once; choices that do not touch each other are then put together,
-    and plain values set, in copies of the results."""
+    and plain values set, in copies of the results. What `parent` has composed without the last of the fixed
+    values serves here too, where these do not touch it."""
 
-    def __init__(self, fixed: Sequence[str], config_dir: Path | None) -> None:
-        self.fixed, self.config_dir = list(fixed), config_dir
-        self._composed: dict[tuple[str, ...], tuple[dict[str, Any], set[str]]] = {}
-        self._groups: dict[str, bool] = {}
+    def __init__(self, fixed: Sequence[str], config_dir: Path | None, parent: Composer | None = None) -> None:
+        self.fixed, self.config_dir, self._parent = list(fixed), config_dir, parent
+        self._composed: dict[tuple[str, ...], Composed] = {}
+        self._groups: dict[str, bool] = parent._groups if parent else {}
         self._with: dict[tuple[str, ...], Composer] = {}
 
     def settings(self, chosen: Sequence[Override]) -> Settings:
@@ -104,12 +127,13 @@ class Composer:
             return self._composer_with(read).settings([c for c in chosen if c not in read])
         texts = [*self.fixed, *(c.text for c in chosen)]
         files = tuple(c.text for c in chosen if self._needs_hydra(c, texts))
-        config, referred = self._of_files(files)
+        composed = self._of_files(files)
+        config = composed.values
         for override in chosen:
             if override.text in files:
                 continue
             path = override.key.split(".")
-            changed = None if referred & set(path) else _with(config, path, override.value)
+            changed = None if composed.referred & set(path) else _with(config, path, override.value)
             if changed is None:
                 return typed(compose(texts, self.config_dir))  # Hydra knows, or says what is wrong
             config = changed
@@ -119,7 +143,7 @@ class Composer:
         """Plain values that other settings refer to, as files of an embedding set refer to set.policy: each
         combination of these has a composer of its own, so that it is composed once."""
         try:
-            referred = self._of_files(())[1]
+            referred = self._of_files(()).referred
         except ConfigError:  # what is missing is among the chosen
             return []
         texts = [*self.fixed, *(c.text for c in chosen)]
@@ -128,35 +152,48 @@ class Composer:
     def _composer_with(self, read: Sequence[Override]) -> Composer:
         key = tuple(c.text for c in read)
         if key not in self._with:
-            self._with[key] = Composer([*self.fixed, *key], self.config_dir)
+            self._with[key] = Composer([*self.fixed, *key], self.config_dir, self)
         return self._with[key]
 
-    def _of_files(self, files: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:
-        """The configuration, and every name that stands in one of its references such as ${input}."""
+    def _of_files(self, files: tuple[str, ...]) -> Composed:
         if files not in self._composed:
-            together = self._put_together(files) if len(files) > 1 else None
-            self._composed[files] = together or self._by_hydra(files)
+            found = None
+            if len(files) > 1:
+                found = self._put_together(files)
+            elif files and self._parent:
+                found = self._of_parent(files[0], self._parent)
+            self._composed[files] = found or Composed(*compose_both([*self.fixed, *files], self.config_dir))
         return self._composed[files]
 
-    def _by_hydra(self, files: tuple[str, ...]) -> tuple[dict[str, Any], set[str]]:
-        config, raw = compose_both([*self.fixed, *files], self.config_dir)
-        return config, {w for text in _texts(raw) if "${" in text for w in re.findall(r"\w+", text)}
+    def _of_parent(self, text: str, parent: Composer) -> Composed | None:
+        """The section of the choice as the parent composed it, in the configuration of this composer; None
+        where that section refers to anything, or more than it differs between the two."""
+        key = _parsed(text).key
+        set_here = {_parsed(t).key.split(".")[0] for t in self.fixed[len(parent.fixed) :]}
+        try:
+            base, own, choice = parent._of_files(()), self._of_files(()), parent._of_files((text,))
+        except ConfigError:  # what is missing is among this composer's own values
+            return None
+        alone = choice.changed_from(base) <= {key} and key not in choice.referred
+        untouched = key not in set_here and key not in own.changed_from(base)
+        if key not in base.values or not alone or not untouched or any(_references(choice.raw[key])):
+            return None
+        return own.with_section(key, choice)
 
-    def _put_together(self, files: tuple[str, ...]) -> tuple[dict[str, Any], set[str]] | None:
+    def _put_together(self, files: tuple[str, ...]) -> Composed | None:
         """From each choice alone; None where one changes more than its own place, or refers to another's."""
         keys = [_parsed(text).key for text in files]
         try:
-            base, referred = self._of_files(())
+            base = whole = self._of_files(())
             alone = [self._of_files((text,)) for text in files]
         except ConfigError:  # a choice may need another one
             return None
-        whole = dict(base)
-        for key, (config, words) in zip(keys, alone, strict=True):
-            changed = {k for k in config.keys() | base.keys() if config.get(k) != base.get(k)}
-            if not changed <= {key} or key not in base or set(keys) & words:
+        for key, choice in zip(keys, alone, strict=True):
+            elsewhere = not choice.changed_from(base) <= {key} or key not in base.values
+            if elsewhere or set(keys) & choice.referred:
                 return None
-            whole[key], referred = config[key], referred | words
-        return (whole, referred) if len(set(keys)) == len(keys) else None
+            whole = whole.with_section(key, choice)
+        return whole if len(set(keys)) == len(keys) else None
 
     def _needs_hydra(self, override: Override, texts: list[str]) -> bool:
         """Whether it is more than a plain value for a place of its own. texts: some whole combination."""
@@ -179,9 +216,10 @@ def _with(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, 
     return None if rest and inner is None else {**config, name: inner}
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _references(value: Any) -> Iterator[str]:
+    """The texts within a value that hold a reference."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
-    elif isinstance(value, str):
+            yield from _references(item)
+    elif isinstance(value, str) and "${" in value:
         yield value

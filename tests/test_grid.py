@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from rmlab import config, grid
 from rmlab.config import load_settings
 from rmlab.errors import ConfigError
 from rmlab.grid import points
@@ -89,9 +90,9 @@ def test_a_choice_that_refers_to_another_is_composed_with_it(tmp_path: Path, ref
     assert [p.settings.head["max_iterations"] for p in found] == [500, 500, 11, 12]
 
 
-def test_choices_that_do_not_touch_each_other_are_composed_once_each(monkeypatch):
-    from rmlab import config, grid
-
+@pytest.fixture
+def composed(monkeypatch):
+    """What Hydra is asked to compose."""
     seen = []
 
     def counted(overrides, config_dir=None):
@@ -99,11 +100,54 @@ def test_choices_that_do_not_touch_each_other_are_composed_once_each(monkeypatch
         return config.compose_both(overrides, config_dir)
 
     monkeypatch.setattr(grid, "compose_both", counted)
+    return seen
+
+
+def test_choices_that_do_not_touch_each_other_are_composed_once_each(composed):
     found = points([SMOKE, "head=linear,mlp,trees", "loss=bradley_terry,hinge", "pairing=same_prompt,lists"])
-    assert len(found) == 12 and len(seen) == 1 + 3 + 2 + 2
-    monkeypatch.undo()
+    assert len(found) == 12 and len(composed) == 1 + 3 + 2 + 2
     for point in found[::5]:
         assert point.settings == load_settings(point.overrides)
+
+
+def test_choices_are_composed_once_for_all_values_that_they_do_not_refer_to(tmp_path: Path, composed):
+    """The sampler refers to comparisons.n; no head does."""
+    _write(tmp_path, "sampler/echo.yaml", "_target_: echo\npath: ${comparisons.n}\n")
+    found = points([SMOKE, "sampler=echo", "comparisons.n=11,12,13", "head=mlp,trees"], tmp_path)
+    assert len(composed) == 1 + 3 + 2  # all, each n, each head
+    for point in found:
+        assert point.settings == load_settings(point.overrides, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "_target_: rmlab.heads.linear.Linear\nmax_iterations: ${comparisons.n}\n",
+        "_target_: rmlab.heads.linear.Linear\nmax_iterations: ${prompts_per_shard}\n",
+        "# @package _global_\nprompts_per_shard: 13\nhead:\n  _target_: echo\n",
+        "# @package _global_\nsampler:\n  path: 12\nhead:\n  _target_: echo\n",
+    ],
+)
+def test_a_choice_that_touches_what_others_refer_to_is_composed_anew(tmp_path: Path, head: str):
+    _write(tmp_path, "sampler/echo.yaml", "_target_: echo\npath: ${comparisons.n}\n")
+    _write(tmp_path, "head/one.yaml", head)
+    fixed = [SMOKE, "sampler=echo", "prompts_per_shard=${comparisons.n}"]
+    found = points([*fixed, "comparisons.n=12,14", "head=linear,one"], tmp_path)
+    for point in found:
+        assert point.settings == load_settings(point.overrides, tmp_path)
+
+
+def test_a_value_within_a_choice_that_others_refer_to_outlives_the_choice(tmp_path: Path):
+    """500 is what the default head has, so that setting it there changes nothing."""
+    _write(tmp_path, "head/one.yaml", "_target_: rmlab.heads.linear.Linear\nmax_iterations: 11\n")
+    _write(tmp_path, "sampler/echo.yaml", "_target_: echo\nmax_iterations: 1\npath: ${.max_iterations}\n")
+    found = points([SMOKE, "sampler=echo", "head.max_iterations=500,600", "head=linear,one"], tmp_path)
+    assert [p.settings.head["max_iterations"] for p in found] == [500, 500, 600, 600]
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
 
 
 def test_a_fixed_setting_may_be_of_the_chosen_files_alone():

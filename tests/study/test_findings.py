@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from study_synthetic import claim, finding
 
+from rmlab.config import load_settings
 from rmlab.errors import ConfigError
 from rmlab.study.cells import Planner
 from rmlab.study.finding import load_findings
 
 SMALL = ("experiment=smoke",)
+SET = "shipped:released/openings-smollm2"
+ON_SET = ("experiment=embedding_set", f"input={SET}", "seed=0,1")
+PAIR = ("set.policy=base,sft", "set.reward=sentiment", "set.embedder=minilm")
 
 
-def test_shipped_findings_are_read_in_order_and_each_plans_its_cells():
-    findings = load_findings()
+@pytest.fixture(scope="module")
+def on_set():
+    """Composes once what the tests below share."""
+    return Planner.of(ON_SET)
+
+
+@pytest.fixture(scope="module")
+def on_two_setups():
+    """Each shipped finding with its plan on two set-ups."""
+    planner = Planner.of([*ON_SET[:-1], "seed=3", *PAIR])
+    return [(finding_, planner.plan(finding_)) for finding_ in load_findings()]
+
+
+def test_shipped_findings_are_read_in_order_and_each_plans_its_cells(on_two_setups):
+    findings = [finding_ for finding_, _ in on_two_setups]
     assert [f.name for f in findings] == [
         "best_of_n", "noise", "quantity", "pairing", "ensembles", "robust", "lists", "active", "overoptimisation",
         "weak_to_strong",
     ]  # fmt: skip
     statements = [(f.name, c.statement) for f in findings for c in f.claims]
     assert len(set(statements)) == len(statements)
-    planner = Planner.of(SMALL)
-    n_cells = {f.name: len(planner.plan(f).points) for f in findings}
-    assert all(n % 5 == 0 for n in n_cells.values()) and n_cells["noise"] == 3 * 5 * 5
-    assert n_cells["robust"] == 4 * 4 * 5
+    n_cells = {f.name: len(plan.points) for f, plan in on_two_setups}
+    assert all(n % 2 == 0 for n in n_cells.values()) and n_cells["noise"] == 3 * 5 * 2
+    assert n_cells["robust"] == 4 * 4 * 2
     [active] = [f for f in findings if f.name == "active"]
     rules = [c.minus[0]["arm"][0] for c in active.claims if c.plus[0]["arm"] == ["past-aware D-optimal"]]
     assert rules == ["random", "entropy", "maximal difference", "core set"]
     gaps = [c for f in findings for c in f.claims if c.metric == "overestimate" and c.minus]
     assert [(g.plus[0]["arm"], g.minus[0]["arm"]) for g in gaps] == [(["one head"], ["least of five"])]
     assert [f.name for f in findings if f.setups == "all"] == ["best_of_n"]
+
+
+def test_settings_of_every_shipped_arm_are_what_hydra_composes_for_them(on_two_setups):
+    """On the second set-up, which takes over what was composed for the first."""
+    for finding_, plan in on_two_setups:
+        last = {axes["arm"]: point for axes, point in zip(plan.axes, plan.points, strict=True)}
+        assert set(last) == set(finding_.arms)
+        for point in last.values():
+            assert point.settings.set.policy == "sft"
+            assert point.settings == load_settings(point.overrides), point.overrides
 
 
 def test_behind_the_claims_of_the_study_are_the_study_s_networks_alone():
@@ -43,25 +70,21 @@ def test_behind_the_claims_of_the_study_are_the_study_s_networks_alone():
             assert heads <= {"head=mlp_study", "head=trees"}, (finding_.name, claim_.statement)
 
 
-def test_transfer_is_run_on_request_and_judged_on_the_policy_that_it_is_tested_on():
+def test_transfer_is_run_on_request_and_judged_on_the_policy_that_it_is_tested_on(on_set):
     [transfer] = load_findings(["transfer"])
     assert transfer.on_request and transfer.name not in [f.name for f in load_findings()]
-    plan = Planner.of(ON_SET).plan(transfer)
+    plan = on_set.plan(transfer)
     assert {setup.policy for setup in plan.setups} == {"sft"}
     policies = {(p.settings.set.policy, p.settings.set.test_policy) for p in plan.points}
     assert policies == {("base", "sft"), ("sft", "sft")}
-
-
-SET = "shipped:released/openings-smollm2"
-ON_SET = ("experiment=embedding_set", f"input={SET}", "seed=0,1")
 
 
 def one_finding(**more):
     return finding([claim()], arms={"a": "head=linear", "b": "head=mlp"}, **more)
 
 
-def test_a_finding_for_all_set_ups_is_run_on_every_one_of_the_set():
-    plan = Planner.of(ON_SET).plan(one_finding(setups="all"))
+def test_a_finding_for_all_set_ups_is_run_on_every_one_of_the_set(on_set):
+    plan = on_set.plan(one_finding(setups="all"))
     assert len(plan.points) == 2 * 2 * 8 and len({s.name for s in plan.setups}) == 8
     assert plan.setups[0].name == "base · sentiment · smollm2"
     first, last = plan.points[0].settings, plan.points[-1].settings
@@ -71,11 +94,11 @@ def test_a_finding_for_all_set_ups_is_run_on_every_one_of_the_set():
     assert set(plan.points[0].axes) >= {"set.policy", "set.reward", "set.embedder", "seed"}
 
 
-def test_other_findings_are_run_on_the_first_unless_all_are_asked_for():
+def test_other_findings_are_run_on_the_first_unless_all_are_asked_for(on_set):
     made = one_finding()
-    plan = Planner.of(ON_SET).plan(made)
+    plan = on_set.plan(made)
     assert len(plan.points) == 4 and {s.name for s in plan.setups} == {"base · sentiment · smollm2"}
-    assert len(Planner.of(ON_SET, all_setups=True).plan(made).points) == 4 * 8
+    assert len(replace(on_set, all_setups=True).plan(made).points) == 4 * 8
 
 
 def test_what_the_command_says_of_set_ups_holds():
