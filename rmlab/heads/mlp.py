@@ -89,18 +89,20 @@ class Mlp:
     validation loss training stops; the weights of the best epoch are kept. Weights decay, biases do not.
     steps: so many optimiser steps in all instead, whatever the number of comparisons, so that more
     annotations do not mean longer training; the validation loss is then looked at CHECKS times.
+    zero_output: the last layer starts at 0. Noisy answers stop a fit early, and what it then keeps of a
+    random start is noise: with few or noisy comparisons most of what an MLP loses to a linear head.
     """
 
     hidden: list[int] = field(default_factory=lambda: [128, 64])
-    dropout: float = 0.1
-    weight_decay: float = 0.01
-    learning_rate: float = 1e-3
-    epochs: int = 30
+    dropout: float = 0.3
+    weight_decay: float = 0.1
+    learning_rate: float = 3e-4
+    epochs: int = 100
     steps: int | None = None
     batch_size: int = 512
     patience: int = 5
     standardise: bool = True
-    zero_output: bool = False
+    zero_output: bool = True
     centre: Centre = "none"
 
     def __post_init__(self) -> None:

@@ -63,6 +63,17 @@ def test_same_seed_same_bits_whatever_the_global_state(linear_world):
     assert not np.array_equal(one.score(x), other.score(x))
 
 
+def test_zero_output_starts_from_equal_scores(linear_world):
+    frozen = replace(SMALL, epochs=1, learning_rate=1e-12, dropout=0.0)
+    losses = []
+    for zero_output in (True, False):
+        fitter = replace(frozen, zero_output=zero_output)
+        _, log = fitter.fit(linear_world.data, BradleyTerry(), 0)
+        losses.append(next(row["loss"] for row in log.rows if row["split"] == "validation"))
+    assert losses[0] == pytest.approx(np.log(2), abs=1e-6)
+    assert abs(losses[1] - np.log(2)) > 1e-4
+
+
 def test_dropout_keeps_the_mean_score():
     rng = torch.Generator().manual_seed(0)
     layers = initialise([3, 200, 1], rng)
@@ -76,7 +87,7 @@ def test_dropout_keeps_the_mean_score():
 
 def test_training_drops_units_and_validation_does_not(linear_world):
     """With next to no learning, both losses are those of the first weights: only dropout tells them apart."""
-    frozen = Mlp(hidden=[16], dropout=0.8, epochs=1, batch_size=400, learning_rate=1e-12)
+    frozen = Mlp(hidden=[16], dropout=0.8, epochs=1, batch_size=400, learning_rate=1e-12, zero_output=False)
     same = replace(linear_world.data, validation=linear_world.data.train)
     _, log = frozen.fit(same, BradleyTerry(), 0)
     _, whole = replace(frozen, dropout=0.0).fit(same, BradleyTerry(), 0)
@@ -134,9 +145,8 @@ def test_rows_that_a_batch_repeats_train_as_if_each_were_scored_alone(compare, d
     rng = np.random.default_rng(3)
     x = rng.normal(size=(12, 4)).astype(np.float32)
     train, validation = (compare(np.array([rng.permutation(12)[:2] for _ in range(n)])) for n in (60, 20))
-    fitter = Mlp(
-        hidden=[16, 8], dropout=dropout, weight_decay=0.0, epochs=2, batch_size=16, standardise=False
-    )
+    how = {"hidden": [16, 8], "weight_decay": 0.0, "learning_rate": 1e-3, "epochs": 2, "batch_size": 16}
+    fitter = Mlp(**how, dropout=dropout, standardise=False, zero_output=False)
     head, _ = fitter.fit(FitData(x, train, validation), BradleyTerry(), 5)
     draw = torch.Generator().manual_seed(5)
     layers = initialise([4, 16, 8, 1], draw)
