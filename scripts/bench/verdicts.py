@@ -24,6 +24,7 @@ import pandas as pd
 
 from rmlab.metrics.bootstrap import interval
 from rmlab.study.cells import Member
+from rmlab.study.effects import effect
 from rmlab.study.finding import Finding
 from rmlab.study.judge import Judged, judge
 from rmlab.study.values import CellValues
@@ -32,24 +33,38 @@ from rmlab.study.verdict import VERDICTS
 BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 N_CLAIMS, N_SEEDS, N_PROMPTS, N_SETUPS = 46, 5, 60, 8
 SMALLEST = 0.05
-# Deviations of the random effects of an arm, in deviations of golden: by these a difference of two arms has
-# the standard error of ours on one set-up, about 0.07 with 5 seeds and 60 prompts.
-RANDOM = {"s": 0.06, "p": 0.25, "sp": 0.35}
-OF_SETUPS = {"u": 0.06, "us": 0.04, "up": 0.2, "usp": 0.3}
+# Deviations of the random effects of an arm, in deviations of golden, on one set-up and on several. Differences
+# of two arms then have about the mean squares of those of the heads in best_of_n on the shipped set, and their
+# standard error: 0.07 on one set-up, 0.04 on eight.
+RANDOM = {"s": 0.06, "p": 0.11, "sp": 0.66}
+OF_SETUPS = {"u": 0.06, "s": 0.02, "p": 0.04, "us": 0.06, "up": 0.12, "sp": 0.05, "usp": 0.7}
 ERRORS = ("0.05", "0.1", "0.2", "0.3", "0.38")
 LEVELS = {"A": (0.9, -0.6), "B": (1.0, -1.2)}  # best-of-N without errors, and what a unit of them adds
 RESAMPLES = 500
 
 
-def arms_of(rng: np.random.Generator, truths: Sequence[float], n_setups: int) -> np.ndarray:
-    """[A, U, S, P]: best of N of every arm, in deviations."""
+def arms_of(
+    rng: np.random.Generator, truths: Sequence[float], n_setups: int, in_parts: bool = False
+) -> np.ndarray:
+    """[A, U, S, P]: best of N of every arm, in deviations; in_parts: see `of_parts`."""
     sizes = {"u": n_setups, "s": N_SEEDS, "p": N_PROMPTS}
     random = RANDOM | (OF_SETUPS if n_setups > 1 else {})
     values = np.asarray(truths, dtype=float)[:, None, None, None] + rng.normal(size=N_PROMPTS)
     for factors, deviation in random.items():
         shape = [n if factor in factors else 1 for factor, n in sizes.items()]
-        values = values + deviation * rng.normal(size=(len(truths), *shape))
+        own = rng.normal(size=(len(truths), *shape))
+        if factors == "u" and in_parts:
+            own = of_parts(rng, len(truths))[:, :, None, None]
+        values = values + deviation * own
     return values
+
+
+def of_parts(rng: np.random.Generator, n: int) -> np.ndarray:
+    """[n, 8]: effects of variance 1 of set-ups of 2 policies, 2 rewards and 2 embeddings, each the sum of one
+    effect of each part, which four of the set-ups share."""
+    policies, rewards, embedders = rng.normal(size=(3, n, 2)) / np.sqrt(3)
+    total = policies[:, :, None, None] + rewards[:, None, :, None] + embedders[:, None, None, :]
+    return total.reshape(n, 8)
 
 
 def as_sweep(values: np.ndarray, axes: Sequence[dict[str, str]]) -> tuple[CellValues, list[Member]]:
@@ -77,12 +92,16 @@ def study(claims: Sequence[dict[str, Any]], arms: Sequence[str]) -> Finding:
 
 
 def judged_study(
-    rng: np.random.Generator, truths: Sequence[float], kinds: Sequence[str], n_setups: int
+    rng: np.random.Generator,
+    truths: Sequence[float],
+    kinds: Sequence[str],
+    n_setups: int,
+    in_parts: bool = False,
 ) -> list[Judged]:
     """A claim for each truth, of one arm against another that it shares with its neighbour."""
     n = len(truths)
     arms = [f"plus{i}" for i in range(n)] + [f"minus{i}" for i in range((n + 1) // 2)]
-    values = arms_of(rng, [*truths, *[0.0] * ((n + 1) // 2)], n_setups)
+    values = arms_of(rng, [*truths, *[0.0] * ((n + 1) // 2)], n_setups, in_parts)
     sweep, members = as_sweep(values, [{"arm": arm} for arm in arms])
     claims = [
         {"statement": f"claim {i}", "plus": [{"arm": f"plus{i}"}], "minus": [{"arm": f"minus{i // 2}"}],
@@ -107,11 +126,15 @@ def error_rates(rng: np.random.Generator, n_studies: int, n_setups: int) -> list
     """Rows of the first table: studies of nothing but null claims, and of a mixture."""
     size = f"{n_setups} × {N_SEEDS} × {N_PROMPTS}"
     mixed = [0.0, SMALLEST, 0.2, -0.2] * (N_CLAIMS // 4 + 1)
+    null = [0.0] * N_CLAIMS
+    cases = [("all null", null, False), ("a quarter null", mixed[:N_CLAIMS], False)]
+    if n_setups == N_SETUPS:
+        cases.append(("all null, of parts that set-ups share", null, True))
     rows = []
-    for name, truths in (("all null", [0.0] * N_CLAIMS), ("a quarter null", mixed[:N_CLAIMS])):
+    for name, truths, in_parts in cases:
         any_false = any_starred = any_supported = 0
         for _ in range(n_studies):
-            found = judged_study(rng, truths, ["greater"] * N_CLAIMS, n_setups)
+            found = judged_study(rng, truths, ["greater"] * N_CLAIMS, n_setups, in_parts)
             wrong = [j for j, truth in zip(found, truths, strict=True) if is_false(j, truth)]
             any_supported += any(j.verdict == "supported" for j in wrong)
             any_false += bool(wrong)
@@ -177,6 +200,28 @@ def coverage(rng: np.random.Generator, n_studies: int, n_setups: int) -> list[st
     ]
 
 
+def setup_coverage(rng: np.random.Generator, n: int) -> list[str]:
+    """Of the interval over eight set-ups that share parts: how often it holds the mean over other policies,
+    rewards and embeddings, and the mean over these eight. By the deviation of a difference over set-ups."""
+    sizes, random = {"u": N_SETUPS, "s": N_SEEDS, "p": N_PROMPTS}, OF_SETUPS | {"u": 0.0}
+    rows = []
+    for deviation in (0.05, 0.1, 0.2):
+        other = same = 0
+        for _ in range(n):
+            of_setups = deviation * of_parts(rng, 1)[0]
+            values = np.tile(of_setups[:, None, None], (1, N_SEEDS, N_PROMPTS))
+            for factors, of in random.items():
+                shape = [size if factor in factors else 1 for factor, size in sizes.items()]
+                values = values + np.sqrt(2) * of * rng.normal(size=shape)
+            found = effect(values, rng, RESAMPLES)
+            other += found.low <= 0 <= found.high
+            same += found.low <= of_setups.mean() <= found.high
+        for of, inside in (("other parts", other), ("these eight", same)):
+            name = f"difference, set-ups of shared parts that deviate by {deviation}: mean of {of}"
+            rows.append(f"| {name} | 8 × {N_SEEDS} × {N_PROMPTS} | {n} | {100 * inside / n:.1f} % |")
+    return rows
+
+
 def centred_arms(rng: np.random.Generator, truths: Sequence[float], n_setups: int) -> np.ndarray:
     """As arms_of, with prompts that differ less in common, as a share of a mean near 0 is no share."""
     values = arms_of(rng, truths, n_setups)
@@ -219,6 +264,7 @@ def report(n_studies: int, seed: int) -> str:
         _table(
             "interval | size | simulations | holds the truth",
             [row for n_setups, n in sizes for row in coverage(rng, 4 * n, n_setups)]
+            + setup_coverage(rng, 5 * n_studies)
             + prompt_coverage(rng, 10 * n_studies),
         ),
     ]

@@ -73,7 +73,28 @@ def test_the_tables_have_a_row_for_every_case(monkeypatch):
         "difference", "slope along an axis", "height of that line", "difference of shares",
         "crossing of that line",
     ]  # fmt: skip
-    assert len(verdicts.prompt_coverage(rng, 5)) == 3
+    assert len(verdicts.error_rates(rng, 1, 8)) == 3
+    assert len(verdicts.prompt_coverage(rng, 5)) == 3 and len(verdicts.setup_coverage(rng, 2)) == 6
+
+
+def test_set_ups_share_the_effects_of_their_parts():
+    found = verdicts.of_parts(np.random.default_rng(4), 20_000)
+    between = np.corrcoef(found.T)
+    alike = np.array(
+        [
+            [sum(a == b for a, b in zip(f"{i:03b}", f"{j:03b}", strict=True)) for j in range(8)]
+            for i in range(8)
+        ]
+    )
+    np.testing.assert_allclose(between, alike / 3, atol=0.03)
+    assert found.var() == pytest.approx(1, rel=0.03)
+
+
+def test_intervals_over_set_ups_of_shared_parts_hold_the_mean_of_the_eight_and_miss_that_of_others():
+    """What docs/study.md says of them."""
+    rows = verdicts.setup_coverage(np.random.default_rng(5), 100)
+    inside = [float(row.rsplit("|", 2)[1].strip(" %")) for row in rows]
+    assert min(inside[1::2]) >= 95 and inside[4] < 85  # deviations of 0.2, other parts
 
 
 def test_the_block_of_a_page_is_written_between_its_markers():
