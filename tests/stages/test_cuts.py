@@ -98,7 +98,8 @@ def test_cuts_change_no_table(whole, tmp_path, monkeypatch, at_most):
         a, b = (artifact.read(table).to_pandas() for artifact in (one, other))
         keys = [key for key in KEYS if key in a]
         a, b = (frame.sort_values(keys, ignore_index=True) for frame in (a, b))
-        pd.testing.assert_frame_equal(a, b, rtol=1e-6, atol=1e-6)
+        # scores are float32 and differ in the last bits; an interval over four prompts enlarges that
+        pd.testing.assert_frame_equal(a, b, rtol=1e-6, atol=5e-6)
     assert one.read("calibration").to_pandas().groupby(["arm", "split"])["count"].sum().eq(40).all()
     assert one.manifest.warnings == other.manifest.warnings and one.manifest.counts == other.manifest.counts
     assert one.manifest.metrics["chosen"] == other.manifest.metrics["chosen"]

@@ -110,22 +110,22 @@ def absent(run, tmp_path_factory):
     return found
 
 
-def make(stage, settings, inputs, path):
-    """The artifact that a stage makes of these inputs."""
+def make(stage, settings, inputs, path, like):
+    """The artifact that a stage makes of these inputs; like: the manifest of the one it is compared with."""
     path.mkdir()
     writer = Writer(path)
     stage.run(Job("a", "f", settings, {}, inputs, writer, Progress("", quiet=True)))
-    return Artifact(path, replace(inputs["sample"].manifest, counts=writer.counts, warnings=writer.warnings))
+    written = {"counts": writer.counts, "metrics": writer.metrics, "warnings": writer.warnings}
+    return Artifact(path, replace(like, **written))
 
 
 def test_heads_are_fitted_and_judged_as_if_the_failed_were_never_sampled(run, absent, tmp_path):
     out, overrides, n_failed = run
     settings = load_arms(overrides)["head=linear loss=bradley_terry"]
-    arm = only(out, "fit_rm").manifest.name
-    fit = make(fit_rm, settings, absent, tmp_path / "fit")
-    evaluated = make(
-        eval_rm, settings, absent | {f"fit_rm:{arm}": fit, f"embed:{arm}": absent["embed"]}, tmp_path / "eval"
-    )
+    of_fit, of_eval = (only(out, stage).manifest for stage in ("fit_rm", "eval_rm"))
+    fit = make(fit_rm, settings, absent, tmp_path / "fit", of_fit)
+    inputs = absent | {f"fit_rm:{of_fit.name}": fit, f"embed:{of_fit.name}": absent["embed"]}
+    evaluated = make(eval_rm, settings, inputs, tmp_path / "eval", of_eval)
     for stage, again, tables in (("fit_rm", fit, ["comparisons", "training_log"]),
                                  ("eval_rm", evaluated, ["head_scores", "metrics", "curves", "paired"])):  # fmt: skip
         first = only(out, stage)
