@@ -69,7 +69,8 @@ def _single(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
 def _of_members(kind: Several, folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
     try:
         folders = [_member(folder, name) for name in description["members"]]
-        members = [_single(member, read_description(member)) for member in folders]
+        load = _single if kind is EnsembleHead else _scoring  # objectives may have ensembles
+        members = [load(member, read_description(member)) for member in folders]
         return kind.load(folder, description, members)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise _incomplete(folder, error) from None

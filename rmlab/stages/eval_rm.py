@@ -147,10 +147,13 @@ def _summary(job: Job, metrics: list[dict], paired: list[dict]) -> dict:
     defined = [m for m in candidates if not np.isnan(m["value"])]
     if not defined:
         job.writer.warnings.append(
-            f"evaluation.select_by={by} is defined for no head, so the first was chosen; "
-            "validation answers must compare responses: set evaluation.select_by=spearman"
+            f"evaluation.select_by={by} is defined for no head, so the first was chosen; annotators gave no "
+            "validation answers that compare responses: set evaluation.select_by=spearman"
         )
     chosen = max(defined or candidates, key=lambda m: sign * m["value"])["arm"]
+    chosen_by = f"{CHOSEN_BY.get(by, by)} on validation prompts"
+    if not defined:
+        chosen_by = f"the order of the arms, as {chosen_by} is not defined"
     test = [m for m in metrics if m["split"] == "test" and m["metric"] == "best_of_n"]
     against = [
         p for p in paired if p["split"] == "test" and p["arm"] == chosen and p["metric"] == "best_of_n"
@@ -158,7 +161,7 @@ def _summary(job: Job, metrics: list[dict], paired: list[dict]) -> dict:
     keys = ("value", "low", "high", "n", "n_prompts")
     return {
         "chosen": chosen,
-        "chosen_by": f"{CHOSEN_BY.get(by, by)} on validation prompts",
+        "chosen_by": chosen_by,
         "best_of_n": {m["arm"]: {k: m[k] for k in keys} for m in test},
         "chosen_minus": {p["other"]: {k: p[k] for k in keys} for p in against},
     }

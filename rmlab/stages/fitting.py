@@ -183,6 +183,7 @@ def _fit(
     x, means = vectors.rows(needed), None
     if is_centred(settings):
         means = PromptMeans.of(vectors, responses.group, needed)
+        means.check_fit()
         x = means.less(needed, x)
     candidates, held = (_renumbered(a.comparisons, needed) for a in (train, validation))
     chosen = _selected(settings, x, candidates, held, loss, fitter) if is_selective(settings) else candidates

@@ -36,11 +36,14 @@ class PromptMeans:
             total += csr_array((np.ones(len(block)), at), shape=(len(prompts), len(block))) @ x
         if total is None:
             raise InputError("there are no responses to centre by prompt; check the splits of the prompts")
-        if (size == 1).all():
+        return cls(number, (total / size[:, None]).astype(np.float32), size)
+
+    def check_fit(self) -> None:
+        """Refuses to fit a head where all differences are 0; to score such responses is no error."""
+        if (self.size == 1).all():
             raise InputError(
                 "head.centre=prompt leaves nothing where every prompt has one response; set head.centre=none"
             )
-        return cls(number, (total / size[:, None]).astype(np.float32), size)
 
     @property
     def notes(self) -> list[str]:

@@ -1,7 +1,8 @@
 """What annotators answered on validation prompts: how heads are chosen without golden scores.
 
 One rule, whatever the arms were fitted on: the answers of all arms together, as pairs of responses, each
-distinct one once. So arms of other pairings, budgets or annotators are judged on the same answers.
+distinct one once. So arms of other pairings, budgets or annotators are judged on the same answers. Those of
+a teacher in the annotators' place do not count: it would agree with itself.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rmlab.stages.fitting import label_agreement
 from rmlab.stages.responses import Responses
 
 _ANSWER = ["preferred", "other", "share"]
+_NONE = pd.DataFrame(columns=[*_ANSWER, "weight"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,8 @@ class ValidationAnswers:
     @classmethod
     def of(cls, job: Job) -> ValidationAnswers:
         """An answer that several arms hold has the greatest weight that one of them gives it."""
-        frames = [_answers(artifact) for artifact in job.several("fit_rm").values()]
+        fitted = job.several("fit_rm").values()
+        frames = [_answers(one) for one in fitted if not _is_taught(one)] or [_NONE]
         every = pd.concat(frames).groupby(_ANSWER, sort=True)["weight"].max().reset_index()
         ids, items = np.unique(every[_ANSWER[:2]].to_numpy(str), return_inverse=True)
         shape = (len(every), 2)
@@ -66,11 +69,16 @@ class ValidationAnswers:
         return label_agreement((first - second) / temperature, self.share, self.weight)
 
 
+def _is_taught(fitted: Artifact) -> bool:
+    """Whether a teacher answered for this head."""
+    return bool(fitted.manifest.metrics.get("teacher"))
+
+
 def _answers(fitted: Artifact) -> pd.DataFrame:
     """The pairs that an arm's validation answers imply; equal answers of several annotators are added up."""
     table = fitted.read("comparisons", ["kind", "items", "split", "share", "weight"])
     table = table.filter(pc.equal(table["split"], "validation"))
-    frame = pd.DataFrame(columns=[*_ANSWER, "weight"])
+    frame = _NONE
     if table.num_rows:
         items = np.array(table["items"].to_pylist(), dtype=str)
         share, weight = (table[name].to_numpy() for name in ("share", "weight"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rmlab.errors import ConfigError, InputError
-from rmlab.heads.base import LinearHead, Standardiser, WeightedHead
+from rmlab.heads.base import EnsembleHead, LinearHead, Standardiser, WeightedHead
 from rmlab.heads.load import load_head
 
 D = 6
@@ -61,6 +61,13 @@ def test_rewards_are_normalised_and_the_same_after_loading(both, x, tmp_path):
     assert (loaded.weights, loaded.temperature) == (head.weights, 2.5)
     other = {"kind": -1.0, "brief": 1.0}
     assert loaded.with_weights(other).score(x).tobytes() == head.with_weights(other).score(x).tobytes()
+
+
+def test_an_objective_may_have_an_ensemble(both, x, tmp_path):
+    several = EnsembleHead(members=tuple(both.values()), combine="min").normalised(x)
+    head = WeightedHead(members={**both, "safe": several}, weights={"kind": 1, "brief": 2, "safe": -0.5})
+    head.save(tmp_path / "head")
+    assert load_head(tmp_path / "head").score(x).tobytes() == head.score(x).tobytes()
 
 
 def test_what_was_changed_after_saving_is_refused(both, x, tmp_path):

@@ -71,4 +71,13 @@ def test_prompts_with_one_response_are_counted_and_nothing_else_is_refused():
     assert means.notes == ["1 of 3 prompts have one response, which head.centre=prompt makes zero"]
     assert not means.less(np.array([2]), x[[2]]).any()
     with pytest.raises(InputError, match=r"head\.centre=none"):
-        PromptMeans.of(w, np.arange(5), np.arange(5))
+        PromptMeans.of(w, np.arange(5), np.arange(5)).check_fit()
+
+
+def test_to_score_prompts_with_one_response_each_is_no_error():
+    """As in a fold, or in a part of a large set, that has no others."""
+    w = shifted(world())
+    centred = fit(w, "loss=classification", "head.centre=prompt").head
+    wanted = np.ones(len(w.x), dtype=bool)
+    found = score_all({"a": centred}, Pieces(w.x), wanted, lambda rows: None, group=np.arange(len(w.x)))
+    assert (found["a"].raw == centred.head.raw(np.zeros((1, w.x.shape[1]), np.float32))).all()

@@ -24,6 +24,11 @@ class Fitted:
     kind: str
     items: list[list[str]]
     split: list[str] | None = None
+    teacher: dict[str, float] | None = None  # how one answered in the annotators' place
+
+    @property
+    def manifest(self) -> SimpleNamespace:
+        return SimpleNamespace(metrics={"teacher": self.teacher} if self.teacher else {})
 
     def read(self, table: str, columns: list[str]) -> pa.Table:
         n = len(self.items)
@@ -78,3 +83,9 @@ def test_without_an_answer_that_compares_nothing_is_said():
     found = answers(Fitted("unpaired", [["a"], ["b"]]))
     assert len(found) == 0
     assert all(np.isnan(x) for x in found.agreement("h", 1.0).values())
+
+
+def test_a_teacher_is_not_judged_by_its_own_answers():
+    taught = Fitted("pair", [["b", "a"], ["a", "c"]], teacher={"validation_accuracy": 0.0})
+    assert answers(PAIRS, taught).agreement("h", 1.0) == answers(PAIRS).agreement("h", 1.0)
+    assert len(answers(taught)) == 0
