@@ -87,7 +87,8 @@ def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
             row |= _proxy_columns(responses, scores.score[rows])
         if split == "test":
             pairs, vectors = judged_pairs(responses, lengths), data.vectors.of(masks[split])
-            known = interval_numbers(fit.head, fit.annotator, vectors, responses.golden, pairs)
+            golden, group = responses.golden, responses.group
+            known = interval_numbers(fit.head, fit.annotator, vectors, golden, group, pairs)
             row |= {f"test_{name}": number for name, number in known.items()}
             row[FIELD] = packed(judged.measured)
     return row

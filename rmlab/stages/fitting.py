@@ -33,7 +33,7 @@ from rmlab.stages.comparing import (
     selected_report,
     stream,
 )
-from rmlab.stages.prompt_means import PromptMeans
+from rmlab.stages.prompt_means import PromptMeans, centred
 from rmlab.stages.responses import Responses
 from rmlab.stages.vectors import Vectors
 
@@ -221,7 +221,7 @@ def _raw(head: RewardHead, responses: Responses, vectors: Vectors, rows: np.ndar
     """Scores as fitted of some rows, by embeddings as they are or less the mean of their prompt."""
     if not isinstance(head, CentredHead):
         return head.raw(vectors.rows(rows))
-    return head.head.raw(PromptMeans.of(vectors, responses.group, rows).less(rows, vectors.rows(rows)))
+    return head.head.raw(centred(vectors, responses.group, rows))
 
 
 def _answered_margins(

@@ -54,3 +54,8 @@ class PromptMeans:
     def less(self, rows: np.ndarray, x: np.ndarray) -> np.ndarray:
         """x: [k, d] embeddings of these rows -> [k, d]."""
         return x - self.mean[self.number[rows]]
+
+
+def centred(vectors: Vectors, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """[k, d] embeddings of some rows, less the means of their prompts. group: [m]; rows: [k]."""
+    return PromptMeans.of(vectors, group, rows).less(rows, vectors.rows(rows))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.heads.base import FitData
+from rmlab.heads.base import CentredHead, FitData
 from rmlab.heads.ensemble import Ensemble
 from rmlab.heads.laplace import Laplace
 from rmlab.heads.linear import Linear
@@ -17,6 +17,7 @@ from rmlab.stages.margin_intervals import interval_numbers
 
 D, N, PRIOR = 8, 300, 1.0
 ANNOTATOR = Logistic(beta=1.0, scale=1.0)
+ALONE = np.arange(2 * N + 400)  # each response of a prompt of its own
 
 
 class Rows:
@@ -27,6 +28,10 @@ class Rows:
 
     def rows(self, rows):
         return self.x[rows]
+
+    def blocks(self, wanted):
+        rows = np.flatnonzero(wanted)
+        yield rows, self.x[rows]
 
 
 def world(seed):
@@ -43,7 +48,7 @@ def world(seed):
 def measured(fitter, seed):
     data, golden, pairs = world(seed)
     head, _ = fitter.fit(data, BradleyTerry(), seed)
-    return interval_numbers(head, ANNOTATOR, Rows(data.x), golden, tuple(pairs))
+    return interval_numbers(head, ANNOTATOR, Rows(data.x), golden, ALONE, tuple(pairs))
 
 
 def test_the_posterior_of_a_true_model_covers_nine_in_ten():
@@ -77,8 +82,8 @@ def test_margins_of_an_ensemble_are_those_of_its_members():
     each = np.array([m.raw(data.x[pairs[0]]) - m.raw(data.x[pairs[1]]) for m in head.members])
     np.testing.assert_allclose(mean, each.mean(axis=0))
     np.testing.assert_allclose(std, each.std(axis=0, ddof=1))
-    hot = interval_numbers(head.tempered(2.0), ANNOTATOR, Rows(data.x), golden, tuple(pairs))
-    cold = interval_numbers(head, ANNOTATOR, Rows(data.x), golden, tuple(pairs))
+    hot = interval_numbers(head.tempered(2.0), ANNOTATOR, Rows(data.x), golden, ALONE, tuple(pairs))
+    cold = interval_numbers(head, ANNOTATOR, Rows(data.x), golden, ALONE, tuple(pairs))
     assert hot["interval_width"] == pytest.approx(cold["interval_width"] / 2)
 
 
@@ -86,6 +91,18 @@ def test_margins_of_an_ensemble_are_those_of_its_members():
 def test_no_true_log_odds_no_numbers(annotator):
     data, golden, pairs = world(0)
     head, _ = Laplace().fit(data, BradleyTerry(), 0)
-    assert interval_numbers(head, annotator, Rows(data.x), golden, tuple(pairs)) == {}
+    assert interval_numbers(head, annotator, Rows(data.x), golden, ALONE, tuple(pairs)) == {}
     linear, _ = Linear().fit(data, BradleyTerry(), 0)
-    assert interval_numbers(linear, ANNOTATOR, Rows(data.x), golden, tuple(pairs)) == {}
+    assert interval_numbers(linear, ANNOTATOR, Rows(data.x), golden, ALONE, tuple(pairs)) == {}
+
+
+@pytest.mark.parametrize("fitter", [Laplace(), Ensemble(Linear(), 3, "mean", 1.0, True)])
+def test_a_centred_linear_head_has_the_same_intervals_within_prompts(fitter):
+    """The mean of a prompt goes from both responses of a pair, so from its difference."""
+    data, golden, pairs = world(0)
+    head, _ = fitter.fit(data, BradleyTerry(), 0)
+    group = ALONE.copy()
+    group[pairs[1]] = group[pairs[0]]
+    found = interval_numbers(CentredHead(head), ANNOTATOR, Rows(data.x), golden, group, tuple(pairs))
+    plain = interval_numbers(head, ANNOTATOR, Rows(data.x), golden, group, tuple(pairs))
+    assert found == pytest.approx(plain, rel=1e-4)
