@@ -235,12 +235,16 @@ def _answered_margins(
     return raw[:, 0] - raw[:, 1], share, weight
 
 
-def label_agreement(log_odds: np.ndarray, share: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+def label_agreement(
+    log_odds: np.ndarray, share: np.ndarray, weight: np.ndarray, lead: np.ndarray | None = None
+) -> dict[str, float]:
     """How well a head foretells the answers: negative log-likelihood in nats, and share of the answers that
-    it agrees with, 1/2 for equal scores; NaN without any pair. log_odds, share, weight: [p]."""
+    it agrees with, 1/2 for equal scores; NaN without any pair. log_odds, share, weight: [p]; lead: [p] the
+    difference of the rewards that the head picks by, where its sign may not be that of log_odds: the odds of
+    an ensemble are those of its mean, however it combines its members."""
     if not len(log_odds):
         return {"label_nll": np.nan, "label_accuracy": np.nan}
-    agrees = credit(log_odds)
+    agrees = credit(log_odds if lead is None else lead)
     return {
         "label_nll": negative_log_likelihood(log_odds, share, weight),
         "label_accuracy": float(np.average(share * agrees + (1 - share) * (1 - agrees), weights=weight)),

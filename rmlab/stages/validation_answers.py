@@ -29,13 +29,14 @@ _NONE = pd.DataFrame(columns=[*_ANSWER, "weight"])
 @dataclass(frozen=True, eq=False)
 class ValidationAnswers:
     """ids: [u] of the responses that were compared; items: [n, 2] rows of them, the preferred first;
-    share, weight: [n]. raw: arm -> [u] score as fitted, filled cut by cut."""
+    share, weight: [n]. raw, score: arm -> [u] score as fitted and reward, filled cut by cut."""
 
     ids: pa.Array
     items: np.ndarray
     share: np.ndarray
     weight: np.ndarray
     raw: dict[str, np.ndarray] = field(default_factory=dict)
+    score: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job) -> ValidationAnswers:
@@ -62,11 +63,14 @@ class ValidationAnswers:
         for arm in arms:
             if arm.raw is not None and arm.kind == "head":
                 self.raw.setdefault(arm.name, np.full(len(self.ids), np.nan))[here] = arm.raw[at]
+                self.score.setdefault(arm.name, np.full(len(self.ids), np.nan))[here] = arm.scores[rows[here]]
 
     def agreement(self, arm: str, temperature: float) -> dict[str, float]:
         """label_nll and label_accuracy of a head; NaN without an answer that compares two responses."""
-        first, second = self.raw[arm][self.items].T if len(self) else np.empty((2, 0))
-        return label_agreement((first - second) / temperature, self.share, self.weight)
+        if not len(self):
+            return label_agreement(np.empty(0), self.share, self.weight)
+        log_odds, lead = (of[arm][self.items] @ (1, -1) for of in (self.raw, self.score))
+        return label_agreement(log_odds / temperature, self.share, self.weight, lead)
 
 
 def _is_taught(fitted: Artifact) -> bool:

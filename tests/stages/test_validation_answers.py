@@ -47,14 +47,14 @@ RAW = np.array([0.5, -1.0, 2.0, 0.0, 0.0])
 PAIRS = Fitted("pair", [["a", "b"], ["c", "a"], ["b", "c"]], ["validation", "validation", "train"])
 
 
-def answers(*arms: Fitted, cuts=((0, 1, 2, 3, 4),)) -> ValidationAnswers:
+def answers(*arms: Fitted, cuts=((0, 1, 2, 3, 4),), score=3 * RAW - 1) -> ValidationAnswers:
     found = ValidationAnswers.of(SimpleNamespace(several=lambda stage: dict(enumerate(arms))))
     for rows in map(np.array, cuts):
         ids = Ids.of_array(np.array(IDS)[rows])
         responses = Responses(ids, ids, np.zeros(len(rows)), np.zeros(len(rows), np.int64))
         at = found.rows(responses)
         raw_of = np.unique(at[at >= 0])
-        arm = Arm("h", "head", np.zeros(len(rows)), RAW[rows][raw_of])
+        arm = Arm("h", "head", score[rows], RAW[rows][raw_of])
         found.add([arm, Arm("oracle", "control", np.zeros(len(rows)))], at, raw_of)
     return found
 
@@ -89,3 +89,10 @@ def test_a_teacher_is_not_judged_by_its_own_answers():
     taught = Fitted("pair", [["b", "a"], ["a", "c"]], teacher={"validation_accuracy": 0.0})
     assert answers(PAIRS, taught).agreement("h", 1.0) == answers(PAIRS).agreement("h", 1.0)
     assert len(answers(taught)) == 0
+
+
+def test_a_head_agrees_by_the_rewards_that_it_picks_by():
+    """An ensemble's odds are those of its mean, whatever it combines its members by."""
+    plain, other = answers(PAIRS).agreement("h", 1.0), answers(PAIRS, score=-RAW).agreement("h", 1.0)
+    assert (plain["label_accuracy"], other["label_accuracy"]) == (1.0, 0.0)
+    assert plain["label_nll"] == other["label_nll"]
