@@ -33,9 +33,9 @@ from rmlab.study.verdict import VERDICTS
 BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 N_CLAIMS, N_SEEDS, N_PROMPTS, N_SETUPS = 46, 5, 60, 8
 SMALLEST = 0.05
-# Deviations of the random effects of an arm, in deviations of golden, on one set-up and on several. Differences
-# of two arms then have about the mean squares of those of the heads in best_of_n on the shipped set, and their
-# standard error: 0.07 on one set-up, 0.04 on eight.
+# Deviations of the random effects of an arm, in deviations of golden, on one set-up and on several. Two arms
+# then differ with about the mean squares of the heads in best_of_n on the shipped set, and with their standard
+# error: 0.07 on one set-up, 0.04 on eight.
 RANDOM = {"s": 0.06, "p": 0.11, "sp": 0.66}
 OF_SETUPS = {"u": 0.06, "s": 0.02, "p": 0.04, "us": 0.06, "up": 0.12, "sp": 0.05, "usp": 0.7}
 ERRORS = ("0.05", "0.1", "0.2", "0.3", "0.38")
