@@ -98,7 +98,10 @@ def fit_head(settings: Settings, responses: Responses, vectors: Vectors) -> Fit:
     is_taught = teachers_half(settings, responses)
     if settings.teacher.fit == "ceiling":
         return _fit(settings, responses, vectors, ~is_taught)
-    teacher = _fit(_alone(settings), responses, vectors, is_taught)
+    try:
+        teacher = _fit(_alone(settings), responses, vectors, is_taught)
+    except (ConfigError, InputError) as error:  # advice on comparisons.n is advice on teacher.n here
+        raise type(error)(f"the teacher, of teacher.n, .head and .loss: {error}") from None
     if settings.teacher.fit == "teacher":
         return teacher
     answers = _answers_of(teacher.head, settings, responses, vectors)

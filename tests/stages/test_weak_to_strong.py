@@ -98,3 +98,5 @@ def test_what_cannot_be_taught_is_one_line():
         fit(world(), "pairing=lists", "loss=plackett_luce", "loss@teacher.loss=plackett_luce")
     with pytest.raises(InputError, match=r"need validation prompts each, and there is one group of them"):
         fit(world(prompts=4), "teacher.n=5", "comparisons.n=5")
+    with pytest.raises(InputError, match=r"the teacher, of teacher\.n, .*asked for 5000 comparisons"):
+        fit(world(), "teacher.n=5000")
