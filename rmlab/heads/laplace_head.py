@@ -70,10 +70,11 @@ class LaplaceHead(NormalisedHead):
     def pair_probability(self, x_a: np.ndarray, x_b: np.ndarray) -> np.ndarray:
         """P(a is preferred to b), the weights averaged over: [m, d], [m, d] -> [m].
 
-        ∫ σ(m') N(m'; m, v) dm' ≈ σ(m / sqrt(1 + π v / 8)), where m is the difference of the mean scores and
-        v = (z_a - z_b)ᵀ H⁻¹ (z_a - z_b). Source: MacKay 1992. The lower bound k plays no part.
+        ∫ σ(m') N(m'; m, v) dm' ≈ σ(m / sqrt(1 + π v / 8)), where m is the difference of the mean scores over
+        the temperature T and v = (z_a - z_b)ᵀ H⁻¹ (z_a - z_b) / T². Source: MacKay 1992. The lower bound k
+        plays no part.
         """
-        difference, std = self.margin(x_a, x_b)
+        difference, std = (part / self.temperature for part in self.margin(x_a, x_b))
         moderated = difference / np.sqrt(1 + np.pi / 8 * std**2)
         return 0.5 * (1 + np.tanh(0.5 * moderated))  # the logistic function, without overflow
 

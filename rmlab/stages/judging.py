@@ -134,7 +134,8 @@ def metric_rows(
 
 def conformal_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     """Of each head on test prompts: conformal abstention, calibrated on the annotators' answers to the
-    validation pairs and judged by their answers to the test pairs."""
+    validation pairs and judged by their answers to the test pairs. The guarantee takes the head as given, but
+    heads chose their strength or stopped by these prompts: so coverage is measured, not taken for granted."""
     rows = []
     answered = {(j.arm, j.split): j for j in judged if j.odds is not None and len(j.odds.annotators.pair)}
     for (arm, split), test in answered.items():

@@ -79,6 +79,10 @@ def test_pair_probability_is_the_averaged_one(fitted, x):
     assert np.abs(exact - expit(margin)).max() > 0.1
     np.testing.assert_allclose(given + wide.pair_probability(b, a), 1.0, atol=1e-12)
     assert np.array_equal(wide.normalised(x).pair_probability(a, b), given)
+    scaled = replace(wide, weight=wide.weight / 3, factor=wide.factor / 3)
+    np.testing.assert_allclose(
+        wide.tempered(3.0).pair_probability(a, b), scaled.pair_probability(a, b), atol=1e-12
+    )
 
 
 def test_a_certain_head_gives_the_plain_probability(fitted, x):
