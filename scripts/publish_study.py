@@ -7,6 +7,8 @@ python scripts/publish_study.py ARTIFACT --check   # do the pages show this stud
 from __future__ import annotations
 
 import argparse
+import math
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -33,36 +35,43 @@ WORDS = ("supported", "contradicted", "negligible", "undecided", "not run")
 Row = Mapping[str, Any]
 
 
-def number(x: float) -> str:
-    """With a true minus sign, as in running text."""
-    return f"{x:+.2f}".replace("-", "−")
+def number(x: float, form: str = "+.2f") -> str:
+    """With a true minus sign, as in running text, and no sign before what is rounded to 0."""
+    text = format(x, form)
+    return text.replace("-", "−") if float(text) else text.lstrip("+-")
 
 
 def line(row: Row) -> str:
+    """An effect with its interval, to three digits as some bounds are 0.05, and where its line crosses 0."""
     if row["verdict"] == "not run":
-        return f"| {row['claim']} | – | not run: {row['reason']} | |"
+        return f"| {row['claim']} | – | not run: {row['reason']} | | |"
     verdict = row["verdict"] + (" ★" if row["survives_holm"] else "")
     verdict += " (at the edge)" if row["at_edge"] else ""
-    effect = f"{number(row['effect'])} [{number(row['low'])}, {number(row['high'])}]"
-    return f"| {row['claim']} | {effect} | {verdict} | {row['detectable']:.2f} |"
+    value, low, high = (number(row[end], "+.3f") for end in ("effect", "low", "high"))
+    effect = f"{value} [{low}, {high}]" + crossing(row)
+    of = "" if row["n_in_favour"] is None else f"{row['n_in_favour']} of {row['n_setups']}"
+    return f"| {row['claim']} | {effect} | {verdict} | {of} | {row['detectable']:.2f} |"
+
+
+def crossing(row: Row) -> str:
+    """Of a line along an axis, where it is 0; nothing of other claims."""
+    at, low, high = (row[f"crossing{end}"] for end in ("", "_low", "_high"))
+    if at is None:
+        return ""
+    if math.isinf(low) and math.isinf(high):
+        return "; the line may cross 0 anywhere"
+    return f"; the line crosses 0 at {number(at, '.2f')} [{number(low, '.2f')}, {number(high, '.2f')}]"
 
 
 def table(rows: Iterable[Row]) -> str:
-    head = "| claim | effect, 95 % interval | verdict | could show |\n|---|---|---|---|"
+    head = "| claim | effect, 95 % interval | verdict | set-ups in favour | could show |\n" + "|---" * 5 + "|"
     return "\n".join([head, *map(line, rows)])
 
 
 def counts(rows: Iterable[Row]) -> str:
-    """How the claims fared: all of them, and those that survive Holm's correction."""
-    rows = list(rows)
-    parts = []
-    for word in WORDS:
-        of = [r for r in rows if r["verdict"] == word]
-        if not of:
-            continue
-        starred = sum(bool(r["survives_holm"]) for r in of)
-        parts.append(f"{len(of)} {word}" + (f" ({starred} ★)" if word in WORDS[:3] else ""))
-    return ", ".join(parts)
+    """How the claims fared after Holm's correction over all of the study."""
+    found = [r["corrected"] for r in rows]
+    return ", ".join(f"{found.count(word)} {word}" for word in WORDS if word in found)
 
 
 def main_rows(rows: list[Row]) -> list[Row]:
@@ -79,25 +88,29 @@ def heading(artifact: Artifact, rows: list[Row]) -> str:
     most = max((r["n_seeds"] for r in rows), default=0)
     prompts = max((r["n_prompts"] for r in rows), default=0)
     setups = max((r["n_setups"] for r in rows), default=1)
-    return f"{setups} set-ups, {most} seeds, {prompts} test prompts; made by `{artifact.manifest.command}`."
+    words = [word for word in shlex.split(artifact.manifest.command) if not word.startswith("out=")]
+    return f"{setups} set-ups, {most} seeds, {prompts} test prompts; made by `{shlex.join(words)}`."
 
 
 def short(artifact: Artifact, rows: list[Row]) -> str:
     told = counts(r for r in rows if r["in_study"])
-    return f"{table(main_rows(rows))}\n\n{heading(artifact, rows)} All claims of the study: {told}."
+    n = sum(bool(r["in_study"]) for r in rows)
+    counted = f"Of the study's {n} claims, after Holm's correction over all {len(rows)}: {told}."
+    return f"{table(main_rows(rows))}\n\n{heading(artifact, rows)} {counted}"
 
 
 def long(artifact: Artifact, rows: list[Row], by_setup: list[Row]) -> str:
     parts = [heading(artifact, rows)]
     for in_study, title in (
         (True, "Claims of the study"),
-        (False, "Claims of this project, and common beliefs"),
+        (False, "Claims of other papers and of this project, and common beliefs"),
     ):
         of = [r for r in rows if bool(r["in_study"]) is in_study]
-        parts += [f"### {title}", f"{counts(of)}."]
+        parts += [f"### {title}", f"After Holm's correction over all {len(rows)} claims: {counts(of)}."]
         for finding in dict.fromkeys(r["finding"] for r in of):
             parts.append(f"**{finding}**\n\n{table(r for r in of if r['finding'] == finding)}")
-    parts += ["### By set-up", setup_table(rows, by_setup)]
+    bold = "Effects on each set-up; bold: its own interval, over prompts and seeds, does not hold 0."
+    parts += ["### By set-up", bold, setup_table(rows, by_setup)]
     return "\n\n".join(parts)
 
 

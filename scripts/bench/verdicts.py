@@ -34,7 +34,7 @@ BEGIN, END = "<!-- verdicts:begin -->", "<!-- verdicts:end -->"
 N_CLAIMS, N_SEEDS, N_PROMPTS, N_SETUPS = 46, 5, 60, 8
 SMALLEST = 0.05
 # Deviations of the random effects of an arm, in deviations of golden, on one set-up and on several. Two arms
-# then differ with about the mean squares of the heads in best_of_n on the shipped set, and with their standard
+# then differ with about the mean squares of heads in best_of_n on the shipped set, and with their standard
 # error: 0.07 on one set-up, 0.04 on eight.
 RANDOM = {"s": 0.06, "p": 0.11, "sp": 0.66}
 OF_SETUPS = {"u": 0.06, "s": 0.02, "p": 0.04, "us": 0.06, "up": 0.12, "sp": 0.05, "usp": 0.7}
