@@ -40,18 +40,21 @@ RECIPES = {
     "linear CLF, centred": "head=linear head.centre=prompt loss=classification",
     "linear hinge": "head=linear loss=hinge",
     "linear smoothed": "head=linear loss=label_smoothing",
-    "Laplace": "head=laplace loss=bradley_terry",
+    "linear robust": "head=linear loss=robust_btl",
     "directions": "head=directions loss=bradley_terry",
     MLP: "head=mlp loss=bradley_terry",
     "MLP CLF": "head=mlp loss=classification",
     "MLP CLF, centred": "head=mlp head.centre=prompt loss=classification",
-    "MLP 128-64": "head=mlp loss=bradley_terry head.hidden=[128,64] head.dropout=0.1 head.weight_decay=0.01",
-    "MLP 256": "head=mlp loss=bradley_terry head.hidden=[256] head.dropout=0.3 head.weight_decay=0.1",
+    "MLP, earlier default": (
+        "head=mlp loss=bradley_terry head.dropout=0.1 head.weight_decay=0.01 head.learning_rate=1e-3 "
+        "head.epochs=30 head.zero_output=false"
+    ),
+    "MLP 512": "head=mlp loss=bradley_terry head.hidden=[512] head.dropout=0.5",
     "study's MLP BT": "head=mlp_study loss=bradley_terry",
     "study's MLP CLF": "head=mlp_study loss=classification",
     "LightGBM": "head=trees loss=classification",
-    "LightGBM, centred": "head=trees head.centre=prompt loss=classification",
-    "LightGBM BT": "head=trees loss=bradley_terry",
+    "LightGBM, centred": "head=trees head.centre=prompt head.feature_fraction=0.1 loss=classification",
+    "LightGBM BT, centred": "head=trees head.centre=prompt head.feature_fraction=0.1 loss=bradley_terry",
 }
 SETUPS = ["set.policy=base,sft", "set.reward=sentiment,descriptiveness", "set.embedder=smollm2,minilm"]
 GRID = ["noise.error=0.05,0.2,0.38", "comparisons.n=500,1000,2000"]
