@@ -22,12 +22,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from rmlab.commands.run import command_line
 from rmlab.compute import available_cores
 from rmlab.execute import run_nodes
 from rmlab.pipeline import in_order
 from rmlab.study.cells import Member
+from rmlab.study.effects import effect, variance_of_mean
 from rmlab.study.finding import Claim, Finding
 from rmlab.study.values import CellValues
 from rmlab.studying import plan_study
@@ -116,10 +118,6 @@ def _cell(member: Member) -> tuple[str, ...]:
 
 def compare(table: Table, default: str, rival: str) -> pd.DataFrame:
     """A row a cell: the mean difference and its one-sided p-value of no gain, over seeds and prompts."""
-    from scipy import stats
-
-    from rmlab.study.effects import variance_of_mean
-
     rows = []
     for i, cell in enumerate(table.cells):
         d = table.values[rival][i] - table.values[default][i]
@@ -151,12 +149,23 @@ def judged(table: Table, default: str) -> pd.DataFrame:
     return found.assign(better=holm(found["p"].to_numpy()))
 
 
-def summary(found: pd.DataFrame) -> pd.DataFrame:
+def pooled(table: Table, default: str, rival: str) -> tuple[float, float]:
+    """The 95 % interval of the mean gain over all cells, over set-ups, seeds and prompts."""
+    setups = list(dict.fromkeys(cell[:3] for cell in table.cells))
+    gain = table.values[rival] - table.values[default]
+    by_setup = [np.nanmean(gain[[cell[:3] == s for cell in table.cells]], axis=0) for s in setups]
+    found = effect(np.stack(by_setup), np.random.default_rng(0), 2000)
+    return found.low, found.high
+
+
+def summary(found: pd.DataFrame, table: Table, default: str) -> pd.DataFrame:
     """By rival: its mean gain over the default, and in how many cells it is ahead, and surely better."""
     by = found.groupby("rival")
     rows = pd.DataFrame(
         {
             "mean gain": by["gain"].mean(),
+            "low": {r: pooled(table, default, r)[0] for r in by.groups},
+            "high": {r: pooled(table, default, r)[1] for r in by.groups},
             "worst": by["gain"].min(),
             "best": by["gain"].max(),
             "cells ahead": by["gain"].agg(lambda g: int((g > 0).sum())),
@@ -212,7 +221,7 @@ def main() -> int:
     beaten, document = [], {}
     for setting, default in DEFAULTS.items():
         found = judged(table, default)
-        shown = summary(found)
+        shown = summary(found, table, default)
         show(shown, f"Against {setting} ({default})")
         beaten += [(setting, rival) for rival in shown.index[shown["cells better (Holm)"] > 0]]
         document[setting] = json.loads(shown.reset_index().to_json(orient="records"))
