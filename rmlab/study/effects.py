@@ -69,7 +69,12 @@ def effect(differences: np.ndarray, rng: np.random.Generator, n: int = RESAMPLES
     """
     values = _three_way(differences)
     value = float(values.mean())
-    return _expanded(value, values, lambda: resampled_means(values, rng, n), n)
+
+    def resampled() -> tuple[np.ndarray, np.ndarray]:
+        means = resampled_means(values, rng, n)
+        return means, means
+
+    return _expanded(value, values, resampled, n)
 
 
 def difference_of_shares(parts: np.ndarray, rng: np.random.Generator, n: int = RESAMPLES) -> Effect:
@@ -77,22 +82,26 @@ def difference_of_shares(parts: np.ndarray, rng: np.random.Generator, n: int = R
 
     The width is that of the linearised values (delta method), whose mean is the effect:
     r1 - r2 + (d1 - r1 d2) / m2 - (d3 - r2 d4) / m4 with r1 = m1 / m2, r2 = m3 / m4; the shape is that of the
-    same function of resampled means.
+    same function of resampled means. Where a resampled m2 or m4 is near 0, shares are huge. They only widen the
+    interval, as the bootstrap's standard error that it is stretched by is that of the linearised values.
     """
     m = parts.mean(axis=(1, 2, 3))
     first, second = m[0] / m[1], m[2] / m[3]
     linear = first - second + (parts[0] - first * parts[1]) / m[1] - (parts[2] - second * parts[3]) / m[3]
 
-    def resampled() -> np.ndarray:
-        a, b, c, d = resampled_means(parts, rng, n)
+    def resampled() -> tuple[np.ndarray, np.ndarray]:
+        a, b, c, d, of_linear = resampled_means(np.concatenate([parts, linear[None]]), rng, n)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return a / b - c / d
+            return a / b - c / d, of_linear
 
     return _expanded(float(first - second), linear, resampled, n)
 
 
-def _expanded(value: float, linear: np.ndarray, resampled: Callable[[], np.ndarray], n: int) -> Effect:
-    """linear: [U, S, P], whose mean has the variance of the effect; resampled: its bootstrap, [n]."""
+def _expanded(
+    value: float, linear: np.ndarray, resampled: Callable[[], tuple[np.ndarray, np.ndarray]], n: int
+) -> Effect:
+    """linear: [U, S, P], whose mean has the variance of the effect; resampled: bootstraps of the effect and
+    of that mean, [n] each."""
     n_setups, n_seeds, n_prompts = linear.shape
     if n_seeds < 1 or n_prompts < 2:
         raise InputError(f"an interval needs a seed and 2 prompts: got {n_seeds} and {n_prompts}")
@@ -101,9 +110,9 @@ def _expanded(value: float, linear: np.ndarray, resampled: Callable[[], np.ndarr
     if se <= _ROUNDING * max(1.0, abs(value)):
         value = 0.0 if abs(value) <= _ROUNDING else value
         return Effect(value, value, value, 0.0, df, *sizes)
-    means = resampled()
+    means, of_linear = resampled()
     means = means[np.isfinite(means)]
-    spread = float(means.std())
+    spread = float(of_linear.std())
     stretch = se / spread * stats.t.ppf(1 - _TAIL, df) / stats.norm.ppf(1 - _TAIL)
     low, high = (float(value + (end - value) * stretch) for end in np.quantile(means, [_TAIL, 1 - _TAIL]))
     of_quantile = np.sqrt(_TAIL * (1 - _TAIL) / n) / stats.norm.pdf(stats.norm.ppf(_TAIL)) * spread

@@ -200,6 +200,20 @@ def test_shares_are_ratios_of_means_with_the_interval_of_a_simulation():
     assert difference_of_shares(exact, rng).value == pytest.approx(truth)
 
 
+def test_shares_of_a_small_gain_have_no_narrow_interval():
+    """Resampled gains near 0 make huge shares, which must not shrink what the others span."""
+    rng, n, means = np.random.default_rng(13), 300, np.array([0.1, 0.25, 0.6, 1.2])
+    truth, inside, widths = means[0] / means[1] - means[2] / means[3], [], []
+    for _ in range(n):
+        prompts, seeds = 0.5 * rng.normal(size=(4, 1, 1, 60)), 0.1 * rng.normal(size=(4, 1, 5, 1))
+        parts = means[:, None, None, None] + prompts + seeds + 0.4 * rng.normal(size=(4, 1, 5, 60))
+        if effect(parts[1], rng, 300).low > 0:  # else there is no share, and the claim is not run
+            found = difference_of_shares(parts, rng, 300)
+            inside.append(found.low <= truth <= found.high)
+            widths.append((found.high - found.low) / (2 * found.se * stats.t.ppf(0.975, found.df)))
+    assert len(inside) > 100 and np.mean(inside) > 0.9 and min(widths) > 0.8
+
+
 X = np.array([0.05, 0.1, 0.2, 0.3, 0.38])
 
 
