@@ -82,8 +82,8 @@ def difference_of_shares(parts: np.ndarray, rng: np.random.Generator, n: int = R
 
     The width is that of the linearised values (delta method), whose mean is the effect:
     r1 - r2 + (d1 - r1 d2) / m2 - (d3 - r2 d4) / m4 with r1 = m1 / m2, r2 = m3 / m4; the shape is that of the
-    same function of resampled means. Where a resampled m2 or m4 is near 0, shares are huge. They only widen the
-    interval, as the bootstrap's standard error that it is stretched by is that of the linearised values.
+    same function of resampled means. Where a resampled m2 or m4 is near 0, shares are huge. These only widen
+    the interval, as the bootstrap's standard error that it is stretched by is that of the linearised values.
     """
     m = parts.mean(axis=(1, 2, 3))
     first, second = m[0] / m[1], m[2] / m[3]
