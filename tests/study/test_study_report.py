@@ -110,6 +110,13 @@ def test_where_it_differs_from_the_study(html):
     assert "b beats a" in differing and "is contradicted" in differing and "c beats a" not in differing
 
 
+def test_only_a_finding_with_claims_of_the_study_is_called_one_of_it(html):
+    ours = finding([claim(in_study=False)], name="ours")
+    page = render(StudyContent("x", "y", [Part(ours, [], [], {})]))
+    assert "<b>The claim.</b>" in page and "The study’s claim" not in page
+    assert "<b>The study’s claim.</b>" in html
+
+
 def test_tiles_count_what_survives_the_correction(html):
     tiles = html[html.index('class="tiles"') : html.index("Counted after")]
     words = re.sub(r"<[^>]*>", " ", tiles)
