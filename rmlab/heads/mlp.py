@@ -93,14 +93,14 @@ class Mlp:
     random start is noise: with few or noisy comparisons most of what an MLP loses to a linear head.
     """
 
-    hidden: list[int] = field(default_factory=lambda: [128, 64])
-    dropout: float = 0.3
+    hidden: list[int] = field(default_factory=lambda: [256])
+    dropout: float = 0.5
     weight_decay: float = 0.1
     learning_rate: float = 3e-4
     epochs: int = 100
     steps: int | None = None
     batch_size: int = 512
-    patience: int = 5
+    patience: int = 10
     standardise: bool = True
     zero_output: bool = True
     centre: Centre = "none"

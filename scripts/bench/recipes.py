@@ -48,9 +48,10 @@ RECIPES = {
     "MLP CLF": "head=mlp loss=classification",
     "MLP CLF, centred": "head=mlp head.centre=prompt loss=classification",
     "MLP, earlier default": (
-        "head=mlp loss=bradley_terry head.dropout=0.1 head.weight_decay=0.01 head.learning_rate=1e-3 "
-        "head.epochs=30 head.zero_output=false"
+        "head=mlp loss=bradley_terry head.hidden=[128,64] head.dropout=0.1 head.weight_decay=0.01 "
+        "head.learning_rate=1e-3 head.epochs=30 head.patience=5 head.zero_output=false"
     ),
+    "MLP 128-64": "head=mlp loss=bradley_terry head.hidden=[128,64] head.dropout=0.3",
     "MLP 512": "head=mlp loss=bradley_terry head.hidden=[512] head.dropout=0.5",
     "study's MLP BT": "head=mlp_study loss=bradley_terry",
     "study's MLP CLF": "head=mlp_study loss=classification",
