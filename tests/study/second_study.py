@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import torch
@@ -163,6 +164,34 @@ def fit(x, pairs, loss, seed, literal=False):
         return net(x).squeeze(-1).numpy()
 
 
+def grow(x, pairs, seed, **settings):
+    """A LightGBM classifier of single responses, winner 1 and loser 0; x [responses, d].
+
+    Binary log-loss, learning rate .05, 31 leaves, at most 500 trees, stopped once the validation
+    comparisons' responses have had no lower loss for 30 trees, the best number kept; all else LightGBM's
+    default (20 rows a leaf, no bagging, every feature); one thread. A response counts once for each of its
+    comparisons. `settings` replaces LightGBM's parameters.
+    """
+    settings = {
+        "objective": "binary",
+        "learning_rate": 0.05,
+        "num_leaves": 31,
+        "num_iterations": 500,
+        "early_stopping_round": 30,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": seed,
+        "verbosity": -1,
+    } | settings
+    sides = []
+    for side in (~pairs.validation, pairs.validation):
+        rows = np.concatenate([pairs.winner[side], pairs.loser[side]])
+        sides.append((x[rows], np.repeat([1, 0], side.sum())))
+    train = lightgbm.Dataset(*sides[0])
+    return lightgbm.train(settings, train, valid_sets=[train.create_valid(*sides[1])])
+
+
 def best_of_all(scores, golden, test):
     """Golden of each test prompt's best-scored response, [prompts], in deviations over all test responses."""
     s, g = scores[test], (golden[test] - golden[test].mean()) / golden[test].std()
@@ -211,21 +240,26 @@ class Study:
         return made
 
     def gain(self, pairs, loss, seed):
-        """Best of all test responses after a fit, [prompts]."""
-        return best_of_all(fit(self.x, pairs, loss, seed, self.literal), self.golden, self.test)
+        """Best of all test responses after a fit, [prompts]; `loss` is bt, clf or lgb, the raw margin of trees."""
+        if loss == "lgb":
+            scores = grow(self.x, pairs, seed).predict(self.x, raw_score=True)
+        else:
+            scores = fit(self.x, pairs, loss, seed, self.literal)
+        return best_of_all(scores, self.golden, self.test)
 
 
 def effect(policy, reward, embedder, contrast, seeds, *, folder, error=0.2, n=2000, literal=False):
     """A contrast in deviations of golden, [seeds, prompts].
 
-    `contrast`: clf_minus_bt (n pairs, mean error `error`), or across_minus_within_K or
-    across_minus_within_K_equal, K similar, diverse or random (beta 1, both losses averaged).
+    `contrast`: clf_minus_bt or lgb_minus_bt (the same n pairs, mean error `error`), or
+    across_minus_within_K or across_minus_within_K_equal, K similar, diverse or random (beta 1, the two
+    MLP losses averaged).
     """
     study, rows = Study(folder, policy, reward, embedder, literal), []
     for seed in seeds:
-        if contrast == "clf_minus_bt":
+        if contrast in ("clf_minus_bt", "lgb_minus_bt"):
             pairs = study.losses_pairs(seed, n, error)
-            rows.append(study.gain(pairs, "clf", seed) - study.gain(pairs, "bt", seed))
+            rows.append(study.gain(pairs, contrast[:3], seed) - study.gain(pairs, "bt", seed))
         else:
             kind, _, equal = contrast.removeprefix("across_minus_within_").partition("_")
             made = study.designs(seed, equal == "equal")
@@ -322,6 +356,9 @@ def main():
                 f"clf_minus_bt, error {error}",
                 effect(*where, "clf_minus_bt", seeds, folder=options.folder, error=error),
             )
+        report(
+            "lgb_minus_bt, error 0.2", effect(*where, "lgb_minus_bt", seeds, folder=options.folder, error=0.2)
+        )
         report(
             "clf_minus_bt, error 0.2, literal",
             effect(*where, "clf_minus_bt", seeds, folder=options.folder, literal=True),
