@@ -173,7 +173,7 @@ def summary(found: pd.DataFrame, table: Table, default: str) -> pd.DataFrame:
             "cells better (Holm)": by["better"].sum(),
         }
     )
-    return rows.sort_values("mean gain", ascending=False)
+    return rows.rename_axis("rival").sort_values("mean gain", ascending=False)
 
 
 def by_axis(table: Table, recipes: Sequence[str], axis: str) -> pd.DataFrame:
