@@ -177,9 +177,7 @@ def bench_paper_scale(sizes: Sizes, folder: Path) -> dict[str, float]:
     common = ["experiment=own_embeddings", f"input={study.resolve()}", "out=study-artifacts"]
     common += ["comparisons.n=40000", "comparisons.n_validation=8000", "pairing=cross_prompt"]
     common += ["evaluation.scoring=quick"]
-    common.append(
-        "arms=['head=linear','head=mlp head.hidden=[1024,512] head.batch_size=256 head.patience=2']"
-    )
+    common.append("arms=['head=linear','head=mlp_study head.batch_size=256 head.patience=2']")
     for stage in ("sample", "annotate", "embed"):
         seconds, gib, _, _ = _rmlab(stage, *common, cwd=folder)
         print(f"{stage}: {seconds:.0f} s, {gib:.2f} GiB", flush=True)

@@ -26,7 +26,16 @@ from rmlab.metrics.bootstrap import interval, paired_interval
 from rmlab.pairing.cross_prompt import CrossPrompt
 
 SEED = 0
-STUDY_MLP = Mlp(hidden=[1024, 512], batch_size=256, patience=2)
+STUDY_MLP = Mlp(
+    hidden=[1024, 512],
+    dropout=0.1,
+    weight_decay=0.01,
+    learning_rate=1e-3,
+    epochs=30,
+    batch_size=256,
+    patience=2,
+    zero_output=False,
+)
 
 
 @dataclass(frozen=True)
