@@ -100,7 +100,7 @@ BUDGETS = {
     "comparisons.n=101": "asked for 101 comparisons, but only 100 distinct same-prompt pairs exist: lower comparisons.n",
     "comparisons.n=5000 pairing=cross_prompt": "distinct cross-prompt pairs exist: lower comparisons.n",
     "pairing=response_sets": "and 10 prompts have two responses: set comparisons.n=null for a pair of each",
-    "pairing=response_sets pairing.equal_n=true comparisons.n=null": "equal n needs 10 pairs without ties in every design",
+    "pairing=response_sets pairing.equal_n=true comparisons.n=null": "fewer than 10 pairs are too few for a head",
     "comparisons.n=110 comparisons.budget=all": "gives 22 of comparisons.n=110 to validation, but validation prompts allow 20",
     "comparisons.n=51 pairing=lists loss=choice": "only 50 distinct random lists of 4 exist: lower comparisons.n",
     "comparisons.n=51 pairing=unpaired loss=unpaired": "only 50 distinct responses exist: lower comparisons.n",

@@ -93,7 +93,10 @@ def _answer(settings: Settings, responses: Responses, mask: np.ndarray, split: s
     pairing = build(settings.pairing, settings.allow_modules, "pairing")
     labels = build(settings.noise, settings.allow_modules, "noise")
     rng = stream(settings, split)
-    drawn = pairing(pool, n, rng)
+    try:
+        drawn = pairing(pool, n, rng)
+    except InputError as error:
+        raise _located(error, settings, split) from None
     if isinstance(labels, Reporting):
         answered, extra = labels.answers(drawn, pool, rng)
     else:
@@ -105,6 +108,15 @@ def _answer(settings: Settings, responses: Responses, mask: np.ndarray, split: s
     report = extra | noise_report(answered, int(extra["n_dropped_ties"]), n_annotated)
     annotator = labels.settled(drawn, pool) if isinstance(labels, Settling) else labels
     return Answered(replace(answered, items=rows[answered.items]), report, annotator)
+
+
+def _located(error: InputError, settings: Settings, split: str) -> InputError:
+    """Says which prompts are meant, where these are not simply the train prompts."""
+    if split == "validation":
+        return InputError(f"among the validation prompts: {error}; or raise validation.fraction")
+    if settings.teacher.n is not None:
+        return InputError(f"among the prompts that the teacher leaves: {error}")
+    return error
 
 
 def selected_report(candidates: Answered, chosen: Comparisons) -> dict[str, Any]:

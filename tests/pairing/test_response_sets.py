@@ -159,7 +159,7 @@ def test_capacity_is_a_pair_a_prompt():
             ResponseSets("diverse", equal_n=True),
             [0, 0, 1, 1, 2, 2],
             3,
-            "equal n needs 10 pairs without ties .* 3 prompts give random within 3, random across 3, .*"
+            "fewer than 10 pairs are too few for a head: without ties 3 prompts give random within 3, random across 3, .*"
             "diverse across 3: use more prompts .*equal_n=false",
         ),
     ],
