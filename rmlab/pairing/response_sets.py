@@ -91,9 +91,9 @@ class ResponseSets:
                 for (choice, across), items in untied.items()
             )
             raise InputError(
-                f"equal n would be {smallest}, and fewer than {FEWEST} pairs are too few for a head: without "
-                f"ties {len(sets['random'])} prompts give {each}: use more prompts (validation.fraction shares "
-                "them out), a golden reward with fewer ties, or pairing.equal_n=false"
+                f"equal n would be {smallest}, and fewer than {FEWEST} pairs are too few for a head: "
+                f"without ties {len(sets['random'])} prompts give {each}: use more prompts "
+                "(validation.fraction shares them out), a golden reward with fewer ties, or pairing.equal_n=false"
             )
         return untied[self.choice, self.across][: min(n, smallest)]
 
