@@ -93,7 +93,8 @@ class ResponseSets:
             raise InputError(
                 f"equal n would be {smallest}, and fewer than {FEWEST} pairs are too few for a head: "
                 f"without ties {len(sets['random'])} prompts give {each}: use more prompts "
-                "(validation.fraction shares them out), a golden reward with fewer ties, or pairing.equal_n=false"
+                "(validation.fraction shares them out), a golden reward with fewer ties, or "
+                "pairing.equal_n=false"
             )
         return untied[self.choice, self.across][: min(n, smallest)]
 
