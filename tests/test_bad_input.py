@@ -47,7 +47,7 @@ def run_on(cli, tmp_path, file, *more):
     ("override", "message"),
     [
         ("heda=mlp", "unknown setting 'heda'"),
-        ("head=mpl", "no such choice; there is: directions, laplace, linear, mlp, trees"),
+        ("head=mpl", "no such choice; there is: directions, laplace, linear, mlp, mlp_study, mlp_study_as_written, trees"),
         ("head.l3=1", "unknown setting 'head.l3'"),
         ("sampler.batch_size=many", "sampler.batch_size"),
     ],
@@ -422,10 +422,10 @@ def test_an_unexpected_error_is_one_line_too(cli, monkeypatch, tmp_path):
     assert result.code == 1 and "unexpected ZeroDivisionError: oh" in result.line
 
 
-def test_trees_fit_classification_only(cli, tmp_path):
-    args = ("sft=none", "arms=['head=trees loss=bradley_terry']", f"out={tmp_path}")
+def test_trees_do_not_fit_every_loss(cli, tmp_path):
+    args = ("sft=none", "arms=['head=trees loss=hinge']", f"out={tmp_path}")
     result = cli("run", *SMALL, *args)
-    assert result.code == 2 and "add loss=classification" in result.line
+    assert result.code == 2 and "loss=classification" in result.line and "loss=bradley_terry" in result.line
 
 
 def test_more_comparisons_than_there_are(cli, tmp_path):

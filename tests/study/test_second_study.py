@@ -107,7 +107,7 @@ def _with_networks(name: str, **more: object) -> Finding:
     [found] = load_findings([name])
     arms = {arm: text for arm, text in found.arms.items() if text.startswith("head=mlp_study ")}
     assert len(arms) == 2
-    return found.model_copy(update={"arms": arms, **more})
+    return found.model_copy(update={"arms": arms, "at": {}, **more})
 
 
 def _claim(statement: str, plus: dict, minus: dict) -> Claim:
