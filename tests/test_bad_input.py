@@ -47,7 +47,10 @@ def run_on(cli, tmp_path, file, *more):
     ("override", "message"),
     [
         ("heda=mlp", "unknown setting 'heda'"),
-        ("head=mpl", "no such choice; there is: directions, laplace, linear, mlp, mlp_study, mlp_study_as_written, trees"),
+        (
+            "head=mpl",
+            "no such choice; there is: directions, laplace, linear, mlp, mlp_study, mlp_study_as_written, trees",
+        ),
         ("head.l3=1", "unknown setting 'head.l3'"),
         ("sampler.batch_size=many", "sampler.batch_size"),
     ],
@@ -439,3 +442,9 @@ def test_a_golden_reward_that_never_varies(cli, tmp_path):
     result = cli("run", "experiment=own_responses", f"input={path}", f"out={tmp_path / 'o'}", "embedder=hashing",
                  "comparisons.n=10", "comparisons.n_validation=3")  # fmt: skip
     assert result.code == 3 and "equal golden rewards" in result.line
+
+
+def test_one_test_prompt_has_no_interval_and_says_so(cli, tmp_path):
+    small = [o for o in SMALL if not o.startswith("prompts.n_test")]
+    result = cli("run", *small, "prompts.n_test=1", "sft=none", f"out={tmp_path}")
+    assert result.code == 0 and "there is one test prompt, so nothing has an interval" in result.err

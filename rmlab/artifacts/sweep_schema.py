@@ -63,6 +63,73 @@ def _sweep_metrics(split: str) -> list[Column]:
     return columns
 
 
+_FIT = (  # of the fit and of what the annotators did
+    Column("converged", pa.bool_(), "whether the fit did", nullable=True),
+    Column("message", pa.string(), "what the fit said, if anything", nullable=True),
+    Column("chosen", pa.string(), "what the fit chose on validation, as JSON: l2, epoch, ...", True),
+    Column("n_comparisons", pa.int64(), "annotated comparisons it was fitted on", nullable=True),
+    Column("n_ties", pa.int64(), "ties among those drawn", nullable=True),
+    Column("n_annotated", pa.int64(), "answers of annotators for it, those to ties too", True),
+    Column("n_validation", pa.int64(), "validation comparisons, without ties", nullable=True),
+    Column("n_annotated_validation", pa.int64(), "answers of annotators for those and ties", True),
+    Column("n_annotated_all", pa.int64(), "all answers of annotators, the sum of both", True),
+    Column("error_rate", pa.float64(), "realised share of wrong answers", nullable=True),
+    Column("mean_margin", pa.float64(), "mean golden gap of the comparisons", nullable=True),
+    Column("label_variance", pa.float64(), "mean p(1-p) of the answers", nullable=True),
+)
+_ANSWERS = (  # how the head foretells the validation answers
+    Column(
+        "temperature",
+        pa.float64(),
+        "T fitted on validation answers: P(a preferred) = sigma((raw_a - raw_b) / T)",
+        True,
+    ),
+    Column(
+        "validation_label_nll",
+        pa.float64(),
+        "mean negative log-likelihood of the validation answers by those probabilities, in nats",
+        True,
+    ),
+    Column(
+        "validation_label_accuracy",
+        pa.float64(),
+        "share of the validation answers that the head agrees with",
+        True,
+    ),
+)
+_PROXY = (  # the head's score in golden units
+    Column(
+        "proxy_slope",
+        pa.float64(),
+        "golden reward for one unit of the head's score, within validation prompts by least squares: "
+        "(proxy_intercept + proxy_slope * proxy_of_N - test_golden_mean) / test_golden_deviation is "
+        "the standardised golden reward that the head expects of its best of N",
+        True,
+    ),
+    Column(
+        "proxy_intercept",
+        pa.float64(),
+        "golden reward where the head's score is 0, by the same",
+        True,
+    ),
+)
+_FLAGGED = (  # outliers, of losses that name them
+    Column("n_flagged", pa.int64(), "comparisons that the loss takes for outliers", nullable=True),
+    Column("flagged_precision", pa.float64(), "share of those that are wrong answers", nullable=True),
+    Column("flagged_recall", pa.float64(), "share of the wrong answers that are flagged", nullable=True),
+)
+_INTERVALS = (  # of heads that know their uncertainty
+    Column(
+        "test_interval_coverage",
+        pa.float64(),
+        "Laplace heads and ensembles: share of test pairs whose true log-odds (of a noisy logistic "
+        "annotator) lie in the head's 90 % interval",
+        True,
+    ),
+    Column("test_interval_width", pa.float64(), "mean width of these intervals, in log-odds", True),
+)
+
+
 def sweep_table(axes: Sequence[str] = ()) -> Table:
     """One row a cell, one column more for each axis of the grid."""
     return Table(
@@ -79,65 +146,13 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
             Column("state", pa.string(), "ok or failed"),
             Column("reason", pa.string(), "why it failed", nullable=True),
             Column("settings", pa.string(), "all settings of the cell, as JSON"),
-            Column("converged", pa.bool_(), "whether the fit did", nullable=True),
-            Column("message", pa.string(), "what the fit said, if anything", nullable=True),
-            Column("chosen", pa.string(), "what the fit chose on validation, as JSON: l2, epoch, ...", True),
-            Column("n_comparisons", pa.int64(), "annotated comparisons it was fitted on", nullable=True),
-            Column("n_ties", pa.int64(), "ties among those drawn", nullable=True),
-            Column("n_annotated", pa.int64(), "answers of annotators for it, those to ties too", True),
-            Column("n_validation", pa.int64(), "validation comparisons, without ties", nullable=True),
-            Column("n_annotated_validation", pa.int64(), "answers of annotators for those and ties", True),
-            Column("n_annotated_all", pa.int64(), "all answers of annotators, the sum of both", True),
-            Column("error_rate", pa.float64(), "realised share of wrong answers", nullable=True),
-            Column("mean_margin", pa.float64(), "mean golden gap of the comparisons", nullable=True),
-            Column("label_variance", pa.float64(), "mean p(1-p) of the answers", nullable=True),
-            Column(
-                "temperature",
-                pa.float64(),
-                "T fitted on validation answers: P(a preferred) = sigma((raw_a - raw_b) / T)",
-                True,
-            ),
-            Column(
-                "validation_label_nll",
-                pa.float64(),
-                "mean negative log-likelihood of the validation answers by those probabilities, in nats",
-                True,
-            ),
-            Column(
-                "validation_label_accuracy",
-                pa.float64(),
-                "share of the validation answers that the head agrees with",
-                True,
-            ),
-            Column(
-                "proxy_slope",
-                pa.float64(),
-                "golden reward for one unit of the head's score, within validation prompts by least squares: "
-                "(proxy_intercept + proxy_slope * proxy_of_N - test_golden_mean) / test_golden_deviation is "
-                "the standardised golden reward that the head expects of its best of N",
-                True,
-            ),
-            Column(
-                "proxy_intercept",
-                pa.float64(),
-                "golden reward where the head's score is 0, by the same",
-                True,
-            ),
-            Column("n_flagged", pa.int64(), "comparisons that the loss takes for outliers", nullable=True),
-            Column("flagged_precision", pa.float64(), "share of those that are wrong answers", nullable=True),
-            Column(
-                "flagged_recall", pa.float64(), "share of the wrong answers that are flagged", nullable=True
-            ),
+            *_FIT,
+            *_ANSWERS,
+            *_PROXY,
+            *_FLAGGED,
             *_sweep_metrics("validation"),
             *_sweep_metrics("test"),
-            Column(
-                "test_interval_coverage",
-                pa.float64(),
-                "Laplace heads and ensembles: share of test pairs whose true log-odds (of a noisy logistic "
-                "annotator) lie in the head's 90 % interval",
-                True,
-            ),
-            Column("test_interval_width", pa.float64(), "mean width of these intervals, in log-odds", True),
+            *_INTERVALS,
             Column("quick", pa.bool_(), "whether an MLP was scored in its quick form", nullable=True),
             Column("fit_seconds", pa.float64(), "time of the fit on one thread", nullable=True),
             Column("seconds", pa.float64(), "time of the whole cell", nullable=True),

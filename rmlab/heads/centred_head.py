@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from rmlab.errors import ConfigError
 from rmlab.heads.scoring import NormalisedHead
-from rmlab.heads.storage import DESCRIPTION, FORMAT, broken, write_description
+from rmlab.heads.storage import check_members, write_members
 
 MEMBER = "head"
 
@@ -67,28 +66,15 @@ class CentredHead:
 
     def save(self, folder: Path) -> None:
         """The head in a folder of its own, then head.json, which vouches for the head's own head.json."""
-        self.head.save(folder / MEMBER)
-        record = {
-            "format": FORMAT,
-            "kind": self.kind,
-            "centre": "prompt",
-            "d": self.d,
-            "sha256": _digest(folder),
-        }
-        write_description(folder, record)
+        write_members(folder, {MEMBER: self.head}, {"kind": self.kind, "centre": "prompt", "d": self.d})
 
     @classmethod
     def load(cls, folder: Path, description: Mapping[str, Any], head: NormalisedHead) -> CentredHead:
         """head: as loaded from the folder MEMBER."""
-        if _digest(folder) != description["sha256"]:
-            raise broken(folder, f"{MEMBER}/{DESCRIPTION} is not the file that was saved")
+        check_members(folder, [MEMBER], description)
         if description["centre"] != "prompt" or description["d"] != head.d:
             raise ValueError("centre is not prompt, or d is not that of the head")
         return cls(head)
-
-
-def _digest(folder: Path) -> str:
-    return sha256((folder / MEMBER / DESCRIPTION).read_bytes()).hexdigest()
 
 
 def _centred(x: np.ndarray, group: np.ndarray | None) -> np.ndarray:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 
 from rmlab.heads.scoring import NormalisedHead, mean_zero_std_one
-from rmlab.heads.storage import DESCRIPTION, FORMAT, broken, number_of, temperature_of, write_description
+from rmlab.heads.storage import check_members, number_of, temperature_of, write_members
 
 Combine = Literal["mean", "min", "lcb"]
 
@@ -102,25 +101,15 @@ class EnsembleHead(NormalisedHead):
     def save(self, folder: Path) -> None:
         """A folder for each member, then head.json, which vouches for the members' own head.json."""
         names = [f"member-{index:03d}" for index in range(len(self.members))]
-        for name, member in zip(names, self.members, strict=True):
-            member.save(folder / name)
-        record = {
-            "format": FORMAT,
-            **self._description(),
-            "combine": self.combine,
-            "k": self.k,
-            "members": names,
-            "sha256": _digest(folder, names),
-        }
-        write_description(folder, record)
+        record = {**self._description(), "combine": self.combine, "k": self.k, "members": names}
+        write_members(folder, dict(zip(names, self.members, strict=True)), record)
 
     @classmethod
     def load(
         cls, folder: Path, description: Mapping[str, Any], members: Sequence[NormalisedHead]
     ) -> EnsembleHead:
         """members: as loaded from the folders that the description names."""
-        if _digest(folder, description["members"]) != description["sha256"]:
-            raise broken(folder, f"the {DESCRIPTION} of a member is not the file that was saved")
+        check_members(folder, description["members"], description)
         return cls(
             members=tuple(members),
             combine=description["combine"],
@@ -129,7 +118,3 @@ class EnsembleHead(NormalisedHead):
             bias=number_of(description, "bias"),
             temperature=temperature_of(description),
         )
-
-
-def _digest(folder: Path, names: Sequence[str]) -> str:
-    return sha256(b"".join((folder / name / DESCRIPTION).read_bytes() for name in names)).hexdigest()

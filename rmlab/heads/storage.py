@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,25 @@ def write_head(folder: Path, payload_name: str, payload: bytes, description: Map
     folder.mkdir(parents=True, exist_ok=True)
     (folder / payload_name).write_bytes(payload)
     write_description(folder, {"format": FORMAT, **description, "sha256": sha256(payload).hexdigest()})
+
+
+def members_digest(folder: Path, names: Sequence[str]) -> str:
+    """Of the head.json of each member, which vouch for the members' numbers."""
+    return sha256(b"".join((folder / name / DESCRIPTION).read_bytes() for name in names)).hexdigest()
+
+
+def write_members(folder: Path, members: Mapping[str, Any], description: Mapping[str, Any]) -> None:
+    """members: heads by the name of their folder. Their folders, then head.json, which vouches for them."""
+    for name, member in members.items():
+        member.save(folder / name)
+    write_description(
+        folder, {"format": FORMAT, **description, "sha256": members_digest(folder, list(members))}
+    )
+
+
+def check_members(folder: Path, names: Sequence[str], description: Mapping[str, Any]) -> None:
+    if members_digest(folder, names) != description["sha256"]:
+        raise broken(folder, f"the {DESCRIPTION} of a member is not the file that was saved")
 
 
 def write_description(folder: Path, record: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from rmlab.errors import ConfigError
 from rmlab.heads.scoring import NormalisedHead
-from rmlab.heads.storage import DESCRIPTION, FORMAT, broken, number_of, temperature_of, write_description
+from rmlab.heads.storage import check_members, number_of, temperature_of, write_members
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,25 +65,20 @@ class WeightedHead(NormalisedHead):
     def save(self, folder: Path) -> None:
         """A folder for each member, then head.json, which vouches for the members' own head.json."""
         folders = [f"objective-{index:03d}" for index in range(len(self.members))]
-        for name, member in zip(folders, self.members.values(), strict=True):
-            member.save(folder / name)
         record = {
-            "format": FORMAT,
             **self._description(),
             "objectives": list(self.members),
             "weights": [float(self.weights[name]) for name in self.members],
             "members": folders,
-            "sha256": _digest(folder, folders),
         }
-        write_description(folder, record)
+        write_members(folder, dict(zip(folders, self.members.values(), strict=True)), record)
 
     @classmethod
     def load(
         cls, folder: Path, description: Mapping[str, Any], members: Sequence[NormalisedHead]
     ) -> WeightedHead:
         """members: as loaded from the folders that the description names."""
-        if _digest(folder, description["members"]) != description["sha256"]:
-            raise broken(folder, f"the {DESCRIPTION} of a member is not the file that was saved")
+        check_members(folder, description["members"], description)
         names = [str(name) for name in description["objectives"]]
         weights = [float(weight) for weight in description["weights"]]
         if len(set(names)) != len(names):
@@ -96,7 +90,3 @@ class WeightedHead(NormalisedHead):
             bias=number_of(description, "bias"),
             temperature=temperature_of(description),
         )
-
-
-def _digest(folder: Path, names: Sequence[str]) -> str:
-    return sha256(b"".join((folder / name / DESCRIPTION).read_bytes() for name in names)).hexdigest()

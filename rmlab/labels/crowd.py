@@ -25,11 +25,14 @@ class Crowd:
     share: one per pair in the order of the majority, share that of the votes for it; an even vote stays
     with share 1/2 in the order of a coin; majority: one per pair, without share; even votes are dropped.
     label_prob of a merged pair is the mean, over the annotators asked, of the probability to answer so.
+    betas: the inverse noise of each annotator per unit of the golden reward, null for none; then errors are
+    not used, but for their number. `settled` fills them in.
     """
 
     errors: list[float]
     per_comparison: int | None = None
     merge: Literal["rows", "share", "majority"] = "share"
+    betas: list[float | None] | None = None
 
     def __post_init__(self) -> None:
         if not self.errors or not all(0 <= error < 0.5 for error in self.errors):
@@ -40,6 +43,11 @@ class Crowd:
             )
         if self.merge not in ("rows", "share", "majority"):
             raise ValueError(f"merge is {self.merge!r}: use rows, share or majority")
+        if self.betas is not None and not (
+            len(self.betas) == len(self.errors)
+            and all(beta is None or 0 <= beta < np.inf for beta in self.betas)
+        ):
+            raise ValueError(f"betas is {self.betas}: use a number >= 0 or null for each of errors")
 
     def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
         """Answers for items [n, 2]: the preferred item first; the columns as the class says."""
@@ -54,7 +62,8 @@ class Crowd:
         gap = golden_gap(comparisons, pool)
         untied = np.flatnonzero(gap)
         drawn, gap = comparisons.take(untied), gap[untied]
-        prob = np.stack([_prob_right(np.abs(gap), error) for error in self.errors], axis=1)
+        betas = self.betas if self.betas is not None else self._betas(np.abs(gap))
+        prob = np.stack([_prob_right(np.abs(gap), beta) for beta in betas], axis=1)
         asked = self._asked(len(gap), rng)
         right = rng.random(prob.shape) < prob
         even = 2 * (right & asked).sum(axis=1) == asked.sum(axis=1)
@@ -77,15 +86,24 @@ class Crowd:
             "fleiss_kappa": fleiss_kappa(votes),
         }
 
+    def settled(self, comparisons: Comparisons, pool: Pool) -> Crowd:
+        """The annotators with the betas that they have on these comparisons."""
+        gap = np.abs(golden_gap(comparisons, pool))
+        return replace(self, betas=self._betas(gap[gap > 0]))
+
+    def _betas(self, size: np.ndarray) -> list[float | None]:
+        """size: [n] golden gaps > 0 -> the beta at which each annotator errs at its rate; null: never."""
+        return [solve_beta(size, error) if error > 0 else None for error in self.errors]
+
     def _asked(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """[n, A] bool: who answers what."""
         rank = np.argsort(rng.random((n, len(self.errors))), axis=1)
         return rank < (self.per_comparison or len(self.errors))
 
 
-def _prob_right(size: np.ndarray, error: float) -> np.ndarray:
+def _prob_right(size: np.ndarray, beta: float | None) -> np.ndarray:
     """size: [n] golden gaps > 0 -> [n]."""
-    return expit(solve_beta(size, error) * size) if error > 0 else np.ones(len(size))
+    return np.ones(len(size)) if beta is None else expit(beta * size)
 
 
 def _rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,20 +16,35 @@ class LargestMarginFlips:
 
     Of m pairs without a tie exactly round(rate * m) are flipped; equal gaps at the edge of the share at
     random. Ties are dropped: count them as len(before) - len(after). label_prob is 1: nothing else
-    about the answers is left to chance.
+    about the answers is left to chance. from_gap: flip every pair with a golden gap of this or more instead,
+    whatever their share; `settled` fills it in.
     Source: Bukharin et al. 2024 (R3M), the irrational noise model.
     """
 
     rate: float
+    from_gap: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate <= 1:
             raise ValueError(f"rate is {self.rate}: use a share in [0, 1]")
+        if self.from_gap is not None and not self.from_gap > 0:
+            raise ValueError(f"from_gap is {self.from_gap}: use a golden gap > 0, or null")
 
     def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
         """Answers for items [n, 2]: the preferred item first, with label_prob, margin, correct, golden."""
         gap = golden_gap(comparisons, pool)
         order = np.lexsort((rng.random(len(gap)), -np.abs(gap)))  # ties have gap 0 and come last
         right = np.ones(len(gap), dtype=bool)
-        right[order[: round(self.rate * np.count_nonzero(gap))]] = False
+        right[order[: self._n_flipped(gap)]] = False
         return without_ties(answer_pairs(comparisons, pool, gap, right, np.ones(len(gap))))
+
+    def settled(self, comparisons: Comparisons, pool: Pool) -> LargestMarginFlips:
+        """The annotator who is wrong from the gap on from which it is wrong on these comparisons."""
+        size = np.sort(np.abs(golden_gap(comparisons, pool)))[::-1]
+        n = self._n_flipped(size)
+        return replace(self, from_gap=float(size[n - 1])) if n else self
+
+    def _n_flipped(self, gap: np.ndarray) -> int:
+        if self.from_gap is not None:
+            return int((np.abs(gap) >= self.from_gap).sum())
+        return round(self.rate * np.count_nonzero(gap))

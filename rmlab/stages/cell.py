@@ -16,7 +16,7 @@ from rmlab.errors import RmlabError
 from rmlab.logs import log
 from rmlab.metrics.group_mean import within_group_line
 from rmlab.stages.cell_data import CellData, read_data
-from rmlab.stages.fitting import Fit, fit_head, held_out
+from rmlab.stages.fitting import Fit, held_out
 from rmlab.stages.judged_row import judge_one
 from rmlab.stages.judging import judge
 from rmlab.stages.margin_intervals import interval_numbers
@@ -24,6 +24,7 @@ from rmlab.stages.measuring import judged_pairs
 from rmlab.stages.prompt_values import FIELD, packed
 from rmlab.stages.responses import Responses
 from rmlab.stages.scoring import is_quick, quick_forms, score_all
+from rmlab.stages.teaching import fit_head
 
 SPLITS = ("validation", "test")
 

@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from rmlab.artifacts.heldout_schema import CROSSVAL_SCORES
 from rmlab.stages.base import Job
-from rmlab.stages.fitting import Fit, fit_head
+from rmlab.stages.fitting import Fit
 from rmlab.stages.folding import folds_of
 from rmlab.stages.left_out import note_left_out
 from rmlab.stages.responses import Responses, read_responses
 from rmlab.stages.scoring import score_all
+from rmlab.stages.teaching import fit_head
 from rmlab.stages.vectors import StreamedVectors, map_vectors
 
 

@@ -68,7 +68,7 @@ def _judge(job: Job) -> tuple[list[Judged], dict[str, dict[str, float]]]:
     is_validation = survey.is_validation(job.settings.validation)
     is_judged, is_fitted = survey.is_test | is_validation, ~survey.is_test & ~is_validation
     splits = [Gathered("validation", survey, is_validation), Gathered("test", survey, survey.is_test)]
-    _warn_of_uneven_prompts(job, splits)
+    _warn_of_prompts(job, splits)
     n_judged, n_fitted = (int(survey.size[prompts].sum()) for prompts in (is_judged, is_fitted))
     job.progress.start(len(heads.embed) * n_judged + n_fitted, "responses")
     if job.settings.evaluation.scoring == "quick":
@@ -127,8 +127,13 @@ def _check_failed(job: Job, survey: Survey) -> None:
     note_left_out(job, survey.n_failed, job.settings.labelling)
 
 
-def _warn_of_uneven_prompts(job: Job, splits: Sequence[Gathered]) -> None:
+def _warn_of_prompts(job: Job, splits: Sequence[Gathered]) -> None:
     for split in splits:
+        if len(split.prompts) < 2:
+            job.writer.warnings.append(
+                f"there is one {split.name} prompt, so nothing has an interval on that split; add prompts"
+                + (" or raise validation.fraction" if split.name == "validation" else "")
+            )
         if split.most > split.fewest:
             job.writer.warnings.append(
                 f"{split.name} prompts have {split.fewest} to {split.most} responses; "

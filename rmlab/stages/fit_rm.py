@@ -13,9 +13,10 @@ from rmlab.labels.base import Settling
 from rmlab.labels.report import label_variance_histogram, near_coin_warning
 from rmlab.stages.annotators import ANNOTATOR
 from rmlab.stages.base import Job
-from rmlab.stages.fitting import Fit, fit_head
+from rmlab.stages.fitting import Fit
 from rmlab.stages.left_out import note_left_out
 from rmlab.stages.responses import Responses, read_responses
+from rmlab.stages.teaching import fit_head
 from rmlab.stages.vectors import StreamedVectors
 
 

@@ -12,18 +12,16 @@ import torch
 from rmlab.comparisons import Comparisons
 from rmlab.config import build
 from rmlab.data.splits import validation_groups
-from rmlab.errors import ConfigError, InputError
+from rmlab.errors import ConfigError
 from rmlab.heads.base import CentredHead, FitData, FitLog, HeadFitter, NormalisedHead, RewardHead
 from rmlab.heads.ensemble import Ensemble
 from rmlab.labels.base import Labels
-from rmlab.labels.report import noise_report
-from rmlab.labels.teacher import answered_by_scores
 from rmlab.losses.base import Diagnosing, Loss
 from rmlab.losses.centring import Centred
 from rmlab.metrics.calibration import fit_temperature, negative_log_likelihood
 from rmlab.metrics.group_mean import credit
 from rmlab.selection.base import Candidates, Selector
-from rmlab.settings import UNIFORM, Settings
+from rmlab.settings import Settings
 from rmlab.stages.comparing import (
     Answered,
     answer_train,
@@ -31,14 +29,16 @@ from rmlab.stages.comparing import (
     is_selective,
     select_in_rounds,
     selected_report,
-    stream,
 )
-from rmlab.stages.prompt_means import PromptMeans, centred
+from rmlab.stages.prompt_means import PromptMeans
 from rmlab.stages.responses import Responses
 from rmlab.stages.vectors import Vectors
 
 PROBES = 8
 REFERENCE = 20_000  # train responses, at most, on which rewards are normalised
+
+
+Answers = Callable[[Answered], Answered]
 
 
 @dataclass(frozen=True)
@@ -87,92 +87,15 @@ def held_out(settings: Settings, responses: Responses) -> np.ndarray:
     return responses.of_groups(validation_groups(responses.distinct_groups, how.fraction, how.seed))
 
 
-def fit_head(settings: Settings, responses: Responses, vectors: Vectors) -> Fit:
-    """responses: those of all train prompts; vectors: theirs, in their order.
-
-    With a teacher, it is fitted on the annotators' answers for half of the prompts, and the head that
-    settings.teacher.fit names is fitted on the other half; the teacher itself on its own.
-    """
-    if settings.teacher.n is None:
-        return _fit(settings, responses, vectors, np.ones(len(responses), dtype=bool))
-    is_taught = teachers_half(settings, responses)
-    if settings.teacher.fit == "ceiling":
-        return _fit(settings, responses, vectors, ~is_taught)
-    try:
-        teacher = _fit(_alone(settings), responses, vectors, is_taught)
-    except (ConfigError, InputError) as error:  # advice on comparisons.n is advice on teacher.n here
-        raise type(error)(f"the teacher, of teacher.n, .head and .loss: {error}") from None
-    if settings.teacher.fit == "teacher":
-        return teacher
-    answers = _answers_of(teacher.head, settings, responses, vectors)
-    student = _fit(settings, responses, vectors, ~is_taught, answers)
-    accuracy = {f"{split}_accuracy": 1 - report["error_rate"] for split, report in student.reports.items()}
-    known = {"comparisons": len(teacher.train), "converged": teacher.log.converged, **accuracy}
-    reports = {  # annotators have answered for the teacher alone
-        split: report | {"n_annotated": teacher.reports.get(split, report)["n_annotated"]}
-        for split, report in student.reports.items()
-    }
-    return replace(student, teacher=known, reports=reports)
-
-
-def teachers_half(settings: Settings, responses: Responses) -> np.ndarray:
-    """[m] whether a train response belongs to a prompt that the teacher is fitted on: half of those for
-    validation, and half of the others."""
-    is_validation = held_out(settings, responses)
-    found = np.zeros(len(responses), dtype=bool)
-    for part, what in ((is_validation, "validation"), (~is_validation, "train")):
-        groups = responses.take(np.flatnonzero(part)).distinct_groups
-        if len(set(groups)) < 2:
-            raise InputError(
-                f"a teacher and its student need {what} prompts each, and there is one group of them; "
-                "give more train prompts, raise validation.fraction, or set teacher.n=null"
-            )
-        found |= part & responses.of_groups(validation_groups(groups, 0.5, settings.validation.seed))
-    return found
-
-
-def _alone(settings: Settings) -> Settings:
-    """The teacher's own settings: one head, on comparisons that are drawn at random."""
-    how = settings.teacher
-    changed = {
-        "head": how.head,
-        "loss": how.loss,
-        "comparisons": settings.comparisons.model_copy(update={"n": how.n, "rounds": 1, "candidates": None}),
-        "selection": {"_target_": UNIFORM},
-        "ensemble": settings.ensemble.model_copy(update={"members": 1}),
-    }
-    return settings.model_copy(update=changed)
-
-
-Answers = Callable[[Answered], Answered]
-
-
-def _answers_of(head: RewardHead, settings: Settings, responses: Responses, vectors: Vectors) -> Answers:
-    """What puts the answers of a head in the place of the annotators'."""
-    how, rng = settings.teacher, stream(settings, "teacher")
-    temperature = how.temperature if how.answers == "sampled" else None
-
-    def answered(by_annotators: Answered) -> Answered:
-        comparisons = by_annotators.comparisons
-        scores = np.full(len(responses), np.nan)
-        rows = np.unique(comparisons.items)
-        scores[rows] = _raw(head, responses, vectors, rows) / head.temperature  # differences are log-odds
-        found = answered_by_scores(comparisons, responses.pool, scores, temperature, rng)
-        n_dropped = by_annotators.report["n_dropped_ties"]
-        report = {"n_dropped_ties": n_dropped} | noise_report(found, int(n_dropped))
-        return replace(by_annotators, comparisons=found, report=report)
-
-    return answered
-
-
-def _fit(
+def fit_among(
     settings: Settings,
     responses: Responses,
     vectors: Vectors,
     among: np.ndarray,
     answers: Answers | None = None,
 ) -> Fit:
-    """among: [m] bool, the responses that are compared; answers: those in place of the annotators'."""
+    """responses: those of all train prompts; vectors: theirs, in their order; among: [m] bool, the responses
+    that are compared; answers: what puts other answers in the place of the annotators'."""
     is_validation = held_out(settings, responses)
     loss, fitter = loss_of(settings), fitter_of(settings)
     train = answer_train(settings, responses, among & ~is_validation)
@@ -191,16 +114,18 @@ def _fit(
     candidates, held = (_renumbered(a.comparisons, needed) for a in (train, validation))
     chosen = _selected(settings, x, candidates, held, loss, fitter) if is_selective(settings) else candidates
     head, log = fitter.fit(FitData(x, chosen, held), loss, settings.seed)
-    margin, share, weight = _answered_margins(head, x, held)
+    margin, share, weight = _answered_margins(head.raw, x, held)
     temperature = fit_temperature(margin, share, weight)
-    agreement = label_agreement(margin / temperature, share, weight)
+    normalised = head.tempered(temperature).normalised(x[np.searchsorted(needed, reference)])
+    lead, _, _ = _answered_margins(normalised.score, x, held)
+    agreement = label_agreement(margin / temperature, share, weight, lead)
     reports = {"train": train.report, "validation": validation.report}
     if is_selective(settings):
         reports["train"] = selected_report(train, chosen)
         reports["candidates"] = train.report
-    finished: RewardHead = head.tempered(temperature).normalised(x[np.searchsorted(needed, reference)])
+    finished = normalised
     if means is not None:
-        finished = CentredHead(cast(NormalisedHead, finished))
+        finished = CentredHead(cast(NormalisedHead, normalised))
         log.notes.extend(means.notes)
     return Fit(
         head=finished,
@@ -220,22 +145,15 @@ def is_centred(settings: Settings) -> bool:
     return settings.head.get("centre", "none") == "prompt"
 
 
-def _raw(head: RewardHead, responses: Responses, vectors: Vectors, rows: np.ndarray) -> np.ndarray:
-    """Scores as fitted of some rows, by embeddings as they are or less the mean of their prompt."""
-    if not isinstance(head, CentredHead):
-        return head.raw(vectors.rows(rows))
-    return head.head.raw(centred(vectors, responses.group, rows))
-
-
 def _answered_margins(
-    head: RewardHead, x: np.ndarray, comparisons: Comparisons
+    score: Callable[[np.ndarray], np.ndarray], x: np.ndarray, comparisons: Comparisons
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the pairs that the answers imply: raw score of the preferred response less that of the other, share
-    of annotators, weight; [p] each, none of unpaired answers."""
+    """Of the pairs that the answers imply: score of the preferred response less that of the other, share of
+    annotators, weight; [p] each, none of unpaired answers."""
     items, share, weight = comparisons.implied_pairs()
     rows, at = np.unique(items, return_inverse=True)
-    raw = head.raw(x[rows])[at.reshape(items.shape)]
-    return raw[:, 0] - raw[:, 1], share, weight
+    scores = score(x[rows])[at.reshape(items.shape)]
+    return scores[:, 0] - scores[:, 1], share, weight
 
 
 def label_agreement(

@@ -33,8 +33,8 @@ from rmlab.metrics.best_of_n import best_of_n_ragged
 from rmlab.metrics.resamples import Resamples
 from rmlab.pipeline import chain_of, in_order
 from rmlab.settings import Settings
-from rmlab.stages.fitting import fit_head
 from rmlab.stages.responses import Responses, read_responses
+from rmlab.stages.teaching import fit_head
 from rmlab.stages.vectors import MappedVectors, StreamedVectors, map_vectors
 
 HOW = ("weighted heads", "fitted anew")

@@ -24,9 +24,9 @@ from rmlab.errors import RmlabError
 from rmlab.metrics.resamples import Resamples
 from rmlab.settings import Settings
 from rmlab.stages.controls import read_surface
-from rmlab.stages.fitting import fit_head
 from rmlab.stages.measuring import measure
 from rmlab.stages.responses import Responses, read_responses
+from rmlab.stages.teaching import fit_head
 from rmlab.stages.vectors import Block, Piece, StreamedVectors
 from rmlab.threads import one_thread
 

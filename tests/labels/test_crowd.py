@@ -164,3 +164,28 @@ def test_what_a_crowd_cannot_answer_is_refused():
 def test_wrong_crowd_parameters_are_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*: use"):
         Crowd(**{"errors": [0.1, 0.2], **wrong})
+
+
+def test_settled_annotators_err_less_often_where_gaps_are_larger():
+    comparisons, pool = crowd_pairs()
+    gap = np.abs(np.diff(pool.golden[comparisons.items], axis=1)[:, 0])
+    order = np.argsort(gap)
+    narrow, wide = comparisons.take(order[:3000]), comparisons.take(order[3000:])
+    crowd = Crowd([0.2, 0.0], merge="rows").settled(narrow, pool)
+    assert crowd.betas == [pytest.approx(solve_beta(gap[order[:3000]], 0.2)), None]
+    answered = crowd(wide, pool, np.random.default_rng(1))
+    first = answered.take(answered.annotator == 0)
+    expected = expit(-crowd.betas[0] * gap[order[3000:]]).mean()
+    assert expected < 0.1  # where solving anew would make it 0.2
+    assert abs((~first.correct).mean() - expected) <= 4 * np.sqrt(expected / 3000)
+    same, plain = (
+        c(narrow, pool, np.random.default_rng(2)) for c in (crowd, Crowd([0.2, 0.0], merge="rows"))
+    )
+    np.testing.assert_array_equal(same.correct, plain.correct)
+    np.testing.assert_allclose(same.label_prob, plain.label_prob)
+
+
+@pytest.mark.parametrize("betas", [[1.0], [1.0, -1.0], [float("inf"), 1.0]])
+def test_betas_are_one_for_each_annotator(betas):
+    with pytest.raises(ValueError, match="betas is"):
+        Crowd([0.1, 0.2], betas=betas)

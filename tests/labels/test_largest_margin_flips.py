@@ -58,3 +58,16 @@ def test_lists_and_bad_rates_are_refused():
     for rate in (-0.1, 1.1, np.nan):
         with pytest.raises(ValueError, match="use a share"):
             LargestMarginFlips(rate)
+
+
+def test_settled_it_is_wrong_from_the_same_gap_on():
+    comparisons, pool = pairs(400)
+    gap = np.abs(np.diff(pool.golden[comparisons.items], axis=1)[:, 0])
+    order = np.argsort(gap)
+    narrow, wide = comparisons.take(order[:300]), comparisons.take(order[300:])
+    settled = LargestMarginFlips(0.1).settled(narrow, pool)
+    assert settled.from_gap == gap[order[270]]
+    assert not settled(wide, pool, np.random.default_rng(0)).correct.any()  # all gaps are larger
+    same, plain = (f(narrow, pool, np.random.default_rng(1)) for f in (settled, LargestMarginFlips(0.1)))
+    np.testing.assert_array_equal(same.correct, plain.correct)
+    assert LargestMarginFlips(0.0).settled(narrow, pool).from_gap is None

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pairing_pools import all_cross_pairs, make_pool
 
 from rmlab.comparisons import Pool
 from rmlab.errors import InputError
@@ -13,18 +12,6 @@ from rmlab.pairing.cross_prompt import CrossPrompt
 from rmlab.pairing.same_prompt import SamePrompt
 
 CHOICES = ["random", "similar", "diverse"]
-
-
-def make_pool(sizes: list[int], seed: int, levels: int = 1000) -> Pool:
-    rng = np.random.default_rng(seed)
-    group = rng.permutation(np.repeat(np.arange(len(sizes)) * 5 - 2, sizes))
-    golden = rng.integers(0, levels, len(group)).astype(float)
-    golden[0] += 0.5  # never all equal
-    return Pool(golden=golden, group=group)
-
-
-def all_cross_pairs(group: np.ndarray) -> set[tuple[int, int]]:
-    return {(i, j) for i, j in itertools.combinations(range(len(group)), 2) if group[i] != group[j]}
 
 
 @settings(max_examples=150, deadline=None)

@@ -12,8 +12,9 @@ from small_settings import SMALL
 from rmlab.config import load_settings
 from rmlab.errors import ConfigError
 from rmlab.stages import fitting
-from rmlab.stages.fitting import fit_head, held_out
+from rmlab.stages.fitting import held_out
 from rmlab.stages.responses import Responses
+from rmlab.stages.teaching import fit_head
 
 
 @dataclass(frozen=True)
@@ -185,3 +186,20 @@ def test_diagnostics_are_of_the_scores_as_fitted(members):
     found = fit(w, *more)
     raw = found.head.raw(w.x)[found.train.items]
     np.testing.assert_allclose(found.diagnostics["margin"], raw[:, 0] - raw[:, 1], atol=1e-9)
+
+
+@pytest.mark.parametrize("combine", ["mean", "min", "lcb"])
+def test_an_ensemble_agrees_with_answers_by_the_rewards_that_it_picks_by(combine):
+    w = world(d=30)
+    found = fit(w, "noise.error=0.4", "ensemble.members=4", f"ensemble.combine={combine}", n=60)
+    reward = found.head.score(w.x)
+    first, other = found.validation.items.T
+    agrees = (1 + np.sign(reward[first] - reward[other])) / 2
+    assert found.label_accuracy == pytest.approx(np.average(agrees, weights=found.validation.weight))
+
+
+def test_ensembles_that_combine_otherwise_agree_otherwise():
+    w = world(d=30)
+    how = ("noise.error=0.4", "ensemble.members=4", "ensemble.k=5.0")
+    found = {c: fit(w, *how, f"ensemble.combine={c}", n=60).label_accuracy for c in ("mean", "lcb")}
+    assert found["mean"] != found["lcb"]

@@ -11,12 +11,12 @@ from rmlab.artifacts.heldout_schema import HELDOUT_TABLES
 from rmlab.config import load_settings
 from rmlab.execute import run_nodes
 from rmlab.pipeline import load_arms, plan
-from rmlab.stages.fitting import fit_head
 from rmlab.stages.folding import folds_of, groups_of
 from rmlab.stages.heldout import recommended
 from rmlab.stages.heldout_controls import length_margins
 from rmlab.stages.pairs import Pairs
 from rmlab.stages.responses import Responses, read_responses
+from rmlab.stages.teaching import fit_head
 from rmlab.stages.vectors import StreamedVectors
 
 N = 90

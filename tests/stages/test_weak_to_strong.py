@@ -11,7 +11,8 @@ from test_fitting import World, agreement, world
 from rmlab.config import load_settings
 from rmlab.errors import ConfigError, InputError
 from rmlab.pipeline import chain_of, fit_node
-from rmlab.stages.fitting import Fit, fit_head, held_out, teachers_half
+from rmlab.stages.fitting import Fit, held_out
+from rmlab.stages.teaching import fit_head, teachers_half
 
 TAUGHT = ("arms=[]", "comparisons.n=200", "comparisons.n_validation=100", "teacher.n=400")
 
