@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
@@ -92,3 +93,10 @@ class Comparisons:
         """The comparisons at these rows (indices or a mask)."""
         columns = (f.name for f in fields(self) if f.name != "kind")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
+    @classmethod
+    def joined(cls, several: Sequence[Comparisons]) -> Comparisons:
+        """Comparisons of one kind, one after the other."""
+        columns = (f.name for f in fields(cls) if f.name != "kind")
+        whole = {name: np.concatenate([getattr(one, name) for one in several]) for name in columns}
+        return cls(kind=several[0].kind, **whole)

@@ -24,7 +24,7 @@ VERSIONS = {
     "sample": 3,
     "annotate": 2,
     "embed": 2,
-    "fit_rm": 4,
+    "fit_rm": 5,
     "crossval": 3,
     "eval_rm": 3,
     "heldout": 2,
@@ -237,7 +237,15 @@ def fit_node(chain: dict[str, Node], name: str, settings: Settings | None = None
         config["teacher"] = s.teacher.model_dump() | {k: weak for k, (weak, _) in taught.items()}
         sources |= {role: source for _, extra in taught.values() for role, source in extra.items()}
     inputs = {"sample": chain["sample"], "annotate": chain["judge"], "embed": chain["embed"]}
+    if s.objectives:
+        config["objectives"] = dict(s.objectives)
+        inputs |= objective_nodes(s, chain)
     return _node(s, "fit_rm", name, config, inputs, sources)
+
+
+def objective_nodes(s: Settings, chain: dict[str, Node]) -> dict[str, Node]:
+    """The golden rewards of several objectives, by role."""
+    return {f"objective:{name}": chain[f"annotate:{name}"] for name in s.objectives or {}}
 
 
 def _crossval(fitted: Node) -> Node:
@@ -269,7 +277,8 @@ def _arm_name(s: Settings, arm: str) -> str:
     module = {k: str(getattr(s, k)["_target_"]).split(".")[-2] for k in ("head", "loss")}
     pairs = [override.partition("=") for override in arm.split()]
     rest = [f"{k.rpartition('.')[2]}_{v}" for k, _, v in pairs if k not in ("head", "loss")]
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", ".".join([f"{module['head']}-{module['loss']}", *rest]))
+    name = ".".join([f"{module['head']}-{module['loss']}", *rest])
+    return re.sub(r"_*[^A-Za-z0-9_.+-]+_*", "_", name).strip("_")
 
 
 def _named(arms: dict[str, Settings]) -> dict[str, dict[str, Node]]:

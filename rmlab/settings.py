@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Annotated, Any, Literal
 
@@ -191,6 +192,7 @@ class Settings(_Section):
     set: SetChoice
     release: Release
     label_golden: str | None
+    objectives: dict[Name, float] | None = Field(default=None, min_length=1)
     embedder: Component
     comparisons: ComparisonSettings
     pairing: Component
@@ -227,6 +229,33 @@ class Settings(_Section):
             return {**values, "validation": {**validation, "seed": followed}}
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _objectives_are_in_the_scores_file(cls, values: Any) -> Any:
+        """An objective that is not listed among the golden rewards is another reward of the file that
+        golden.file reads one reward from, such as those of an embedding set."""
+        golden, objectives = (
+            (values.get(k) for k in ("golden", "objectives")) if isinstance(values, dict) else (0, 0)
+        )
+        if not isinstance(golden, dict) or not isinstance(objectives, dict):
+            return values
+        file = golden.get("file")
+        if not isinstance(file, dict) or file.get("reward") is None:
+            return values
+        more = {name: {**file, "reward": name} for name in objectives if name not in golden}
+        return {**values, "golden": {**golden, **more}}
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_weigh(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is None:
+            return value
+        if not all(math.isfinite(weight) for weight in value.values()):
+            raise ValueError("weights must be finite numbers")
+        if not any(value.values()):
+            raise ValueError("all weights are 0, so that nothing counts; give one at least another weight")
+        return value
+
     @field_validator("out")
     @classmethod
     def _out_may_be_a_folder(cls, value: str) -> str:
@@ -250,6 +279,21 @@ class Settings(_Section):
         if self.label_golden is not None and self.label_golden not in self.golden:
             names = ", ".join(self.golden)
             raise ValueError(f"label_golden={self.label_golden} is not one of the golden rewards: {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _objectives_are_golden_rewards(self) -> Settings:
+        if unknown := [name for name in self.objectives or {} if name not in self.golden]:
+            names = ", ".join(self.golden)
+            raise ValueError(
+                f"objectives names {unknown[0]}, which is not one of the golden rewards: {names}; "
+                f"list it too: 'golden=[{','.join([*self.golden, unknown[0]])}]'"
+            )
+        if self.objectives and self.teacher.n is not None:
+            raise ValueError(
+                "a teacher answers in the place of one golden reward's annotators; leave out objectives, "
+                "or set teacher.n=null"
+            )
         return self
 
     @property

@@ -18,7 +18,7 @@ from rmlab.cells import Cell, Grid, Known
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.grid import Point
 from rmlab.home import home_path
-from rmlab.pipeline import VERSIONS, chain_of, fit_node, selects, without_selection
+from rmlab.pipeline import VERSIONS, chain_of, fit_node, objective_nodes, selects, without_selection
 from rmlab.plan import Node
 from rmlab.stages.prompt_values import FIELD, packed_by_cell
 from rmlab.stages.row_log import RowLog
@@ -117,6 +117,7 @@ class Chains:
         if key not in self._known:
             chain = chain_of(settings)
             read = {role: chain[place] for role, place in _READ.items()}
+            read |= objective_nodes(settings, chain)
             data = digest({role: node.fingerprint for role, node in read.items()})[:8]
             self.inputs |= {f"{role}:{data}": node for role, node in read.items()}
             self.made_by[data] = [o for o in point.overrides if not _changes_heads_alone(o, point)]
@@ -137,7 +138,7 @@ def not_done(node: Node) -> tuple[str, list[str]] | None:
         if state.name == "damaged":
             raise InputError(state.why)
         if state.name != "done":
-            return upstream.stage, list(node.sweep_grid.made_by[role.partition(":")[2]])
+            return upstream.stage, list(node.sweep_grid.made_by[role.rpartition(":")[2]])
     return None
 
 

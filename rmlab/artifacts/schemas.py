@@ -105,6 +105,7 @@ COMPARISONS = Table(
         Column("items", pa.list_(pa.string()), "response ids, best or chosen first"),
         Column("prompt_ids", pa.list_(pa.string()), "the prompt of each item"),
         _SPLIT,
+        Column("reward", pa.string(), "the golden reward that annotators went by"),
         Column("weight", pa.float64(), "weight in the loss"),
         Column("label_prob", pa.float64(), "the annotator's probability of the answer given"),
         Column("margin", pa.float64(), "absolute difference of the golden scores"),
@@ -145,13 +146,16 @@ TRAINING_LOG = Table(
     "training_log",
     "sft, fit_rm",
     "training_log.parquet",
-    ("step", "split"),
+    ("step", "split", "objective"),
     "Loss during training.",
     (
         Column("step", pa.int64(), "optimiser step, or iteration"),
         Column("epoch", pa.float64(), "epoch"),
         _SPLIT,
         Column("loss", pa.float64(), "mean loss"),
+        Column(
+            "objective", pa.string(), "of several heads in one, whose loss it is; else null", nullable=True
+        ),
     ),
 )
 

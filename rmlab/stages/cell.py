@@ -57,7 +57,7 @@ def _unexpected(error: Exception) -> str:
 def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
     started = time.perf_counter()
     train = data.train
-    fit = fit_head(cell.settings, train, data.vectors.of(~data.responses.is_test))
+    fit = fit_head(cell.settings, train, data.vectors.of(~data.responses.is_test), data.train_objectives)
     row = _fit_columns(fit) | {"fit_seconds": time.perf_counter() - started}
     masks = {"validation": np.zeros(len(data.responses), dtype=bool), "test": data.responses.is_test}
     masks["validation"][~data.responses.is_test] = held_out(cell.settings, train)

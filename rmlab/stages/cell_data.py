@@ -13,27 +13,34 @@ import numpy as np
 from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.fingerprint import digest
 from rmlab.stages.controls import read_surface
-from rmlab.stages.responses import Responses, read_responses
+from rmlab.stages.responses import Responses, golden_of, read_responses
 from rmlab.stages.vectors import MappedVectors, StreamedVectors, map_vectors
 
 _COLUMNS = ("golden", "group", "is_test", "lengths")
 _PROMPTS = "prompts.npy"
 _GROUPS = "groups.npy"
 _VECTORS = "vectors.npy"
+_OBJECTIVE = "objective-"  # begins names of files
 
 
 @dataclass(frozen=True, eq=False)
 class CellData:
-    """responses and lengths, train and test, and the embeddings in their order."""
+    """responses and lengths, train and test, and the embeddings in their order. objectives: scores of other
+    golden rewards, NaN where they failed, in the same order."""
 
     responses: Responses
     lengths: np.ndarray
     vectors: MappedVectors
+    objectives: dict[str, np.ndarray] = field(default_factory=dict)
     _parts: dict[tuple[str, bytes], tuple[Responses, np.ndarray]] = field(default_factory=dict)
 
     @cached_property
     def train(self) -> Responses:
         return self.responses.take(np.flatnonzero(~self.responses.is_test))
+
+    @cached_property
+    def train_objectives(self) -> dict[str, np.ndarray]:
+        return {name: golden[~self.responses.is_test] for name, golden in self.objectives.items()}
 
     def part(self, split: str, mask: np.ndarray) -> tuple[Responses, np.ndarray]:
         """Responses and lengths of a split: the same objects for equal masks, as what is sorted is kept."""
@@ -67,6 +74,11 @@ def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
         np.save(unfinished / f"{name}.npy", column, allow_pickle=False)
     np.save(unfinished / _PROMPTS, np.array(responses.distinct_prompts, dtype=str), allow_pickle=False)
     np.save(unfinished / _GROUPS, np.array(responses.distinct_groups, dtype=str), allow_pickle=False)
+    for role, annotate in inputs.items():
+        what, _, name = role.removesuffix(f":{data}").partition(":")
+        if what == "objective" and role.endswith(f":{data}"):
+            scores = golden_of(annotate, responses.ids)  # type: ignore[arg-type]
+            np.save(unfinished / f"{_OBJECTIVE}{name}.npy", scores, allow_pickle=False)
     vectors = _vectors(sample, inputs[f"embed:{data}"], responses, work)
     (unfinished / _VECTORS).symlink_to(Path("..") / vectors.name)
     unfinished.rename(folder)
@@ -94,4 +106,8 @@ def read_data(folder: Path) -> CellData:
     )
     ids = np.arange(len(golden))  # rows are all that a cell needs
     responses = Responses(ids, prompts[group], golden, group, is_test, split_groups=groups[group])
-    return CellData(responses, lengths, MappedVectors(folder / _VECTORS))
+    objectives = {
+        file.stem.removeprefix(_OBJECTIVE): np.load(file, allow_pickle=False)
+        for file in sorted(folder.glob(f"{_OBJECTIVE}*.npy"))
+    }
+    return CellData(responses, lengths, MappedVectors(folder / _VECTORS), objectives)

@@ -12,6 +12,7 @@ from rmlab.stages.base import Job
 from rmlab.stages.fitting import Fit
 from rmlab.stages.folding import folds_of
 from rmlab.stages.left_out import note_left_out
+from rmlab.stages.objectives import read_objectives
 from rmlab.stages.responses import Responses, read_responses
 from rmlab.stages.scoring import score_all
 from rmlab.stages.teaching import fit_head
@@ -25,12 +26,14 @@ def run(job: Job) -> None:
     fold = folds_of(responses, job.settings.crossval)
     streamed = StreamedVectors(job.inputs["embed"], responses.ids)
     vectors = map_vectors(streamed, len(responses), job.writer.work / "vectors.npy")
+    objectives = read_objectives(job, responses)
     raw = np.empty(len(responses))
     found: list[dict[str, Any]] = []
     job.progress.start(int(fold.max()) + 1, "folds")
     for k in range(int(fold.max()) + 1):
         here = fold == k
-        fit = fit_head(job.settings, responses.take(np.flatnonzero(~here)), vectors.of(~here))
+        known = {name: golden[~here] for name, golden in objectives.items()}
+        fit = fit_head(job.settings, responses.take(np.flatnonzero(~here)), vectors.of(~here), known)
         scores = score_all({"head": fit.head}, vectors, here, lambda rows: None, group=responses.group)
         raw[here] = scores["head"].raw[here] / fit.head.temperature
         found.append(_facts(k, fit))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from rmlab.stages.annotators import ANNOTATOR
 from rmlab.stages.base import Job
 from rmlab.stages.fitting import Fit
 from rmlab.stages.left_out import note_left_out
+from rmlab.stages.objectives import read_objectives
 from rmlab.stages.responses import Responses, read_responses
 from rmlab.stages.teaching import fit_head
 from rmlab.stages.vectors import StreamedVectors
@@ -23,10 +25,10 @@ from rmlab.stages.vectors import StreamedVectors
 def run(job: Job) -> None:
     responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train"])
     note_left_out(job, responses.n_failed, job.settings.labelling)
-    fit = fit_head(job.settings, responses, StreamedVectors(job.inputs["embed"], responses.ids))
+    vectors = StreamedVectors(job.inputs["embed"], responses.ids)
+    fit = fit_head(job.settings, responses, vectors, read_objectives(job, responses))
     fit.head.save(job.writer.path / "head")
-    by_split = {"train": fit.train, "validation": fit.validation}
-    job.writer.table(COMPARISONS, _comparison_rows(responses, by_split))
+    job.writer.table(COMPARISONS, _comparison_rows(responses, _asked(fit, job.settings.labelling)))
     job.writer.table(TRAINING_LOG, pa.Table.from_pylist(fit.log.rows, schema=TRAINING_LOG.schema))
     job.writer.table(LABEL_VARIANCE, pa.table(label_variance_histogram(fit.train)))
     if fit.diagnostics:
@@ -34,15 +36,26 @@ def run(job: Job) -> None:
     _record(job, fit)
 
 
-def _comparison_rows(responses: Responses, by_split: Mapping[str, Comparisons]) -> pa.Table:
+def _asked(fit: Fit, judging: str) -> list[tuple[str, str, Comparisons]]:
+    """Split, golden reward and comparisons; those of the train split come first."""
+    parts = fit.parts or {judging: fit}
+    found = [("train", name, one.train) for name, one in parts.items()]
+    found += [("validation", name, one.validation) for name, one in parts.items()]
+    if judging not in parts:
+        found.append(("validation", judging, fit.validation))
+    return found
+
+
+def _comparison_rows(responses: Responses, asked: Sequence[tuple[str, str, Comparisons]]) -> pa.Table:
     tables: list[pa.Table] = []
-    for split, c in by_split.items():
+    for split, reward, c in asked:
         columns = {
             "comparison": np.arange(len(c)) + sum(t.num_rows for t in tables),
             "kind": [c.kind] * len(c),
             "items": responses.ids[c.items].tolist(),
             "prompt_ids": responses.prompt_ids[c.items].tolist(),
             "split": [split] * len(c),
+            "reward": [reward] * len(c),
             "weight": c.weight,
             "label_prob": c.label_prob,
             "margin": c.margin,
@@ -64,12 +77,25 @@ def _diagnostic_rows(fit: Fit) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+def _of_objective(part: Fit) -> dict[str, Any]:
+    return {
+        "train_labels": part.reports["train"],
+        "label_nll": part.label_nll,
+        "label_accuracy": part.label_accuracy,
+        "converged": part.log.converged,
+    }
+
+
 def _record(job: Job, fit: Fit) -> None:
     log, labels = fit.log, fit.reports["train"]
     job.writer.metrics.update({f"{split}_labels": report for split, report in fit.reports.items()})
     job.writer.metrics.update(converged=log.converged, chosen=log.chosen)
     if fit.teacher:
         job.writer.metrics["teacher"] = fit.teacher
+    if weights := job.settings.objectives:
+        job.writer.metrics["objectives"] = {
+            name: {"weight": weights[name], **_of_objective(part)} for name, part in fit.parts.items()
+        }
     job.writer.metrics.update(temperature=fit.head.temperature)
     if isinstance(fit.annotator, Settling):
         job.writer.metrics[ANNOTATOR] = vars(fit.annotator)
@@ -83,8 +109,10 @@ def _record(job: Job, fit: Fit) -> None:
     if not log.converged:
         job.writer.warnings.append(f"{job.name} did not converge: {log.message}")
     job.writer.warnings.extend(f"{job.name}: {note}" for note in log.notes)
-    if warning := near_coin_warning(labels, fit.train.kind):
-        job.writer.warnings.append(f"{job.name}: {warning}")
+    for name, part in (fit.parts or {"": fit}).items():
+        if warning := near_coin_warning(part.reports["train"], part.train.kind):
+            where = f"{job.name}, objective {name}" if name else job.name
+            job.writer.warnings.append(f"{where}: {warning}")
     job.writer.counts.update(
         train_comparisons=labels["n"],
         train_ties_dropped=int(labels["n_dropped_ties"]),

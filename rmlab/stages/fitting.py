@@ -48,6 +48,7 @@ class Fit:
     annotator: of the train comparisons; label_nll, label_accuracy: of the head on the validation answers.
     reports: of the annotators by split; with rounds of selection "candidates" too, of which train is a part.
     teacher: of a head that a teacher answered for, how the teacher did; else empty.
+    parts: of a head of several objectives, the fit for each golden reward; else empty.
     """
 
     head: RewardHead
@@ -60,6 +61,7 @@ class Fit:
     reports: dict[str, dict[str, Any]]
     diagnostics: dict[str, np.ndarray] = field(default_factory=dict)
     teacher: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, Fit] = field(default_factory=dict)
 
     @property
     def n_annotated(self) -> int:
@@ -103,32 +105,22 @@ def fit_among(
     _check_kind(settings, loss, train.comparisons)
     if answers is not None:
         train, validation = answers(train), answers(validation)
-    reference = _reference(np.flatnonzero(among & ~is_validation))
+    reference = reference_rows(np.flatnonzero(among & ~is_validation))
     compared = [a.comparisons.items.ravel() for a in (train, validation)]
     needed = np.unique(np.concatenate([*compared, reference]))
-    x, means = vectors.rows(needed), None
-    if is_centred(settings):
-        means = PromptMeans.of(vectors, responses.group, needed)
-        means.check_fit()
-        x = means.less(needed, x)
-    candidates, held = (_renumbered(a.comparisons, needed) for a in (train, validation))
+    x, means = embeddings_of(settings, responses, vectors, needed)
+    candidates, held = (renumbered(a.comparisons, needed) for a in (train, validation))
     chosen = _selected(settings, x, candidates, held, loss, fitter) if is_selective(settings) else candidates
     head, log = fitter.fit(FitData(x, chosen, held), loss, settings.seed)
-    margin, share, weight = _answered_margins(head.raw, x, held)
-    temperature = fit_temperature(margin, share, weight)
-    normalised = head.tempered(temperature).normalised(x[np.searchsorted(needed, reference)])
-    lead, _, _ = _answered_margins(normalised.score, x, held)
-    agreement = label_agreement(margin / temperature, share, weight, lead)
+    normalised, agreement = calibrated(head, x, held, np.searchsorted(needed, reference))
     reports = {"train": train.report, "validation": validation.report}
     if is_selective(settings):
         reports["train"] = selected_report(train, chosen)
         reports["candidates"] = train.report
-    finished = normalised
     if means is not None:
-        finished = CentredHead(cast(NormalisedHead, normalised))
         log.notes.extend(means.notes)
     return Fit(
-        head=finished,
+        head=finished(settings, normalised),
         log=log,
         train=replace(chosen, items=needed[chosen.items]),
         validation=validation.comparisons,
@@ -138,6 +130,35 @@ def fit_among(
         reports=reports,
         diagnostics=_diagnose(loss, head, x, chosen),
     )
+
+
+def embeddings_of(
+    settings: Settings, responses: Responses, vectors: Vectors, needed: np.ndarray
+) -> tuple[np.ndarray, PromptMeans | None]:
+    """needed: [k] rows -> [k, d] embeddings as the head is given them, and the means that were subtracted."""
+    x = vectors.rows(needed)
+    if not is_centred(settings):
+        return x, None
+    means = PromptMeans.of(vectors, responses.group, needed)
+    means.check_fit()
+    return means.less(needed, x), means
+
+
+def calibrated(
+    head: RewardHead, x: np.ndarray, held: Comparisons, reference: np.ndarray
+) -> tuple[RewardHead, dict[str, float]]:
+    """The head with the temperature of its validation answers, normalised on some rows of x, and how well it
+    foretells these answers. held: of rows of x."""
+    margin, share, weight = _answered_margins(head.raw, x, held)
+    temperature = fit_temperature(margin, share, weight)
+    normalised = head.tempered(temperature).normalised(x[reference])
+    lead, _, _ = _answered_margins(normalised.score, x, held)
+    return normalised, label_agreement(margin / temperature, share, weight, lead)
+
+
+def finished(settings: Settings, head: RewardHead) -> RewardHead:
+    """The head in the form that scores embeddings as they are."""
+    return CentredHead(cast(NormalisedHead, head)) if is_centred(settings) else head
 
 
 def is_centred(settings: Settings) -> bool:
@@ -196,14 +217,14 @@ def _check_kind(settings: Settings, loss: Loss, comparisons: Comparisons) -> Non
     loss(torch.zeros(few.items.shape, dtype=torch.float64), few)
 
 
-def _reference(rows: np.ndarray) -> np.ndarray:
+def reference_rows(rows: np.ndarray) -> np.ndarray:
     """Evenly spaced; rows are in the order of ids, which are hashes, so this is a random sample."""
     if len(rows) <= REFERENCE:
         return rows
     return rows[np.linspace(0, len(rows) - 1, REFERENCE).astype(int)]
 
 
-def _renumbered(comparisons: Comparisons, needed: np.ndarray) -> Comparisons:
+def renumbered(comparisons: Comparisons, needed: np.ndarray) -> Comparisons:
     return replace(comparisons, items=np.searchsorted(needed, comparisons.items))
 
 

@@ -117,7 +117,7 @@ def read_scored(sample: Artifact, annotate: Artifact, splits: Sequence[str]) -> 
     prompts = Prompts.of(_parts(sample, ["prompt_id", "group"], splits), n)
     prompts = replace(prompts, number=prompts.number[order])
     del order
-    golden = _golden(annotate, ids)
+    golden = golden_of(annotate, ids)
     scored = np.isfinite(golden)
     n_failed, n_failed_test = n - int(scored.sum()), int((is_test & ~scored).sum())
     if n_failed:
@@ -140,8 +140,9 @@ def _is_test(sample: Artifact, splits: Sequence[str]) -> np.ndarray:
     return np.concatenate([np.empty(0, dtype=bool), *parts])
 
 
-def _golden(annotate: Artifact, ids: Ids) -> np.ndarray:
-    """[m] golden score of each response; InputError where one has no row, or two."""
+def golden_of(annotate: Artifact, ids: Ids) -> np.ndarray:
+    """[m] golden score of each response, NaN where the reward failed; InputError where one has no row, or
+    two."""
     golden, is_there = np.full(len(ids), np.nan), np.zeros(len(ids), dtype=bool)
     for part in annotate.stream(["response_id", "score"]):
         rows = ids.find(part["response_id"].combine_chunks())

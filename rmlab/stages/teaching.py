@@ -1,7 +1,9 @@
-"""The head that settings ask for: fitted on answers of annotators, or of a weaker head, its teacher."""
+"""The head that settings ask for: fitted on annotators' answers, by one golden reward or several, or on the
+answers of a weaker head, its teacher."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,17 +16,26 @@ from rmlab.labels.teacher import answered_by_scores
 from rmlab.settings import UNIFORM, Settings
 from rmlab.stages.comparing import Answered, stream
 from rmlab.stages.fitting import Answers, Fit, fit_among, held_out
+from rmlab.stages.objectives import fit_objectives
 from rmlab.stages.prompt_means import centred
 from rmlab.stages.responses import Responses
 from rmlab.stages.vectors import Vectors
 
 
-def fit_head(settings: Settings, responses: Responses, vectors: Vectors) -> Fit:
-    """responses: those of all train prompts; vectors: theirs, in their order.
+def fit_head(
+    settings: Settings,
+    responses: Responses,
+    vectors: Vectors,
+    objectives: Mapping[str, np.ndarray] | None = None,
+) -> Fit:
+    """responses: those of all train prompts; vectors: theirs, in their order; objectives: for each name of
+    settings.objectives, [m] the scores of that golden reward, NaN where it failed.
 
     With a teacher, it is fitted on the annotators' answers for half of the prompts, and the head that
     settings.teacher.fit names is fitted on the other half; the teacher itself on its own.
     """
+    if settings.objectives:
+        return fit_objectives(settings, responses, vectors, objectives or {})
     if settings.teacher.n is None:
         return fit_among(settings, responses, vectors, np.ones(len(responses), dtype=bool))
     is_taught = teachers_half(settings, responses)

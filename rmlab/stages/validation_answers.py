@@ -2,7 +2,8 @@
 
 One rule, whatever the arms were fitted on: the answers of all arms together, as pairs of responses, each
 distinct one once. So arms of other pairings, budgets or annotators are judged on the same answers. Those of
-a teacher in the annotators' place do not count: it would agree with itself.
+a teacher in the annotators' place do not count: it would agree with itself; nor do answers to another golden
+reward, which an arm of several objectives has.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class ValidationAnswers:
     def of(cls, job: Job) -> ValidationAnswers:
         """An answer that several arms hold has the greatest weight that one of them gives it."""
         fitted = job.several("fit_rm").values()
-        frames = [_answers(one) for one in fitted if not _is_taught(one)] or [_NONE]
+        asked = job.settings.labelling
+        frames = [_answers(one, asked) for one in fitted if not _is_taught(one)] or [_NONE]
         every = pd.concat(frames).groupby(_ANSWER, sort=True)["weight"].max().reset_index()
         ids, items = np.unique(every[_ANSWER[:2]].to_numpy(str), return_inverse=True)
         shape = (len(every), 2)
@@ -78,10 +80,11 @@ def _is_taught(fitted: Artifact) -> bool:
     return bool(fitted.manifest.metrics.get("teacher"))
 
 
-def _answers(fitted: Artifact) -> pd.DataFrame:
-    """The pairs that an arm's validation answers imply; equal answers of several annotators are added up."""
-    table = fitted.read("comparisons", ["kind", "items", "split", "share", "weight"])
-    table = table.filter(pc.equal(table["split"], "validation"))
+def _answers(fitted: Artifact, reward: str) -> pd.DataFrame:
+    """The pairs that an arm's validation answers to a golden reward imply; equal answers of several
+    annotators are added up."""
+    table = fitted.read("comparisons", ["kind", "items", "split", "reward", "share", "weight"])
+    table = table.filter(pc.and_(pc.equal(table["split"], "validation"), pc.equal(table["reward"], reward)))
     frame = _NONE
     if table.num_rows:
         items = np.array(table["items"].to_pylist(), dtype=str)
