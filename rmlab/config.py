@@ -20,6 +20,7 @@ from rmlab.settings import GRANTS, Component, Settings
 from rmlab.shipped import shipped
 
 _OWN = "rmlab."
+NAME = "_name_"  # of a component, in the configuration that an artifact's manifest has
 _LONGEST = 10**5  # characters of an override
 _MOST_OPEN = 100  # brackets within each other, on which Hydra's parser spends seconds
 _MOST_VALUES = 10**5  # of an axis of a grid
@@ -251,4 +252,22 @@ def meaningful(component: Component, allow: Sequence[str] = (), where: str = "co
     cls = component_class(component, allow, where)
     runtime = {f.name for f in dataclasses.fields(cls) if f.metadata.get("runtime")}
     values = dataclasses.asdict(build(component, allow, where))
-    return {"_target_": component["_target_"], **{k: v for k, v in values.items() if k not in runtime}}
+    known = {k: v for k, v in values.items() if k not in runtime}
+    return {NAME: component_identity(component, allow, where), **known}
+
+
+def component_name(component: Component, allow: Sequence[str] = (), where: str = "component") -> str:
+    """What people call it: bradley_terry, or the class of a user's own component."""
+    cls = component_class(component, allow, where)
+    return str(getattr(cls, "name", cls.__name__)) if _is_own(cls) else cls.__name__
+
+
+def component_identity(component: Component, allow: Sequence[str] = (), where: str = "component") -> str:
+    """What stands in fingerprints: the name that rmlab's own components keep wherever their module goes, or
+    the dotted path of a user's."""
+    cls = component_class(component, allow, where)
+    return component_name(component, allow, where) if _is_own(cls) else str(component["_target_"])
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__.startswith(_OWN)

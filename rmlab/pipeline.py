@@ -11,26 +11,26 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from rmlab.config import build, component_class, load_settings
+from rmlab.config import build, component_class, component_name, load_settings
 from rmlab.errors import ConfigError
 from rmlab.goldens.base import Combination
 from rmlab.home import folder_name
 from rmlab.plan import Node, described, file_source, model_source
-from rmlab.settings import Settings
+from rmlab.settings import UNIFORM, Settings
 
 VERSIONS = {
-    "prompts": 2,
-    "sft": 2,
-    "sample": 3,
-    "annotate": 2,
-    "embed": 2,
+    "prompts": 3,
+    "sft": 3,
+    "sample": 4,
+    "annotate": 3,
+    "embed": 3,
     "fit_rm": 5,
-    "crossval": 3,
-    "eval_rm": 3,
-    "heldout": 2,
-    "report": 3,
-    "sweep": 4,
-    "study": 2,
+    "crossval": 4,
+    "eval_rm": 4,
+    "heldout": 3,
+    "report": 4,
+    "sweep": 5,
+    "study": 3,
 }
 STAGES = tuple(VERSIONS)
 _FITTED = ("pairing", "noise", "selection", "head", "loss")
@@ -52,13 +52,16 @@ _UNIFORM = "selection=uniform"
 
 def selects(settings: Settings) -> bool:
     """Whether comparisons are selected by anything but chance."""
-    return not str(settings.selection["_target_"]).endswith(".uniform.Uniform")
+    return selection_name(settings) != "uniform"
+
+
+def selection_name(settings: Settings) -> str:
+    return component_name(settings.selection, settings.allow_modules, "selection")
 
 
 def without_selection(settings: Settings) -> Settings:
     """The random arm of an active selection: all else the same."""
-    uniform = {"_target_": "rmlab.selection.uniform.Uniform"}
-    return settings.model_copy(update={"selection": uniform})
+    return settings.model_copy(update={"selection": {"_target_": UNIFORM}})
 
 
 def _with_random_arms(arms: dict[str, Settings]) -> dict[str, Settings]:
@@ -67,8 +70,7 @@ def _with_random_arms(arms: dict[str, Settings]) -> dict[str, Settings]:
     for arm, settings in arms.items():
         if selects(settings) and (arm or len(arms) == 1):
             found[arm] = found.get(arm, settings)
-            name = settings.selection["_target_"].split(".")[-2]
-            active = arm if arm else f"selection={name}"
+            active = arm if arm else f"selection={selection_name(settings)}"
             found[active] = settings
             random = " ".join(o for o in active.split() if not o.startswith("selection")) + f" {_UNIFORM}"
             found[random.strip()] = without_selection(settings)
@@ -182,7 +184,7 @@ def _annotations(s: Settings, inputs: dict[str, Node]) -> dict[str, Node]:
 
 def _embed(s: Settings, inputs: dict[str, Node]) -> Node:
     config, sources = described(s.embedder, "embedder", s)
-    name = component_class(s.embedder, s.allow_modules, "embedder").__module__.rpartition(".")[2]
+    name = component_name(s.embedder, s.allow_modules, "embedder")
     if "model" in config and "embedder.model" not in sources:
         config.pop("model")
         sources["embedder.model"] = model_source(s.model, s.revision, s)
@@ -274,10 +276,10 @@ def _distinct(chains: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:
 
 def _arm_name(s: Settings, arm: str) -> str:
     """head-loss, then what else the arm changes, in characters that a folder may bear."""
-    module = {k: str(getattr(s, k)["_target_"]).split(".")[-2] for k in ("head", "loss")}
+    part = {k: component_name(getattr(s, k), s.allow_modules, k) for k in ("head", "loss")}
     pairs = [override.partition("=") for override in arm.split()]
     rest = [f"{k.rpartition('.')[2]}_{v}" for k, _, v in pairs if k not in ("head", "loss")]
-    name = ".".join([f"{module['head']}-{module['loss']}", *rest])
+    name = ".".join([f"{part['head']}-{part['loss']}", *rest])
     return re.sub(r"_*[^A-Za-z0-9_.+-]+_*", "_", name).strip("_")
 
 

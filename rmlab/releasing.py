@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmlab.artifacts.set_record import SetName, fits, open_set
-from rmlab.config import load_settings
+from rmlab.config import component_name, load_settings
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.pipeline import chain_of, in_order
 from rmlab.plan import Node
@@ -84,7 +84,7 @@ def _policy_name(settings: Settings) -> str:
 
 
 def _embedder_name(settings: Settings) -> str:
-    return str(settings.embedder["_target_"]).split(".")[-2]
+    return component_name(settings.embedder, settings.allow_modules, "embedder")
 
 
 def _check_distinct(policies: Mapping[str, Mapping[str, Node]]) -> None:

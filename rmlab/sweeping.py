@@ -18,7 +18,15 @@ from rmlab.cells import Cell, Grid, Known
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.grid import Point
 from rmlab.home import home_path
-from rmlab.pipeline import VERSIONS, chain_of, fit_node, objective_nodes, selects, without_selection
+from rmlab.pipeline import (
+    VERSIONS,
+    chain_of,
+    fit_node,
+    objective_nodes,
+    selection_name,
+    selects,
+    without_selection,
+)
 from rmlab.plan import Node
 from rmlab.stages.prompt_values import FIELD, packed_by_cell
 from rmlab.stages.row_log import RowLog
@@ -85,7 +93,7 @@ def _with_random_arms(points: Sequence[Point]) -> list[Point]:
         return list(points)
     found = []
     for point in points:
-        name = str(point.settings.selection["_target_"]).split(".")[-2]
+        name = selection_name(point.settings)
         axes = {"selection": name, **point.axes}
         found.append(Point(point.overrides, axes, point.settings))
         if selects(point.settings):

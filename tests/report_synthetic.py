@@ -111,19 +111,17 @@ def _texts(scores: pd.DataFrame, text: str) -> tuple[pd.DataFrame, pd.DataFrame]
     return rows, prompts.assign(messages=[message] * len(prompts))
 
 
-def design(
-    arm: str, target: str = "same_prompt.SamePrompt", prob: float | None = None, **metrics: Any
-) -> Design:
+def design(arm: str, pairing: str = "same_prompt", prob: float | None = None, **metrics: Any) -> Design:
     """400 comparisons of a logistic annotator, or all of one probability."""
-    gap = np.random.default_rng(len(target)).exponential(size=400)
+    gap = np.random.default_rng(len(pairing)).exponential(size=400)
     p = 1 / (1 + np.exp(-gap)) if prob is None else np.full(400, prob)
     count, edges = np.histogram(p * (1 - p), 20, (0, 0.25))
     labels = {"n": 400, "n_ties": 12, "error_rate": (1 - p).mean(), "mean_margin": gap.mean()}
     labels |= {"label_variance_mean": (p * (1 - p)).mean()}
     config = {
-        "pairing": {"_target_": f"rmlab.pairing.{target}", "choice": "random"},
-        "noise": {"_target_": "rmlab.labels.logistic.Logistic", "beta": 1.0, "error": None},
-        "selection": {"_target_": "rmlab.selection.uniform.Uniform"},
+        "pairing": {"_name_": pairing, "choice": "random"},
+        "noise": {"_name_": "logistic", "beta": 1.0, "error": None},
+        "selection": {"_name_": "uniform"},
         "comparisons": {"n": 400, "rounds": 1},
     }
     shared = {"train_labels": labels, "converged": True, "chosen": {"l2": 0.1, "iterations": 5}}

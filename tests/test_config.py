@@ -1,8 +1,10 @@
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+import yaml
 
-from rmlab.config import build, compose, load_settings, meaningful
+from rmlab.config import build, component_name, compose, load_settings, meaningful
 from rmlab.errors import ConfigError, InputError
 
 
@@ -131,3 +133,20 @@ def test_every_setting_has_a_comment():
 
 def test_compose_is_plain_data():
     assert type(compose()) is dict
+
+
+def test_every_component_of_conf_has_a_name_that_its_module_does_not_decide():
+    """The name is that of its file in conf/, or of the file that has the same class with other parameters."""
+    for group in ("pairing", "noise", "selection", "head", "loss", "sampler", "embedder", "golden"):
+        files = {file.stem: yaml.safe_load(file.read_text()) for file in Path(f"conf/{group}").glob("*.yaml")}
+        names = {stem: component_name(component) for stem, component in files.items()}
+        assert set(names.values()) <= {*files, "sequence_classifier"}
+        for stem, name in names.items():
+            alike = [s for s, c in files.items() if c["_target_"] == files[stem]["_target_"]]
+            assert {names[s] for s in alike} == {name}
+        assert len({files[s]["_target_"] for s in files}) == len(set(names.values()))
+
+
+def test_identity_has_the_name_of_an_own_component_and_the_path_of_a_foreign_one():
+    assert meaningful({"_target_": "rmlab.losses.hinge.Hinge", "margin": 2})["_name_"] == "hinge"
+    assert meaningful(own(), [__name__])["_name_"] == f"{__name__}.Own"

@@ -74,7 +74,7 @@ def test_no_arm_is_lost_to_another_of_the_same_name():
     assert named[:4] == [
         "linear-bradley_terry.beta_0.5",
         "linear-bradley_terry.beta_1.5",
-        "linear-bradley_terry.dimension__8_",
+        "linear-bradley_terry.dimension_8",
         "linear-bradley_terry.l2_a_b",
     ]
     two = "arms=['pairing=cross_prompt pairing.choice=random noise.beta=2','noise.beta=2 seed=5 seed=0']"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from rmlab.text import Exchange
 @dataclass(frozen=True)
 class ArraysEmbedder:
     """path: the folder of the arrays. storage null: float16 where the arrays are, else float32."""
+
+    name: ClassVar[str] = "arrays"
 
     path: str = field(metadata={"source": True})
     storage: Literal["float32", "float16"] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,8 @@ class FileEmbedder:
     storage null: float16 where the file has it, else float32. The vectors are copied once into an unnamed
     file in `scratch`, out of which the rows of each shard are picked: memory never holds the set.
     """
+
+    name: ClassVar[str] = "file"
 
     path: str = field(metadata={"source": True})
     scales: str | None = field(default=None, metadata={"source": True})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from rmlab.text import Exchange
 
 @dataclass(frozen=True)
 class HashingEmbedder:
+    name: ClassVar[str] = "hashing"
     dimension: int = 64
     storage: str = "float32"
 

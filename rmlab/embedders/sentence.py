@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class SentenceEmbedder:
     Prompt and response are tokenised apart, as everywhere. What is longer than the model was trained for
     loses the start of its prompt, where sentence-transformers would cut the response.
     """
+
+    name: ClassVar[str] = "sentence"
 
     model: str = field(default="all-minilm-l6-v2", metadata={"model": True})
     revision: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class TransformersEmbedder:
 
     batch_tokens: of texts read together, padding included; null: 512 on a CPU, 65,536 on a GPU.
     """
+
+    name: ClassVar[str] = "transformers"
 
     model: str | None = field(default=None, metadata={"model": True})
     revision: str | None = None

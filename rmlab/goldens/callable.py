@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable as Function
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from rmlab.compute import Compute
 from rmlab.config import imported
@@ -25,6 +25,8 @@ class Callable:
     lists of messages and responses [{"role": "assistant", "content": ...}], as TRL gives for chats.
     Where a call raises, each response of it is tried alone, and those that raise again count as failed.
     """
+
+    name: ClassVar[str] = "callable"
 
     path: str = field(metadata={"code": True})
     conversational: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rmlab.compute import Compute
 from rmlab.errors import RmlabError
@@ -24,6 +25,8 @@ class Descriptiveness:
     qualified: not whether nouns and verbs are vivid, nor whether the text is any good; a mere list of
     adjectives has the highest score.
     """
+
+    name: ClassVar[str] = "descriptiveness"
 
     min_words: int = 10
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from rmlab.compute import Compute
 from rmlab.data.forms.answers import open_answers
@@ -32,6 +33,8 @@ class FileGolden:
     test_path: scored rows too, which are read beside those of path: of the responses of another policy, on
     which heads are judged.
     """
+
+    name: ClassVar[str] = "file"
 
     path: str = field(metadata={"source": True})
     column: str = "score"

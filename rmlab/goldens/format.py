@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from rmlab.compute import Compute
 from rmlab.goldens.base import Scorer
@@ -21,6 +21,8 @@ class Format:
     Patterns are Python's; (?m), (?s) and (?i) at the start set its flags. Space around the response does
     not count for fullmatch and json.
     """
+
+    name: ClassVar[str] = "format"
 
     kind: Literal["search", "fullmatch", "count", "json"] = "search"
     pattern: str | None = None

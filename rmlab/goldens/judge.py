@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class Judge:
     probability of the shorter is that it comes and does not go on to the longer: P(1) (1 - P(0 | 1)).
     A question that is longer than the model's context is a failure of its row: nothing is cut.
     """
+
+    name: ClassVar[str] = "judge"
 
     model: str = field(metadata={"model": True})
     revision: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rmlab.compute import Compute
 from rmlab.goldens.base import Scorer
@@ -14,6 +14,8 @@ from rmlab.text import Exchange
 @dataclass(frozen=True)
 class Length:
     """The length of the response, or with a target -|length - target|: 0 is best."""
+
+    name: ClassVar[str] = "length"
 
     unit: Literal["words", "characters"] = "words"
     target: int | None = None

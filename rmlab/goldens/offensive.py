@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rmlab.compute import Compute
 from rmlab.errors import InputError
@@ -28,6 +28,8 @@ class Offensive:
     It counts words that are rude wherever they stand: it sees neither insults in plain words ("nobody
     would miss you") nor that a word is quoted. Most responses tie at 0.
     """
+
+    name: ClassVar[str] = "offensive"
 
     words: str = field(default="shipped:words/offensive.txt", metadata={"source": True})
     unit: Literal["share", "count"] = "share"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rmlab.compute import Compute
 from rmlab.errors import RmlabError
@@ -13,6 +14,8 @@ from rmlab.text import Exchange
 
 @dataclass(frozen=True)
 class Sentiment:
+    name: ClassVar[str] = "sentiment"
+
     def open(self, compute: Compute) -> Scorer:
         try:
             from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class SequenceClassifier:
 
     dtype null: the experiment's.
     """
+
+    name: ClassVar[str] = "sequence_classifier"
 
     model: str = field(metadata={"model": True})
     revision: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ class Weighted:
     Mean and population deviation are those of the train responses that all parts score. A response
     that a part failed on has no sum.
     """
+
+    name: ClassVar[str] = "weighted"
 
     weights: dict[str, float]
     standardise: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -80,6 +80,8 @@ class Directions:
     the temperature), while all find the directions; None: all do both; standardise: features to mean 0 and
     standard deviation 1.
     """
+
+    name: ClassVar[str] = "directions"
 
     components: int = 20
     temperature: float | list[float] = field(default_factory=lambda: [1.0, 3.0, 10.0, 30.0, 100.0, 1000.0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -33,6 +33,8 @@ class Laplace:
     l2: one strength > 0, or several of which the one with the lowest validation loss is kept; tolerance,
     max_iterations, standardise: of the linear head; k: how many standard deviations below the mean to score.
     """
+
+    name: ClassVar[str] = "laplace"
 
     l2: float | list[float] = field(default_factory=lambda: list(STRENGTHS))
     tolerance: float = 1e-6

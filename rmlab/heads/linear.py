@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ class Linear:
     weaker ones are not tried; null: all are. Those so strong that the weights are all but 0 do not count.
     A loss with kinks is minimised as its `rounded` form, for at a kink no gradient vanishes.
     """
+
+    name: ClassVar[str] = "linear"
 
     l2: float | list[float] = field(default_factory=lambda: list(STRENGTHS))
     tolerance: float = 1e-6

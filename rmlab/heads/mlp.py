@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -92,6 +92,8 @@ class Mlp:
     zero_output: the last layer starts at 0. Noisy answers stop a fit early, and what it then keeps of a
     random start is noise: with few or noisy comparisons most of what an MLP loses to a linear head.
     """
+
+    name: ClassVar[str] = "mlp"
 
     hidden: list[int] = field(default_factory=lambda: [256])
     dropout: float = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -136,6 +136,8 @@ class Trees:
     Stops after early_stopping_rounds trees without a lower validation loss and keeps the best number of
     trees; 0 never stops early and needs no validation. One thread by default: the same bits everywhere.
     """
+
+    name: ClassVar[str] = "trees"
 
     n_estimators: int = 500
     learning_rate: float = 0.05

@@ -22,8 +22,8 @@ class WeightedHead(NormalisedHead):
     this reward answers. They are `normalised`, so that a weight says how much of a standard deviation of
     that objective counts. weights: by the same names, any finite numbers, not all 0; a negative one
     asks for less of the objective. A linear scalarisation reaches the convex hull of the frontier alone.
-    Of linear heads it is the linear head whose weight is sum_j weights[j] gain_j w_j. The setting `objectives`
-    fits one; `with_weights` gives other weights without another fit.
+    Of linear heads it is the linear head whose weight is sum_j weights[j] gain_j w_j. The setting
+    `objectives` fits one; `with_weights` gives other weights without another fit.
     Source: linear scalarisation of reward models, as Rame et al. 2023 (arXiv 2306.04488) compare with.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy.special import expit
@@ -28,6 +28,8 @@ class Crowd:
     betas: the inverse noise of each annotator per unit of the golden reward, null for none; then errors are
     not used, but for their number. `settled` fills them in.
     """
+
+    name: ClassVar[str] = "crowd"
 
     errors: list[float]
     per_comparison: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class LargestMarginFlips:
     whatever their share; `settled` fills it in.
     Source: Bukharin et al. 2024 (R3M), the irrational noise model.
     """
+
+    name: ClassVar[str] = "largest_margin_flips"
 
     rate: float
     from_gap: float | None = None

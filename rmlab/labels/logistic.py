@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy.special import expit
@@ -36,6 +36,8 @@ class Logistic:
     Source: Bradley & Terry 1952; Plackett 1975; annotator and scale as in Sun, Shen & Ton 2025
     (arXiv 2411.04991).
     """
+
+    name: ClassVar[str] = "logistic"
 
     beta: float | None = 1.0
     scale: float | Literal["std"] = "std"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ class RandomFlips:
     Count the dropped ties as len(before) - len(after).
     Source: Bukharin et al. 2024 (R3M), the random-flip noise model.
     """
+
+    name: ClassVar[str] = "random_flips"
 
     rate: float
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ class Adaptive:
     the paper, whose few steps leave tau, and so the gradient, approximate.
     Source: Hong et al. 2024, "Adaptive Preference Scaling for RLHF" (arXiv 2406.02764); closed form our own.
     """
+
+    name: ClassVar[str] = "adaptive"
 
     tau_min: float = 0.1
     tau_max: float = 4.0

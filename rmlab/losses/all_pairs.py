@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ class AllPairs:
     scores as the Plackett-Luce loss, but with a higher variance: the pairs of a list are not independent.
     Source: Ouyang et al. 2022, "InstructGPT" (arXiv 2203.02155), equation 1.
     """
+
+    name: ClassVar[str] = "all_pairs"
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, K], best response first -> [n]."""

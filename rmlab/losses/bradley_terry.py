@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -17,6 +18,8 @@ class BradleyTerry:
 
     Source: Bradley & Terry 1952; Christiano et al. 2017 for reward models.
     """
+
+    name: ClassVar[str] = "bradley_terry"
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, 2], the preferred response in column 0 -> [n]."""

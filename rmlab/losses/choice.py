@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import log_softmax
@@ -18,6 +19,8 @@ class Choice:
     So it takes choices, and pairs (where it is the Bradley-Terry loss) and rankings too.
     Source: Ziegler et al. 2019 (arXiv 1909.08593), equation 1; Luce 1959.
     """
+
+    name: ClassVar[str] = "choice"
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, K], the chosen response in column 0 -> [n]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -18,6 +19,8 @@ class Classification:
     It keeps the order but not the freedom to shift all scores of a prompt.
     Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
     """
+
+    name: ClassVar[str] = "classification"
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, 2], the preferred response in column 0 -> [n]."""

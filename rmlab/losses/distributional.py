@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ class Distributional:
     Source: Melnyk et al. 2024, "Distributional Preference Alignment of LLMs via Optimal Transport" (AOT,
     arXiv 2406.05882), there for policies.
     """
+
+    name: ClassVar[str] = "distributional"
 
     order: Literal["first", "second"] = "first"
     penalty: Literal["logistic", "squared_hinge", "least_squares"] = "logistic"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ class Hinge:
     so a linear head, which waits for a small gradient, minimises the loss of `rounded` instead.
     Source: Joachims 2002 (ranking SVM); Zhao et al. 2023, "SLiC-HF" (arXiv 2305.10425).
     """
+
+    name: ClassVar[str] = "hinge"
 
     margin: float = 1.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -19,6 +20,8 @@ class LabelSmoothing:
     finite best margin log((1 - epsilon) / epsilon).
     Source: Szegedy et al. 2016 (arXiv 1512.00567), for the two classes of a pair.
     """
+
+    name: ClassVar[str] = "label_smoothing"
 
     epsilon: float = 0.1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -19,6 +20,8 @@ class Margin:
     With mu = 0 it is the Bradley-Terry loss, bit for bit.
     Source: Touvron et al. 2023, "Llama 2" (arXiv 2307.09288), section 3.2.2.
     """
+
+    name: ClassVar[str] = "margin"
 
     scale: float = 1.0
 

@@ -23,6 +23,8 @@ class NoiseCorrected:
     2024 for preferences (arXiv 2403.00409).
     """
 
+    name: ClassVar[str] = "noise_corrected"
+
     unbounded: ClassVar[bool] = True
     epsilon: float = 0.1
 

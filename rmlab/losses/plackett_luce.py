@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ class PlackettLuce:
     The maximum-likelihood loss of rankings; of 2 responses it is the Bradley-Terry loss.
     Source: Luce 1959; Plackett 1975.
     """
+
+    name: ClassVar[str] = "plackett_luce"
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, K], best response first -> [n]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -18,6 +19,8 @@ class Regression:
     It reads the golden reward, which no annotator gives: not a method, but the ceiling to hold methods
     against.
     """
+
+    name: ClassVar[str] = "regression"
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, K] -> [n]; comparisons.golden: [n, K]."""

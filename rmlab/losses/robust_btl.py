@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ class RobustBtl:
     Source: Bukharin et al. 2024, "Robust Reinforcement Learning from Corrupted Human Feedback" (R3M,
     arXiv 2406.15568).
     """
+
+    name: ClassVar[str] = "robust_btl"
 
     lam: float = 0.75
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -18,6 +19,8 @@ class SoftLabels:
     One pair with a share of n annotators counts as n pairs of weight 1/n, an answer each. Where one
     annotator answered, p = 1 and it is the Bradley-Terry loss, bit for bit.
     """
+
+    name: ClassVar[str] = "soft_labels"
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
         """scores: [n, 2], the preferred response in column 0 -> [n]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -22,6 +23,8 @@ class Unpaired:
     A pair as two responses of p = 1 and p = 0 sums to its classification loss.
     Source: logistic regression; class weights as in Ethayarajh et al. 2024, "KTO" (arXiv 2402.01306).
     """
+
+    name: ClassVar[str] = "unpaired"
 
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class CrossPrompt:
     collection methods. One pair a prompt, as in the study, is pairing=response_sets.
     Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
     """
+
+    name: ClassVar[str] = "cross_prompt"
 
     choice: Literal["random", "similar", "diverse"] = "random"
 

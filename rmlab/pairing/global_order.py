@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class GlobalOrder:
     to collect, and neither is the design of Sun, Shen & Ton 2025, which chooses within prompts
     (pairing=response_sets).
     """
+
+    name: ClassVar[str] = "global_order"
 
     choice: Literal["similar", "diverse"] = "similar"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Lists:
     random) cut into k runs of as equal a length as can be, one of each run. diverse reads the golden
     score, so it is a study design, not a collection method.
     """
+
+    name: ClassVar[str] = "lists"
 
     k: int = 4
     answer: Literal["ranking", "choice"] = "ranking"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class ResponseSets:
     study designs, not collection methods.
     Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
     """
+
+    name: ClassVar[str] = "response_sets"
 
     choice: Literal["random", "similar", "diverse"] = "random"
     across: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class SamePrompt:
     similar and diverse read the golden score, so they are study designs, not collection methods.
     Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
     """
+
+    name: ClassVar[str] = "same_prompt"
 
     choice: Literal["random", "similar", "diverse"] = "random"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from rmlab.pairing.distinct import distinct_codes
 @dataclass(frozen=True)
 class Unpaired:
     """n distinct responses at random, dealt round-robin over the prompts in random order."""
+
+    name: ClassVar[str] = "unpaired"
 
     def capacity(self, pool: Pool) -> int:
         return len(pool)

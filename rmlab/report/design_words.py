@@ -34,14 +34,13 @@ def _component(config: dict[str, Any], all_configs: Sequence[dict[str, Any]], gr
     named = [
         f"{key}={_value(value)}"
         for key, value in mine.items()
-        if key != "_target_" and (_is_number(value) or any(other.get(key) != value for other in alike))
+        if key != "_name_" and (_is_number(value) or any(other.get(key) != value for other in alike))
     ]
     return " ".join([_name(mine), *named]).strip()
 
 
 def _name(component: dict[str, Any]) -> str:
-    """The component's module, as the arms are named: rmlab.pairing.lists.Lists is lists."""
-    return ".".join(str(component.get("_target_", "")).split(".")[-2:-1])
+    return str(component.get("_name_", ""))
 
 
 def _is_number(value: Any) -> bool:

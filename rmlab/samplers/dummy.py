@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -52,6 +53,7 @@ _WORDS = [
 
 @dataclass(frozen=True)
 class DummySampler:
+    name: ClassVar[str] = "dummy"
     needs_model = True
 
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from rmlab.compute import Compute
 from rmlab.data.forms.answers import Answers, open_answers
@@ -32,6 +33,8 @@ class _Answer:
 @dataclass(frozen=True)
 class FileSampler:
     """path: of any form; scored rows have `response` and `prompt_id`, `prompt` or `messages`."""
+
+    name: ClassVar[str] = "file"
 
     path: str = field(metadata={"source": True})
     form: FormName = "auto"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from rmlab.compute import Compute
 from rmlab.data.reader import Row, check_text, need_text, read_rows
@@ -28,6 +29,8 @@ class ResponsesSampler:
     test_path: the same of another policy, for transfer: of path the rows of split train are taken, of
     test_path those of split test.
     """
+
+    name: ClassVar[str] = "responses"
 
     path: str = field(metadata={"source": True})
     test_path: str | None = field(default=None, metadata={"source": True})

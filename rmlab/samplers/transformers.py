@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rmlab.compute import Compute
 from rmlab.errors import InputError
@@ -26,6 +26,8 @@ from rmlab.text import (
 @dataclass(frozen=True)
 class TransformersSampler:
     """cache_gib: memory for keys, values and logits of a batch; null: 2 on a CPU, 40 % of a GPU's."""
+
+    name: ClassVar[str] = "transformers"
 
     batch_size: int = field(default=256, metadata={"runtime": True})
     cache_gib: float | None = field(default=None, metadata={"runtime": True})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rmlab.adapter import base_folder, is_adapter
 from rmlab.compute import Compute
@@ -30,6 +30,8 @@ from rmlab.text import (
 @dataclass(frozen=True)
 class VllmSampler:
     """The parameters are those of vllm.LLM; `engine` holds any others of them by name."""
+
+    name: ClassVar[str] = "vllm"
 
     max_model_len: int | None = None
     engine: dict[str, Any] | None = None

@@ -24,6 +24,8 @@ class Coreset:
     of Shen, Sun & Ton 2025 (arXiv 2502.04354) is another: k-means sensitivities of logistic regression.
     """
 
+    name: ClassVar[str] = "coreset"
+
     needs_head: ClassVar[bool] = True
 
     def __call__(self, candidates: Candidates, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -28,6 +28,8 @@ class DOptimal:
     is updated after each, so that a comparison is not chosen beside its near copy.
     """
 
+    name: ClassVar[str] = "d_optimal"
+
     past: bool = False
     ridge: float = 1.0
 

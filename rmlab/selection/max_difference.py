@@ -17,6 +17,8 @@ class MaxDifference:
     Source: a baseline in Shen, Sun & Ton 2025, "Active Reward Modeling" (arXiv 2502.04354).
     """
 
+    name: ClassVar[str] = "max_difference"
+
     needs_head: ClassVar[bool] = True
 
     def __call__(self, candidates: Candidates, n: int, rng: np.random.Generator) -> np.ndarray:

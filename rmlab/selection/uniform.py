@@ -14,6 +14,8 @@ from rmlab.selection.base import Candidates, check_budget
 class Uniform:
     """n candidates uniformly at random: what every other choice has to beat. Reads no head."""
 
+    name: ClassVar[str] = "uniform"
+
     needs_head: ClassVar[bool] = False
 
     def __call__(self, candidates: Candidates, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -100,9 +100,16 @@ def _embedder_line(embedder: SetEmbedder) -> str:
 
 
 def _settings(config: dict[str, Any]) -> str:
-    kind = str(config.get("_target_", "")).rpartition(".")[2]
-    rest = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in config.items() if k != "_target_"]
-    return ", ".join([kind, *rest])
+    """A component: its name and its parameters."""
+    named = dict(config)
+    name = str(named.pop("_name_", None) or _old_name(named.pop("_target_", "")))
+    rest = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in named.items()]
+    return ", ".join([name, *rest])
+
+
+def _old_name(target: str) -> str:
+    """Sets of rmlab 0.1.0 have the dotted path of a class: rmlab.goldens.sentiment.Sentiment is sentiment."""
+    return target.removesuffix("." + target.rpartition(".")[2]).rpartition(".")[2]
 
 
 def _row(cells: list[str]) -> str:

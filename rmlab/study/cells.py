@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.artifacts.set_record import RECORD, open_set
-from rmlab.config import Override
+from rmlab.config import Override, component_name
 from rmlab.errors import ConfigError
 from rmlab.grid import Composer, Point, is_swept, points
 from rmlab.settings import Settings
@@ -132,7 +132,9 @@ class Planner:
             how = settings.set
             chosen = (how.test_policy or how.policy, how.reward, how.embedder)
             return Setup(*(c or names[0] for c, names in zip(chosen, self._names.values(), strict=True)))
-        embedder = settings.embedder.get("model") or settings.embedder["_target_"].split(".")[-2]
+        embedder = settings.embedder.get("model") or component_name(
+            settings.embedder, settings.allow_modules, "embedder"
+        )
         return Setup(settings.model, settings.labelling, str(embedder))
 
 

@@ -48,10 +48,9 @@ def small_page(make_content):
 
 def _config(pairing=None, noise=None, selection=None, rounds=1):
     return {
-        "pairing": {"_target_": "rmlab.pairing.lists.Lists", "k": 4, "choice": "random"} | (pairing or {}),
-        "noise": {"_target_": "rmlab.labels.crowd.Crowd", "errors": [0.1, 0.25], "merge": "share"}
-        | (noise or {}),
-        "selection": {"_target_": "rmlab.selection.entropy.Entropy"} | (selection or {}),
+        "pairing": {"_name_": "lists", "k": 4, "choice": "random"} | (pairing or {}),
+        "noise": {"_name_": "crowd", "errors": [0.1, 0.25], "merge": "share"} | (noise or {}),
+        "selection": {"_name_": "entropy"} | (selection or {}),
         "comparisons": {"n": 400, "rounds": rounds},
     }
 
@@ -79,7 +78,7 @@ def test_selection_is_named_where_there_are_rounds_of_it():
 
 
 def test_an_annotator_without_noise_is_called_so():
-    silent = {"_target_": "rmlab.labels.logistic.Logistic", "beta": None, "error": None}
+    silent = {"_name_": "logistic", "beta": None, "error": None}
     config = _config() | {"noise": silent}
     assert design_words(config, [config]) == "lists k=4 · no noise"
     noisy = config | {"noise": silent | {"error": 0.1}}
@@ -87,12 +86,12 @@ def test_an_annotator_without_noise_is_called_so():
 
 
 def test_words_of_a_foreign_component():
-    config = {"pairing": {"_target_": "Mine"}, "noise": {"_target_": "own.labels.Mine", "flag": True}}
-    assert design_words(config, [config]) == "labels"
+    config = {"pairing": {"_name_": "own.Mine"}, "noise": {"_name_": "own.labels.Mine", "flag": True}}
+    assert design_words(config, [config]) == "own.Mine · own.labels.Mine"
 
 
 def test_heads_fitted_on_the_same_comparisons_share_a_letter(make_content):
-    same, lists, odd = design("b"), design("c", "lists.Lists"), design("d")
+    same, lists, odd = design("b"), design("c", "lists"), design("d")
     odd.metrics["train_labels"] = odd.metrics["train_labels"] | {"mean_margin": 9.0}
     heads = dict(zip("abcd", (0.1, 0.5, 1, 2), strict=True))
     rows = _rows(make_content(heads, n_prompts=40, designs=[design("a"), same, lists, odd]))
@@ -139,7 +138,7 @@ def test_what_was_chosen_is_short(make_content, chosen, words):
 
 
 def test_equal_distributions_share_a_panel(make_content):
-    designs = [design("a", prob=1.0), design("b", "lists.Lists", prob=1.0), design("c", prob=0.9)]
+    designs = [design("a", prob=1.0), design("b", "lists", prob=1.0), design("c", prob=0.9)]
     content = make_content({"a": 0.1, "b": 0.5, "c": 2.0}, n_prompts=40, designs=designs, chosen="c")
     panels = label_variances(content)
     assert [next(t for t in Page(svg).svg_texts if "mean" in t) for svg in panels] == [
