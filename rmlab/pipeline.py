@@ -11,7 +11,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from rmlab.config import build, component_class, component_name, load_settings
+from rmlab.components import build, component_class, component_name
+from rmlab.config import load_settings
 from rmlab.errors import ConfigError
 from rmlab.goldens.base import Combination
 from rmlab.home import folder_name

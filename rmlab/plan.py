@@ -15,7 +15,7 @@ from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.fingerprint import digest, file_digest, fingerprint
 from rmlab.artifacts.manifest import InputRecord
 from rmlab.cells import Grid
-from rmlab.config import component_class, imported, meaningful
+from rmlab.components import component_class, imported, meaningful
 from rmlab.data.dataset_rows import dataset_identity, is_dataset
 from rmlab.digests import file_digest_of, folder_digest_of
 from rmlab.errors import ConfigError, InputError, RmlabError

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmlab.artifacts.set_record import SetName, fits, open_set
-from rmlab.config import component_name, load_settings
+from rmlab.components import component_name
+from rmlab.config import load_settings
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.pipeline import chain_of, in_order
 from rmlab.plan import Node

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rmlab.config import build, component_name, compose, load_settings, meaningful
+from rmlab.components import build, component_name, meaningful
+from rmlab.config import compose, load_settings
 from rmlab.errors import ConfigError, InputError
 
 

@@ -35,7 +35,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_file_is_one_short_line(tmp_path, name):
-    from rmlab.config import build
+    from rmlab.components import build
 
     text, message = BAD[name]
     (tmp_path / "experiment").mkdir()

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from rmlab.components import imported
 from rmlab.compute import Compute
-from rmlab.config import imported
 from rmlab.errors import InputError
 from rmlab.goldens.base import Scorer
 from rmlab.goldens.conversation import conversation

@@ -11,8 +11,8 @@ import pyarrow as pa
 from rmlab.artifacts.artifact import Artifact
 from rmlab.artifacts.writer import Writer
 from rmlab.cells import Grid
+from rmlab.components import build
 from rmlab.compute import Compute
-from rmlab.config import build
 from rmlab.errors import RmlabError
 from rmlab.progress import Progress
 from rmlab.settings import Component, Settings

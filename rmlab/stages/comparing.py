@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rmlab.comparisons import Comparisons
-from rmlab.config import build
+from rmlab.components import build
 from rmlab.errors import InputError
 from rmlab.labels.base import Labels, Reporting, Settling
 from rmlab.labels.report import noise_report

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from rmlab.artifacts.fingerprint import digest
 from rmlab.artifacts.schemas import embeddings_table
-from rmlab.config import component_class
+from rmlab.components import component_class
 from rmlab.embedders.base import Embedded, ManyViews, OpenEmbedder
 from rmlab.errors import InputError
 from rmlab.settings import Settings

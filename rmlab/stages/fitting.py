@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rmlab.comparisons import Comparisons
-from rmlab.config import build
+from rmlab.components import build
 from rmlab.data.splits import validation_groups
 from rmlab.errors import ConfigError
 from rmlab.heads.base import CentredHead, FitData, FitLog, HeadFitter, NormalisedHead, RewardHead

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.artifacts.set_record import RECORD, open_set
-from rmlab.config import Override, component_name
+from rmlab.components import component_name
+from rmlab.config import Override
 from rmlab.errors import ConfigError
 from rmlab.grid import Composer, Point, is_swept, points
 from rmlab.settings import Settings

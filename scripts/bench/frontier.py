@@ -10,8 +10,8 @@ standard deviations above a random choice, with 95 % intervals over prompts (the
 the same for a head that is fitted on answers by the weighted sum of the golden rewards, each in its standard
 deviations: such a head needs a fit and comparisons of its own for each weight, as many as one of the two has.
 --save writes the weighted head of the first seed at w = 1/2, which `rmlab.heads.load.load_head` reads.
-`objectives={A:0.5,B:0.5}` is the setting that fits such a head as an arm or a cell; here each is fitted once for
-all weights.
+`objectives={A:0.5,B:0.5}` is the setting that fits such a head as an arm or a cell; here each is fitted once
+for all weights.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmlab.commands.importing import quoted
-from rmlab.config import build, load_settings
+from rmlab.components import build
+from rmlab.config import load_settings
 from rmlab.grid import points
 
 TARGETS = (

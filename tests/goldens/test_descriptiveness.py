@@ -1,7 +1,7 @@
 import pytest
 
+from rmlab.components import build
 from rmlab.compute import Compute
-from rmlab.config import build
 from rmlab.errors import ConfigError
 from rmlab.goldens.descriptiveness import Descriptiveness
 from rmlab.text import Exchange

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from rmlab.carried.random_tiny import write_random_model
+from rmlab.components import build
 from rmlab.compute import Compute
-from rmlab.config import build
 from rmlab.errors import ConfigError, InputError
 from rmlab.goldens.answer_logprobs import AnswerLogprobs
 from rmlab.goldens.base import Failed, TextScorer

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from rmlab.components import build
 from rmlab.compute import Compute
-from rmlab.config import build
 from rmlab.errors import ConfigError
 from rmlab.goldens.format import Format
 from rmlab.goldens.length import Length

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rmlab.config import build
+from rmlab.components import build
 from rmlab.errors import ConfigError, InputError
 from rmlab.goldens.weighted import Weighted
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from scipy.special import expit, log_expit
 from sklearn.decomposition import PCA
 
-from rmlab.config import build
+from rmlab.components import build
 from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import FitData, prepare
 from rmlab.heads.directions import Directions, candidates, losses_of, moments

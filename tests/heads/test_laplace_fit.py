@@ -15,7 +15,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct
 
 from rmlab.comparisons import Comparisons
-from rmlab.config import build
+from rmlab.components import build
 from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import FitData
 from rmlab.heads.curvature import score_hessians, square_roots

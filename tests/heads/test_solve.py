@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from rmlab.comparisons import Comparisons
-from rmlab.config import build, compose
+from rmlab.components import build
+from rmlab.config import compose
 from rmlab.heads.base import FitData, Standardiser
 from rmlab.heads.design import Design, is_shift_invariant, make_design
 from rmlab.heads.linear import ROUNDING, Linear

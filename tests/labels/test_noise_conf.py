@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from rmlab.config import build
+from rmlab.components import build
 from rmlab.labels.crowd import Crowd
 from rmlab.labels.largest_margin_flips import LargestMarginFlips
 from rmlab.labels.logistic import Logistic

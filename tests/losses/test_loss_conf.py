@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 import yaml
 
-from rmlab.config import build, component_class
+from rmlab.components import build, component_class
 from rmlab.shipped import shipped
 
 FILES = sorted(shipped("conf").joinpath("loss").glob("*.yaml"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from rmlab.config import build
+from rmlab.components import build
 from rmlab.pairing.cross_prompt import CrossPrompt
 from rmlab.pairing.global_order import GlobalOrder
 from rmlab.pairing.lists import Lists

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from rmlab.config import build
+from rmlab.components import build
 from rmlab.errors import ConfigError
 from rmlab.selection.coreset import Coreset
 from rmlab.selection.d_optimal import DOptimal

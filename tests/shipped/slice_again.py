@@ -16,8 +16,8 @@ from rmlab.artifacts.set_record import (
     scales_file,
     scores_file,
 )
+from rmlab.components import build
 from rmlab.compute import Compute
-from rmlab.config import build
 from rmlab.models import find_model
 from rmlab.samplers.base import Task
 from rmlab.settings import Sampling
