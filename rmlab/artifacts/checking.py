@@ -42,7 +42,7 @@ def first_damage(folder: Path, records: Sequence[Record]) -> Damage | None:
     if sum(record.bytes for record in records) < LARGE:
         return next(_wrong_digests(folder, records, digest_once), None)
     seen = _seen(folder)
-    changed = [record for record in records if seen.get(record.name) != _stamp(folder / record.name)]
+    changed = [record for record in records if seen.get(record.name) != _part_stamp(folder / record.name)]
     found = next(_wrong_digests(folder, changed, digest_once), None)
     if changed and not found:
         mark_whole(folder, records)
@@ -61,7 +61,7 @@ def mark_whole(folder: Path, records: Sequence[Record]) -> None:
     """They were just written or hashed. Where nothing can be written they are hashed again each time."""
     if sum(record.bytes for record in records) >= LARGE:
         with suppress(OSError):
-            write_json(folder / SEEN, {record.name: _stamp(folder / record.name) for record in records})
+            write_json(folder / SEEN, {record.name: _part_stamp(folder / record.name) for record in records})
 
 
 def _wrong_sizes(folder: Path, records: Sequence[Record]) -> Iterator[Damage]:
@@ -85,18 +85,18 @@ def _wrong_digests(
             yield Damage(record.name, error.strerror or type(error).__name__)
 
 
-_known: dict[str, tuple[list[int], str]] = {}
+_known_parts: dict[str, tuple[list[int], str]] = {}
 
 
 def digest_once(file: Path) -> str:
     """Computed once a process for a file as it is."""
-    stamp, place = _stamp(file), str(file.absolute())
-    if place not in _known or _known[place][0] != stamp:
-        _known[place] = stamp, file_digest(file)
-    return _known[place][1]
+    stamp, place = _part_stamp(file), str(file.absolute())
+    if place not in _known_parts or _known_parts[place][0] != stamp:
+        _known_parts[place] = stamp, file_digest(file)
+    return _known_parts[place][1]
 
 
-def _stamp(file: Path) -> list[int]:
+def _part_stamp(file: Path) -> list[int]:
     seen = file.stat()
     return [seen.st_size, seen.st_mtime_ns, seen.st_ino]
 

@@ -27,10 +27,10 @@ class ArraysEmbedder:
     storage: Literal["float32", "float16"] | None = None
 
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
-        return _Session(open_arrays(user_path(self.path)))
+        return _ArraysSession(open_arrays(user_path(self.path)))
 
 
-class _Session:
+class _ArraysSession:
     template_hash = "file"
 
     def __init__(self, arrays: Arrays) -> None:

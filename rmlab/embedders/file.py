@@ -54,10 +54,10 @@ class FileEmbedder:
             raise ValueError("test_scales are of the vectors in test_path: give that too")
 
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
-        return _Session(self)
+        return _FileSession(self)
 
 
-class _Session:
+class _FileSession:
     template_hash = "file"
 
     def __init__(self, how: FileEmbedder) -> None:

@@ -9,7 +9,7 @@ from rmlab.errors import InputError
 from rmlab.heads.linear_head import LinearHead
 from rmlab.heads.standardise import FLOAT32_RESOLUTION, Standardiser
 
-STRENGTHS = np.logspace(0, 6, 13)
+RIDGE_STRENGTHS = np.logspace(0, 6, 13)
 
 
 class Ridge:
@@ -19,7 +19,7 @@ class Ridge:
     Source: Golub, Heath & Wahba 1979.
     """
 
-    def __init__(self, strengths: np.ndarray = STRENGTHS) -> None:
+    def __init__(self, strengths: np.ndarray = RIDGE_STRENGTHS) -> None:
         self.strengths = strengths
         self.n = 0
         self._origin = np.zeros(0)

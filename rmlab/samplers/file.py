@@ -20,7 +20,7 @@ from rmlab.settings import FormName, Sampling, TemplateName, Unusable
 from rmlab.shipped import user_path
 from rmlab.text import Message
 
-_COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
+_FILE_COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class FileSampler:
         return _Forms(path, answers) if answers is not None else _Scored(path, self.unusable)
 
 
-class _Session:
+class _FileSession:
     context = 10**9
     template_hash = "file"
 
@@ -77,7 +77,7 @@ class _Session:
         raise NotImplementedError
 
 
-class _Forms(_Session):
+class _Forms(_FileSession):
     """Of forms whose items have ids of their own."""
 
     def __init__(self, path: Path, answers: Answers) -> None:
@@ -89,7 +89,7 @@ class _Forms(_Session):
         return None if found is None else [*found]
 
 
-class _Scored(_Session):
+class _Scored(_FileSession):
     """Of scored rows, whose prompts may be in another file, under the same ids or with the same content."""
 
     def __init__(self, path: Path, unusable: Unusable) -> None:
@@ -97,7 +97,7 @@ class _Scored(_Session):
         self.responses: dict[str, list[_Answer]] = {}
         seen: dict[str, int] = {}
         ids = AnswerIds()
-        for number, row in read_rows(path, _COLUMNS):
+        for number, row in read_rows(path, _FILE_COLUMNS):
             where = f"{path}, row {number}"
             given = given_id(row, "response_id", where)
             if given is not None and seen.setdefault(given, number) != number:

@@ -17,7 +17,7 @@ from rmlab.shipped import user_path
 from rmlab.text import Message
 
 _IDS = ("split", "prompt_id", "response_id")
-_COLUMNS = (*_IDS, "sample_index", "text", "n_tokens", "finish_reason", "logprob")
+_TABLE_COLUMNS = (*_IDS, "sample_index", "text", "n_tokens", "finish_reason", "logprob")
 _LARGEST = 2**31 - 1
 _Drawn = tuple[int, Sample]  # sample_index first
 
@@ -38,11 +38,11 @@ class ResponsesSampler:
 
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         if self.test_path is None:
-            return _Session({None: user_path(self.path)})
-        return _Session({"train": user_path(self.path), "test": user_path(self.test_path)})
+            return _TableSession({None: user_path(self.path)})
+        return _TableSession({"train": user_path(self.path), "test": user_path(self.test_path)})
 
 
-class _Session:
+class _TableSession:
     context = 10**9
     template_hash = "file"
 
@@ -51,7 +51,7 @@ class _Session:
         self.responses: dict[str, list[_Drawn]] = {}
         seen: dict[str, str] = {}
         for split, path in paths.items():
-            for number, row in read_rows(path, _COLUMNS):
+            for number, row in read_rows(path, _TABLE_COLUMNS):
                 where = f"{path}, row {number}"
                 if split is not None and _split(row, where) != split:
                     continue

@@ -12,7 +12,7 @@ from form_rows import FORMS, N, assistant, dialogue, rows_of, user, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmlab.data.forms import hh
+from rmlab.data.forms.hh import hh_item
 from rmlab.data.forms.items import pairs_and_ties, read_items
 from rmlab.data.forms.recognise import recognise
 from rmlab.data.forms.summary import summarise
@@ -88,7 +88,7 @@ def test_dialogues_come_back_as_their_turns(before, question, good, bad):
     row = {
         side: dialogue(*before, question, answer) for side, answer in (("chosen", good), ("rejected", bad))
     }
-    item = hh.item(row, "here")
+    item = hh_item(row, "here")
     assert [m["content"] for m in item.messages] == [*before, question]
     assert [m["role"] for m in item.messages] == [
         ("user", "assistant")[k % 2] for k in range(len(before) + 1)

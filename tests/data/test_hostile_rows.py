@@ -15,7 +15,7 @@ import torch
 
 from rmlab.data.demonstrations import read_demonstrations
 from rmlab.data.forms.arrays import open_arrays
-from rmlab.data.forms.hh import item as hh_item
+from rmlab.data.forms.hh import hh_item
 from rmlab.data.forms.items import read_items
 from rmlab.data.prompts import read_prompts
 from rmlab.data.reader import read_rows

@@ -18,7 +18,7 @@ _SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
-def item(row: Row, where: str) -> Item:
+def hh_item(row: Row, where: str) -> Item:
     chosen, rejected = (_dialogue(row, column, where) for column in ("chosen", "rejected"))
     if chosen[:-1] != rejected[:-1]:
         raise Unusable(where, "its two dialogues part before the last answer")

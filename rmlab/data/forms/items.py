@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from rmlab.artifacts.fingerprint import row_id
-from rmlab.data.forms import scored
+from rmlab.data.forms.scored import AnswerIds, scored_item
 from rmlab.data.forms.arrays import Arrays, open_arrays
 from rmlab.data.forms.item import Answer, Item, Unusable
 from rmlab.data.forms.recognise import recognise
@@ -63,7 +63,7 @@ def _read(path: Path, form: str, unusable: str, column: str) -> Items:
     left_out: Counter[str] = Counter()
     n_rows = 0
     found: list[Item] = []
-    read = RECORDS.get(form) or ROWS.get(form) or partial(scored.item, turns=TurnGroups(), column=column)
+    read = RECORDS.get(form) or ROWS.get(form) or partial(scored_item, turns=TurnGroups(), column=column)
     same = SamePrompt()
     for number, row in read_rows(path):
         n_rows, where = n_rows + 1, f"{path}, row {number}"
@@ -110,7 +110,7 @@ def _named(items: list[Item]) -> list[Item]:
 
 def _by_prompt(rows: list[Item]) -> list[Item]:
     """Items of one answer each -> one a prompt, which is in the file what its first row says."""
-    ids, seen = scored.AnswerIds(), dict[str, str]()
+    ids, seen = AnswerIds(), dict[str, str]()
     first: dict[str, Item] = {}
     answers: dict[str, list[Answer]] = {}
     for item in rows:

@@ -19,7 +19,7 @@ from rmlab.text import Message
 _SIDES = ("chosen", "rejected")
 
 
-def item(row: Row, where: str) -> Item:
+def preference_item(row: Row, where: str) -> Item:
     row = _without_repeats(_parsed(row))
     chosen, rejected = (need(row, side, where) for side in _SIDES)
     if is_conversation(chosen) != is_conversation(rejected):

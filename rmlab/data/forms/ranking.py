@@ -12,7 +12,7 @@ from rmlab.data.reader import Row
 from rmlab.errors import InputError
 
 
-def item(row: Row, where: str) -> Item:
+def ranking_item(row: Row, where: str) -> Item:
     messages = prompt_messages(row, where)
     column = "responses" if has(row, "responses") else "completions"
     responses = listed(row, column, where)

@@ -17,7 +17,7 @@ from rmlab.data.reader import Row, name_text, need_text
 from rmlab.errors import InputError
 
 
-def item(row: Row, where: str, turns: TurnGroups, column: str = "score") -> Item:
+def scored_item(row: Row, where: str, turns: TurnGroups, column: str = "score") -> Item:
     """The item with the answer of this row alone. turns: of the rows before it."""
     messages = prompt_messages(row, where)
     prompt_id = given_id(row, "prompt_id", where) or content_id(messages)

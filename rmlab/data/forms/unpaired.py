@@ -17,7 +17,7 @@ from rmlab.errors import InputError
 _LABELS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
 
 
-def item(row: Row, where: str) -> Item:
+def unpaired_item(row: Row, where: str) -> Item:
     """The item with the answer of this row alone."""
     messages = prompt_messages(row, where)
     completion = need(row, "completion", where)

@@ -25,7 +25,7 @@ _MOST_VOTES = 1e9
 _SHARE = {"a": 1.0, "0": 1.0, "b": 0.0, "1": 0.0, "tie": 0.5}  # of a vote, that answer a gets
 
 
-def item(row: Row, where: str) -> Item:
+def votes_item(row: Row, where: str) -> Item:
     messages = prompt_messages(row, where)
     texts = [answer_text(need(row, c, where), c, where) for c in ("response_a", "response_b")]
     for_a, n = _counted(row, where)

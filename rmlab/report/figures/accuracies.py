@@ -22,14 +22,14 @@ def heldout_accuracies(rows: list[HeldOutRow]) -> str:
         return ""
     texts = [f"{r.arm.name} {_words(r.cv)}, on the test split {_words(r.test)}" for r in rows]
     alt = f"Held-out accuracy by cross-validation: {'; '.join(texts)}."
-    return draw("heldout", alt, (560, _FRAME + _ROW * len(rows)), partial(_paint, rows=rows))
+    return draw("heldout", alt, (560, _FRAME + _ROW * len(rows)), partial(_paint_accuracies, rows=rows))
 
 
 def _words(e: Estimate) -> str:
     return f"{number(e.value)} {interval(e.low, e.high)}".strip()
 
 
-def _paint(figure: Figure, rows: list[HeldOutRow]) -> None:
+def _paint_accuracies(figure: Figure, rows: list[HeldOutRow]) -> None:
     axes = figure.add_subplot()
     axes.axvline(COIN, color=COLOURS["quiet"], linewidth=1, linestyle="--")
     for place, row in enumerate(rows):

@@ -57,10 +57,10 @@ def _panel(arm: Arm, rows: pd.DataFrame, ece: str, name: str, low: float) -> str
     rows = rows.sort_values("bin")
     points = ", ".join(f"{number(r.predicted, 2)}: {number(r.observed, 2)}" for r in rows.itertuples())
     alt = f"Reliability curve of {arm.name}, calibration error {ece}. Predicted: observed: {points}."
-    return draw(name, alt, SIZE, partial(_paint, rows=rows, arm=arm, ece=ece, low=low))
+    return draw(name, alt, SIZE, partial(_paint_calibration, rows=rows, arm=arm, ece=ece, low=low))
 
 
-def _paint(figure: Figure, rows: pd.DataFrame, arm: Arm, ece: str, low: float) -> None:
+def _paint_calibration(figure: Figure, rows: pd.DataFrame, arm: Arm, ece: str, low: float) -> None:
     curve, bars = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     colour = COLOURS[arm.role]
     pad = 0.02 * (1 - low)

@@ -26,10 +26,10 @@ def best_of_n(content: ReportContent, wide: bool = True) -> str:
     """
     size = WIDE if wide else NARROW
     name = "curves-wide" if wide else "curves-narrow"
-    return draw(name, _alt(content), size, partial(_paint, content=content, size=size, wide=wide))
+    return draw(name, _alt(content), size, partial(_paint_curves, content=content, size=size, wide=wide))
 
 
-def _paint(figure: Figure, content: ReportContent, size: tuple[int, int], wide: bool) -> None:
+def _paint_curves(figure: Figure, content: ReportContent, size: tuple[int, int], wide: bool) -> None:
     frame = content.curves[content.curves["split"] == content.split]
     width, height = size
     left, right, bottom, top = 60, 190 if wide else 14, 52, 58

@@ -13,7 +13,7 @@ from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import number, shorten
 
-SIZE = (340, 250)
+HISTOGRAMS_SIZE = (340, 250)
 _BINS = 40
 
 
@@ -41,7 +41,7 @@ def _golden_panel(content: ReportContent, split: str) -> str:
         _paint_golden, every=every, picked=picked, split=split, labels=labels, reward=content.reward
     )
     alt = f"Histogram of {content.reward} on {split} prompts: {labels[0]}; {labels[1]} by {content.chosen}."
-    return draw(f"golden-{_splits(content).index(split)}", alt, SIZE, paint)
+    return draw(f"golden-{_splits(content).index(split)}", alt, HISTOGRAMS_SIZE, paint)
 
 
 def _paint_golden(
@@ -75,7 +75,7 @@ def _score_panel(content: ReportContent, arm: Arm, frame: pd.DataFrame, name: st
     golden = (golden - golden.mean()) / (golden.std() or 1.0)
     summary = f"mean {number(score.mean(), 2)}, deviation {number(score.std(), 2)}"
     alt = f"Histogram of the scores of {arm.name} on {content.split} responses: {summary}."
-    return draw(name, alt, SIZE, partial(_paint_score, score=score, golden=golden, arm=arm, summary=summary))
+    return draw(name, alt, HISTOGRAMS_SIZE, partial(_paint_score, score=score, golden=golden, arm=arm, summary=summary))
 
 
 def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Arm, summary: str) -> None:

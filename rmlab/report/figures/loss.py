@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import number, shorten
 
-SIZE = (460, 260)
+LOSS_SIZE = (460, 260)
 _STYLES = (("muted", "-", ""), ("series-1", "-", "o"), ("series-2", "--", "s"))
 _NAMES = {"train": "train: each step's demonstrations", "validation": "validation: held-out demonstrations"}
 
@@ -22,10 +22,10 @@ def sft_loss(log: pd.DataFrame) -> str:
     splits = sorted(log["split"].unique(), key=lambda s: (s != "train", s))
     ends = [f"{s} {number(log.loc[log['split'] == s, 'loss'].iloc[-1])}" for s in splits]
     alt = f"Line chart of the fine-tuning loss against step; last values: {', '.join(ends)}."
-    return draw("sft-loss", alt, SIZE, partial(_paint, log=log, splits=splits)) if splits else ""
+    return draw("sft-loss", alt, LOSS_SIZE, partial(_paint_loss, log=log, splits=splits)) if splits else ""
 
 
-def _paint(figure: Figure, log: pd.DataFrame, splits: list[str]) -> None:
+def _paint_loss(figure: Figure, log: pd.DataFrame, splits: list[str]) -> None:
     axes = figure.add_subplot()
     for split, (role, dashes, marker) in zip(splits, _STYLES, strict=False):
         rows = log[log["split"] == split]

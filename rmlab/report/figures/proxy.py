@@ -14,7 +14,7 @@ from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import number
 
-SIZE = (340, 300)
+PROXY_SIZE = (340, 300)
 
 
 def proxy_against_golden(content: ReportContent) -> list[str]:
@@ -49,10 +49,10 @@ def _panel(arm: Arm, rows: pd.DataFrame, name: str, limits: tuple[float, float])
         f"Line chart of best-of-N by {arm.name} against KL, in standard deviations: "
         f"at N = {int(last['n'])} {ends}."
     )
-    return draw(name, alt, SIZE, partial(_paint, rows=rows, arm=arm, limits=limits))
+    return draw(name, alt, PROXY_SIZE, partial(_paint_proxy, rows=rows, arm=arm, limits=limits))
 
 
-def _paint(figure: Figure, rows: pd.DataFrame, arm: Arm, limits: tuple[float, float]) -> None:
+def _paint_proxy(figure: Figure, rows: pd.DataFrame, arm: Arm, limits: tuple[float, float]) -> None:
     axes = figure.add_subplot()
     colour = COLOURS[arm.role]
     _line(axes, rows, ("proxy", "proxy_low", "proxy_high"), COLOURS["muted"], "--")

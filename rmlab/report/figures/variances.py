@@ -14,7 +14,7 @@ from rmlab.report.designs import DesignRow, design_rows
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import count, listed, number, shorten
 
-SIZE = (340, 200)
+VARIANCES_SIZE = (340, 200)
 COIN = 0.25  # the largest p(1-p)
 
 
@@ -45,7 +45,7 @@ def label_variances(content: ReportContent) -> list[str]:
     for row in design_rows(content, ordered_arms(content)):
         groups.setdefault(row.counts, []).append(row)
     panels = [_Panel(rows) for counts, rows in groups.items() if sum(counts)]
-    return [draw(f"variance-{i}", _alt(p), SIZE, partial(_paint, panel=p)) for i, p in enumerate(panels)]
+    return [draw(f"variance-{i}", _alt(p), VARIANCES_SIZE, partial(_paint, panel=p)) for i, p in enumerate(panels)]
 
 
 def _alt(panel: _Panel) -> str:
