@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from rmlab import __version__
-from rmlab.commands import data_cli, sets_cli
+from rmlab.commands import import_export as data_cli
+from rmlab.commands import sets as sets_cli
 from rmlab.commands.options import AsJson, ConfigDir, DryRun, Force, Overrides, Workers
+from rmlab.pipeline.stages import STAGES, Stage
 
 _HELP = """Reward-model research as a laptop job: sft, sample, annotate and embed once; fit and judge
 reward heads on the cached embeddings in seconds.
@@ -44,7 +46,7 @@ def _main(
     pass
 
 
-def _stage(name: str, help_text: str) -> None:
+def _stage(stage: Stage) -> None:
     """Adds the command of one stage; all of them take the same options."""
 
     def command(
@@ -56,20 +58,14 @@ def _stage(name: str, help_text: str) -> None:
     ) -> None:
         from rmlab.commands.run import run_command
 
-        run_command([name.replace("-", "_")], overrides or [], dry_run, as_json, force, config_dir)
+        run_command(stage, overrides or [], dry_run, as_json, force, config_dir)
 
-    app.command(name, help=help_text)(command)
+    app.command(stage.typed, help=stage.summary)(command)
 
 
-_stage("sft", "Fine-tune the model on demonstrations (LoRA or full), completions only.")
-_stage("sample", "Draw n responses a prompt from the policy, for train and for test prompts.")
-_stage("annotate", "Score every response with the golden rewards.")
-_stage("embed", "Embed every response with one model, layer and pooling.")
-_stage("fit-rm", "Fit the reward heads of the experiment's arms on noisy comparisons.")
-_stage("crossval", "Fit each head anew without each fold of prompt groups; needs crossval.folds.")
-_stage("heldout", "Accuracy on held-out pairs, with intervals over prompt groups; needs crossval.folds.")
-_stage("eval-rm", "Judge heads and controls: best-of-N, rank correlation, accuracy, calibration.")
-_stage("report", "Write the evaluation as one self-contained HTML file.")
+for _each in STAGES:
+    if not _each.command:
+        _stage(_each)
 
 
 @app.command()
@@ -83,7 +79,7 @@ def run(
     """Run all stages of an experiment; what is done is skipped, what was begun goes on."""
     from rmlab.commands.run import run_command
 
-    run_command([], overrides or [], dry_run, as_json, force, config_dir)
+    run_command(None, overrides or [], dry_run, as_json, force, config_dir)
 
 
 @app.command()

@@ -21,14 +21,14 @@ from transformers import (
     Qwen2Config,
 )
 
-from rmlab.carried.random_tiny import byte_tokenizer
-from rmlab.compute import Compute
+from rmlab.config.settings import Sampling
 from rmlab.embedders.transformers import TransformersEmbedder
 from rmlab.goldens.sequence_classifier import SequenceClassifier
+from rmlab.models.bundled.random_tiny import byte_tokenizer
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 from rmlab.samplers.base import Sample, Task
 from rmlab.samplers.transformers import Session, TransformersSampler
-from rmlab.settings import Sampling
-from rmlab.text import Exchange
 
 # weights wide enough that every layer matters: at the usual 0.02 a wrong attention hardly shows
 _SIZES: dict[str, Any] = {

@@ -13,14 +13,14 @@ from gpu_parity import Check, relative
 from gpu_sizes import Shape, Sizes
 from torch import Tensor
 
-from rmlab.carried.random_tiny import byte_tokenizer
+from rmlab.config.settings import Sampling
 from rmlab.embedders.transformers import Session as Embedding
 from rmlab.embedders.transformers import TransformersEmbedder
+from rmlab.models.bundled.random_tiny import byte_tokenizer
+from rmlab.models.text.rendering import Exchange
 from rmlab.samplers.base import Task
 from rmlab.samplers.transformers import Session as Drawing
 from rmlab.samplers.transformers import TransformersSampler
-from rmlab.settings import Sampling
-from rmlab.text import Exchange
 
 TARGET = 0.70  # of the limit, for embeddings in bfloat16
 Figures = dict[str, float]

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.files import write_text
 from rmlab.data.forms.items import read_items
 from rmlab.errors import RmlabError
+from rmlab.storage.files import write_text
 
 Rows = list[dict[str, Any]]
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
 from rmlab.errors import InputError, RmlabError
+from rmlab.storage.artifact import Artifact, open_artifact
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- study:begin -->", "<!-- study:end -->"

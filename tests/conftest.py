@@ -80,8 +80,8 @@ def _threads() -> int | None:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The artifacts of a small smoke experiment, run once; do not write into them."""
-    from rmlab.execute import run_nodes
-    from rmlab.pipeline import load_arms, plan
+    from rmlab.pipeline.plan import load_arms, plan
+    from rmlab.pipeline.run import run_nodes
 
     out = tmp_path_factory.mktemp("small") / "artifacts"
     run_nodes(plan(load_arms([*SMALL, f"out={out}"])), "test", quiet=True)
@@ -90,7 +90,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from rmlab.carried.random_tiny import write_random_model
+    from rmlab.models.bundled.random_tiny import write_random_model
 
     folder = tmp_path_factory.mktemp("tiny") / "model"
     write_random_model(folder, seed=1)

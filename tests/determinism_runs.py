@@ -10,13 +10,13 @@ from unittest.mock import patch
 from own_finding import write_finding
 from small_settings import SMALL
 
-from rmlab.artifacts.artifact import Artifact
-from rmlab.execute import run_nodes
-from rmlab.grid import points
-from rmlab.pipeline import in_order, load_arms, plan
+from rmlab.config.grid import points
+from rmlab.pipeline.plan import in_order, load_arms, plan
+from rmlab.pipeline.run import run_nodes
+from rmlab.storage.artifact import Artifact
 from rmlab.study.finding import load_findings
-from rmlab.studying import plan_study
-from rmlab.sweeping import plan_sweep
+from rmlab.study.plan import plan_study
+from rmlab.sweeps.plan import plan_sweep
 
 HEADS = (
     "head=linear",

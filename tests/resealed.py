@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmlab.artifacts.fingerprint import file_digest
-from rmlab.artifacts.manifest import FileRecord, Manifest, read_manifest, write_manifest
+from rmlab.storage.digest import file_digest
+from rmlab.storage.manifest import FileRecord, Manifest, read_manifest, write_manifest
 
 
 def rewrite(file: Path, table: pa.Table, is_told: bool = True) -> None:

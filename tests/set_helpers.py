@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from small_settings import SMALL
 
-from rmlab.artifacts.fingerprint import file_digest
 from rmlab.commands.release import release_command
+from rmlab.storage.digest import file_digest
 
 A = "release.policies=['a: generation_seed=0']"
 TWO = (

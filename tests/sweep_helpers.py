@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from small_settings import SMALL
 
-from rmlab.execute import run_nodes
-from rmlab.grid import points
-from rmlab.plan import Node
-from rmlab.sweeping import plan_sweep
+from rmlab.config.grid import points
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.run import run_nodes
+from rmlab.sweeps.plan import plan_sweep
 
 TIMES = ["seconds", "fit_seconds"]
 

@@ -14,19 +14,19 @@ from safetensors.torch import load, load_file, save_file
 from small_settings import SMALL
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForSequenceClassification
 
-from rmlab.artifacts.artifact import open_artifact
-from rmlab.carried import random_tiny, stored
-from rmlab.carried.random_tiny import byte_tokenizer, write_random_model
-from rmlab.compute import Compute
+from rmlab.config.settings import Sampling
 from rmlab.embedders.transformers import TransformersEmbedder
 from rmlab.errors import InputError, RmlabError
 from rmlab.goldens.judge import Judge
 from rmlab.goldens.sequence_classifier import SequenceClassifier
-from rmlab.models import find_model
+from rmlab.models.bundled import random_tiny, stored
+from rmlab.models.bundled.random_tiny import byte_tokenizer, write_random_model
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
+from rmlab.models.weights import find_model
 from rmlab.samplers.base import Task
 from rmlab.samplers.transformers import TransformersSampler
-from rmlab.settings import Sampling
-from rmlab.text import Exchange
+from rmlab.storage.artifact import open_artifact
 
 WEIGHTS = "model.safetensors"
 REAL = ("sampler=transformers", "embedder=transformers", "golden=length", "arms=[]")
@@ -128,7 +128,7 @@ def test_a_model_that_never_ends_is_said_with_the_setting(cli, tmp_path):
 
 def small_memory(monkeypatch, kind, room):
     """Forward passes of more than so many rows fail as they do on a GPU that is full."""
-    monkeypatch.setattr("rmlab.halving.gc.collect", lambda: 0)  # a third of a second each
+    monkeypatch.setattr("rmlab.models.oom_retry.gc.collect", lambda: 0)  # a third of a second each
     forward, seen = kind.forward, []
 
     def small(self, *args, **inputs):
@@ -243,8 +243,8 @@ def test_a_classifier_with_two_labels_is_one_line(cli, tmp_path):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Settings and artifacts with a trained model and an adapter, each of a model in a folder."""
-    from rmlab.execute import run_nodes
-    from rmlab.pipeline import load_arms, plan
+    from rmlab.pipeline.plan import load_arms, plan
+    from rmlab.pipeline.run import run_nodes
 
     root = tmp_path_factory.mktemp("trained")
     write_random_model(root / "base", seed=1)
@@ -287,8 +287,8 @@ def test_a_damaged_policy_is_never_sampled_from(cli, policy, output, file, harm)
 
 def test_an_adapter_whose_base_changed_since_is_one_line(policy, trained):
     _, folder = policy("adapter")
-    from rmlab.artifacts.fingerprint import file_digest
-    from rmlab.stages.policy import policy_folder
+    from rmlab.stages.sample import policy_folder
+    from rmlab.storage.digest import file_digest
 
     job = type("Job", (), {"inputs": {"sft": open_artifact(folder)}})
     assert policy_folder(job) == folder / "model"
@@ -360,7 +360,7 @@ def test_a_language_model_is_no_reward_model(tiny_model):
 @pytest.fixture
 def hub(tiny_model, tmp_path, monkeypatch):
     """The hub's cache, by hand: a snapshot that links to blobs, that of the weights named by its sha256."""
-    from rmlab.artifacts.fingerprint import file_digest
+    from rmlab.storage.digest import file_digest
 
     commit, root = "0123456789abcdef0123456789abcdef01234567", tmp_path / "hub" / "models--org--tiny"
     snapshot, blobs = root / "snapshots" / commit, root / "blobs"

@@ -21,7 +21,7 @@ from pandas.testing import assert_frame_equal
 from resealed import rewrite
 from small_settings import SMALL
 
-from rmlab.artifacts.writer import Writer
+from rmlab.storage.writer import Writer
 
 STAGES = ("prompts", "sft", "sample", "annotate", "embed", "fit_rm", "eval_rm", "report")
 PART = "part-00000.parquet"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small_settings import SMALL
 
-from rmlab.artifacts.artifact import open_artifact
+from rmlab.storage.artifact import open_artifact
 
 
 def test_help_loads_nothing_heavy():

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rmlab.components import build, component_name, meaningful
-from rmlab.config import compose, load_settings
+from rmlab.config.components import build, component_name, meaningful
+from rmlab.config.hydra import compose, load_settings
 from rmlab.errors import ConfigError, InputError
 
 
@@ -46,7 +46,7 @@ def test_a_wrong_setting_is_one_line_that_helps(override, message):
 
 
 def test_every_shipped_choice_composes():
-    from rmlab.shipped import shipped
+    from rmlab.paths import shipped
 
     filled = {
         "prompts": "prompts.path=x",
@@ -121,7 +121,7 @@ def test_run_time_knobs_do_not_count():
 
 
 def test_every_setting_has_a_comment():
-    from rmlab.shipped import shipped
+    from rmlab.paths import shipped
 
     for file in shipped("conf").rglob("*.yaml"):
         if file.parent.name in ("experiment", "study") or file.name == "full_study.yaml":
@@ -149,5 +149,5 @@ def test_every_component_of_conf_has_a_name_that_its_module_does_not_decide():
 
 
 def test_identity_has_the_name_of_an_own_component_and_the_path_of_a_foreign_one():
-    assert meaningful({"_target_": "rmlab.losses.hinge.Hinge", "margin": 2})["_name_"] == "hinge"
+    assert meaningful({"_target_": "rmlab.losses.pairs.Hinge", "margin": 2})["_name_"] == "hinge"
     assert meaningful(own(), [__name__])["_name_"] == f"{__name__}.Own"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rmlab.config import Override, load_settings
+from rmlab.config.hydra import Override, load_settings
 from rmlab.errors import ConfigError
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
@@ -21,7 +21,7 @@ BAD = {
     "trust": ("# @package _global_\ntrust_remote_code: true", "trust_remote_code lets code run"),
     "an arm's grant": ("# @package _global_\narms: ['head=mlp allow_modules=[os]']", "lets code run"),
     "a reward elsewhere": (
-        "# @package _global_\ngolden: {../../x: {_target_: rmlab.goldens.length.Length}}",
+        "# @package _global_\ngolden: {../../x: {_target_: rmlab.goldens.form.Length}}",
         "golden",
     ),
     "a surrogate": ('# @package _global_\ninput: "\\ud800"', "lone surrogate"),
@@ -35,7 +35,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_file_is_one_short_line(tmp_path, name):
-    from rmlab.components import build
+    from rmlab.config.components import build
 
     text, message = BAD[name]
     (tmp_path / "experiment").mkdir()

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from sweep_helpers import TIMES
 
-from rmlab.pipeline import STAGES
+from rmlab.pipeline.plan import STAGES
 
 TIMED = {
     "seconds",

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from rmlab import digests
-from rmlab.artifacts.fingerprint import file_digest, folder_digest
+from rmlab.storage import integrity as digests
+from rmlab.storage.digest import file_digest, folder_digest
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from rmlab.grid import points
+from rmlab.config.grid import points
 
 ROOT = Path(__file__).parents[1]
 

@@ -81,7 +81,7 @@ def test_a_failed_check_is_said_and_fails_the_run(monkeypatch, capsys):
 def test_wrong_embeddings_are_found(llama, dtype, monkeypatch):
     from gpu_parity import check_embeddings
 
-    from rmlab.networks import reader
+    from rmlab.models.decoding import reader
 
     assert check_embeddings(llama, "cpu", dtype).ok
     monkeypatch.setattr(reader, "pool", lambda states, mask, how: states.float().mean(dim=1))
@@ -113,14 +113,14 @@ def test_wrong_greedy_tokens_are_found(llama, monkeypatch):
     from gpu_parity import check_greedy
 
     assert check_greedy(llama, "cpu").ok
-    monkeypatch.setattr("rmlab.samplers.choose.choose", _second_best)
+    monkeypatch.setattr("rmlab.samplers.token_choice.choose", _second_best)
     assert not check_greedy(llama, "cpu").ok
 
 
 def test_tokens_that_depend_on_the_batch_are_found(llama, monkeypatch):
     from gpu_parity import check_batches
 
-    monkeypatch.setattr("rmlab.samplers.choose.choose", _by_batch)
+    monkeypatch.setattr("rmlab.samplers.token_choice.choose", _by_batch)
     assert check_batches(llama, "cpu").error > 0
 
 
@@ -139,7 +139,7 @@ def test_only_a_near_tie_at_the_first_change_excuses_it():
 def test_wrong_scores_are_found(llama, monkeypatch):
     from gpu_parity import check_scores
 
-    from rmlab.networks.classifier import ClassifierReader
+    from rmlab.models.decoding.reader import ClassifierReader
 
     assert check_scores(llama, "cpu").ok
     logits = ClassifierReader._logits
@@ -154,7 +154,8 @@ def test_prompts_that_are_not_shared_are_found(llama, monkeypatch):
 
     assert check_sharing(llama, "cpu", "bfloat16").ok
     monkeypatch.setattr(
-        "rmlab.networks.shared_prefix.SharedLayer.attend", lambda self, query, *_: query.transpose(1, 2)
+        "rmlab.models.decoding.shared_prefix.SharedLayer.attend",
+        lambda self, query, *_: query.transpose(1, 2),
     )
     assert check_sharing(llama, "cpu", "bfloat16").error == 2
 
@@ -220,7 +221,7 @@ def test_the_padded_loop_is_the_mean_of_each_text_alone():
     texts = random_texts(5, 8, 20)
     assert sorted(map(len, texts))[0] == 8 and max(map(len, texts)) == 20
     found = embed_padded(model, texts, 24, 2)
-    from rmlab.carried.random_tiny import byte_tokenizer
+    from rmlab.models.bundled.random_tiny import byte_tokenizer
 
     for text, vector in zip(texts, found, strict=True):
         with torch.inference_mode():

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from rmlab import config, grid
-from rmlab.config import load_settings
+from rmlab.config import grid
+from rmlab.config import hydra as config
+from rmlab.config.grid import points
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError
-from rmlab.grid import points
 
 SMOKE = "experiment=smoke"
 
@@ -81,8 +82,8 @@ def test_a_choice_that_refers_to_another_is_composed_with_it(tmp_path: Path, ref
     """beta is there in the default noise too, count in the chosen ones alone."""
     for folder, name, text in [
         ("head", "counting", f"_target_: rmlab.heads.linear.Linear\nmax_iterations: ${{{reference}}}\n"),
-        ("noise", "one", "_target_: rmlab.labels.logistic.Logistic\nbeta: 11\ncount: 11\n"),
-        ("noise", "two", "_target_: rmlab.labels.logistic.Logistic\nbeta: 12\ncount: 12\n"),
+        ("noise", "one", "_target_: rmlab.noise.logistic.Logistic\nbeta: 11\ncount: 11\n"),
+        ("noise", "two", "_target_: rmlab.noise.logistic.Logistic\nbeta: 12\ncount: 12\n"),
     ]:
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / f"{name}.yaml").write_text(text)

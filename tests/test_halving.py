@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from rmlab.errors import RmlabError
-from rmlab.halving import Halving
+from rmlab.models.oom_retry import Halving
 
 
 @pytest.fixture(autouse=True)
 def _no_sweeps(monkeypatch):
     """A full garbage collection takes a third of a second; what is let go here is in no cycle."""
-    monkeypatch.setattr("rmlab.halving.gc.collect", lambda: 0)
+    monkeypatch.setattr("rmlab.models.oom_retry.gc.collect", lambda: 0)
 
 
 class Small:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rmlab.data.demonstrations import read_demonstrations
-from rmlab.data.prompts import read_prompts
+from rmlab.data.prompts import read_demonstrations, read_prompts
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from human_pairs import SMALL_PAIRS, pair_rows, write_rows
 
-from rmlab.pipeline import load_arms, plan
+from rmlab.pipeline.plan import load_arms, plan
 
 TRIAL = os.environ.get("RMLAB_TRIAL_DATA")
 needs_trial_data = pytest.mark.skipif(

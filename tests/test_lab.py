@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from small_settings import SMALL
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
-from rmlab.heads.base import EnsembleHead
-from rmlab.heads.load import load_head
-from rmlab.stages.vectors import matrix
+from rmlab.heads.fitted.load import load_head
+from rmlab.heads.fitted.several import EnsembleHead
+from rmlab.responses.vectors import matrix
+from rmlab.storage.artifact import Artifact, open_artifact
 
 CONF = Path(__file__).parents[1] / "conf"
 QUICK = {"mlp": "head.hidden=[8] head.epochs=3", "trees": "head.n_estimators=5 head.min_child_samples=3"}

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from rmlab.carried import minilm
-from rmlab.compute import Compute
 from rmlab.embedders.sentence import SentenceEmbedder
 from rmlab.errors import InputError
-from rmlab.models import find_model
-from rmlab.text import Exchange
+from rmlab.models.bundled import minilm
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
+from rmlab.models.weights import find_model
 
 PAIRS = [("The food", " was good."), ("A dull day", " and it rained all night, so we stayed in.")]
 # the first eight values of each vector by sentence-transformers 6.2.0, of "The food was good." and

@@ -3,10 +3,10 @@ import os
 
 import pytest
 
-from rmlab.carried import smollm2
-from rmlab.compute import Compute
 from rmlab.errors import InputError
-from rmlab.models import find_model
+from rmlab.models.bundled import smollm2
+from rmlab.models.compute import Compute
+from rmlab.models.weights import find_model
 
 
 def test_a_folder_is_known_by_its_contents(tiny_model, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmlab.artifacts.artifact import open_artifact
+from rmlab.storage.artifact import open_artifact
 
 SIZES = ("comparisons.n=60", "comparisons.n_validation=10", "evaluation.resamples=20", "noise=none")
 D = 5

@@ -1,10 +1,10 @@
 import pytest
 from small_settings import SMALL
 
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError
-from rmlab.execute import run_nodes
-from rmlab.pipeline import _arm_name, load_arms, plan
+from rmlab.pipeline.plan import _arm_name, load_arms, plan
+from rmlab.pipeline.run import run_nodes
 
 SMOKE = "experiment=smoke"
 
@@ -106,7 +106,7 @@ def test_no_arms_is_one_arm():
 
 
 def test_the_prompts_file_counts_by_content_not_by_name(tmp_path):
-    from rmlab.shipped import user_path
+    from rmlab.paths import user_path
 
     copy = tmp_path / "openings.jsonl"
     copy.write_bytes(user_path("shipped:prompts/openings.jsonl").read_bytes())
@@ -131,8 +131,8 @@ def test_a_stage_alone_needs_its_inputs(tmp_path):
 def test_quick_scoring_names_the_heads_that_have_such_a_form_whatever_their_embeddings(
     cli, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("rmlab.stages.eval_heads.WORTH_TRYING", 1)
-    monkeypatch.setattr("rmlab.heads.compress.AGREEMENT", 0.5)  # a few responses give few directions
+    monkeypatch.setattr("rmlab.evaluation.eval_heads.WORTH_TRYING", 1)
+    monkeypatch.setattr("rmlab.heads.fitted.mlp.AGREEMENT", 0.5)  # a few responses give few directions
     mlp = "head=mlp head.hidden=[1024,512] head.epochs=2"
     arms = f"arms=['{mlp}','{mlp} embedder.dimension=32','head=linear']"
     made = cli("run", *SMALL, "sft=none", arms, "evaluation.scoring=quick", f"out={tmp_path}", "--json")

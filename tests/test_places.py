@@ -10,7 +10,7 @@ import pytest
 from artifact_kinds import artifacts, files_of, flip
 from small_settings import SMALL
 
-from rmlab.home import folder_name
+from rmlab.paths import folder_name
 
 
 def prompts(file):

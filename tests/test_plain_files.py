@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rmlab import plain_files
-from rmlab.plain_files import DEEPEST, parse_json, read_plain_text
+from rmlab.storage import files as plain_files
+from rmlab.storage.files import DEEPEST, parse_json, read_plain_text
 
 
 def test_nesting_has_a_bound():

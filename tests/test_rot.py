@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from artifact_kinds import KINDS, artifacts, every_kind, files_of, flip
 
-from rmlab.artifacts import checking
-from rmlab.artifacts.artifact import open_artifact
-from rmlab.artifacts.files import read_parquet, write_parquet
-from rmlab.artifacts.manifest import FileRecord, Manifest
-from rmlab.artifacts.writer import writing
 from rmlab.errors import InputError
-from rmlab.verifying import Ages, verify
+from rmlab.pipeline.verify import Ages, verify
+from rmlab.storage import integrity as checking
+from rmlab.storage.artifact import open_artifact
+from rmlab.storage.files import read_parquet, write_parquet
+from rmlab.storage.manifest import FileRecord, Manifest
+from rmlab.storage.writer import writing
 
 FLIPS = 25  # of each kind of artifact
 
@@ -129,7 +129,7 @@ def test_rot_that_leaves_no_trace_in_a_large_file_is_found_by_its_pages_or_by_ve
 
 
 def test_a_manifest_that_leads_elsewhere_is_refused(tmp_path):
-    from rmlab.artifacts.manifest import write_manifest
+    from rmlab.storage.manifest import write_manifest
 
     for name in ("../other", "/etc/passwd", "a/../../b", "x" * 300, "a//b", "a\0b", "."):
         folder = tmp_path / "sample" / "a"

@@ -10,10 +10,9 @@ import pytest
 from artifact_kinds import artifacts, files_of, flip
 from small_settings import SMALL
 
-from rmlab.artifacts.fingerprint import file_digest
-from rmlab.artifacts.manifest import read_manifest
-from rmlab.artifacts.sealed import read_sealed, write_sealed
-from rmlab.artifacts.writer import writing
+from rmlab.storage.digest import file_digest, read_sealed, write_sealed
+from rmlab.storage.manifest import read_manifest
+from rmlab.storage.writer import writing
 
 SETTINGS = (*SMALL, "sft=none", "head=linear", "arms=[]")
 JUNK = (b"", b"{ bad", b"{}", b"[]", b"null", b"0", b"\xff\xfe", b'{"value": 3, "sha256": "0"}', b"[" * 5000)

@@ -79,7 +79,7 @@ def test_pins_are_exact(file):
 
 
 def test_the_packages_of_models_are_pinned_as_the_code_knows_them():
-    from rmlab.carried import minilm, smollm2
+    from rmlab.models.bundled import minilm, smollm2
 
     pins = pinned("constraints.txt")
     assert pins[minilm.PACKAGE] == minilm.VERSION

@@ -13,9 +13,10 @@ from artifact_kinds import artifacts, files_of, flip
 from resealed import rewrite
 from small_settings import SMALL
 
-from rmlab import digests, pipeline
-from rmlab.artifacts.fingerprint import file_digest
-from rmlab.carried.random_tiny import write_random_model
+from rmlab.models.bundled.random_tiny import write_random_model
+from rmlab.pipeline import plan as pipeline
+from rmlab.storage import integrity as digests
+from rmlab.storage.digest import file_digest
 
 AFTER_SAMPLE = ("annotate", "embed", "fit_rm", "eval_rm", "report")
 
@@ -184,8 +185,8 @@ def test_parts_of_two_inputs_are_never_mixed(cli, made, tmp_path):
     """An embedding that was interrupted, and whose responses were then drawn anew, begins anew."""
     embed = next((made / "embed").glob("*"))
     old = file_digest(embed / "part-00000.parquet")
-    from rmlab.artifacts.manifest import read_manifest
-    from rmlab.artifacts.writer import writing
+    from rmlab.storage.manifest import read_manifest
+    from rmlab.storage.writer import writing
 
     with writing(embed) as writer:
         writer.reopen(read_manifest(embed), [])

@@ -1,17 +1,9 @@
 import pytest
 
-from rmlab.carried.random_tiny import byte_tokenizer
 from rmlab.errors import InputError
-from rmlab.text import (
-    Exchange,
-    context_length,
-    cut_prompt,
-    encode,
-    encode_prompt,
-    end_tokens,
-    render,
-    template_hash,
-)
+from rmlab.models.bundled.random_tiny import byte_tokenizer
+from rmlab.models.text.rendering import Exchange, render, template_hash
+from rmlab.models.text.tokens import context_length, cut_prompt, encode, encode_prompt, end_tokens
 
 USER = [{"role": "user", "content": "Hi"}]
 

@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rmlab.cache import cache_folder
-from rmlab.carried import smollm2
 from rmlab.errors import RmlabError
+from rmlab.models.bundled import smollm2
+from rmlab.paths import cache_folder
 
 _EXTRAS = {
     "trl": ("train", "sft"),

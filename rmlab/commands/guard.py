@@ -12,9 +12,8 @@ from typing import Any
 from rmlab import interrupts
 from rmlab.errors import FAILURE, INTERRUPTED, RmlabError, WorkerError, one_line
 from rmlab.logs import log
-from rmlab.logs.chatter import DEBUG, record_chatter
-from rmlab.logs.record import message_of
-from rmlab.logs.words import shell_line
+from rmlab.logs.library_logs import DEBUG, record_chatter
+from rmlab.logs.records import message_of, shell_line
 
 _LONGEST = 1000  # letters of a command that is worth showing again
 

@@ -9,20 +9,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rmlab.artifacts.files import plain
 from rmlab.commands.run import command_line
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
+from rmlab.config.settings import Settings
 from rmlab.data.forms.arrays import check_vectors, open_arrays
 from rmlab.data.forms.items import read_items
-from rmlab.data.forms.recognise import recognise
-from rmlab.data.forms.records import ARRAYS, AUTO
+from rmlab.data.forms.recognise import ARRAYS, AUTO, recognise
 from rmlab.data.forms.summary import Summary, summarise
 from rmlab.errors import InputError
-from rmlab.execute import Outcome, run_nodes
-from rmlab.pipeline import data_nodes
-from rmlab.plan import Node
-from rmlab.settings import Settings
-from rmlab.shipped import user_path
+from rmlab.paths import user_path
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.plan import data_nodes
+from rmlab.pipeline.run import Outcome, run_nodes
+from rmlab.storage.files import plain
 
 _MOST = 20_000  # comparisons that the next command is given, where there are more
 

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmlab.artifacts.artifact import Artifact, open_artifact, upstream
-from rmlab.artifacts.files import plain, read_parquet
 from rmlab.errors import InputError, RmlabError
-from rmlab.verifying import Ages
+from rmlab.pipeline.verify import Ages
+from rmlab.storage.artifact import Artifact, open_artifact, upstream
+from rmlab.storage.files import plain, read_parquet
 
 _WIDTH = 100  # characters of a value that are shown
 

@@ -1,4 +1,4 @@
-"""rmlab release: the artifacts of an experiment as an embedding set."""
+"""rmlab release, validate and merge: embedding sets made, checked and put together."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.files import plain
-from rmlab.artifacts.set_record import EmbeddingSet, open_set
 from rmlab.commands.run import command_line
-from rmlab.errors import RmlabError
-from rmlab.execute import Outcome, run_nodes
-from rmlab.releasing import plan_release, words_of
+from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.paths import user_path
+from rmlab.pipeline.run import Outcome, run_nodes
+from rmlab.sets.checklist import OK, Checklist
 from rmlab.sets.folder import check_free, new_set_folder
+from rmlab.sets.merge import merge
+from rmlab.sets.plan import plan_release, words_of
 from rmlab.sets.validate import validate
-from rmlab.sets.write import write_set
+from rmlab.sets.write import Words, write_set
+from rmlab.storage.files import plain
+from rmlab.storage.set_record import LICENSE, EmbeddingSet, open_set
 
 
 def release_command(
@@ -70,3 +73,67 @@ def summary(made: EmbeddingSet) -> str:
 def _document(out: Path, outcomes: list[Outcome], made: EmbeddingSet | None, state: str) -> dict[str, Any]:
     found: dict[str, Any] = {"set": str(out), "state": state, "stages": [o.to_json() for o in outcomes]}
     return found | ({"record": made.record.to_json()} if made else {})
+
+
+def merge_command(out: Path, sets: Sequence[str], license: str | None, as_json: bool, force: bool) -> None:
+    if len(sets) < 2:
+        raise ConfigError("merge joins two sets or more: rmlab merge OUT SET SET")
+    check_free(out, force)
+    opened = [_opened(user_path(place)) for place in sets]
+    words = _words(out.resolve().name, opened, license)
+    with new_set_folder(out, force) as folder:
+        merge(folder, opened, words)
+        for failure in validate(folder).failures[:1]:
+            raise InputError(f"the sets do not go together: {failure}")
+    made = open_set(out)
+    if as_json:
+        document = {"set": str(out), "state": "done", "record": made.record.to_json()}
+        print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print(f"set: {out}, {summary(made)}")
+
+
+def _opened(folder: Path) -> EmbeddingSet:
+    for failure in validate(folder).failures[:1]:
+        raise InputError(f"{folder} is not a valid embedding set: {failure}")
+    return open_set(folder)
+
+
+def _words(name: str, sets: Sequence[EmbeddingSet], license: str | None) -> Words:
+    """The licence that all sets share, or the one that is given; the texts of all, each once."""
+    names = list(dict.fromkeys(s.record.license for s in sets))
+    if license is None and len({n.lower() for n in names}) > 1:
+        raise InputError(
+            f"the sets have different licences, {', '.join(names)}; give the one of the whole: --license NAME"
+        )
+    texts = dict.fromkeys((s.folder / LICENSE).read_text(encoding="utf-8") for s in sets)
+    parts = "; ".join(dict.fromkeys(s.record.name for s in sets))
+    chosen = names[0] if license is None else license
+    return Words(name, chosen, "\n".join(texts), f"Merged from these embedding sets: {parts}.")
+
+
+_SHOWN = 20  # failures of one check that are printed; --json has all
+
+
+def validate_command(path: Path, as_json: bool) -> None:
+    """Prints the list; InputError where anything failed."""
+    found = validate(user_path(str(path)))
+    if as_json:
+        print(json.dumps(plain(found.to_json()), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        _print(found)
+    if n := len(found.failures):
+        what = found.failures[0] if n == 1 else f"{n} failures, the first: {found.failures[0]}"
+        raise InputError(f"{path} is not a valid embedding set: {what}")
+
+
+def _print(found: Checklist) -> None:
+    for check in found.checks:
+        reason = f" ({check.skipped})" if check.skipped and check.state != OK else ""
+        print(f"{check.state:>11}  {check.name}: {check.meaning}{reason}")
+        for failure in check.failures[:_SHOWN]:
+            print(f"{'':>13}{failure}")
+        if len(check.failures) > _SHOWN:
+            print(f"{'':>13}and {len(check.failures) - _SHOWN} more")
+    for note in found.notes:
+        print(f"{'note':>11}  {note}")

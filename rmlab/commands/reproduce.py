@@ -12,18 +12,18 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from rmlab.artifacts.artifact import Artifact
-from rmlab.artifacts.files import plain
 from rmlab.commands.run import command_line
 from rmlab.commands.tables import console
-from rmlab.compute import available_cores
 from rmlab.errors import OK, PARTIAL
-from rmlab.execute import Outcome, run_nodes
-from rmlab.pipeline import in_order
-from rmlab.plan import Node
+from rmlab.models.compute import available_cores
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.plan import in_order
+from rmlab.pipeline.run import Outcome, run_nodes
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.files import plain
 from rmlab.study.finding import load_findings
+from rmlab.study.plan import plan_study
 from rmlab.study.verdict import VERDICTS
-from rmlab.studying import plan_study
 
 
 def reproduce_command(

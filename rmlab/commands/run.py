@@ -9,40 +9,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.artifact import Artifact
-from rmlab.artifacts.files import plain
 from rmlab.errors import InputError
-from rmlab.execute import Outcome, run_nodes
-from rmlab.pipeline import load_arms, plan
-from rmlab.plan import Node
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import Outcome, run_nodes
+from rmlab.pipeline.stages import BY_NAME, EVAL_RM, HELDOUT, REPORT, Stage
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.files import plain
 
 
 def run_command(
-    stages: Sequence[str],
+    stage: Stage | None,
     overrides: Sequence[str],
     dry_run: bool,
     as_json: bool,
     force: bool,
     config_dir: Path | None,
 ) -> None:
-    """stages: the ones to run, with their inputs done already; none means all of the experiment."""
+    """stage: the one to run, with its inputs done already; None: all of the experiment."""
     arms = load_arms(overrides, config_dir)
     planned = plan(arms)
-    nodes = [n for n in planned if not stages or n.stage in stages]
-    if stages == ["sample"]:  # the prompts have no command of their own
-        nodes = [n for n in planned if n.stage == "prompts" and not n.is_done] + nodes
-    if not nodes:
-        why = "sft.method=none" if stages == ["sft"] else "no crossval.folds; try crossval.folds=5"
-        raise InputError(f"nothing to do: these settings have no {stages[0]} stage ({why})")
+    nodes = planned if stage is None else [n for n in planned if _is_asked(n, stage)]
+    if stage and not nodes:
+        raise InputError(f"nothing to do: these settings have no {stage.name} stage ({stage.absent})")
     if dry_run:
         outcomes = [Outcome.expected(n, force) for n in nodes]
     else:
-        outcomes = run_nodes(nodes, command_line(), force=force, alone=bool(stages))
+        outcomes = run_nodes(nodes, command_line(), force=force, alone=stage is not None)
     if as_json:
         settings = arms[""].model_dump()
         print(json.dumps(document(outcomes, settings), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         _print_outcomes(outcomes, dry_run)
+
+
+def _is_asked(node: Node, stage: Stage) -> bool:
+    """The stage itself, and what its command runs too where it is missing, such as the prompts of sample."""
+    made_by = BY_NAME[node.stage]
+    return made_by is stage or (made_by.typed == stage.typed and not node.is_done)
 
 
 def command_line() -> str:
@@ -52,9 +56,9 @@ def command_line() -> str:
 def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any]:
     """Everything that was run, as one JSON document."""
     by_stage = {o.node.stage: o for o in outcomes}
-    summary = by_stage["eval_rm"].artifact if "eval_rm" in by_stage else None
-    report = by_stage.get("report")
-    heldout = by_stage["heldout"].artifact if "heldout" in by_stage else None
+    summary = by_stage[EVAL_RM.name].artifact if EVAL_RM.name in by_stage else None
+    report = by_stage.get(REPORT.name)
+    heldout = by_stage[HELDOUT.name].artifact if HELDOUT.name in by_stage else None
     return plain(
         {
             "experiment": settings["name"],
@@ -71,22 +75,23 @@ def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any
 def _print_outcomes(outcomes: list[Outcome], dry_run: bool) -> None:
     from rmlab.commands.tables import print_evaluation, print_heldout, print_stages
 
-    judged = any(o.node.stage in ("eval_rm", "heldout") for o in outcomes)
+    judged = any(o.node.stage in (EVAL_RM.name, HELDOUT.name) for o in outcomes)
     if dry_run or len({o.node.stage for o in outcomes}) == 1 or not judged:
         print_stages(outcomes)
     for outcome in outcomes:
-        if outcome.node.stage == "eval_rm" and outcome.artifact and not _of_two(outcomes, outcome.artifact):
-            print_evaluation(outcome.artifact)
-        if outcome.node.stage == "heldout" and outcome.artifact:
-            print_heldout(outcome.artifact)
-        if outcome.node.stage == "report" and not dry_run:
+        stage, artifact = outcome.node.stage, outcome.artifact
+        if stage == EVAL_RM.name and artifact and not _of_two(outcomes, artifact):
+            print_evaluation(artifact)
+        if stage == HELDOUT.name and artifact:
+            print_heldout(artifact)
+        if stage == REPORT.name and not dry_run:
             print(f"report: {_report_file(outcome.node)}")
 
 
 def _of_two(outcomes: list[Outcome], evaluation: Artifact) -> bool:
     """With two answers a prompt the best of them says no more than held-out accuracy does."""
     chosen = evaluation.manifest.metrics["best_of_n"][evaluation.manifest.metrics["chosen"]]
-    return chosen["n"] <= 2 and any(o.node.stage == "heldout" for o in outcomes)
+    return chosen["n"] <= 2 and any(o.node.stage == HELDOUT.name for o in outcomes)
 
 
 def _report_file(node: Node) -> Path:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rmlab.artifacts.artifact import Artifact
-from rmlab.execute import Outcome
+from rmlab.pipeline.run import Outcome
+from rmlab.storage.artifact import Artifact
 
 
 def console() -> Console:

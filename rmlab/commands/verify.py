@@ -9,16 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.artifact import finished
-from rmlab.artifacts.files import plain
-from rmlab.artifacts.set_record import RECORD
-from rmlab.commands.repair import repaired
-from rmlab.commands.replan import Parse, command_here
-from rmlab.config import load_settings
+from rmlab.commands.repair import Parse, command_here, repaired
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError
-from rmlab.home import home_path
-from rmlab.progress import Progress
-from rmlab.verifying import Ages, Finding, artifacts_of, is_artifact, verify
+from rmlab.logs.progress import Progress
+from rmlab.paths import home_path
+from rmlab.pipeline.verify import Ages, Finding, artifacts_of, is_artifact, verify
+from rmlab.storage.artifact import finished
+from rmlab.storage.files import plain
+from rmlab.storage.set_record import RECORD
 
 ALL = "all"
 

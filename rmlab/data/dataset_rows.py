@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.fingerprint import digest, file_digest
-from rmlab.digests import folder_digest_of
 from rmlab.errors import InputError
+from rmlab.storage.digest import digest, file_digest
+from rmlab.storage.integrity import folder_digest_of
 
 Row = dict[str, Any]
 _SAVED = ("dataset_dict.json", "state.json")

@@ -6,8 +6,8 @@ from typing import Any
 
 from rmlab.data.reader import Row, check_text, need_text
 from rmlab.errors import InputError
-from rmlab.plain_files import parse_json
-from rmlab.text import Message
+from rmlab.models.text.rendering import Message
+from rmlab.storage.files import parse_json
 
 _ROLES = ("system", "user", "assistant")
 

@@ -1,4 +1,4 @@
-"""Importing prompts: ids, splits, no duplicates."""
+"""Prompts and demonstrations from a user's file: ids, splits, no duplicates."""
 
 from __future__ import annotations
 
@@ -7,12 +7,38 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.fingerprint import digest, row_id
-from rmlab.data.messages import is_text, prompt_messages
-from rmlab.data.reader import Row, name_text, read_rows
-from rmlab.data.same_prompt import SPLITS, SamePrompt
+from rmlab.data.messages import check_messages, conversation, is_text, prompt_messages
+from rmlab.data.reader import Row, name_text, need_text, read_rows
 from rmlab.errors import InputError
-from rmlab.text import Message
+from rmlab.models.text.rendering import Message
+from rmlab.storage.digest import digest, row_id
+
+SPLITS = {"train": "train", "test": "test", "validation": "test", "eval": "test"}
+
+
+class SamePrompt:
+    """A prompt is in the split and the group of its first row: a later one may leave them out, not differ."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[int, dict[str, str | None]]] = {}
+
+    def check(self, prompt_id: str, row: Row, number: int, where: str) -> None:
+        given = {"split": _text(row, "split"), "group": _text(row, "group")}
+        before, first = self._first.setdefault(prompt_id, (number, given))
+        for column, value in given.items():
+            if value is not None and value != first[column]:
+                raise InputError(
+                    f"{where}: prompt {prompt_id} has another {column} than in row {before}; "
+                    "give all rows of a prompt the same"
+                )
+
+
+def _text(row: Row, column: str) -> str | None:
+    value = row.get(column)
+    if value is None or value == "":
+        return None
+    return SPLITS.get(str(value), str(value)) if column == "split" else str(value)
+
 
 _COLUMNS = ("prompt_id", "prompt", "messages", "split", "group")
 
@@ -138,3 +164,29 @@ def limit(prompts: list[Prompt], split: str, n: int | None) -> list[Prompt]:
         return chosen
     keep = {p.prompt_id for p in sorted(chosen, key=lambda p: hash_share(p.prompt_id, "limit"))[:n]}
     return [p for p in chosen if p.prompt_id in keep]
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    messages: list[Message]
+    completion: str
+
+
+def read_demonstrations(path: Path, n: int | None = None) -> list[Demonstration]:
+    rows = [_demonstration(row, f"{path}, row {number}") for number, row in read_rows(path)]
+    if n is None or n >= len(rows):
+        return rows
+    return sorted(rows, key=lambda d: hash_share(content_id(d.messages), "limit"))[:n]
+
+
+def _demonstration(row: Row, where: str) -> Demonstration:
+    if row.get("messages") not in (None, ""):
+        messages = conversation(row["messages"], where)
+        if len(messages) < 2 or messages[-1]["role"] != "assistant":
+            raise InputError(f"{where}: 'messages' of a demonstration end with the assistant's")
+        return Demonstration(messages[:-1], messages[-1]["content"])
+    completion = row.get("completion")
+    if isinstance(completion, list | tuple):
+        answer = check_messages(list(completion), where)[-1]["content"]
+        return Demonstration(prompt_messages(row, where), answer)
+    return Demonstration(prompt_messages(row, where), need_text(row, "completion", where))

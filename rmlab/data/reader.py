@@ -10,11 +10,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rmlab.artifacts.untrusted import batches, column_names, readable
 from rmlab.data.dataset_rows import dataset_rows, is_dataset
 from rmlab.data.text_lines import LONGEST, byte_lines, decoded, text
 from rmlab.errors import InputError
-from rmlab.plain_files import parse_json
+from rmlab.storage.files import parse_json
+from rmlab.storage.untrusted import batches, column_names, readable
 
 Row = dict[str, Any]
 _ROWS_AT_ONCE = 4096

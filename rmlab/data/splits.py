@@ -1,4 +1,4 @@
-"""Validation prompts: cut from the train prompts, by group, never by pair."""
+"""Splits by prompt group: validation prompts, and folds of cross-validation."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def _smallest(groups: tuple[str, ...], fraction: float, seed: int) -> frozenset[
         raise InputError(f"{len(distinct)} train prompts: at least 2 are needed to keep one for validation")
     n = int(np.clip(round(fraction * len(distinct)), 1, len(distinct) - 1))
     return frozenset(distinct[:n])
+
+
+def folds_of_groups(groups: Sequence[str], k: int, seed: int) -> dict[str, int]:
+    """Group -> fold, 0 to k-1: dealt in the order of their hashes, so folds differ by at most one group."""
+    distinct = sorted(set(groups), key=lambda group: hash_share(group, f"fold-{seed}"))
+    if len(distinct) < k:
+        raise InputError(
+            f"{k} folds need {k} groups of prompts and there are {len(distinct)}; "
+            "lower crossval.folds, or set crossval.folds=null"
+        )
+    return {group: place % k for place, group in enumerate(distinct)}

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rmlab.artifacts.thrift import Damaged
-from rmlab.artifacts.untrusted import Unpacked
 from rmlab.errors import InputError
+from rmlab.storage.thrift import Damaged
+from rmlab.storage.untrusted import Unpacked
 
 LONGEST = 2**26  # bytes of a line
 _BUFFER = 1 << 20

@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from rmlab.compute import Compute
-from rmlab.settings import TemplateName
-from rmlab.text import Exchange
+from rmlab.config.settings import TemplateName
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 
 @dataclass(frozen=True)

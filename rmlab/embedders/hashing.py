@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from rmlab.compute import Compute
+from rmlab.config.settings import TemplateName
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
-from rmlab.settings import TemplateName
-from rmlab.text import Exchange
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,29 @@
-"""Embeddings by a sentence-transformers model: the prompt and its response as one text, pooled as trained."""
+"""Embeddings by a sentence-transformers model: network, pooling, dense layers, normalisation."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from rmlab.compute import Compute
+from rmlab.config.settings import TemplateName
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import InputError
-from rmlab.halving import Halving
-from rmlab.models import find_model
-from rmlab.settings import TemplateName
-from rmlab.text import Exchange, context_length, encode_all, end_tokens, template_hash
+from rmlab.models.compute import Compute
+from rmlab.models.oom_retry import Halving
+from rmlab.models.text.rendering import Exchange, template_hash
+from rmlab.models.text.tokens import context_length, encode_all, end_tokens
+from rmlab.models.weights import find_model
 
 if TYPE_CHECKING:
-    from rmlab.embedders.sentence_modules import SentenceModules
+    pass  # EMPTY
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class SentenceEmbedder:
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
         from transformers import AutoModel
 
-        from rmlab.embedders.sentence_modules import read_modules
+        pass  # EMPTY
 
         folder = find_model(self.model, self.revision, compute.trust_remote_code).folder()
         modules = read_modules(folder, compute.torch_device())
@@ -68,7 +71,7 @@ def _refuse_instructions(folder: Path) -> None:
 
 class _Session:
     def __init__(self, model: Any, tokenizer: Any, modules: SentenceModules, how: SentenceEmbedder) -> None:
-        from rmlab.embedders.sentence_modules import text_settings
+        pass  # EMPTY
 
         self.model, self.tokenizer, self.modules, self.how = model, tokenizer, modules, how
         self.template_hash = template_hash(how.template, tokenizer)
@@ -96,9 +99,147 @@ class _Session:
         """[n, d] float32"""
         import torch
 
-        from rmlab.networks.padding import pad_right
+        from rmlab.models.decoding.batches import pad_right
 
         ids, mask = pad_right([texts[i] for i in batch], self.tokenizer.pad_token_id, self.model.device)
         with torch.inference_mode():
             states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
             return self.modules.vectors(states, mask).cpu().numpy()
+
+
+# states [n, t, d] float32 and mask [n, t], padded on the right -> [n, d]
+Pool = Callable[[Tensor, Tensor], Tensor]
+Then = Callable[[Tensor], Tensor]  # [n, d] -> [n, e]
+
+
+@dataclass(frozen=True)
+class SentenceModules:
+    """network: folder of the transformer; the rest turns its last states into a vector."""
+
+    network: Path
+    pools: tuple[Pool, ...]
+    then: tuple[Then, ...]
+
+    def dimension(self, hidden: int, device: Any) -> int:
+        one = torch.ones(1, 1, device=device)
+        return int(self.vectors(one[:, :, None].expand(1, 1, hidden), one).shape[1])
+
+    def vectors(self, states: Tensor, mask: Tensor) -> Tensor:
+        states = states.float()
+        found = torch.cat([pool(states, mask) for pool in self.pools], dim=1)
+        for step in self.then:
+            found = step(found)
+        return found
+
+
+def read_modules(folder: Path, device: Any) -> SentenceModules:
+    """In the order of modules.json: a Transformer, a Pooling, then any of Dense and Normalize."""
+    listed = _json(folder / "modules.json")
+    kinds = [str(module["type"]).rpartition(".")[2] for module in listed]
+    places = [folder / str(module["path"]) for module in listed]
+    if kinds[:2] != ["Transformer", "Pooling"]:
+        raise InputError(
+            f"{folder}: its modules are {', '.join(kinds)}; "
+            "embedder=sentence reads a Transformer, then a Pooling"
+        )
+    makers = {"Dense": lambda place: _dense(place, device), "Normalize": lambda place: _normalise}
+    for kind in kinds[2:]:
+        if kind not in makers:
+            raise InputError(
+                f"{folder}: embedder=sentence has no module {kind}, only {', '.join(makers)} after Pooling; "
+                "use another model, or embedder=transformers for its network alone"
+            )
+    then = [makers[kind](place) for kind, place in zip(kinds[2:], places[2:], strict=True)]
+    return SentenceModules(places[0], _pools(places[1]), tuple(then))
+
+
+def text_settings(network: Path) -> dict[str, Any]:
+    """sentence_bert_config.json, or a file of that kind: max_seq_length and do_lower_case, both optional."""
+    files = sorted(network.glob("sentence_*_config.json"))
+    return dict(_json(files[0])) if files else {}
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file} cannot be read ({type(error).__name__}); embedder=sentence needs a folder "
+            "of sentence-transformers; use embedder=transformers for other models"
+        ) from None
+
+
+def _mean(states: Tensor, mask: Tensor) -> Tensor:
+    return _sum(states, mask) / mask.sum(dim=1, keepdim=True)
+
+
+def _mean_sqrt(states: Tensor, mask: Tensor) -> Tensor:
+    return _sum(states, mask) / mask.sum(dim=1, keepdim=True).sqrt()
+
+
+def _weighted_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Position t counts t times."""
+    weights = mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    return _sum(states, weights) / weights.sum(dim=1, keepdim=True)
+
+
+def _max(states: Tensor, mask: Tensor) -> Tensor:
+    return states.masked_fill(mask[:, :, None] == 0, -torch.inf).amax(dim=1)
+
+
+def _first(states: Tensor, mask: Tensor) -> Tensor:
+    return states[:, 0]
+
+
+def _last(states: Tensor, mask: Tensor) -> Tensor:
+    return states[torch.arange(len(states), device=states.device), mask.sum(dim=1).long() - 1]
+
+
+def _sum(states: Tensor, weights: Tensor) -> Tensor:
+    return (states * weights[:, :, None]).sum(dim=1)
+
+
+# mode -> its key in older configurations, and how
+_MODES: dict[str, tuple[str, Pool]] = {
+    "cls": ("pooling_mode_cls_token", _first),
+    "max": ("pooling_mode_max_tokens", _max),
+    "mean": ("pooling_mode_mean_tokens", _mean),
+    "mean_sqrt_len_tokens": ("pooling_mode_mean_sqrt_len_tokens", _mean_sqrt),
+    "weightedmean": ("pooling_mode_weightedmean_tokens", _weighted_mean),
+    "lasttoken": ("pooling_mode_lasttoken", _last),
+}
+
+
+def _pools(place: Path) -> tuple[Pool, ...]:
+    """Several modes are put side by side, in the order of _MODES where the configuration gives none."""
+    config = _json(place / "config.json")
+    modes = config.get("pooling_mode") or [m for m, (key, _) in _MODES.items() if config.get(key)] or "mean"
+    modes = [modes] if isinstance(modes, str) else modes
+    if unknown := [m for m in modes if m not in _MODES]:
+        raise InputError(f"{place}: unknown pooling {unknown[0]}; there is: {', '.join(_MODES)}")
+    return tuple(_MODES[m][1] for m in modes)
+
+
+_ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
+
+
+def _dense(place: Path, device: Any) -> Then:
+    """activation(x W^T + b)"""
+    from safetensors.torch import load_file
+
+    config, file = _json(place / "config.json"), place / "model.safetensors"
+    name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
+    if name not in _ACTIVATIONS or config.get("use_residual"):
+        what = "residual layers" if name in _ACTIVATIONS else f"activation {name}"
+        raise InputError(f"{place}: embedder=sentence has no {what}; use another model")
+    if not file.is_file():
+        raise InputError(f"{file} is not there, and nothing but safetensors is read; save the model so")
+    weights = load_file(file, device=str(device))
+    weight, bias = weights["linear.weight"].float(), weights.get("linear.bias")
+    bias = None if bias is None else bias.float()
+    activation = getattr(torch.nn, name)()
+    return lambda vectors: activation(torch.nn.functional.linear(vectors, weight, bias))
+
+
+def _normalise(vectors: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(vectors, dim=1)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from rmlab.compute import Compute
+from rmlab.config.settings import TemplateName
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import ConfigError
-from rmlab.models import find_model
-from rmlab.settings import TemplateName
-from rmlab.text import Exchange, context_length, encode_all, template_hash
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange, template_hash
+from rmlab.models.text.tokens import context_length, encode_all
+from rmlab.models.weights import find_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +61,7 @@ class Session:
     def __init__(
         self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersEmbedder, name: str
     ) -> None:
-        from rmlab.networks.reader import Reader
+        from rmlab.models.decoding.reader import Reader
 
         self.model, self.tokenizer, self.template = model, tokenizer, template
         self.how, self.name = how, name
@@ -103,7 +104,7 @@ def _pooled(
     """[views, n, d] float32, from one pass."""
     import torch
 
-    from rmlab.networks.reader import pool
+    from rmlab.models.decoding.reader import pool
 
     of_layer = dict(zip(layers, states, strict=True))
     return torch.stack([pool(of_layer[v.layer], mask, v.pooling) for v in views]).cpu().numpy()

@@ -1,4 +1,4 @@
-"""A golden reward scores responses; it stands for the annotators' taste.
+"""What a golden reward is: it scores responses and stands for the annotators' taste.
 
 To add one: a frozen dataclass whose open() returns a function from exchanges to scores.
 """
@@ -12,8 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from rmlab.compute import Compute
-from rmlab.text import Exchange
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange, Message
 
 
 @dataclass(frozen=True)
@@ -55,3 +55,10 @@ class Combination(Protocol):
     def combine(self, scores: Mapping[str, np.ndarray], train: np.ndarray) -> tuple[np.ndarray, Any]:
         """scores: [m] float64 of each part, NaN where it failed; train: [m] bool -> [m], facts to record."""
         ...
+
+
+def conversation(messages: Sequence[Message]) -> str:
+    """The content of a single message; several with their roles, a blank line between."""
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n\n".join(f"{m['role'].capitalize()}: {m['content']}" for m in messages)

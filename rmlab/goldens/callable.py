@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from rmlab.components import imported
-from rmlab.compute import Compute
+from rmlab.config.components import imported
 from rmlab.errors import InputError
-from rmlab.goldens.base import Scorer
-from rmlab.goldens.conversation import conversation
-from rmlab.text import Exchange
+from rmlab.goldens.base import Scorer, conversation
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from rmlab.compute import Compute
-from rmlab.data.forms.answers import open_answers
-from rmlab.data.forms.scored import AnswerIds, given_id, response_text, score_of
+from rmlab.config.settings import FormName, Unusable
+from rmlab.data.forms.items import open_answers
+from rmlab.data.forms.judgements import AnswerIds, given_id, response_text, score_of
 from rmlab.data.messages import prompt_messages
 from rmlab.data.prompts import content_id
 from rmlab.data.reader import read_rows
 from rmlab.errors import InputError
 from rmlab.goldens.base import Failed, Score, Scorer
-from rmlab.settings import FormName, Unusable
-from rmlab.shipped import user_path
-from rmlab.text import Exchange
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
+from rmlab.paths import user_path
 
 Key = tuple[str, ...]
 _COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from rmlab.compute import Compute
+from rmlab.config.settings import TemplateName
 from rmlab.errors import InputError
 from rmlab.goldens.base import Scorer
-from rmlab.models import find_model
-from rmlab.settings import TemplateName
-from rmlab.text import Encoded, Exchange, context_length, encode_all, end_tokens, template_hash
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange, template_hash
+from rmlab.models.text.tokens import Encoded, context_length, encode_all, end_tokens
+from rmlab.models.weights import find_model
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class _Scorer:
     """counts: texts that were cut to the model's context since they were last taken."""
 
     def __init__(self, model: Any, tokenizer: Any, how: SequenceClassifier) -> None:
-        from rmlab.networks.classifier import ClassifierReader
+        from rmlab.models.decoding.reader import ClassifierReader
 
         self.tokenizer, self.template = tokenizer, how.template
         self.template_hash = template_hash(how.template, tokenizer)

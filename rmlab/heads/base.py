@@ -1,59 +1,123 @@
-"""A head turns embeddings into rewards. Fitting (HeadFitter) and scoring (RewardHead) are kept apart:
-a saved head is loaded and scored with no training code."""
+"""Fitting a head: what a fitter is given (FitData), how it is prepared, and what it returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from rmlab.heads.centred_head import CentredHead
-from rmlab.heads.ensemble_head import Combine, EnsembleHead, check_combination
-from rmlab.heads.inputs import Centre, Compared, FitData, Prepared, check_inputs, mean_loss, prepare, weighted
-from rmlab.heads.laplace_head import LaplaceHead
-from rmlab.heads.linear_head import LinearHead
-from rmlab.heads.mlp_head import FittedLayers, MlpHead
-from rmlab.heads.scoring import NormalisedHead, mean_zero_std_one
-from rmlab.heads.standardise import Standardiser, row_blocks
-from rmlab.heads.storage import broken, read_description
-from rmlab.heads.trees_head import TreesHead, lightgbm
-from rmlab.heads.weighted_head import WeightedHead
+from rmlab.comparisons import Comparisons
+from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.heads.fitted.base import Standardiser, row_blocks
 
-if TYPE_CHECKING:  # scoring a saved head must not wait for torch
+if TYPE_CHECKING:
+    from torch import Tensor
+
     from rmlab.losses.base import Loss
 
-__all__ = [
-    "Centre",
-    "CentredHead",
-    "Combine",
-    "Compared",
-    "EnsembleHead",
-    "FitData",
-    "FitLog",
-    "FittedLayers",
-    "HeadFitter",
-    "LaplaceHead",
-    "LinearHead",
-    "MlpHead",
-    "NormalisedHead",
-    "Prepared",
-    "RewardHead",
-    "Standardiser",
-    "TreesHead",
-    "WeightedHead",
-    "broken",
-    "check_combination",
-    "check_inputs",
-    "lightgbm",
-    "mean_loss",
-    "mean_zero_std_one",
-    "prepare",
-    "read_description",
-    "row_blocks",
-    "weighted",
-]
+Centre = Literal["none", "prompt"]  # what is subtracted from embeddings before a head sees them
+
+
+@dataclass(frozen=True)
+class FitData:
+    """x: [m, d] float32 embeddings of the pool; train and validation compare rows of it.
+
+    The prompts of train and of validation are disjoint.
+    """
+
+    x: np.ndarray
+    train: Comparisons
+    validation: Comparisons
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The rows that comparisons use. x: [r, d] standardised; items: [n, K] rows of this x."""
+
+    x: np.ndarray
+    items: np.ndarray
+    comparisons: Comparisons
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Both splits, standardised by the training rows alone; comparisons of weight 0 are left out."""
+
+    standardiser: Standardiser
+    train: Compared
+    validation: Compared
+
+
+def weighted(comparisons: Comparisons) -> Comparisons:
+    """Those that count: of a weight above 0."""
+    return comparisons.take(np.flatnonzero(comparisons.weight))
+
+
+def prepare(data: FitData, standardise: bool, dtype: DTypeLike) -> Prepared:
+    x, train, validation = data.x, weighted(data.train), weighted(data.validation)
+    standardiser = Standardiser.of(x, train.items, standardise)
+    return Prepared(
+        standardiser, _compared(x, train, standardiser, dtype), _compared(x, validation, standardiser, dtype)
+    )
+
+
+def _compared(
+    x: np.ndarray, comparisons: Comparisons, standardiser: Standardiser, dtype: DTypeLike
+) -> Compared:
+    rows, items = np.unique(comparisons.items, return_inverse=True)
+    local = items.reshape(comparisons.items.shape)
+    return Compared(standardiser.apply(x[rows], dtype), local, comparisons)
+
+
+def mean_loss(loss: Loss, scores: Tensor, comparisons: Comparisons) -> Tensor:
+    """sum(weight * loss) / sum(weight), or the one value of a set loss; a scalar. scores: [n, K]."""
+    losses = loss(scores, comparisons)
+    if losses.ndim == 0:
+        return losses
+    weight = scores.new_tensor(comparisons.weight)
+    if losses.shape != weight.shape:
+        raise RmlabError(
+            f"the loss returned shape {list(losses.shape)}, not {list(weight.shape)}; "
+            "a loss must return one value for each comparison, or one for the whole set"
+        )
+    return (weight * losses).sum() / weight.sum()
+
+
+def check_inputs(data: FitData, loss: Loss, validation_for: str = "", penalised: bool = True) -> None:
+    """Refuses what no head can be fitted on. validation_for: what validation comparisons are needed for."""
+    x, train, validation = data.x, data.train, data.validation
+    if x.ndim != 2:
+        raise InputError(f"embeddings must be [m, d], got shape {list(x.shape)}; run embed again")
+    if len(train) == 0:
+        raise InputError("no training comparisons; annotate some, or keep more prompts for training")
+    if validation_for and len(validation) == 0:
+        raise InputError(f"no validation comparisons for {validation_for}; keep some prompts for validation")
+    if getattr(loss, "unbounded", False) and not penalised:
+        raise ConfigError("this loss needs a penalty to have a minimum; set head.l2 or head.weight_decay > 0")
+    for split, comparisons in (("training", train), ("validation", validation)):
+        if len(comparisons):
+            _check_comparisons(x, comparisons, split)
+    _check_classes(train)
+
+
+def _check_classes(train: Comparisons) -> None:
+    if train.kind == "unpaired" and np.ptp(train.share[train.weight > 0]) == 0:
+        found = "good" if train.share[0] else "not good"
+        raise InputError(f"all training responses were found {found}; a head needs answers of both kinds")
+
+
+def _check_comparisons(x: np.ndarray, comparisons: Comparisons, split: str) -> None:
+    rows, weight = np.unique(comparisons.items), comparisons.weight
+    if rows[0] < 0 or rows[-1] >= len(x):
+        raise InputError(f"{split} comparisons name rows that the embeddings lack; annotate again")
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
+        raise InputError(f"the weights of the {split} comparisons must be finite, >= 0 and not all 0")
+    for block in row_blocks(len(rows)):
+        if not np.isfinite(x[rows[block]]).all():
+            raise InputError(f"embeddings of {split} responses hold NaN or infinity; run embed again")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What a linear head sees of comparisons: the fewest rows whose products with the weights give all scores."""
+"""The reduced design of a linear fit: the fewest rows whose products with the weights give all scores."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import DTypeLike
 from torch import Tensor
 
 from rmlab.comparisons import Comparisons
-from rmlab.heads.inputs import mean_loss
-from rmlab.heads.standardise import ROWS_IN_CACHE, Standardiser, row_blocks
+from rmlab.heads.base import mean_loss
+from rmlab.heads.fitted.base import ROWS_IN_CACHE, Standardiser, row_blocks
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss

@@ -12,17 +12,9 @@ from scipy.linalg import eigh
 from scipy.special import entr, softmax
 
 from rmlab.errors import ConfigError, InputError
-from rmlab.heads.base import (
-    Centre,
-    Compared,
-    FitData,
-    FitLog,
-    LinearHead,
-    check_inputs,
-    mean_loss,
-    prepare,
-    row_blocks,
-)
+from rmlab.heads.base import Centre, Compared, FitData, FitLog, check_inputs, mean_loss, prepare
+from rmlab.heads.fitted.base import row_blocks
+from rmlab.heads.fitted.linear import LinearHead
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss

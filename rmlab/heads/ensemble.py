@@ -11,16 +11,9 @@ import torch
 
 from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError
-from rmlab.heads.base import (
-    Combine,
-    EnsembleHead,
-    FitData,
-    FitLog,
-    HeadFitter,
-    NormalisedHead,
-    check_combination,
-    check_inputs,
-)
+from rmlab.heads.base import FitData, FitLog, HeadFitter, check_inputs
+from rmlab.heads.fitted.base import NormalisedHead
+from rmlab.heads.fitted.several import Combine, EnsembleHead, check_combination
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss

@@ -11,10 +11,11 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from rmlab.heads.base import Centre, FitData, FitLog, LinearHead, check_inputs, weighted
+from rmlab.heads.base import Centre, FitData, FitLog, check_inputs, weighted
 from rmlab.heads.design import Design, is_shift_invariant, make_design
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.linear import LinearHead
 from rmlab.heads.solve import Problem, Solution, solve
-from rmlab.heads.standardise import Standardiser
 from rmlab.losses.base import Kinked
 
 if TYPE_CHECKING:

@@ -14,19 +14,9 @@ from torch.nn.functional import linear
 from torch.optim import Optimizer
 
 from rmlab.errors import RmlabError
-from rmlab.heads.base import (
-    Centre,
-    Compared,
-    FitData,
-    FitLog,
-    FittedLayers,
-    MlpHead,
-    Prepared,
-    check_inputs,
-    mean_loss,
-    prepare,
-    row_blocks,
-)
+from rmlab.heads.base import Centre, Compared, FitData, FitLog, Prepared, check_inputs, mean_loss, prepare
+from rmlab.heads.fitted.base import row_blocks
+from rmlab.heads.fitted.mlp import FittedLayers, MlpHead
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss

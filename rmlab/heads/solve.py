@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.linalg import cholesky, solve_triangular
 
+from rmlab.heads.base import mean_loss
 from rmlab.heads.design import Design
-from rmlab.heads.inputs import mean_loss
 from rmlab.losses.base import Loss
 
 CURVATURE = 0.25  # of the logistic loss at a margin of 0, its largest

@@ -14,7 +14,8 @@ from torch.nn.functional import softplus
 
 from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError
-from rmlab.heads.base import Centre, FitData, FitLog, TreesHead, check_inputs, lightgbm, weighted
+from rmlab.heads.base import Centre, FitData, FitLog, check_inputs, weighted
+from rmlab.heads.fitted.trees import TreesHead, lightgbm
 
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss

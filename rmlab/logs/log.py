@@ -16,11 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rmlab.cache import cache_folder
-from rmlab.home import home_path
-from rmlab.logs.log_file import LogFile
-from rmlab.logs.record import line, message_of, trace_of
-from rmlab.logs.words import shell_line
+from rmlab.logs.records import LogFile, line, message_of, shell_line, trace_of
+from rmlab.paths import cache_folder, home_path
 from rmlab.provenance import git_state, versions
 
 FOLDER = "logs"

@@ -1,4 +1,4 @@
-"""Exact best-of-N: the golden reward of the response a head would choose among N."""
+"""Exact best-of-N: the golden reward of the response a head would choose among N, and its quantile."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.metrics.golden_order import GoldenOrder
-from rmlab.metrics.score_order import ScoreBlock, ScoreOrder
+from rmlab.metrics.order import GoldenOrder, ScoreBlock, ScoreOrder
 
 
 def best_of_n(scores: np.ndarray, golden: np.ndarray, ns: Sequence[int]) -> np.ndarray:
@@ -96,3 +95,21 @@ def _weights(k: int, ns: tuple[int, ...]) -> np.ndarray:
         weights[::-1, column] = n / k * np.cumprod(np.concatenate([[1.0], ratio]))
     weights.flags.writeable = False  # kept for the next arm
     return weights
+
+
+def selected_quantile(
+    scores: np.ndarray, golden: np.ndarray, group: np.ndarray, ns: Sequence[int]
+) -> np.ndarray:
+    """scores, golden, group: [m] -> [P, len(ns)] expected golden quantile of the best scored of N.
+
+    The quantile of a response is the share of all its prompt's other responses with a lower golden
+    reward, ties half: 0 the worst, 1 the best; a random choice has 1/2 at any N, and so has a prompt of
+    equal golden rewards. Exact, as best_of_n; unlike it without a unit, the same for every golden
+    reward of one order. Prompts as in np.unique(group); NaN where N > K or K = 1.
+    """
+    return selected_quantile_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)), ns)
+
+
+def selected_quantile_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
+    """[P, len(ns)], from scores that are sorted already."""
+    return expected_of_best(order, lambda block: block.quantile, ns)

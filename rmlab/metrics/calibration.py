@@ -1,9 +1,12 @@
-"""Do answers come true as often as their probability says, and what turns margins into such probabilities?"""
+"""Calibration of pair probabilities and of intervals, and how far two heads decide pairs alike."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.stats import norm
 
 from rmlab.errors import InputError
 
@@ -80,3 +83,47 @@ def fit_temperature(margin: np.ndarray, answer: np.ndarray, weight: np.ndarray |
         options={"xatol": 1e-6},
     )
     return float(size * np.exp(found.x))
+
+
+LEVEL = 0.9
+
+
+def interval_coverage(
+    mean: np.ndarray, std: np.ndarray, truth: np.ndarray, level: float = LEVEL
+) -> tuple[float, float]:
+    """Share of the truths within mean +- z std, z the normal quantile of the level, and the mean width.
+
+    mean, std, truth: [n], in one unit; NaN for both if n is 0. Coverage alone is met by wide intervals, so
+    the two belong together. Source: Gneiting & Raftery 2007, section 6.
+    """
+    if not len(truth):
+        return np.nan, np.nan
+    half = norm.ppf(0.5 + level / 2) * std
+    return float((np.abs(truth - mean) <= half).mean()), float(2 * half.mean())
+
+
+@dataclass(frozen=True)
+class PairAgreement:
+    """n: pairs that both decide; share: of them decided alike; kappa: 0 for chance, 1 for always alike."""
+
+    n: int
+    share: float
+    kappa: float
+
+
+def pair_agreement(a: np.ndarray, b: np.ndarray) -> PairAgreement:
+    """a, b: [n] margins of two heads, first response less second, on the same pairs.
+
+    kappa = (share - e) / (1 - e), e the share that two heads agree on by chance that prefer the first as
+    often as these two do. Pairs on which either has a tie are left out. NaN where nothing is left, or
+    where both always prefer the first (or the second). Source: Cohen 1960.
+    """
+    decided = (a != 0) & (b != 0)
+    first_a, first_b = a[decided] > 0, b[decided] > 0
+    if not len(first_a):
+        return PairAgreement(0, float("nan"), float("nan"))
+    share = float((first_a == first_b).mean())
+    p, q = float(first_a.mean()), float(first_b.mean())
+    chance = p * q + (1 - p) * (1 - q)
+    kappa = (share - chance) / (1 - chance) if chance < 1 else float("nan")
+    return PairAgreement(len(first_a), share, kappa)

@@ -1,4 +1,4 @@
-"""How good a head is apart from length and style: a head that only likes long answers is worth nothing here.
+"""How good a head is apart from length and style, and how much of a response copies its prompt.
 
 Accuracy is balanced. Pairs in which the better answer is also the longer one are easy for a head that likes
 length, and they may be many. So pairs get overlap weights (Li, Morgan & Zaslavsky 2018): with s_i the signs
@@ -148,3 +148,13 @@ class BalancedPairs:
             else balance.parts(credit, self.prompt, self.n_prompts)
             for name, balance in self.balances.items()
         }
+
+
+_WORD = re.compile(r"\w+")
+
+
+def prompt_overlap(prompt: str, response: str) -> float:
+    """Share of the response's words that occur in the prompt, 0 to 1; 0 for an empty response."""
+    known = set(_WORD.findall(prompt.lower()))
+    words = _WORD.findall(response.lower())
+    return sum(word in known for word in words) / len(words) if words else 0.0

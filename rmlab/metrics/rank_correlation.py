@@ -11,8 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rmlab.metrics.golden_order import GoldenOrder
-from rmlab.metrics.score_order import ScoreBlock, ScoreOrder
+from rmlab.metrics.order import GoldenOrder, ScoreBlock, ScoreOrder
 
 
 def spearman(scores: np.ndarray, golden: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -9,9 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from rmlab.metrics.base import Column, prompt_blocks
-from rmlab.metrics.golden_order import GoldenBlock, GoldenOrder, golden_block
+from rmlab.metrics.order import GoldenBlock, GoldenOrder, ScoreOrder, golden_block, score_block
 from rmlab.metrics.rank_correlation import spearman_of
-from rmlab.metrics.score_order import ScoreOrder, score_block
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,8 @@ import numpy as np
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import InputError
-from rmlab.pairing.base import check_budget, check_choice, check_golden
-from rmlab.pairing.deal import capacities, deal, golden_order, prompt_order
-from rmlab.pairing.distinct import distinct_codes, draw_distinct
+from rmlab.pairing.base import check_budget, check_choice, check_golden, distinct_codes, draw_distinct
+from rmlab.pairing.draws import capacities, deal, golden_order, prompt_order
 
 MOST = 2**40  # lists a prompt is said to have at most, so that their sum over prompts stays an int64
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import InputError
-from rmlab.pairing.across import across_prompts
 from rmlab.pairing.base import check_choice, check_golden, random_order
-from rmlab.pairing.deal import golden_order, runs
+from rmlab.pairing.draws import across_prompts, golden_order, runs
 
 CHOICES = ("random", "similar", "diverse")
 FEWEST = 10  # pairs that are worth a head, where all designs are cut to equal n

@@ -10,8 +10,7 @@ import pandas as pd
 
 from rmlab.report.arms import Arm
 from rmlab.report.content import Design, ReportContent
-from rmlab.report.design_words import design_words
-from rmlab.report.wording import count
+from rmlab.report.wording import count, design_words
 
 
 @dataclass(frozen=True)

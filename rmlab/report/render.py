@@ -14,19 +14,13 @@ from rmlab.report import tables, wording
 from rmlab.report.arms import N_PANELS, leading, ordered_arms
 from rmlab.report.content import ReportContent
 from rmlab.report.designs import design_rows
-from rmlab.report.disputed import pick_disputed
 from rmlab.report.examples import pick_examples
-from rmlab.report.figures import (
-    accuracies,
-    calibration,
-    curves,
-    histograms,
-    intervals,
-    loss,
-    proxy,
-    variances,
-)
-from rmlab.report.heldout import agreements, extents, heldout_rows
+from rmlab.report.figures import calibration, curves, histograms, intervals
+from rmlab.report.figures import calibration as accuracies
+from rmlab.report.figures import curves as loss
+from rmlab.report.figures import curves as proxy
+from rmlab.report.figures import histograms as variances
+from rmlab.report.heldout import agreements, extents, heldout_rows, pick_disputed
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from rmlab.artifacts.fingerprint import digest
-from rmlab.compute import Compute
-from rmlab.settings import Sampling, TemplateName
-from rmlab.text import Message
+from rmlab.config.settings import Sampling, TemplateName
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Message
+from rmlab.storage.digest import digest
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from rmlab.compute import Compute
+from rmlab.config.settings import Sampling, TemplateName
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Message
 from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
-from rmlab.settings import Sampling, TemplateName
-from rmlab.text import Message
 
 _WORDS = [
     "a",

@@ -7,20 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rmlab.compute import Compute
+from rmlab.config.settings import Sampling, TemplateName
 from rmlab.errors import InputError
-from rmlab.halving import Halving
+from rmlab.models.compute import Compute
+from rmlab.models.oom_retry import Halving
+from rmlab.models.text.rendering import Message, render, template_hash
+from rmlab.models.text.tokens import context_length, cut_prompt, encode_prompt, response_text
 from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop
-from rmlab.settings import Sampling, TemplateName
-from rmlab.text import (
-    Message,
-    context_length,
-    cut_prompt,
-    encode_prompt,
-    render,
-    response_text,
-    template_hash,
-)
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ class _Row:
 
 class Session:
     def __init__(self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersSampler) -> None:
-        from rmlab.networks.open_decoder import may_share
+        from rmlab.models.decoding.decoder import may_share
 
         self.model, self.tokenizer, self.template, self.how = model, tokenizer, template, how
         self.context = context_length(model.config, tokenizer)
@@ -79,7 +72,7 @@ class Session:
 
     def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
         """Prompts of like length together; the samples of one prompt stay in order."""
-        from rmlab.networks.memory import rows_that_fit
+        from rmlab.models.oom_retry import rows_that_fit
 
         order = sorted((i for i, t in enumerate(tasks) if t.n), key=lambda i: len(tasks[i].tokens))
         if not order:
@@ -99,7 +92,7 @@ class Session:
     def _batch(
         self, tasks: Sequence[Task], wanted: list[tuple[int, int]], params: Sampling, seed: int, tick: Tick
     ) -> list[Sample]:
-        from rmlab.samplers.noise import sample_key
+        from rmlab.samplers.token_choice import sample_key
 
         rows = [_Row(i, sample_key(seed, tasks[i].prompt_id, k)) for i, k in wanted]
         self._decode(tasks, rows, params, tick)
@@ -108,7 +101,7 @@ class Session:
     def _decode(self, tasks: Sequence[Task], rows: list[_Row], params: Sampling, tick: Tick) -> None:
         import torch
 
-        from rmlab.networks.open_decoder import open_decoder
+        from rmlab.models.decoding.decoder import open_decoder
 
         distinct = list(dict.fromkeys(row.task for row in rows))
         longest = max(len(tasks[i].tokens) for i in distinct) + params.max_new_tokens
@@ -133,8 +126,7 @@ class Session:
         """Draws a token for each row and books its untempered log-probability."""
         import torch
 
-        from rmlab.samplers.choose import choose
-        from rmlab.samplers.noise import step_keys
+        from rmlab.samplers.token_choice import choose, step_keys
 
         keys = step_keys(torch.tensor([row.key for row in rows], device=logits.device), step)
         total = logits.float().logsumexp(dim=1)

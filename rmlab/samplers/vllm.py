@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,22 +10,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rmlab.adapter import base_folder, is_adapter
-from rmlab.compute import Compute
+from rmlab.config.settings import Sampling, TemplateName
 from rmlab.errors import InputError, RmlabError
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Message, render, template_hash
+from rmlab.models.text.tokens import context_length, cut_prompt, encode_prompt, response_text
+from rmlab.models.weights import ADAPTER_CONFIG, base_folder, is_adapter
 from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
-from rmlab.samplers.vllm_adapter import adapter_arguments
 from rmlab.samplers.vllm_engine import Engine, open_engine
-from rmlab.settings import Sampling, TemplateName
-from rmlab.text import (
-    Message,
-    context_length,
-    cut_prompt,
-    encode_prompt,
-    render,
-    response_text,
-    template_hash,
-)
+
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has kernels for
+
+
+def adapter_arguments(folder: Path) -> dict[str, Any]:
+    """Arguments of vllm.LLM, from peft's record of the adapter."""
+    config = json.loads((folder / ADAPTER_CONFIG).read_text())
+    ranks = [int(config.get("r", 0)), *map(int, config.get("rank_pattern", {}).values())]
+    if max(ranks) > _RANKS[-1]:
+        raise InputError(f"{folder}: vLLM takes no LoRA of rank {max(ranks)}; use sft.output=merged")
+    rank = next(r for r in _RANKS if r >= max(ranks))
+    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,7 @@ from typing import Any
 
 import yaml
 
-from rmlab.artifacts.set_record import (
-    SetEmbedder,
-    SetPolicy,
-    SetRecord,
-    embeddings_file,
-    scales_file,
-)
+from rmlab.storage.set_record import SetEmbedder, SetPolicy, SetRecord, embeddings_file, scales_file
 
 _TASK = (
     "An embedding set for reward-model research, made by rmlab: heads can be fitted on it without a model."
@@ -108,7 +102,7 @@ def _settings(config: dict[str, Any]) -> str:
 
 
 def _old_name(target: str) -> str:
-    """Sets of rmlab 0.1.0 have the dotted path of a class: rmlab.goldens.sentiment.Sentiment is sentiment."""
+    """Sets of rmlab 0.1.0 have the dotted path of a class: rmlab.goldens.words.Sentiment is sentiment."""
     return target.removesuffix("." + target.rpartition(".")[2]).rpartition(".")[2]
 
 

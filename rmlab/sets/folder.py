@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rmlab.artifacts.alone import only_writer
-from rmlab.artifacts.set_record import RECORD
 from rmlab.errors import InputError
-from rmlab.home import home_path
+from rmlab.paths import home_path
+from rmlab.storage.lock import only_writer
+from rmlab.storage.set_record import RECORD
 
 
 @contextmanager

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmlab.artifacts.artifact import Artifact
-from rmlab.artifacts.set_tables import SET_RESPONSES, SET_SCALES, SET_SCORES, set_embeddings
-from rmlab.data.int8 import dequantise, quantise, scales
+from rmlab.data.scales import dequantise, quantise, scales
 from rmlab.errors import InputError
-from rmlab.stages.responses import positions
-from rmlab.stages.vectors import matrix
+from rmlab.responses.table import positions
+from rmlab.responses.vectors import matrix
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.set_schema import SET_RESPONSES, SET_SCALES, SET_SCORES, set_embeddings
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rmlab.artifacts.schemas import Table
-from rmlab.artifacts.untrusted import UNREADABLE, batches, readable, row_count
 from rmlab.errors import InputError
+from rmlab.storage.schemas import Table
+from rmlab.storage.untrusted import UNREADABLE, batches, readable, row_count
 
 _ROWS_AT_ONCE = 4096
 

@@ -9,8 +9,19 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from rmlab.artifacts.schemas import Table
-from rmlab.artifacts.set_record import (
+from rmlab.errors import RmlabError
+from rmlab.sets.checklist import Check, Checklist, check_card, check_checksums, check_files, size_notes
+from rmlab.sets.checks import (
+    check_apart,
+    check_embeddings,
+    check_prompts,
+    check_responses,
+    check_scales,
+    check_scores,
+)
+from rmlab.sets.read_tables import read_set_table
+from rmlab.storage.schemas import Table
+from rmlab.storage.set_record import (
     PROMPTS,
     RECORD,
     EmbeddingSet,
@@ -20,14 +31,7 @@ from rmlab.artifacts.set_record import (
     scales_file,
     scores_file,
 )
-from rmlab.artifacts.set_tables import SET_PROMPTS, SET_RESPONSES, SET_SCORES
-from rmlab.errors import RmlabError
-from rmlab.sets.check_embeddings import check_embeddings, check_scales
-from rmlab.sets.check_folder import check_card, check_checksums, check_files, size_notes
-from rmlab.sets.check_prompts import check_prompts
-from rmlab.sets.check_responses import check_apart, check_responses, check_scores
-from rmlab.sets.checklist import Check, Checklist
-from rmlab.sets.read_tables import read_set_table
+from rmlab.storage.set_schema import SET_PROMPTS, SET_RESPONSES, SET_SCORES
 
 T = TypeVar("T")
 MEANING = {

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from rmlab.artifacts.files import write_json, write_parquet, write_text
-from rmlab.artifacts.fingerprint import file_digest
-from rmlab.artifacts.set_record import (
+from rmlab.errors import ConfigError, InputError
+from rmlab.paths import home_path
+from rmlab.sets.card import card
+from rmlab.sets.gather import PolicySource, quantised
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.digest import file_digest
+from rmlab.storage.files import write_json, write_parquet, write_text
+from rmlab.storage.set_record import (
     CARD,
     LICENSE,
     PROMPTS,
@@ -28,11 +34,67 @@ from rmlab.artifacts.set_record import (
     scales_file,
     scores_file,
 )
-from rmlab.errors import ConfigError
-from rmlab.sets.card import card
-from rmlab.sets.gather import PolicySource, quantised
-from rmlab.sets.prompts import join_prompts
-from rmlab.sets.provenance import lineage, policy_made_by, shared
+from rmlab.storage.set_schema import SET_PROMPTS
+
+_OF_POLICY = ("prompts", "sft", "sample")
+
+
+def policy_made_by(source: PolicySource) -> dict[str, Any]:
+    found = {stage: made_by(source.artifacts[stage]) for stage in _OF_POLICY if stage in source.artifacts}
+    return {**found, "versions": source.artifacts["sample"].manifest.versions}
+
+
+def lineage(source: PolicySource) -> dict[str, str]:
+    return {role: artifact.manifest.fingerprint for role, artifact in source.artifacts.items()}
+
+
+def made_by(artifact: Artifact) -> dict[str, Any]:
+    """The settings of a stage, and the files and models that it read: by name, without their folder."""
+    outside = [i for i in artifact.manifest.inputs if i.kind != "artifact"]
+    sources = {i.role: {"name": _name(i.name), "identity": i.fingerprint} for i in outside}
+    return {"config": artifact.manifest.config, "sources": sources}
+
+
+def _name(name: str) -> str:
+    return Path(name).name if home_path(name).is_absolute() else name
+
+
+def shared(sources: Sequence[PolicySource], stage: str) -> dict[str, dict[str, Any]]:
+    """made_by of each golden reward or embedder, which must be the same for all policies."""
+    first, *others = sources
+    found = {name: made_by(artifact) for name, artifact in first.several(stage).items()}
+    for other in others:
+        theirs = {name: made_by(artifact) for name, artifact in other.several(stage).items()}
+        for name in {**found, **theirs}:
+            if found.get(name) != theirs.get(name):
+                raise InputError(
+                    f"{stage} {name} is not the same for policies {first.name} and {other.name}; "
+                    "all policies of a set share their rewards and embedders"
+                )
+    return found
+
+
+_COMPARED = ("messages", "split", "group")
+
+
+def join_prompts(parts: Iterable[tuple[str, pa.Table]]) -> pa.Table:
+    """parts: where a table is from, and the table -> train prompts, then test prompts, each once.
+
+    Equal ids must mean equal prompts.
+    """
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for place, table in parts:
+        for row in table.select(SET_PROMPTS.schema.names).to_pylist():
+            other, known = found.setdefault(row["prompt_id"], (place, row))
+            for column in _COMPARED:
+                if known[column] != row[column]:
+                    raise InputError(
+                        f"prompt {row['prompt_id']} has another {column} in {place} than in {other}; "
+                        "they are different prompts: give one of them another prompt_id"
+                    )
+    rows = [row for _, row in found.values()]
+    rows.sort(key=lambda row: row["split"] != "train")
+    return pa.Table.from_pylist(rows, schema=SET_PROMPTS.schema)
 
 
 @dataclass(frozen=True)

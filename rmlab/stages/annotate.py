@@ -5,18 +5,118 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from rmlab.artifacts.schemas import SCORES
-from rmlab.errors import RmlabError
+from rmlab.errors import InputError, RmlabError
 from rmlab.goldens.base import Combination, Failed, Score, Scorer, TextScorer
-from rmlab.stages.base import Counts, Job, Made, Shards
-from rmlab.stages.combine import combined
-from rmlab.stages.exchanges import Exchanges
-from rmlab.stages.score_rows import score_rows
-from rmlab.stages.shards import map_shards
-from rmlab.text import Exchange
+from rmlab.logs import log
+from rmlab.models.text.rendering import Exchange
+from rmlab.pipeline.job import Counts, Job, Made, Shards
+from rmlab.pipeline.shards import map_shards
+from rmlab.responses.table import positions
+from rmlab.responses.texts import Exchanges
+from rmlab.storage.schemas import SCORES
+
+
+def combined(jobs: Sequence[Job]) -> Shards[pa.Table]:
+    """The parts are those of the responses; what the parts of the reward said is read once for all."""
+    [job] = jobs
+    golden: Combination = job.build(job.settings.golden[job.name], f"golden.{job.name}")
+    table, facts = _whole(job, golden)
+    rows = job.inputs["sample"].part_rows
+    starts = [0, *accumulate(rows)]
+
+    def compute(part: pa.Table, _: Sequence[int]) -> list[Made]:
+        job.progress.advance(part.num_rows)
+        failed = part["failure"].drop_null()
+        example = {"failure_example": failed[0].as_py()} if len(failed) else {}
+        counts = {"responses": part.num_rows, "failed_rows": len(failed)}
+        return [Made(part, counts, {"parts": facts, **example})]
+
+    return Shards(rows, lambda k: table.slice(starts[k], rows[k]), compute)
+
+
+def _whole(job: Job, golden: Combination) -> tuple[pa.Table, dict]:
+    """Scores of all responses in the order of the sample, and what the combination has to say of itself."""
+    sample = job.inputs["sample"].read(columns=["prompt_id", "response_id", "split"])
+    scores: dict[str, np.ndarray] = {}
+    failure = pa.chunked_array([pa.nulls(sample.num_rows, pa.string())])
+    for name, annotate in job.several("part").items():
+        found = annotate.read(columns=["response_id", "score", "failure"])
+        missing = f"{annotate.path}: no score for"
+        rows = pa.array(positions(sample["response_id"], found["response_id"], missing))
+        scores[name] = found["score"].take(rows).to_numpy()
+        why = pc.binary_join_element_wise(name, found["failure"].take(rows), ": ")
+        failure = pc.coalesce(failure, why)
+    values, facts = golden.combine(scores, pc.equal(sample["split"], "train").to_numpy())
+    lost = pa.array(~np.isfinite(values))
+    columns = {
+        "prompt_id": sample["prompt_id"],
+        "response_id": sample["response_id"],
+        "reward": pa.repeat(job.name, sample.num_rows),
+        "score": pa.array(np.where(np.isfinite(values), values, np.nan), from_pandas=False),
+        "failure": pc.if_else(lost, pc.coalesce(failure, pa.scalar("the sum is not finite")), None),
+    }
+    return pa.table(columns, schema=SCORES.schema).combine_chunks(), facts
+
+
+_LARGEST = 1e100  # of a score: squares and sums of it are numbers still
+_LONGEST = 200  # characters of a reason
+
+
+def score_rows(scorer: Scorer, exchanges: Sequence[Exchange], name: str) -> list[Score]:
+    """Finite scores, and for the rest why there is none. Where the scorer raises, each row is tried alone."""
+    try:
+        return _scores(scorer, exchanges, name)
+    except Exception as error:
+        if not _is_of_a_row(error):
+            raise
+        log.trouble(error, reward=name)
+    return [_alone(scorer, exchange, name) for exchange in exchanges]
+
+
+def _alone(scorer: Scorer, exchange: Exchange, name: str) -> Score:
+    try:
+        return _scores(scorer, [exchange], name)[0]
+    except Exception as error:
+        if not _is_of_a_row(error):
+            raise
+        return Failed(_line(f"{type(error).__name__}: {error}"))
+
+
+def _is_of_a_row(error: Exception) -> bool:
+    """Not what is wrong with the settings, nor with the machine."""
+    of_all = ("OutOfMemoryError", "AcceleratorError")  # torch's, which need not be installed here
+    return not isinstance(error, RmlabError | MemoryError) and type(error).__name__ not in of_all
+
+
+def _scores(scorer: Scorer, exchanges: Sequence[Exchange], name: str) -> list[Score]:
+    found = [_checked(value) for value in scorer(exchanges)]
+    if len(found) != len(exchanges):
+        raise InputError(f"golden reward {name} gave {len(found)} scores for {len(exchanges)} responses")
+    return found
+
+
+def _checked(value: Any) -> Score:
+    if isinstance(value, Failed):
+        return Failed(_line(value.reason))
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return Failed(_line(f"the reward is {value!r}, not a number"))
+    return number if abs(number) <= _LARGEST else Failed(f"the reward is {number}")  # NaN is not
+
+
+def _line(text: str) -> str:
+    """The first line that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[0] if lines else "no reason given")[:_LONGEST]
+
 
 _AT_ONCE = 256  # responses between two looks at the progress
 _ENOUGH = 8  # prompts whose responses all fail are no accident, but where failures were recorded

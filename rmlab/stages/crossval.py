@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rmlab.artifacts.heldout_schema import CROSSVAL_SCORES
-from rmlab.stages.base import Job
-from rmlab.stages.fitting import Fit
-from rmlab.stages.folding import folds_of
-from rmlab.stages.left_out import note_left_out
-from rmlab.stages.objectives import read_objectives
-from rmlab.stages.responses import Responses, read_responses
-from rmlab.stages.scoring import score_all
-from rmlab.stages.teaching import fit_head
-from rmlab.stages.vectors import StreamedVectors, map_vectors
+from rmlab.evaluation.fit import Fit
+from rmlab.evaluation.fit_head import fit_head, read_objectives
+from rmlab.evaluation.heldout import folds_of
+from rmlab.evaluation.score import score_all
+from rmlab.pipeline.job import Job, note_left_out
+from rmlab.responses.table import Responses, read_responses
+from rmlab.responses.vectors import StreamedVectors, map_vectors
+from rmlab.storage.heldout_schema import CROSSVAL_SCORES
 
 
 def run(job: Job) -> None:

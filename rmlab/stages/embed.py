@@ -10,16 +10,16 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from rmlab.artifacts.fingerprint import digest
-from rmlab.artifacts.schemas import embeddings_table
-from rmlab.components import component_class
+from rmlab.config.components import component_class
+from rmlab.config.settings import Settings
 from rmlab.embedders.base import Embedded, ManyViews, OpenEmbedder
 from rmlab.errors import InputError
-from rmlab.settings import Settings
-from rmlab.stages.base import Counts, Job, Made, Shards
-from rmlab.stages.exchanges import Exchanges
-from rmlab.stages.shards import map_shards
-from rmlab.text import Exchange
+from rmlab.models.text.rendering import Exchange
+from rmlab.pipeline.job import Counts, Job, Made, Shards
+from rmlab.pipeline.shards import map_shards
+from rmlab.responses.texts import Exchanges
+from rmlab.storage.digest import digest
+from rmlab.storage.schemas import embeddings_table
 
 
 def run(job: Job) -> None:

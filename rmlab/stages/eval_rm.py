@@ -8,17 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from rmlab.artifacts.files import parquet_pieces
-from rmlab.artifacts.schemas import CALIBRATION, CURVES, HEAD_SCORES, METRICS, PAIRED
-from rmlab.stages.annotators import annotators_of
-from rmlab.stages.arms import Arm, score_rows
-from rmlab.stages.base import Job
-from rmlab.stages.controls import REGRESSION, Directions, control_scores, surface_of
-from rmlab.stages.cuts import Cut, Cuts
-from rmlab.stages.eval_heads import Heads
-from rmlab.stages.exchanges import Exchanges
-from rmlab.stages.gathering import Gathered
-from rmlab.stages.judging import (
+from rmlab.evaluation.answers import ValidationAnswers, annotators_of
+from rmlab.evaluation.arms import Arm, score_rows
+from rmlab.evaluation.controls import REGRESSION, Directions, control_scores, surface_of
+from rmlab.evaluation.cuts import Cut, Cuts
+from rmlab.evaluation.eval_heads import Heads
+from rmlab.evaluation.gathering import Gathered
+from rmlab.evaluation.judge import (
     Judged,
     calibration_rows,
     conformal_rows,
@@ -26,10 +22,12 @@ from rmlab.stages.judging import (
     metric_rows,
     paired_rows,
 )
-from rmlab.stages.left_out import note_left_out
-from rmlab.stages.responses import Responses, check_scored
-from rmlab.stages.survey import Survey
-from rmlab.stages.validation_answers import ValidationAnswers
+from rmlab.evaluation.survey import Survey
+from rmlab.pipeline.job import Job, note_left_out
+from rmlab.responses.table import Responses, check_scored
+from rmlab.responses.texts import Exchanges
+from rmlab.storage.files import parquet_pieces
+from rmlab.storage.schemas import CALIBRATION, CURVES, HEAD_SCORES, METRICS, PAIRED
 
 CHOSEN_BY = {
     "likelihood": "the likelihood of the annotators' answers",

@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rmlab.artifacts.schemas import COMPARISONS, DIAGNOSTICS, LABEL_VARIANCE, TRAINING_LOG
 from rmlab.comparisons import Comparisons
-from rmlab.labels.base import Settling
-from rmlab.labels.report import label_variance_histogram, near_coin_warning
-from rmlab.stages.annotators import ANNOTATOR
-from rmlab.stages.base import Job
-from rmlab.stages.fitting import Fit
-from rmlab.stages.left_out import note_left_out
-from rmlab.stages.objectives import read_objectives
-from rmlab.stages.responses import Responses, read_responses
-from rmlab.stages.teaching import fit_head
-from rmlab.stages.vectors import StreamedVectors
+from rmlab.evaluation.answers import ANNOTATOR
+from rmlab.evaluation.fit import Fit
+from rmlab.evaluation.fit_head import fit_head, read_objectives
+from rmlab.noise.base import Settling
+from rmlab.noise.report import label_variance_histogram, near_coin_warning
+from rmlab.pipeline.job import Job, note_left_out
+from rmlab.responses.table import Responses, read_responses
+from rmlab.responses.vectors import StreamedVectors
+from rmlab.storage.schemas import COMPARISONS, DIAGNOSTICS, LABEL_VARIANCE, TRAINING_LOG
 
 
 def run(job: Job) -> None:

@@ -7,20 +7,29 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rmlab.artifacts.artifact import Artifact
-from rmlab.artifacts.heldout_schema import HELDOUT, HELDOUT_AGREEMENT, HELDOUT_CALIBRATION, HELDOUT_PAIRS
+from rmlab.evaluation.controls import read_surface
+from rmlab.evaluation.heldout import (
+    BASELINE,
+    LENGTH,
+    HeldOut,
+    Pairs,
+    accuracy_rows,
+    agreement_rows,
+    baseline_margins,
+    calibration_rows,
+    folds_of,
+    groups_of,
+    length_margins,
+    pair_table,
+)
+from rmlab.evaluation.score import score_all
 from rmlab.heads.base import RewardHead
-from rmlab.heads.load import load_head
-from rmlab.stages.base import Job
-from rmlab.stages.controls import read_surface
-from rmlab.stages.folding import folds_of, groups_of
-from rmlab.stages.heldout_controls import BASELINE, LENGTH, baseline_margins, length_margins
-from rmlab.stages.heldout_rows import HeldOut, accuracy_rows, agreement_rows, calibration_rows, pair_table
-from rmlab.stages.left_out import note_left_out
-from rmlab.stages.pairs import Pairs
-from rmlab.stages.responses import Responses, positions, read_responses
-from rmlab.stages.scoring import score_all
-from rmlab.stages.vectors import StreamedVectors
+from rmlab.heads.fitted.load import load_head
+from rmlab.pipeline.job import Job, note_left_out
+from rmlab.responses.table import Responses, positions, read_responses
+from rmlab.responses.vectors import StreamedVectors
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.heldout_schema import HELDOUT, HELDOUT_AGREEMENT, HELDOUT_CALIBRATION, HELDOUT_PAIRS
 
 
 def run(job: Job) -> None:

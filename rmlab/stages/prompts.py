@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from rmlab.artifacts.schemas import PROMPTS
-from rmlab.data.forms.prompts import form_prompts
+from rmlab.data.forms.items import form_prompts
 from rmlab.data.prompts import Prompt, content_id, limit, whole_groups
 from rmlab.errors import InputError
-from rmlab.shipped import user_path
-from rmlab.stages.base import Job
+from rmlab.paths import user_path
+from rmlab.pipeline.job import Job
+from rmlab.storage.schemas import PROMPTS
 
 
 def run(job: Job) -> None:

@@ -9,14 +9,53 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from rmlab.artifacts.artifact import Artifact
-from rmlab.artifacts.files import write_text
-from rmlab.artifacts.manifest import Manifest
+from rmlab.pipeline.job import Job
+from rmlab.pipeline.stages import BY_NAME
 from rmlab.provenance import git_state, now, versions
-from rmlab.report.content import Design, ReportContent, StageRow
+from rmlab.report.content import Design, HeldOutFrames, ReportContent, StageRow
 from rmlab.report.render import render
-from rmlab.stages.base import Job
-from rmlab.stages.report_heldout import heldout_frames, heldout_verdict
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.files import write_text
+from rmlab.storage.manifest import Manifest
+
+
+def heldout_frames(heldout: Artifact) -> HeldOutFrames:
+    return HeldOutFrames(
+        accuracy=heldout.read("heldout").to_pandas(),
+        pairs=heldout.read("heldout_pairs").to_pandas(),
+        calibration=heldout.read("heldout_calibration").to_pandas(),
+        agreement=heldout.read("heldout_agreement").to_pandas(),
+        folds=heldout.manifest.config["crossval"]["folds"],
+        baseline=heldout.manifest.metrics["baseline"],
+    )
+
+
+def heldout_verdict(frames: HeldOutFrames, chosen: str, chosen_by: str) -> list[str]:
+    """The chosen head on pairs that it was not fitted on, against a coin and against the baseline."""
+    mine = frames.accuracy[frames.accuracy["arm"] == chosen].set_index("split")
+    cv, test = mine.loc["cv"], mine.loc["test"]
+    sentences = [
+        f"{chosen}, chosen by {chosen_by}, prefers the answer that the annotators preferred in "
+        f"{_share(cv)} of {cv['n_pairs']:,} held-out pairs by {frames.folds}-fold cross-validation "
+        f"over {cv['n_groups']:,} prompt groups, and in {_share(test)} of {test['n_pairs']:,} test pairs."
+    ]
+    over, low, high = (100 * cv[name] for name in ("over", "over_low", "over_high"))
+    sentences.append(
+        f"Less {frames.baseline.replace('_', ' ')} on the same folds: {over:+.1f} points [{low:+.1f}, "
+        f"{high:+.1f}]: {_reading(low, high)}."
+    )
+    return sentences
+
+
+def _share(row: pd.Series) -> str:
+    return f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
+
+
+def _reading(low: float, high: float) -> str:
+    if low > 0:
+        return "better, beyond the interval"
+    return "worse, beyond the interval" if high < 0 else "undecided on these pairs"
+
 
 FILE = "report.html"
 _TITLE = "Which reward head picks better answers?"
@@ -101,7 +140,7 @@ def _responses(sample: Artifact) -> pd.DataFrame:
 def _manifests(job: Job) -> list[Manifest]:
     """Each input once, in the order of the pipeline."""
     by_fingerprint = {a.manifest.fingerprint: a.manifest for a in job.inputs.values()}
-    order = ("prompts", "sft", "sample", "annotate", "embed", "fit_rm", "crossval", "eval_rm", "heldout")
+    order = list(BY_NAME)
     return sorted(by_fingerprint.values(), key=lambda m: order.index(m.stage))
 
 

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from rmlab.artifacts.fingerprint import row_id
-from rmlab.artifacts.schemas import RESPONSES
 from rmlab.errors import InputError
+from rmlab.models.weights import BASE_RECORD, Model, base_folder, find_model, is_adapter
+from rmlab.pipeline.job import Counts, Job, Made, Shards
+from rmlab.pipeline.shards import map_shards
 from rmlab.samplers.base import OpenSampler, Sample, Task
-from rmlab.stages.base import Counts, Job, Made, Shards
-from rmlab.stages.policy import policy_folder
-from rmlab.stages.shards import map_shards
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.digest import row_id
+from rmlab.storage.schemas import RESPONSES
+
+
+def policy_folder(job: Job) -> Path:
+    """What SFT made, where there was SFT, else the model of the experiment."""
+    if "sft" in job.inputs:
+        return _trained(job.inputs["sft"])
+    s = job.settings
+    return find_model(s.model, s.revision, s.trust_remote_code).folder()
+
+
+def _trained(sft: Artifact) -> Path:
+    folder = sft.path / "model"
+    if is_adapter(folder):
+        _check_base(folder)
+    return folder
+
+
+def _check_base(folder: Path) -> None:
+    """An adapter says nothing without the base that it was trained on."""
+    record = json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))
+    base = Model(record["name"], record["identity"])
+    if not base.identity.startswith("folder:"):
+        base.folder()  # checks it
+        return
+    place = base_folder(folder)
+    if find_model(str(place)).identity != base.identity:
+        raise InputError(
+            f"{place} is not as it was when {folder.parent.name} was trained on it; put it back, "
+            "or train again: `rmlab sft`"
+        )
+
 
 Row = dict[str, Any]
 

@@ -6,19 +6,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from rmlab.artifacts.schemas import TRAINING_LOG
-from rmlab.data.demonstrations import Demonstration, read_demonstrations
+from rmlab.data.prompts import Demonstration, read_demonstrations
 from rmlab.errors import InputError
-from rmlab.models import find_model
-from rmlab.shipped import user_path
-from rmlab.stages.base import Job
-from rmlab.text import Exchange, encode_all, template_hash
-from rmlab.training import sft as training
-from rmlab.training.full_disk import as_os_error
-from rmlab.training.held_out import hold_out
-from rmlab.training.precision import training_precision
-from rmlab.training.saving import save_policy
-from rmlab.training.task import Rows, Task
+from rmlab.models.text.rendering import Exchange, template_hash
+from rmlab.models.text.tokens import encode_all
+from rmlab.models.weights import find_model
+from rmlab.paths import user_path
+from rmlab.pipeline.job import Job
+from rmlab.sft import train as training
+from rmlab.sft.errors import as_os_error
+from rmlab.sft.saving import save_policy
+from rmlab.sft.task import Rows, Task, hold_out, training_precision
+from rmlab.storage.schemas import TRAINING_LOG
 
 _IGNORED = -100  # label of a token that is not learned: the prompt's
 

@@ -6,23 +6,48 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from rmlab.artifacts.artifact import Artifact
-from rmlab.artifacts.files import write_text
-from rmlab.artifacts.study_schema import FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS
+from rmlab.errors import InputError
+from rmlab.pipeline.job import Job
 from rmlab.provenance import git_state, now, versions
 from rmlab.report import wording
-from rmlab.stages.base import Job
-from rmlab.study.cells import Member, Setup
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.files import write_text
+from rmlab.storage.sweep_schema import FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS
 from rmlab.study.content import Part, StudyContent
-from rmlab.study.controls import control_means
-from rmlab.study.effects import Effect
+from rmlab.study.effects import Effect, effect
 from rmlab.study.finding import Finding
-from rmlab.study.judge import Judged, Mean, counts, judge, means
-from rmlab.study.pictures import write_pictures
-from rmlab.study.render import render
-from rmlab.study.values import CellValues
+from rmlab.study.judge import ROUGH, Judged, Mean, counts, judge, means
+from rmlab.study.plan import Member, Setup
+from rmlab.study.render import render, write_pictures
+from rmlab.study.values import EXPECTED, CellValues, NotThere
+
+
+def control_means(
+    values: CellValues, members: Sequence[Member], metrics: Sequence[str]
+) -> dict[str, list[Mean]]:
+    """Of each control by its name: over prompts, and over the data of the finding, one or more.
+
+    They have no seeds. Their scores are no head's, so that what one expects is left out.
+    """
+    data = list(dict.fromkeys(member.data for member in members))
+    cells = [values.controls(one) for one in data]
+    found: dict[str, list[Mean]] = {}
+    for name in dict.fromkeys(name for of in cells for name in of):
+        for metric in metrics:
+            if metric.startswith(EXPECTED):
+                continue
+            try:
+                of = np.array([values.of(there[name], metric) for there in cells if name in there])
+                kept = of[:, ~np.isnan(of).any(axis=0)]
+                mean = effect(kept[:, None], np.random.default_rng(0), ROUGH)
+            except (NotThere, InputError, ValueError):  # ValueError: data of different prompts
+                continue
+            found.setdefault(name, []).append(Mean({"arm": name}, metric, mean))
+    return found
+
 
 FILE = "report.html"
 

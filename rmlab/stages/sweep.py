@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rmlab.artifacts.files import plain
-from rmlab.artifacts.sweep_schema import cell_prompts_table, sweep_table
-from rmlab.cells import Cell, Grid
-from rmlab.stages.base import Job
-from rmlab.stages.cell import run_cell
-from rmlab.stages.cell_data import forget_data, write_data
-from rmlab.stages.control_rows import control_rows
-from rmlab.stages.live_cells import LiveCells
-from rmlab.stages.prompt_values import prompt_rows
-from rmlab.stages.row_log import Row, RowLog
-from rmlab.stages.worker_pool import in_workers
+from rmlab.pipeline.job import Job
+from rmlab.pipeline.node import Cell, Grid
+from rmlab.pipeline.pool import in_workers
+from rmlab.storage.files import plain
+from rmlab.storage.sweep_schema import cell_prompts_table, sweep_table
+from rmlab.sweeps.cell import run_cell
+from rmlab.sweeps.data import forget_data, write_data
+from rmlab.sweeps.rows import LiveCells, Row, RowLog, control_rows, prompt_rows
 
 
 def run(job: Job) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from rmlab.config.settings import Name, Overrides
 from rmlab.errors import ConfigError
-from rmlab.settings import Name, Overrides
-from rmlab.shipped import shipped
+from rmlab.paths import shipped
 from rmlab.study.verdict import Kind
 
 FOLDER = "study"

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.labels.report import NEAR_COIN
-from rmlab.study.cells import ARM, SEED, Member
+from rmlab.noise.report import NEAR_COIN
 from rmlab.study.effects import (
     RESAMPLES,
     Crossing,
@@ -22,6 +21,7 @@ from rmlab.study.effects import (
     slope_weights,
 )
 from rmlab.study.finding import Claim, Finding, Where
+from rmlab.study.plan import ARM, SEED, Member
 from rmlab.study.values import CellValues, NotThere
 from rmlab.study.verdict import VERDICTS, Verdict, is_at_edge, p_values, survivors, verdict
 

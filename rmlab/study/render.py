@@ -1,4 +1,4 @@
-"""The report of a study: one self-contained HTML file."""
+"""The report of a study: one self-contained HTML file, with figures as PNG for pages without SVG."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 import rmlab.report.render as page
+from rmlab.report.figures.svg import draw_png
+from rmlab.storage.files import replacing
 from rmlab.study import figures
 from rmlab.study.content import StudyContent
+from rmlab.study.figures import SIZE, is_empty, painter
 from rmlab.study.values import METRICS
 from rmlab.study.verdict import RULE, VERDICTS
 
@@ -24,3 +27,14 @@ def render(content: StudyContent) -> str:
     forests = {p.finding.name: Markup(figures.forest(p)) for p in content.parts}
     words = {"rule": RULE, "verdicts": VERDICTS, "metrics": METRICS}
     return template.render(content=content, css=Markup(css), figures=drawn, forests=forests, **words)
+
+
+PICTURES = {"noise": "noise.png", "best_of_n": "best_of_n.png"}  # finding -> file
+
+
+def write_pictures(content: StudyContent, folder: Path) -> None:
+    """Those of the findings that were run."""
+    for part in content.parts:
+        if part.finding.name in PICTURES and not is_empty(part):
+            with replacing(folder / PICTURES[part.finding.name]) as temporary, temporary.open("wb") as file:
+                draw_png(file, SIZE, painter(part))

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from rmlab.errors import RmlabError
-from rmlab.study.cells import SEED, Member
 from rmlab.study.finding import Where
+from rmlab.study.plan import SEED, Member
 
 METRICS = {
     "best_of_4": "best of 4, in deviations of the golden reward",

@@ -9,7 +9,7 @@ Printed for each weight: the golden reward of the best of all responses to a pro
 standard deviations above a random choice, with 95 % intervals over prompts (the mean over seeds first); and
 the same for a head that is fitted on answers by the weighted sum of the golden rewards, each in its standard
 deviations: such a head needs a fit and comparisons of its own for each weight, as many as one of the two has.
---save writes the weighted head of the first seed at w = 1/2, which `rmlab.heads.load.load_head` reads.
+--save writes the weighted head of the first seed at w = 1/2, which `rmlab.heads.fitted.load.load_head` reads.
 `objectives={A:0.5,B:0.5}` is the setting that fits such a head as an arm or a cell; here each is fitted once
 for all weights.
 """
@@ -25,18 +25,19 @@ from typing import cast
 
 import numpy as np
 
-from rmlab.artifacts.set_record import open_set
 from rmlab.commands.run import command_line
-from rmlab.config import load_settings
-from rmlab.execute import run_nodes
-from rmlab.heads.base import NormalisedHead, WeightedHead
+from rmlab.config.hydra import load_settings
+from rmlab.config.settings import Settings
+from rmlab.evaluation.fit_head import fit_head
+from rmlab.heads.fitted.base import NormalisedHead
+from rmlab.heads.fitted.several import WeightedHead
 from rmlab.metrics.best_of_n import best_of_n_ragged
-from rmlab.metrics.resamples import Resamples
-from rmlab.pipeline import chain_of, in_order
-from rmlab.settings import Settings
-from rmlab.stages.responses import Responses, read_responses
-from rmlab.stages.teaching import fit_head
-from rmlab.stages.vectors import MappedVectors, StreamedVectors, map_vectors
+from rmlab.metrics.intervals import Resamples
+from rmlab.pipeline.plan import chain_of, in_order
+from rmlab.pipeline.run import run_nodes
+from rmlab.responses.table import Responses, read_responses
+from rmlab.responses.vectors import MappedVectors, StreamedVectors, map_vectors
+from rmlab.storage.set_record import open_set
 
 HOW = ("weighted heads", "fitted anew")
 

@@ -17,16 +17,16 @@ import torch
 from generation_sizes import Sizes
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification, pipeline
 
-from rmlab.compute import Compute
-from rmlab.data.demonstrations import read_demonstrations
+from rmlab.config.settings import Sampling
+from rmlab.data.prompts import read_demonstrations
 from rmlab.embedders.transformers import TransformersEmbedder
 from rmlab.goldens.sequence_classifier import SequenceClassifier
-from rmlab.models import find_model
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
+from rmlab.models.weights import find_model
+from rmlab.paths import user_path
 from rmlab.samplers.base import Task
 from rmlab.samplers.transformers import TransformersSampler
-from rmlab.settings import Sampling
-from rmlab.shipped import user_path
-from rmlab.text import Exchange
 
 MODEL = "smollm2-135m-q4"
 _VLLM = Path(".venv-vllm/bin/python")

@@ -19,13 +19,13 @@ from scipy.stats import spearmanr
 from sizes import FULL, Sizes
 from study_sets import make_study
 
-from rmlab.artifacts.artifact import Artifact
-from rmlab.artifacts.manifest import FileRecord, Manifest
+from rmlab.evaluation.score import quick_forms, score_all
 from rmlab.heads.base import FitData
-from rmlab.heads.mlp_head import MlpHead
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.stages.scoring import quick_forms, score_all
-from rmlab.stages.vectors import StreamedVectors
+from rmlab.heads.fitted.mlp import MlpHead
+from rmlab.losses.pairs import BradleyTerry
+from rmlab.responses.vectors import StreamedVectors
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.manifest import FileRecord, Manifest
 
 
 def bench_score(sizes: Sizes, folder: Path) -> dict[str, float]:

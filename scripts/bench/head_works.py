@@ -17,13 +17,12 @@ from rmlab.heads.base import FitData, RewardHead
 from rmlab.heads.ensemble import Ensemble
 from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp
-from rmlab.labels.logistic import Logistic
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import BradleyTerry, Classification
 from rmlab.metrics.accuracy import pairwise_accuracy
 from rmlab.metrics.best_of_n import best_of_n as exact_best_of_n
-from rmlab.metrics.bootstrap import interval, paired_interval
-from rmlab.pairing.cross_prompt import CrossPrompt
+from rmlab.metrics.intervals import interval, paired_interval
+from rmlab.noise.logistic import Logistic
+from rmlab.pairing.across_prompts import CrossPrompt
 
 SEED = 0
 STUDY_MLP = Mlp(

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
-from rmlab.config import load_settings
-from rmlab.data.int8 import LARGEST, dequantise, quantise, scales
+from rmlab.config.hydra import load_settings
+from rmlab.config.settings import Settings
+from rmlab.data.scales import LARGEST, dequantise, quantise, scales
 from rmlab.errors import RmlabError
-from rmlab.metrics.resamples import Resamples
-from rmlab.settings import Settings
-from rmlab.stages.controls import read_surface
-from rmlab.stages.measuring import measure
-from rmlab.stages.responses import Responses, read_responses
-from rmlab.stages.teaching import fit_head
-from rmlab.stages.vectors import Block, Piece, StreamedVectors
+from rmlab.evaluation.controls import read_surface
+from rmlab.evaluation.fit_head import fit_head
+from rmlab.evaluation.measure import measure
+from rmlab.metrics.intervals import Resamples
+from rmlab.responses.table import Responses, read_responses
+from rmlab.responses.vectors import Block, Piece, StreamedVectors
+from rmlab.storage.artifact import Artifact, open_artifact
 from rmlab.threads import one_thread
 
 HEADS = ("head=linear loss=bradley_terry", "head=mlp loss=bradley_terry", "head=trees loss=classification")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rmlab.compute import Compute
+from rmlab.config.settings import Sampling, TemplateName
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Message
 from rmlab.samplers.base import OpenSampler, Sample, Task, Tick
-from rmlab.settings import Sampling, TemplateName
-from rmlab.text import Message
 
 _SYLLABLES = ["ba", "ko", "mi", "tu", "re", "sa", "lo", "ne"]
 _WORDS = [a + b + c for a in _SYLLABLES for b in _SYLLABLES for c in _SYLLABLES]

@@ -25,14 +25,13 @@ import pandas as pd
 from scipy import stats
 
 from rmlab.commands.run import command_line
-from rmlab.compute import available_cores
-from rmlab.execute import run_nodes
-from rmlab.pipeline import in_order
-from rmlab.study.cells import Member
+from rmlab.models.compute import available_cores
+from rmlab.pipeline.plan import in_order
+from rmlab.pipeline.run import run_nodes
 from rmlab.study.effects import effect, variance_of_mean
 from rmlab.study.finding import Claim, Finding
+from rmlab.study.plan import Member, plan_study
 from rmlab.study.values import CellValues
-from rmlab.studying import plan_study
 
 LINEAR, MLP = "linear BT", "MLP BT"
 DEFAULTS = {"head=linear": LINEAR, "head=mlp": MLP}

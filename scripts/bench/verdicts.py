@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rmlab.metrics.bootstrap import interval
-from rmlab.study.cells import Member
+from rmlab.metrics.intervals import interval
 from rmlab.study.effects import effect
 from rmlab.study.finding import Finding
 from rmlab.study.judge import Judged, judge
+from rmlab.study.plan import Member
 from rmlab.study.values import CellValues
 from rmlab.study.verdict import VERDICTS
 

@@ -16,14 +16,14 @@ import argparse
 import numpy as np
 
 from rmlab.commands.run import command_line
-from rmlab.compute import available_cores
-from rmlab.execute import run_nodes
-from rmlab.metrics.gap_recovered import gap_recovered
-from rmlab.metrics.resamples import Resamples
-from rmlab.pipeline import in_order
+from rmlab.metrics.group_mean import gap_recovered
+from rmlab.metrics.intervals import Resamples
+from rmlab.models.compute import available_cores
+from rmlab.pipeline.plan import in_order
+from rmlab.pipeline.run import run_nodes
 from rmlab.study.finding import load_findings
+from rmlab.study.plan import plan_study
 from rmlab.study.values import CellValues
-from rmlab.studying import plan_study
 
 NAME = "weak_to_strong"
 HEADS = {"linear": ("linear student", "linear ceiling"), "MLP": ("MLP student", "MLP ceiling")}

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from rmlab.artifacts.alone import only_writer
 from rmlab.errors import InputError
 from rmlab.sets.folder import new_set_folder
+from rmlab.storage.lock import only_writer
 
 OTHER = """
 import sys

@@ -4,10 +4,10 @@ import json
 import pyarrow as pa
 import pytest
 
-from rmlab.artifacts.artifact import open_artifact
-from rmlab.artifacts.manifest import Manifest
-from rmlab.artifacts.writer import tidy, writing
 from rmlab.errors import InputError, RmlabError
+from rmlab.storage.artifact import open_artifact
+from rmlab.storage.manifest import Manifest
+from rmlab.storage.writer import tidy, writing
 
 
 def write(path, parts=2):

@@ -3,8 +3,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmlab.artifacts.files import plain, read_parquet, replacing, write_json, write_parquet
 from rmlab.errors import InputError
+from rmlab.storage.files import plain, read_parquet, replacing, write_json, write_parquet
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rmlab.artifacts.fingerprint import canonical, file_digest, fingerprint, folder_digest, row_id
+from rmlab.storage.digest import canonical, file_digest, fingerprint, folder_digest, row_id
 
 
 def test_the_order_of_keys_does_not_matter_but_values_do():

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from rmlab.artifacts.schemas import TABLES
+from rmlab.storage.schemas import TABLES
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmlab.artifacts.parquet_pages import DICTIONARY, pages, read_layout
-from rmlab.artifacts.thrift import Damaged, Reader
-from rmlab.artifacts.untrusted import AT_ONCE, batches, check_file, readable
 from rmlab.errors import InputError
+from rmlab.storage.parquet_pages import DICTIONARY, pages, read_layout
+from rmlab.storage.thrift import Damaged, Reader
+from rmlab.storage.untrusted import AT_ONCE, batches, check_file, readable
 
 MESSAGES = [
     [{"role": "user", "content": f"question {k}"}, {"role": "user", "content": "?"}] for k in range(3000)

@@ -9,7 +9,7 @@ from form_rows import N, assistant, rows_of, user, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmlab.commands.export_files import write_folder, write_rows
+from rmlab.commands.exporting import write_folder, write_rows
 from rmlab.data.forms.items import read_items
 from rmlab.data.forms.pairs import Scored, preference_rows
 
@@ -197,7 +197,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_is_left_half_written(
         raise OSError(28, "No space left on device", "x")
 
     with monkeypatch.context() as patch:
-        patch.setattr("rmlab.commands.export_files._card", full)
+        patch.setattr("rmlab.commands.exporting._card", full)
         assert cli("export", out, *args, "--to", "datasets", "--force").code == 1
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f.jsonl", "mine", "out"]

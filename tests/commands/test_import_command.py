@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from form_rows import FORMS, assistant, dialogue, rows_of, user, write
 
-from rmlab.artifacts.artifact import open_artifact
 from rmlab.commands.importing import quoted
 from rmlab.commands.inspect import lineage
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
+from rmlab.storage.artifact import open_artifact
 
 HALF = "prompts.test_fraction=0.5"
 SMALL = ("comparisons.n_validation=3", "evaluation.resamples=20", "embedder=hashing")

@@ -11,8 +11,8 @@ import yaml
 from own_finding import MINE, write_finding
 from small_settings import SMALL
 
-from rmlab.artifacts.artifact import open_artifact
-from rmlab.artifacts.study_schema import STUDY_TABLES
+from rmlab.storage.artifact import open_artifact
+from rmlab.storage.sweep_schema import STUDY_TABLES
 
 
 @pytest.fixture

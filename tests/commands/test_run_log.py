@@ -17,10 +17,10 @@ import pytest
 from small_settings import SMALL
 
 from rmlab.logs import log
-from rmlab.logs.log_file import LogFile
-from rmlab.stages import cell as cell_module
+from rmlab.logs.records import LogFile
+from rmlab.pipeline.pool import in_workers
 from rmlab.stages import prompts as first_stage
-from rmlab.stages.worker_pool import in_workers
+from rmlab.sweeps import cell as cell_module
 
 QUICK = (*SMALL, "sft=none", "golden=[length]", "arms=[]")
 

@@ -14,7 +14,7 @@ import pytest
 from small_settings import SMALL
 from sweep_helpers import node_of
 
-from rmlab.stages.row_log import RowLog
+from rmlab.sweeps.rows import RowLog
 
 
 def files(folder: Path) -> dict[str, int]:

@@ -12,7 +12,7 @@ from artifact_kinds import artifacts, files_of, flip
 from resealed import redate, rewrite
 from small_settings import SMALL
 
-from rmlab.artifacts.fingerprint import file_digest
+from rmlab.storage.digest import file_digest
 
 SHARDED = (*SMALL, "prompts_per_shard=4")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from form_rows import assistant, dialogue, rows_of, user, write
 
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
 from rmlab.data.forms.arrays import check_vectors, is_arrays, open_arrays
 from rmlab.data.forms.items import read_items
 from rmlab.data.forms.summary import summarise

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmlab.data.folds import folds_of_groups
+from rmlab.data.splits import folds_of_groups
 from rmlab.errors import InputError
 
 names = st.lists(st.text(max_size=8), min_size=2, max_size=40)

@@ -12,8 +12,8 @@ from form_rows import FORMS, N, assistant, dialogue, rows_of, user, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmlab.data.forms.hh import hh_item
 from rmlab.data.forms.items import pairs_and_ties, read_items
+from rmlab.data.forms.preference import hh_item
 from rmlab.data.forms.recognise import recognise
 from rmlab.data.forms.summary import summarise
 from rmlab.data.prompts import content_id
@@ -270,7 +270,7 @@ needs_trial_data = pytest.mark.skipif(not TRIAL, reason="RMLAB_TRIAL_DATA names 
 
 
 def summary(name, **how):
-    from rmlab.config import load_settings
+    from rmlab.config.hydra import load_settings
 
     found = load_settings(["experiment=imported", "input=x"])
     return summarise(read_items(Path(TRIAL) / name, **how), found.prompts, found.validation)

@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmlab.artifacts.artifact import open_artifact
-from rmlab.config import load_settings
-from rmlab.data.forms.items import read_items
-from rmlab.data.forms.prompts import form_prompts
+from rmlab.config.hydra import load_settings
+from rmlab.data.forms.items import form_prompts, read_items
 from rmlab.data.prompts import content_id, hash_share, read_prompts, whole_groups
 from rmlab.data.splits import validation_groups
 from rmlab.errors import InputError
-from rmlab.stages.cell_data import read_data, write_data
-from rmlab.stages.fitting import held_out
-from rmlab.stages.responses import read_responses
+from rmlab.evaluation.fit import held_out
+from rmlab.responses.table import read_responses
+from rmlab.storage.artifact import open_artifact
+from rmlab.sweeps.data import read_data, write_data
 
 
 def jsonl(path, rows):
@@ -71,8 +70,8 @@ def test_validation_groups_do_not_depend_on_how_many_prompts_they_have():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """60 prompts of 20 groups with 3 scored responses each, through every stage."""
-    from rmlab.execute import run_nodes
-    from rmlab.pipeline import load_arms, plan
+    from rmlab.pipeline.plan import load_arms, plan
+    from rmlab.pipeline.run import run_nodes
 
     folder = tmp_path_factory.mktemp("groups")
     rows = [

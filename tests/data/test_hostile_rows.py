@@ -13,15 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from rmlab.data.demonstrations import read_demonstrations
 from rmlab.data.forms.arrays import open_arrays
-from rmlab.data.forms.hh import hh_item
 from rmlab.data.forms.items import read_items
-from rmlab.data.prompts import read_prompts
+from rmlab.data.forms.preference import hh_item
+from rmlab.data.prompts import read_demonstrations, read_prompts
 from rmlab.data.reader import read_rows
 from rmlab.data.scales import read_scales
 from rmlab.errors import InputError
-from rmlab.samplers.responses import ResponsesSampler
+from rmlab.samplers.recorded import ResponsesSampler
 
 
 def write(tmp_path, *rows):

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from rmlab.data.int8 import LARGEST, dequantise, quantise, scales
-from rmlab.data.scales import read_scales
+from rmlab.data.scales import LARGEST, dequantise, quantise, read_scales, scales
 from rmlab.errors import InputError
 
 VECTORS = arrays(

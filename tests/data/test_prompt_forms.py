@@ -8,7 +8,7 @@ import pytest
 from rmlab.data.forms.items import read_items
 from rmlab.data.prompts import read_prompts
 from rmlab.errors import InputError
-from rmlab.shipped import user_path
+from rmlab.paths import user_path
 
 USER = {"role": "user", "content": "a question"}
 TALK = [{"role": "system", "content": "be short"}, USER]

@@ -7,9 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmlab.data.demonstrations import read_demonstrations
 from rmlab.data.forms.items import read_items
-from rmlab.data.prompts import limit, read_prompts
+from rmlab.data.prompts import limit, read_demonstrations, read_prompts
 from rmlab.data.reader import read_rows
 from rmlab.data.splits import validation_groups
 from rmlab.errors import InputError

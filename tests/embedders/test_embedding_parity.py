@@ -15,10 +15,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from rmlab.carried.random_tiny import byte_tokenizer, write_random_model
-from rmlab.compute import Compute
 from rmlab.embedders.transformers import TransformersEmbedder
-from rmlab.text import Exchange
+from rmlab.models.bundled.random_tiny import byte_tokenizer, write_random_model
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 DECODER = SIZES | {"num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 512}

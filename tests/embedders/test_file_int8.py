@@ -5,12 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmlab.compute import Compute
-from rmlab.data.int8 import quantise, scales
-from rmlab.embedders import file
-from rmlab.embedders.file import FileEmbedder
+from rmlab.data.scales import quantise, scales
+from rmlab.embedders import recorded as file
+from rmlab.embedders.recorded import FileEmbedder
 from rmlab.errors import InputError
-from rmlab.text import Exchange
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 N, D = 50, 6
 IDS = [f"r{i}" for i in range(N)]

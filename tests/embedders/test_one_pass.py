@@ -9,13 +9,13 @@ import pytest
 from small_settings import SMALL
 from transformers import LlamaModel
 
-from rmlab.artifacts.writer import Writer
-from rmlab.compute import Compute
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError
-from rmlab.execute import run_nodes
-from rmlab.pipeline import plan
-from rmlab.progress import Progress
+from rmlab.logs.progress import Progress
+from rmlab.models.compute import Compute
+from rmlab.pipeline.plan import plan
+from rmlab.pipeline.run import run_nodes
+from rmlab.storage.writer import Writer
 
 VIEWS = [{"layer": layer, "pooling": pooling} for layer in (1, -1) for pooling in ("mean", "last")]
 PARTS = 5

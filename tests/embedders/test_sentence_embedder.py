@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModel, BertConfig, BertModel
 
-from rmlab.carried.random_tiny import byte_tokenizer
-from rmlab.compute import Compute
 from rmlab.embedders.sentence import SentenceEmbedder
 from rmlab.errors import InputError, RmlabError
-from rmlab.text import Exchange
+from rmlab.models.bundled.random_tiny import byte_tokenizer
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 OLD, NEW = "sentence_transformers.models.", "sentence_transformers.base.modules.x."
 OLD_KEYS = {

@@ -3,11 +3,11 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from rmlab.carried.random_tiny import byte_tokenizer, write_random_model
-from rmlab.compute import Compute
 from rmlab.embedders.transformers import TransformersEmbedder
 from rmlab.errors import ConfigError
-from rmlab.text import Exchange
+from rmlab.models.bundled.random_tiny import byte_tokenizer, write_random_model
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 PAIRS = [
     ("Hello", " there"),

@@ -106,7 +106,7 @@ def test_a_bomb_is_refused_within_bounded_memory(tmp_path):
 
 def test_texts_that_share_their_beginning_are_read_a_few_at_a_time(tmp_path):
     """Honest, though long: 40 texts of 4 MB."""
-    from rmlab.artifacts.untrusted import AT_ONCE, batches
+    from rmlab.storage.untrusted import AT_ONCE, batches
 
     path = tmp_path / "shared.parquet"
     texts_that_share_their_beginning(path)

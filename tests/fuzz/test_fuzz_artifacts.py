@@ -18,11 +18,11 @@ from report_page_parser import Page
 from report_synthetic import make
 from set_helpers import TWO, release, sign
 
-from rmlab.artifacts.artifact import open_artifact
 from rmlab.report import render as render_page
 from rmlab.report.content import ReportContent
 from rmlab.report.examples import pick_examples
 from rmlab.sets.validate import validate
+from rmlab.storage.artifact import open_artifact
 
 PATHS = st.sampled_from(
     [

@@ -18,9 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from rmlab.heads.base import EnsembleHead, LaplaceHead, LinearHead, MlpHead, Standardiser, TreesHead
-from rmlab.heads.load import load_head
-from rmlab.heads.storage import write_description
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.linear import LaplaceHead, LinearHead
+from rmlab.heads.fitted.load import load_head
+from rmlab.heads.fitted.mlp import MlpHead
+from rmlab.heads.fitted.several import EnsembleHead
+from rmlab.heads.fitted.storage import write_description
+from rmlab.heads.fitted.trees import TreesHead
 
 D = 3
 EYE = Standardiser.identity(D)

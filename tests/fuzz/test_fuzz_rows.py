@@ -13,20 +13,19 @@ from hostile_values import tables
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmlab.artifacts.schemas import PROMPTS, RESPONSES, SCORES
 from rmlab.commands.importing import _checked
-from rmlab.compute import Compute
-from rmlab.config import load_settings
-from rmlab.data.demonstrations import read_demonstrations
-from rmlab.data.forms.prompts import form_prompts
+from rmlab.config.hydra import load_settings
+from rmlab.config.settings import Prompts
+from rmlab.data.forms.items import form_prompts
 from rmlab.data.forms.recognise import recognise
+from rmlab.data.prompts import read_demonstrations
 from rmlab.data.reader import read_rows
 from rmlab.goldens.file import FileGolden
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 from rmlab.samplers.base import Task
-from rmlab.samplers.file import FileSampler
-from rmlab.samplers.responses import ResponsesSampler
-from rmlab.settings import Prompts
-from rmlab.text import Exchange
+from rmlab.samplers.recorded import FileSampler, ResponsesSampler
+from rmlab.storage.schemas import PROMPTS, RESPONSES, SCORES
 
 COMPUTE = Compute(device="cpu")
 PROMPT = {"prompt_id": "p1", "prompt": "a question", "split": "train", "group": "g"}

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmlab.commands.importing import quoted
-from rmlab.components import build
-from rmlab.config import load_settings
-from rmlab.grid import points
+from rmlab.config.components import build
+from rmlab.config.grid import points
+from rmlab.config.hydra import load_settings
 
 TARGETS = (
     "os.system", "builtins.eval", "builtins.exec", "subprocess.run", "subprocess.Popen", "pickle.loads", "os.remove",
-    "rmlab.heads.linear.os.system", "rmlab.cli.sys", "rmlab.shipped.Path", "rmlab.config.importlib.import_module",
+    "rmlab.heads.linear.os.system", "rmlab.cli.sys", "rmlab.paths.Path", "rmlab.config.hydra.importlib.import_module",
     "rmlab.heads.linear.Linear", "rmlab", "rmlab.", ".", "..", "rmlab..x", "hydra.utils.call", "", "rmlab.data.reader.read_rows",
     "rmlab.commands.guard.guarded", "rmlab.heads.linear.", "os", "torch.load", "yaml.unsafe_load", "rmlab.\u0000",
 )  # fmt: skip
@@ -63,7 +63,7 @@ YAML = {
     "a package": "# @package ../../x\na: 1",
     "a grant": "allow_modules: [os, builtins, subprocess]\ntrust_remote_code: true",
     "an arm's grant": "arms: ['allow_modules=[os] head._target_=os.system']",
-    "a golden of elsewhere": "golden:\n  ../../owned: {_target_: rmlab.goldens.length.Length}",
+    "a golden of elsewhere": "golden:\n  ../../owned: {_target_: rmlab.goldens.form.Length}",
     "a circle": "a: ${b}\nb: ${a}\nname: ${a}",
     "directives": "head: {_target_: os.system, _recursive_: true, _convert_: all, _partial_: true, _args_: [touch owned]}",
     "nested": "head: {_target_: rmlab.heads.linear.Linear, l2: {_target_: os.system, command: touch owned}}",

@@ -15,12 +15,11 @@ from hostile_values import TEXTS, damaged, junk, tables
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmlab.compute import Compute
 from rmlab.data.forms.arrays import check_vectors, open_arrays
 from rmlab.data.scales import read_scales
-from rmlab.embedders.arrays import ArraysEmbedder
-from rmlab.embedders.file import FileEmbedder
-from rmlab.text import Exchange
+from rmlab.embedders.recorded import ArraysEmbedder, FileEmbedder
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 COMPUTE = Compute(device="cpu")
 VECTORS = [{"response_id": f"r{k}", "embedding": [0.5, float(k)]} for k in range(4)]

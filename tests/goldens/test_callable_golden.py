@@ -2,11 +2,11 @@ import sys
 
 import pytest
 
-from rmlab.compute import Compute
 from rmlab.errors import InputError
 from rmlab.goldens.callable import Callable
-from rmlab.stages.score_rows import score_rows
-from rmlab.text import Exchange
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
+from rmlab.stages.annotate import score_rows
 
 MODULE = """
 def positional(asked, answers): return [len(a) + len(b) / 100 for a, b in zip(asked, answers)]

@@ -3,12 +3,12 @@
 from small_settings import SMALL
 from test_goldens import EXCHANGES, write_classifier
 
-from rmlab.compute import Compute
-from rmlab.execute import run_nodes
 from rmlab.goldens.base import TextScorer
 from rmlab.goldens.sequence_classifier import SequenceClassifier
-from rmlab.pipeline import load_arms, plan
-from rmlab.stages.score_rows import score_rows
+from rmlab.models.compute import Compute
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import run_nodes
+from rmlab.stages.annotate import score_rows
 
 
 def test_cut_texts_are_counted_until_taken(tmp_path):

@@ -1,10 +1,10 @@
 import pytest
 
-from rmlab.components import build
-from rmlab.compute import Compute
+from rmlab.config.components import build
 from rmlab.errors import ConfigError
-from rmlab.goldens.descriptiveness import Descriptiveness
-from rmlab.text import Exchange
+from rmlab.goldens.words import Descriptiveness
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 
 def scores(texts, **options):
@@ -42,4 +42,4 @@ def test_more_description_scores_higher_and_short_praise_does_not_win():
 
 def test_min_words_is_at_least_one():
     with pytest.raises(ConfigError, match="min_words is 0"):
-        build({"_target_": "rmlab.goldens.descriptiveness.Descriptiveness", "min_words": 0})
+        build({"_target_": "rmlab.goldens.words.Descriptiveness", "min_words": 0})

@@ -1,10 +1,10 @@
 import pytest
 
-from rmlab.compute import Compute
 from rmlab.errors import InputError
 from rmlab.goldens.base import Failed
 from rmlab.goldens.file import FileGolden
-from rmlab.text import Exchange
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 ROWS = [Exchange("p", f"r{i}", [{"role": "user", "content": "?"}], "text") for i in range(3)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from rmlab.components import component_class
+from rmlab.config.components import component_class
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "golden").glob("*.yaml"))
 

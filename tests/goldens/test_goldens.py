@@ -4,15 +4,15 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig
 from transformers import LlamaForSequenceClassification as Classifier
 
-from rmlab.carried.random_tiny import byte_tokenizer
-from rmlab.compute import Compute
 from rmlab.data.prompts import content_id
 from rmlab.errors import InputError
 from rmlab.goldens.file import FileGolden
-from rmlab.goldens.length import Length
-from rmlab.goldens.sentiment import Sentiment
+from rmlab.goldens.form import Length
 from rmlab.goldens.sequence_classifier import SequenceClassifier
-from rmlab.text import Exchange
+from rmlab.goldens.words import Sentiment
+from rmlab.models.bundled.random_tiny import byte_tokenizer
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 TEXTS = ["I love this!", "It is a terrible, sad day.", "The table has four legs.", "ok"]
 EXCHANGES = [

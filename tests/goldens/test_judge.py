@@ -6,15 +6,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from rmlab.carried.random_tiny import write_random_model
-from rmlab.components import build
-from rmlab.compute import Compute
+from rmlab.config.components import build
 from rmlab.errors import ConfigError, InputError
-from rmlab.goldens.answer_logprobs import AnswerLogprobs
 from rmlab.goldens.base import Failed, TextScorer
-from rmlab.goldens.judge import Judge
-from rmlab.halving import Halving
-from rmlab.text import Exchange
+from rmlab.goldens.judge import AnswerLogprobs, Judge
+from rmlab.models.bundled.random_tiny import write_random_model
+from rmlab.models.compute import Compute
+from rmlab.models.oom_retry import Halving
+from rmlab.models.text.rendering import Exchange
 
 ASK = "{prompt} / {response} ?"
 TEXTS = ["I love this!", "no", "A rather long answer, {prompt} and <eos> and all that.", "ok"]

@@ -2,12 +2,11 @@ import json
 
 import pytest
 
-from rmlab.components import build
-from rmlab.compute import Compute
+from rmlab.config.components import build
 from rmlab.errors import ConfigError
-from rmlab.goldens.format import Format
-from rmlab.goldens.length import Length
-from rmlab.text import Exchange
+from rmlab.goldens.form import Format, Length
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
 
 
 def scores(golden, texts):
@@ -55,10 +54,10 @@ def test_forms(golden, texts, expected):
 )
 def test_a_wrong_form_is_one_line(component, message):
     with pytest.raises(ConfigError, match=message) as error:
-        build({"_target_": "rmlab.goldens.format.Format", **component}, where="golden.format")
+        build({"_target_": "rmlab.goldens.form.Format", **component}, where="golden.format")
     assert "\n" not in str(error.value)
 
 
 def test_a_target_below_zero_is_refused():
     with pytest.raises(ConfigError, match="target is -1"):
-        build(json.loads('{"_target_": "rmlab.goldens.length.Length", "target": -1}'))
+        build(json.loads('{"_target_": "rmlab.goldens.form.Length", "target": -1}'))

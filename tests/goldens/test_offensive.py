@@ -2,11 +2,11 @@ import time
 
 import pytest
 
-from rmlab.compute import Compute
 from rmlab.errors import InputError
-from rmlab.goldens.offensive import Offensive
-from rmlab.shipped import user_path
-from rmlab.text import Exchange
+from rmlab.goldens.words import Offensive
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
+from rmlab.paths import user_path
 
 
 def scores(texts, **options):

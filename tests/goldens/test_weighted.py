@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rmlab.components import build
+from rmlab.config.components import build
 from rmlab.errors import ConfigError, InputError
 from rmlab.goldens.weighted import Weighted
 

@@ -16,7 +16,7 @@ from rmlab.heads.laplace import Laplace
 from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp
 from rmlab.heads.trees import Trees
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import Classification
 
 Reward = Callable[[np.ndarray], np.ndarray]
 

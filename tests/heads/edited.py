@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rmlab.heads.storage import write_description
+from rmlab.heads.fitted.storage import write_description
 
 
 def edit(folder: Path, **changes: Any) -> None:

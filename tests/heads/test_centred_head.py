@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from rmlab.errors import ConfigError, InputError
-from rmlab.heads.base import CentredHead, FitData
-from rmlab.heads.centred_head import prompt_means
+from rmlab.heads.base import FitData
 from rmlab.heads.ensemble import Ensemble
+from rmlab.heads.fitted.centred import CentredHead, prompt_means
+from rmlab.heads.fitted.load import load_head
 from rmlab.heads.linear import Linear
-from rmlab.heads.load import load_head
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import BradleyTerry, Classification
 
 GROUP = np.repeat(np.arange(100), 6)[np.random.default_rng(4).permutation(600)]
 

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from rmlab.errors import InputError, RmlabError
-from rmlab.heads.base import MlpHead, Standardiser
-from rmlab.heads.compress import AGREEMENT, CompressedMlp, compressed
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.mlp import AGREEMENT, CompressedMlp, MlpHead, compressed
 
 D, WIDTHS = 300, (256, 128)
 

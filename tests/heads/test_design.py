@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from rmlab.heads.base import Standardiser
 from rmlab.heads.design import make_design
+from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.solve import Problem, objective
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.classification import Classification
-from rmlab.losses.hinge import Hinge
-from rmlab.losses.plackett_luce import PlackettLuce
-from rmlab.losses.robust_btl import RobustBtl
+from rmlab.losses.lists import PlackettLuce
+from rmlab.losses.pairs import BradleyTerry, Classification, Hinge
+from rmlab.losses.robust import RobustBtl
 
 
 def pool(n: int, k: int, compare, m: int = 40, d: int = 6):

@@ -12,11 +12,11 @@ from omegaconf import OmegaConf
 from scipy.special import expit, log_expit
 from sklearn.decomposition import PCA
 
-from rmlab.components import build
+from rmlab.config.components import build
 from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import FitData, prepare
 from rmlab.heads.directions import Directions, candidates, losses_of, moments
-from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.pairs import BradleyTerry
 
 
 def differences(data: FitData) -> np.ndarray:

@@ -13,8 +13,7 @@ from rmlab.heads.ensemble import Ensemble, resampled
 from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp
 from rmlab.heads.trees import Trees
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import BradleyTerry, Classification
 
 LINEAR = Linear(l2=0.01)
 

@@ -10,13 +10,15 @@ import pytest
 from edited import edit
 
 from rmlab.errors import InputError
-from rmlab.heads.base import EnsembleHead, LinearHead, Standardiser
 from rmlab.heads.ensemble import Ensemble
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.linear import LinearHead
+from rmlab.heads.fitted.load import load_head
+from rmlab.heads.fitted.several import EnsembleHead
 from rmlab.heads.linear import Linear
-from rmlab.heads.load import load_head
 from rmlab.heads.mlp import Mlp
 from rmlab.heads.trees import Trees
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import Classification
 
 
 def plain(*weight: float, intercept: float = 0.0) -> LinearHead:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from rmlab.components import build
+from rmlab.config.components import build
 from rmlab.errors import ConfigError
 from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp

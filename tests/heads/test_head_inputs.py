@@ -12,8 +12,7 @@ from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp
 from rmlab.heads.trees import Trees
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import BradleyTerry, Classification
 
 FITTERS = [Linear(), Mlp(hidden=[4], epochs=1), Trees(n_estimators=2)]
 every_fitter = pytest.mark.parametrize("fitter", FITTERS, ids=["linear", "mlp", "trees"])

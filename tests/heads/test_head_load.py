@@ -12,10 +12,11 @@ import pytest
 from edited import edit
 
 from rmlab.errors import InputError
-from rmlab.heads.base import LinearHead, Standardiser
-from rmlab.heads.load import load_head
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.linear import LinearHead
+from rmlab.heads.fitted.load import load_head
 from rmlab.heads.trees import Trees
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import Classification
 
 
 def test_same_bits_after_save_and_load(head, x, tmp_path):
@@ -90,7 +91,7 @@ def test_refuses_trees_of_another_width(linear_world, tmp_path):
 
 
 def test_scoring_needs_no_training_code():
-    code = "import sys, rmlab.heads.load; print({'torch', 'scipy', 'sklearn', 'lightgbm'} & set(sys.modules))"
+    code = "import sys, rmlab.heads.fitted.load; print({'torch', 'scipy', 'sklearn', 'lightgbm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

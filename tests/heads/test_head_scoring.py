@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from rmlab.errors import InputError
-from rmlab.heads.base import LinearHead, Standardiser
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.linear import LinearHead
 from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import Classification
 
 
 def test_normalised_on_the_reference(head, x):

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from rmlab.errors import InputError
-from rmlab.heads.base import EnsembleHead, LinearHead, Standardiser, TreesHead
-from rmlab.heads.storage import write_tensors
-from rmlab.heads.trees_text import check_trees
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.linear import LinearHead
+from rmlab.heads.fitted.several import EnsembleHead
+from rmlab.heads.fitted.storage import write_tensors
+from rmlab.heads.fitted.trees import TreesHead, check_trees
 
 D = 3
 
@@ -111,7 +113,7 @@ def test_tensors_that_do_not_go_together(tmp_path, name):
 
 @pytest.mark.parametrize("gain", [None, "1.0", True, float("inf"), [1.0]])
 def test_a_gain_that_is_no_number(tmp_path, gain):
-    from rmlab.heads.load import load_head
+    from rmlab.heads.fitted.load import load_head
 
     LinearHead(weight=np.ones(D), intercept=0.0, standardiser=Standardiser.identity(D)).save(tmp_path)
     record = json.loads((tmp_path / "head.json").read_text()) | {"gain": gain}
@@ -122,7 +124,7 @@ def test_a_gain_that_is_no_number(tmp_path, gain):
 
 @pytest.mark.parametrize("name", ["../elsewhere", "/elsewhere", "..", "", "a\0b", 3, None])
 def test_members_lie_in_the_ensemble_s_own_folder(tmp_path, name):
-    from rmlab.heads.load import load_head
+    from rmlab.heads.fitted.load import load_head
 
     member = LinearHead(weight=np.ones(D), intercept=0.0, standardiser=Standardiser.identity(D))
     member.save(tmp_path / "elsewhere")
@@ -134,7 +136,7 @@ def test_members_lie_in_the_ensemble_s_own_folder(tmp_path, name):
 
 
 def test_deep_json_and_pickles_are_refused(tmp_path):
-    from rmlab.heads.load import load_head
+    from rmlab.heads.fitted.load import load_head
 
     LinearHead(weight=np.ones(D), intercept=0.0, standardiser=Standardiser.identity(D)).save(tmp_path)
     (tmp_path / "head.json").write_text("[" * 100_000)

@@ -15,19 +15,14 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct
 
 from rmlab.comparisons import Comparisons
-from rmlab.components import build
+from rmlab.config.components import build
 from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import FitData
-from rmlab.heads.curvature import score_hessians, square_roots
-from rmlab.heads.laplace import Laplace
+from rmlab.heads.laplace import Laplace, score_hessians, square_roots
 from rmlab.heads.linear import Linear
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.choice import Choice
-from rmlab.losses.classification import Classification
-from rmlab.losses.hinge import Hinge
-from rmlab.losses.label_smoothing import LabelSmoothing
-from rmlab.losses.plackett_luce import PlackettLuce
-from rmlab.losses.unpaired import Unpaired
+from rmlab.losses.lists import Choice, PlackettLuce
+from rmlab.losses.pairs import BradleyTerry, Classification, Hinge, LabelSmoothing
+from rmlab.losses.single import Unpaired
 
 CASES = [
     (BradleyTerry(), 2, "pair"),

@@ -10,11 +10,11 @@ import pytest
 from scipy.special import expit, roots_hermitenorm
 
 from rmlab.errors import InputError
-from rmlab.heads.base import LaplaceHead, Standardiser
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.linear import LaplaceHead
+from rmlab.heads.fitted.load import load_head
 from rmlab.heads.laplace import Laplace
-from rmlab.heads.load import load_head
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import BradleyTerry, Classification
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from scipy.optimize import approx_fprime
 from sklearn.linear_model import LogisticRegression
 
 from rmlab.comparisons import Comparisons
-from rmlab.heads.base import FitData, Standardiser, mean_loss
+from rmlab.heads.base import FitData, mean_loss
 from rmlab.heads.design import is_shift_invariant, make_design
+from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.linear import Linear
 from rmlab.heads.solve import Problem, objective
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import BradleyTerry, Classification
 
 
 def first_of_k(scores: torch.Tensor, comparisons: Comparisons) -> torch.Tensor:

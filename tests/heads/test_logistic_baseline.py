@@ -7,9 +7,9 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from rmlab.comparisons import Comparisons
 from rmlab.heads.base import FitData
+from rmlab.heads.baselines import C_OF_ONE_GROUP, STRENGTHS, fit_logistic
 from rmlab.heads.linear import Linear
-from rmlab.heads.logistic import C_OF_ONE_GROUP, STRENGTHS, fit_logistic
-from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.pairs import BradleyTerry
 
 
 def preferences(n=300, d=7, seed=0):
@@ -100,5 +100,5 @@ def test_a_fit_that_stops_early_says_so(monkeypatch):
     x, items = preferences()
     group = groups_of(len(items))
     assert fit_logistic(x, items, group).converged
-    monkeypatch.setattr("rmlab.heads.logistic.ITERATIONS", 1)
+    monkeypatch.setattr("rmlab.heads.baselines.ITERATIONS", 1)
     assert not fit_logistic(x, items, group).converged

@@ -11,7 +11,7 @@ import torch
 from rmlab.comparisons import Comparisons
 from rmlab.heads.base import FitData, mean_loss
 from rmlab.heads.mlp import Mlp
-from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.pairs import BradleyTerry
 
 
 def losses(log, split: str) -> list[float]:

@@ -13,8 +13,7 @@ from rmlab.errors import RmlabError
 from rmlab.heads.base import FitData
 from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp, forward, initialise
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import BradleyTerry, Classification
 
 SMALL = Mlp(hidden=[16], epochs=3, batch_size=64)
 

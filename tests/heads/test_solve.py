@@ -13,20 +13,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from rmlab.comparisons import Comparisons
-from rmlab.components import build
-from rmlab.config import compose
-from rmlab.heads.base import FitData, Standardiser
+from rmlab.config.components import build
+from rmlab.config.hydra import compose
+from rmlab.heads.base import FitData
 from rmlab.heads.design import Design, is_shift_invariant, make_design
+from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.linear import ROUNDING, Linear
 from rmlab.heads.solve import Point, Problem, Solution, _line_search, objective, solve
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.centring import Centred
-from rmlab.losses.choice import Choice
-from rmlab.losses.classification import Classification
-from rmlab.losses.hinge import Hinge
-from rmlab.losses.plackett_luce import PlackettLuce
-from rmlab.losses.robust_btl import RobustBtl
-from rmlab.losses.unpaired import Unpaired
+from rmlab.losses.base import Centred
+from rmlab.losses.lists import Choice, PlackettLuce
+from rmlab.losses.pairs import BradleyTerry, Classification, Hinge
+from rmlab.losses.robust import RobustBtl
+from rmlab.losses.single import Unpaired
 
 BT = BradleyTerry()
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "loss").glob("*.yaml"))

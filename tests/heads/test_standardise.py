@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rmlab.heads.linear import Linear
-from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.pairs import BradleyTerry
 
 
 def test_standardises_by_training_rows_only(linear_world):

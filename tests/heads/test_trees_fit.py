@@ -14,8 +14,7 @@ from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.heads.base import FitData, mean_loss
 from rmlab.heads.trees import Trees
-from rmlab.losses.classification import Classification
-from rmlab.losses.hinge import Hinge
+from rmlab.losses.pairs import Classification, Hinge
 
 SMALL = Trees(n_estimators=60, num_leaves=7, feature_fraction=0.5, early_stopping_rounds=5, learning_rate=0.3)
 

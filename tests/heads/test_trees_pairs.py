@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rmlab.heads.base import FitData
-from rmlab.heads.load import load_head
+from rmlab.heads.fitted.load import load_head
 from rmlab.heads.trees import Pairs, Trees
-from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.pairs import BradleyTerry
 
 FULL = Trees(
     n_estimators=400, learning_rate=0.3, num_leaves=8, min_child_samples=1, feature_fraction=1.0, l2=0.0,

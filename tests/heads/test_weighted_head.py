@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from rmlab.errors import ConfigError, InputError
-from rmlab.heads.base import EnsembleHead, LinearHead, Standardiser, WeightedHead
-from rmlab.heads.load import load_head
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.linear import LinearHead
+from rmlab.heads.fitted.load import load_head
+from rmlab.heads.fitted.several import EnsembleHead, WeightedHead
 
 D = 6
 

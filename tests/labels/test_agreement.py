@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from rmlab.labels.agreement import fleiss_kappa, pairwise_agreement
+from rmlab.noise.crowd import fleiss_kappa, pairwise_agreement
 
 # 10 subjects, 14 raters, 5 categories: the well-known worked example, P = 0.378, E = 0.213, kappa = 0.210.
 EXAMPLE = np.array(

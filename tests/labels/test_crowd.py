@@ -6,10 +6,9 @@ from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import ConfigError, InputError
-from rmlab.labels.agreement import fleiss_kappa
-from rmlab.labels.base import Reporting
-from rmlab.labels.crowd import Crowd
-from rmlab.labels.solve_beta import solve_beta
+from rmlab.noise.base import Reporting
+from rmlab.noise.crowd import Crowd, fleiss_kappa
+from rmlab.noise.logistic import solve_beta
 
 ERRORS = [0.05, 0.2, 0.35, 0.0]
 

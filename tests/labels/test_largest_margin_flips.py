@@ -5,7 +5,7 @@ import pytest
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import ConfigError
-from rmlab.labels.largest_margin_flips import LargestMarginFlips
+from rmlab.noise.flips import LargestMarginFlips
 
 
 def pairs(n: int, levels: int = 10**6) -> tuple[Comparisons, Pool]:

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import ConfigError, InputError
-from rmlab.labels.logistic import Logistic
+from rmlab.noise.logistic import Logistic
 
 
 def case(n: int = 2000, seed: int = 0, levels: int | None = None) -> tuple[Comparisons, Pool]:

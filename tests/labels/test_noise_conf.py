@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from rmlab.components import build
-from rmlab.labels.crowd import Crowd
-from rmlab.labels.largest_margin_flips import LargestMarginFlips
-from rmlab.labels.logistic import Logistic
-from rmlab.labels.random_flips import RandomFlips
+from rmlab.config.components import build
+from rmlab.noise.crowd import Crowd
+from rmlab.noise.flips import LargestMarginFlips, RandomFlips
+from rmlab.noise.logistic import Logistic
 
 CONF = Path(__file__).parents[2] / "conf" / "noise"
 LABELS = {

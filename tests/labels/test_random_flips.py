@@ -5,7 +5,7 @@ import pytest
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import ConfigError, InputError
-from rmlab.labels.random_flips import RandomFlips
+from rmlab.noise.flips import RandomFlips
 
 
 def make_case(n: int, levels: int = 10**6) -> tuple[Comparisons, Pool]:

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 
 from rmlab.errors import InputError
-from rmlab.labels.solve_beta import solve_beta
+from rmlab.noise.logistic import solve_beta
 
 
 @pytest.mark.parametrize("error", [1e-300, 1e-9, 0.01, 0.3, 0.4999999, 0.5 - 1e-15])

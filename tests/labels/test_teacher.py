@@ -10,8 +10,8 @@ from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import ConfigError
-from rmlab.labels.logistic import Logistic
-from rmlab.labels.teacher import answered_by_scores
+from rmlab.noise.logistic import Logistic
+from rmlab.noise.teacher import answered_by_scores
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import warnings
 
 import pytest
 
-from rmlab.logs import chatter, log
+from rmlab.logs import library_logs as chatter
+from rmlab.logs import log
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from rmlab.logs.log_file import KEPT, LogFile
+from rmlab.logs.records import KEPT, LogFile
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_a_name_tells_the_time_the_command_and_the_process(file):
 
 def test_two_of_the_same_second_and_number_have_files_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "rmlab.logs.log_file._names", lambda command: iter(["a.jsonl", "a-2.jsonl", "a-3.jsonl"])
+        "rmlab.logs.records._names", lambda command: iter(["a.jsonl", "a-2.jsonl", "a-3.jsonl"])
     )
     files = [LogFile.create(tmp_path, "run") for _ in range(3)]
     for n, file in enumerate(files):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rmlab.logs.record import LONGEST, line, message_of, trace_of
+from rmlab.logs.records import LONGEST, line, message_of, trace_of
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from rmlab.logs.words import shell_line, shortened
+from rmlab.logs.records import shell_line, shortened
 
 
 @pytest.mark.parametrize(

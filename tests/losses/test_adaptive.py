@@ -8,9 +8,9 @@ import torch
 from scipy.stats import spearmanr
 
 from rmlab.errors import ConfigError
-from rmlab.losses.adaptive import Adaptive
 from rmlab.losses.base import Diagnosing
-from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.pairs import BradleyTerry
+from rmlab.losses.robust import Adaptive
 
 
 def of_margins(m):

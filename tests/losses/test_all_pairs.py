@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from rmlab.errors import ConfigError
-from rmlab.losses.all_pairs import AllPairs
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.plackett_luce import PlackettLuce
+from rmlab.losses.lists import AllPairs, PlackettLuce
+from rmlab.losses.pairs import BradleyTerry
 
 LOSS = AllPairs()
 ORDERS = torch.tensor(list(permutations(range(4))))

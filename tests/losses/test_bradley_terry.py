@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError
-from rmlab.losses.bradley_terry import BradleyTerry
+from rmlab.losses.pairs import BradleyTerry
 
 LOSS = BradleyTerry()
 

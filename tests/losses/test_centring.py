@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from rmlab.losses.adaptive import Adaptive
-from rmlab.losses.base import Diagnosing
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.centring import Centred
-from rmlab.losses.choice import Choice
-from rmlab.losses.distributional import Distributional
-from rmlab.losses.label_smoothing import LabelSmoothing
-from rmlab.losses.noise_corrected import NoiseCorrected
-from rmlab.losses.robust_btl import RobustBtl
-from rmlab.losses.unpaired import Unpaired
+from rmlab.losses.base import Centred, Diagnosing
+from rmlab.losses.lists import Choice
+from rmlab.losses.pairs import BradleyTerry, LabelSmoothing, NoiseCorrected
+from rmlab.losses.robust import Adaptive, Distributional, RobustBtl
+from rmlab.losses.single import Unpaired
 
 
 def test_hand_values(table):

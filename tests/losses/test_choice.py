@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from rmlab.errors import ConfigError
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.choice import Choice
+from rmlab.losses.lists import Choice
+from rmlab.losses.pairs import BradleyTerry
 
 LOSS = Choice()
 

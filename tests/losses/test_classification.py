@@ -10,8 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.classification import Classification
+from rmlab.losses.pairs import BradleyTerry, Classification
 
 LOSS = Classification()
 

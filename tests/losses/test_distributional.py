@@ -9,8 +9,8 @@ from scipy.optimize import linear_sum_assignment
 
 from rmlab.errors import ConfigError, InputError
 from rmlab.losses.base import Diagnosing
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.distributional import Distributional
+from rmlab.losses.pairs import BradleyTerry
+from rmlab.losses.robust import Distributional
 
 PENALTIES = {
     "logistic": lambda x, beta: np.logaddexp(0, -beta * x),

@@ -8,10 +8,8 @@ import torch
 from sklearn.metrics import hinge_loss
 
 from rmlab.errors import ConfigError
-from rmlab.losses.base import Kinked
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.centring import Centred
-from rmlab.losses.hinge import Hinge
+from rmlab.losses.base import Centred, Kinked
+from rmlab.losses.pairs import BradleyTerry, Hinge
 
 
 def test_hand_values(table):

@@ -7,8 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from rmlab.errors import ConfigError
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.label_smoothing import LabelSmoothing
+from rmlab.losses.pairs import BradleyTerry, LabelSmoothing
 
 
 def test_no_smoothing_is_bradley_terry_bit_for_bit(table, normal):

@@ -7,8 +7,8 @@ from dataclasses import fields
 import pytest
 import yaml
 
-from rmlab.components import build, component_class
-from rmlab.shipped import shipped
+from rmlab.config.components import build, component_class
+from rmlab.paths import shipped
 
 FILES = sorted(shipped("conf").joinpath("loss").glob("*.yaml"))
 

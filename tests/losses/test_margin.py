@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from rmlab.errors import ConfigError
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.margin import Margin
+from rmlab.losses.pairs import BradleyTerry, Margin
 
 
 def test_no_margin_is_bradley_terry_bit_for_bit(table, normal):

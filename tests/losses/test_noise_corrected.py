@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from rmlab.errors import ConfigError
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.noise_corrected import NoiseCorrected
+from rmlab.losses.pairs import BradleyTerry, NoiseCorrected
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.3, 0.49])

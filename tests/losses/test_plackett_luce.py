@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rmlab.errors import ConfigError
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.plackett_luce import PlackettLuce
+from rmlab.losses.lists import PlackettLuce
+from rmlab.losses.pairs import BradleyTerry
 
 LOSS = PlackettLuce()
 

@@ -9,8 +9,8 @@ from scipy.optimize import minimize_scalar
 
 from rmlab.errors import ConfigError
 from rmlab.losses.base import Diagnosing
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.robust_btl import RobustBtl
+from rmlab.losses.pairs import BradleyTerry
+from rmlab.losses.robust import RobustBtl
 
 LAMS = [0.1, 0.4, 0.5, 0.65, 0.75, 0.95]
 

@@ -8,8 +8,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from rmlab.errors import ConfigError, InputError
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.losses.soft_labels import SoftLabels
+from rmlab.losses.pairs import BradleyTerry, SoftLabels
 
 LOSS = SoftLabels()
 

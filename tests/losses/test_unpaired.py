@@ -8,8 +8,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from rmlab.errors import ConfigError, InputError
-from rmlab.losses.classification import Classification
-from rmlab.losses.unpaired import Unpaired
+from rmlab.losses.pairs import Classification
+from rmlab.losses.single import Unpaired
 
 
 def test_balanced_and_paired_it_equals_classification(table, normal):

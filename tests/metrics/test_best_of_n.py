@@ -19,8 +19,7 @@ from rmlab.metrics.best_of_n import (
     proxy_of_n_of,
     random_bound,
 )
-from rmlab.metrics.golden_order import GoldenOrder
-from rmlab.metrics.score_order import ScoreOrder
+from rmlab.metrics.order import GoldenOrder, ScoreOrder
 
 
 def brute_force(scores: np.ndarray, golden: np.ndarray, n: int) -> float:

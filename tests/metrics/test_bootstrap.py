@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from rmlab.errors import InputError
-from rmlab.metrics.bootstrap import interval, interval_curves, paired_interval
+from rmlab.metrics.intervals import interval, interval_curves, paired_interval
 
 
 def test_it_is_made_of_what_scipy_gives_on_a_seed():
@@ -26,7 +26,7 @@ def test_it_is_made_of_what_scipy_gives_on_a_seed():
 def test_blocks_of_resamples_draw_the_same_prompts(monkeypatch):
     values = np.random.default_rng(0).normal(size=50)
     whole = interval(values, np.random.default_rng(1))
-    monkeypatch.setattr("rmlab.metrics.resamples.CELLS", 333)
+    monkeypatch.setattr("rmlab.metrics.intervals.CELLS", 333)
     assert interval(values, np.random.default_rng(1)) == pytest.approx(whole)
 
 

@@ -5,12 +5,11 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import pearsonr, rankdata, spearmanr
 
-from rmlab.metrics.accuracy import pairwise_accuracy
+from rmlab.metrics.accuracy import pairwise_accuracy, untied_pairs
 from rmlab.metrics.controlled import STYLE, Balance, BalancedPairs, partial_correlation, style_of
-from rmlab.metrics.golden_order import GoldenOrder
+from rmlab.metrics.intervals import Resamples
+from rmlab.metrics.order import GoldenOrder
 from rmlab.metrics.rank_correlation import spearman
-from rmlab.metrics.resamples import Resamples
-from rmlab.metrics.untied_pairs import untied_pairs
 
 NAMES = ("length_controlled_accuracy", "style_controlled_accuracy")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rmlab.metrics.group_mean import group_means
-from rmlab.metrics.resamples import Resamples
+from rmlab.metrics.intervals import Resamples
 
 REPETITIONS = 3000  # a share near .95 is within .008 in 95 % of simulations
 LEAST = 0.93

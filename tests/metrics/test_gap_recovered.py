@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rmlab.errors import InputError
-from rmlab.metrics.gap_recovered import gap_recovered
-from rmlab.metrics.resamples import Resamples
+from rmlab.metrics.group_mean import gap_recovered
+from rmlab.metrics.intervals import Resamples
 
 
 def draws(p: int, n: int = 1000) -> Resamples:

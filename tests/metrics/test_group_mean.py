@@ -8,7 +8,7 @@ from scipy import stats
 
 from rmlab.errors import InputError
 from rmlab.metrics.group_mean import credit, group_means, within_group_line
-from rmlab.metrics.resamples import Resamples
+from rmlab.metrics.intervals import Resamples
 
 
 def draw(n_groups, n=400, seed=0):
@@ -73,7 +73,7 @@ def test_many_groups_are_resampled_in_slices(monkeypatch):
     group, resamples = np.arange(4000), draw(4000, n=500)
     values = rng.random((4000, 2))
     whole = group_means(values, group, resamples)
-    monkeypatch.setattr("rmlab.metrics.resamples.CELLS", 40_000)
+    monkeypatch.setattr("rmlab.metrics.intervals.CELLS", 40_000)
     tracemalloc.start()
     parts = group_means(values, group, resamples)
     peak = tracemalloc.get_traced_memory()[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rmlab.metrics.interval_coverage import interval_coverage
+from rmlab.metrics.calibration import interval_coverage
 
 
 def test_true_deviations_cover_what_they_promise_and_halved_ones_less():

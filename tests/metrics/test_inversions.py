@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from rmlab.metrics.inversions import inversions
+from rmlab.metrics.order import inversions
 
 
 def double_loop(row: np.ndarray) -> int:

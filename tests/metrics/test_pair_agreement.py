@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from rmlab.metrics.pair_agreement import pair_agreement
+from rmlab.metrics.calibration import pair_agreement
 
 margins = st.lists(st.tuples(*[st.sampled_from([-2.0, -1.0, 0.0, 1.0, 3.0])] * 2), min_size=1, max_size=30)
 

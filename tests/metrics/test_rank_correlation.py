@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
-from rmlab.metrics.golden_order import GoldenOrder
+from rmlab.metrics.order import GoldenOrder, ScoreOrder
 from rmlab.metrics.rank_correlation import constant_of, kendall, spearman
-from rmlab.metrics.score_order import ScoreOrder
 
 METRICS = [(spearman, spearmanr), (kendall, kendalltau)]
 

@@ -5,8 +5,7 @@ import pytest
 from scipy import stats
 
 from rmlab.errors import InputError
-from rmlab.metrics.bootstrap import interval
-from rmlab.metrics.resamples import Resamples
+from rmlab.metrics.intervals import Resamples, interval
 
 
 def by_loop(counts, column, tail=0.025):
@@ -32,7 +31,7 @@ def test_it_equals_one_resample_at_a_time(cells, monkeypatch):
     values = rng.normal(size=(12, 4))
     values[:4, 1], values[1:, 2] = np.nan, np.nan  # the third is defined on one prompt alone
     whole = Resamples.draw(12, np.random.default_rng(1), 150)
-    monkeypatch.setattr("rmlab.metrics.resamples.CELLS", cells)
+    monkeypatch.setattr("rmlab.metrics.intervals.CELLS", cells)
     resamples = Resamples.draw(12, np.random.default_rng(1), 150)
     np.testing.assert_array_equal(resamples.counts, whole.counts)
     found = np.stack(resamples.intervals(values))
@@ -45,8 +44,8 @@ def test_resamples_that_are_too_many_to_keep_are_drawn_again_alike(monkeypatch):
     values[5, 1] = np.nan
     rng = np.random.default_rng(1)
     kept = Resamples.draw(40, rng, 300)
-    monkeypatch.setattr("rmlab.metrics.resamples.KEPT", 0)
-    monkeypatch.setattr("rmlab.metrics.resamples.CELLS", 1000)
+    monkeypatch.setattr("rmlab.metrics.intervals.KEPT", 0)
+    monkeypatch.setattr("rmlab.metrics.intervals.CELLS", 1000)
     again = Resamples.draw(40, rng, 300)
     assert kept.kept is not None and again.kept is None
     rng.random()  # what becomes of the generator changes nothing

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmlab.errors import InputError
-from rmlab.metrics.golden_order import GoldenOrder
-from rmlab.metrics.score_order import ScoreOrder
+from rmlab.metrics.order import GoldenOrder, ScoreOrder
 
 COUNTS = ("concordant", "discordant", "tied", "tied_twice", "golden_tied")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from rmlab.errors import InputError
-from rmlab.metrics.selected_quantile import selected_quantile
+from rmlab.metrics.best_of_n import selected_quantile
 
 
 def brute_force(scores: np.ndarray, golden: np.ndarray, n: int) -> float:

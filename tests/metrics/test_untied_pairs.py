@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from rmlab.metrics.golden_order import GoldenOrder
-from rmlab.metrics.untied_pairs import untied_pairs
+from rmlab.metrics.accuracy import untied_pairs
+from rmlab.metrics.order import GoldenOrder
 
 
 def split(levels=3):

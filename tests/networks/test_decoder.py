@@ -14,8 +14,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from rmlab.networks.decoder import ExpandedDecoder, SharedDecoder
-from rmlab.networks.open_decoder import may_share, open_decoder
+from rmlab.models.decoding.decoder import ExpandedDecoder, SharedDecoder, may_share, open_decoder
 
 SIZES = dict(
     vocab_size=90, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -104,7 +103,8 @@ def test_a_text_longer_than_a_sliding_window_is_decoded_the_plain_way():
 def test_a_model_with_an_attention_of_its_own_is_decoded_the_plain_way(monkeypatch):
     model = small("llama")
     monkeypatch.setattr(
-        "rmlab.networks.shared_prefix.SharedLayer.attend", lambda self, query, *_: query.transpose(1, 2)
+        "rmlab.models.decoding.shared_prefix.SharedLayer.attend",
+        lambda self, query, *_: query.transpose(1, 2),
     )
     assert isinstance(open_for(model, 40), ExpandedDecoder)
 

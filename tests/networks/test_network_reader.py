@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from test_decoder import FAMILIES
 from transformers import AutoModel, BertConfig
 
-from rmlab.networks.batches import by_length, by_prompt, by_response, divided
-from rmlab.networks.reader import Reader, pool
-from rmlab.text import Encoded
+from rmlab.models.decoding.batches import by_length, by_prompt, by_response, divided
+from rmlab.models.decoding.reader import Reader, pool
+from rmlab.models.text.tokens import Encoded
 
 BERT = BertConfig(
     vocab_size=90, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -136,7 +136,8 @@ def test_little_padding_in_texts_of_mixed_length():
 def test_a_model_with_an_attention_of_its_own_reads_every_text_whole(monkeypatch):
     model = network("llama")
     monkeypatch.setattr(
-        "rmlab.networks.shared_prefix.SharedLayer.attend", lambda self, query, *_: query.transpose(1, 2)
+        "rmlab.models.decoding.shared_prefix.SharedLayer.attend",
+        lambda self, query, *_: query.transpose(1, 2),
     )
     reader = Reader(model, 0, True, None, "")
     assert not reader.shares

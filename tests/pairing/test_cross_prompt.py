@@ -8,8 +8,8 @@ from pairing_pools import all_cross_pairs, make_pool
 
 from rmlab.comparisons import Pool
 from rmlab.errors import InputError
-from rmlab.pairing.cross_prompt import CrossPrompt
-from rmlab.pairing.same_prompt import SamePrompt
+from rmlab.pairing.across_prompts import CrossPrompt
+from rmlab.pairing.within_prompt import SamePrompt
 
 CHOICES = ["random", "similar", "diverse"]
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from rmlab.pairing.distinct import distinct_codes, draw_distinct
+from rmlab.pairing.base import distinct_codes, draw_distinct
 
 
 @pytest.mark.parametrize(("q", "high"), [(2, 5), (2, 4), (3, 4), (3, 7)])

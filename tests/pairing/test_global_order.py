@@ -8,7 +8,7 @@ from pairing_pools import all_cross_pairs, make_pool
 
 from rmlab.comparisons import Pool
 from rmlab.errors import InputError
-from rmlab.pairing.global_order import GlobalOrder
+from rmlab.pairing.across_prompts import GlobalOrder
 
 CHOICES = ["similar", "diverse"]
 

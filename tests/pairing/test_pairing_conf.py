@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from rmlab.components import build
-from rmlab.pairing.cross_prompt import CrossPrompt
-from rmlab.pairing.global_order import GlobalOrder
+from rmlab.config.components import build
+from rmlab.pairing.across_prompts import CrossPrompt, GlobalOrder
 from rmlab.pairing.lists import Lists
 from rmlab.pairing.response_sets import ResponseSets
-from rmlab.pairing.same_prompt import SamePrompt
-from rmlab.pairing.unpaired import Unpaired
+from rmlab.pairing.within_prompt import SamePrompt, Unpaired
 
 CONF = Path(__file__).parents[2] / "conf" / "pairing"
 PAIRINGS = {

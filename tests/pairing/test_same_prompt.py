@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rmlab.comparisons import Pool
 from rmlab.errors import InputError
-from rmlab.pairing.same_prompt import SamePrompt
+from rmlab.pairing.within_prompt import SamePrompt
 
 CHOICES = ["random", "similar", "diverse"]
 
@@ -139,7 +139,7 @@ def test_a_budget_below_one_pair_a_prompt_favours_no_prompt(choice):
 
 def test_blocks_do_not_change_the_counts(monkeypatch):
     pool = ragged_pool([5] * 20, 2)
-    monkeypatch.setattr("rmlab.pairing.within.CELLS", 1)
+    monkeypatch.setattr("rmlab.pairing.draws.CELLS", 1)
     made = SamePrompt("diverse")(pool, 60, np.random.default_rng(0))
     assert distinct_pairs(made.items) == 60
     assert (np.unique(made.group, return_counts=True)[1] == 3).all()

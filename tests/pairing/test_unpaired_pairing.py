@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rmlab.comparisons import Pool
 from rmlab.errors import InputError
-from rmlab.pairing.unpaired import Unpaired
+from rmlab.pairing.within_prompt import Unpaired
 
 
 @settings(max_examples=60, deadline=None)

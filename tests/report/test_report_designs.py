@@ -11,12 +11,12 @@ from report_synthetic import design
 
 from rmlab.report import wording
 from rmlab.report.arms import N_PANELS, leading, ordered_arms
-from rmlab.report.design_words import design_words
 from rmlab.report.designs import design_rows
 from rmlab.report.figures import curves
+from rmlab.report.figures.histograms import label_variances
 from rmlab.report.figures.svg import COLOURS
-from rmlab.report.figures.variances import label_variances
 from rmlab.report.render import render
+from rmlab.report.wording import design_words
 
 HEADS = {f"h{i:02}": 0.1 + i for i in range(12)}  # the best first
 COMPARED = {"n": 400, "n_ties": 0, "error_rate": 0.2, "mean_margin": 1.0, "label_variance_mean": 0.1}

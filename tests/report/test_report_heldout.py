@@ -9,8 +9,7 @@ from report_page_parser import NASTY, Page
 from report_synthetic import HEADS, make
 
 from rmlab.report.content import HeldOutFrames
-from rmlab.report.disputed import pick_disputed
-from rmlab.report.heldout import agreements, heldout_rows
+from rmlab.report.heldout import agreements, heldout_rows, pick_disputed
 from rmlab.report.render import render
 
 ARMS = [*HEADS, "logistic_regression", "length"]

@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 from rmlab.report import tables, wording
 from rmlab.report.arms import N_COLOURS, ordered_arms
 from rmlab.report.examples import agreement, pick_examples
-from rmlab.report.figures import curves, proxy
+from rmlab.report.figures import curves
+from rmlab.report.figures import curves as proxy
 from rmlab.report.figures.svg import COLOURS, draw
 
 

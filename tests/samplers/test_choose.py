@@ -4,8 +4,7 @@ import torch
 from scipy import stats
 from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
-from rmlab.samplers.choose import _winner, choose
-from rmlab.samplers.noise import gumbel, sample_key, step_keys
+from rmlab.samplers.token_choice import _winner, choose, gumbel, sample_key, step_keys
 
 
 def reference(logits, temperature, top_p):

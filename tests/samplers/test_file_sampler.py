@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmlab.compute import Compute
-from rmlab.data.forms.scored import AnswerIds
+from rmlab.data.forms.judgements import AnswerIds
 from rmlab.data.prompts import content_id
 from rmlab.errors import InputError
+from rmlab.models.compute import Compute
 from rmlab.samplers.base import Task
-from rmlab.samplers.file import FileSampler
+from rmlab.samplers.recorded import FileSampler
 
 HI = [{"role": "user", "content": "Hi"}]
 

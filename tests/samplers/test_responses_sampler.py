@@ -6,11 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmlab.compute import Compute
+from rmlab.config.settings import Sampling
 from rmlab.errors import InputError
+from rmlab.models.compute import Compute
 from rmlab.samplers.base import Task
-from rmlab.samplers.responses import ResponsesSampler
-from rmlab.settings import Sampling
+from rmlab.samplers.recorded import ResponsesSampler
 
 PARAMS = Sampling(
     n_train=1, n_test=1, temperature=1, top_p=1, max_new_tokens=1, stop=[], max_prompt_tokens=None,

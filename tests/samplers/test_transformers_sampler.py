@@ -3,13 +3,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, MambaConfig, MambaForCausalLM
 
-from rmlab.carried.random_tiny import byte_tokenizer
-from rmlab.compute import Compute
+from rmlab.config.settings import Sampling
 from rmlab.errors import InputError
-from rmlab.networks.decoder import ExpandedDecoder, SharedDecoder
+from rmlab.models.bundled.random_tiny import byte_tokenizer
+from rmlab.models.compute import Compute
+from rmlab.models.decoding.decoder import ExpandedDecoder, SharedDecoder
 from rmlab.samplers.base import Task, cut_at_stop
 from rmlab.samplers.transformers import Session, TransformersSampler
-from rmlab.settings import Sampling
 
 TEXTS = ["Hi", "A much longer prompt, with commas", "Then", "x"]
 
@@ -107,7 +107,7 @@ def test_without_a_model_it_says_so():
 def test_the_way_of_decoding_changes_nothing(tiny_model, monkeypatch):
     found = generate(tiny_model, params(), n=6)
     used = []
-    monkeypatch.setattr("rmlab.networks.open_decoder.may_share", lambda *_: used.append(1) or False)
+    monkeypatch.setattr("rmlab.models.decoding.decoder.may_share", lambda *_: used.append(1) or False)
     plain = generate(tiny_model, params(), n=6)
     assert used and [[s.text for s in x] for x in found] == [[s.text for s in x] for x in plain]
 

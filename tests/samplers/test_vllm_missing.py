@@ -4,10 +4,9 @@ import sys
 
 import pytest
 
-from rmlab.compute import Compute
 from rmlab.errors import InputError, RmlabError
-from rmlab.samplers.vllm import VllmSampler
-from rmlab.samplers.vllm_adapter import adapter_arguments
+from rmlab.models.compute import Compute
+from rmlab.samplers.vllm import VllmSampler, adapter_arguments
 
 
 def test_without_vllm_it_says_how_to_get_it(tiny_model, monkeypatch, capfd):

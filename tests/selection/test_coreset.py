@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rmlab.selection.base import Candidates
-from rmlab.selection.coreset import Coreset
+from rmlab.selection.designs import Coreset
 
 
 def make(z: np.ndarray, past_z: np.ndarray) -> Candidates:
@@ -47,7 +47,7 @@ def test_blocks_change_nothing(monkeypatch):
     rng = np.random.default_rng(0)
     candidates = make(rng.normal(size=(40, 5)), rng.normal(size=(33, 5)))
     whole = Coreset()(candidates, 20, np.random.default_rng(0))
-    monkeypatch.setattr("rmlab.selection.coreset.CELLS", 90)
+    monkeypatch.setattr("rmlab.selection.designs.CELLS", 90)
     np.testing.assert_array_equal(Coreset()(candidates, 20, np.random.default_rng(0)), whole)
 
 

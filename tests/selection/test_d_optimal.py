@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from rmlab.errors import InputError
 from rmlab.selection.base import Candidates
-from rmlab.selection.d_optimal import DOptimal
+from rmlab.selection.designs import DOptimal
 
 
 def make(c: int, f: int, p: int, seed: int, scale: float = 1.0) -> Candidates:

@@ -7,9 +7,7 @@ from scipy.special import expit
 from scipy.stats import entropy
 
 from rmlab.selection.base import Candidates
-from rmlab.selection.entropy import Entropy
-from rmlab.selection.max_difference import MaxDifference
-from rmlab.selection.uniform import Uniform
+from rmlab.selection.by_score import Entropy, MaxDifference, Uniform
 
 
 def candidates_of(margin: list[float] | np.ndarray) -> Candidates:

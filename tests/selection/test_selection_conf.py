@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from rmlab.components import build
+from rmlab.config.components import build
 from rmlab.errors import ConfigError
-from rmlab.selection.coreset import Coreset
-from rmlab.selection.d_optimal import DOptimal
-from rmlab.selection.entropy import Entropy
-from rmlab.selection.max_difference import MaxDifference
-from rmlab.selection.uniform import Uniform
+from rmlab.selection.by_score import Entropy, MaxDifference, Uniform
+from rmlab.selection.designs import Coreset, DOptimal
 
 CONF = Path(__file__).parents[2] / "conf" / "selection"
 SELECTORS = {
@@ -45,6 +42,6 @@ def test_every_knob_has_a_comment(name):
 
 
 def test_bad_ridge_is_one_line():
-    component = {"_target_": "rmlab.selection.d_optimal.DOptimal", "ridge": 0}
+    component = {"_target_": "rmlab.selection.designs.DOptimal", "ridge": 0}
     with pytest.raises(ConfigError, match="ridge is 0.0: use a number > 0"):
         build(component, (), "selection")

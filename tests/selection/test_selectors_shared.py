@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 
 from rmlab.errors import InputError
 from rmlab.selection.base import Candidates
-from rmlab.selection.coreset import Coreset
-from rmlab.selection.d_optimal import DOptimal
-from rmlab.selection.entropy import Entropy
-from rmlab.selection.max_difference import MaxDifference
-from rmlab.selection.uniform import Uniform
+from rmlab.selection.by_score import Entropy, MaxDifference, Uniform
+from rmlab.selection.designs import Coreset, DOptimal
 
 READING = [Entropy(), MaxDifference(), Coreset(), DOptimal(), DOptimal(past=True)]
 SELECTORS = [Uniform(), *READING]

@@ -9,8 +9,8 @@ import pytest
 from artifact_kinds import flip
 from set_helpers import change_table, put
 
-from rmlab.artifacts.artifact import open_artifact
-from rmlab.artifacts.set_record import open_set
+from rmlab.storage.artifact import open_artifact
+from rmlab.storage.set_record import open_set
 
 SIZES = ("comparisons.n=60", "comparisons.n_validation=10", "evaluation.resamples=20")
 ARMS = "arms=['head=linear loss=bradley_terry','head=trees loss=classification']"

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from set_helpers import TWO, A, change_record, change_table, put
 
-from rmlab.artifacts.set_record import open_set
 from rmlab.sets.validate import validate
+from rmlab.storage.set_record import open_set
 
 B = "release.policies=['b: generation_seed=1']"
 OTHER_A = "release.policies=['a: generation_seed=1']"

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from set_helpers import change_table, put
 
-from rmlab.artifacts.artifact import open_artifact
-from rmlab.compute import Compute
-from rmlab.embedders.file import FileEmbedder
+from rmlab.embedders.recorded import FileEmbedder
 from rmlab.errors import InputError
-from rmlab.text import Exchange
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
+from rmlab.storage.artifact import open_artifact
 
 SIZES = ("comparisons.n=60", "comparisons.n_validation=10", "evaluation.resamples=20")
 ONE = "arms=['head=linear loss=bradley_terry']"
@@ -59,7 +59,7 @@ def test_train_responses_are_of_one_policy_and_test_responses_of_the_other(cli, 
 
 def test_the_head_is_that_of_the_one_policy_and_its_test_scores_those_of_the_other(cli, copied):
     """Judging b by hand: the head that was fitted on a alone, applied to b's vectors."""
-    from rmlab.heads.load import load_head
+    from rmlab.heads.fitted.load import load_head
 
     crossed = stages(cli, copied, "set.policy=a", "set.test_policy=b")
     alone = stages(cli, copied, "set.policy=a")

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow.parquet as pq
 
-from rmlab.artifacts.set_record import (
+from rmlab.config.components import build
+from rmlab.config.settings import Sampling
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange
+from rmlab.models.weights import find_model
+from rmlab.samplers.base import Task
+from rmlab.storage.set_record import (
     PROMPTS,
     EmbeddingSet,
     SetPolicy,
@@ -16,12 +22,6 @@ from rmlab.artifacts.set_record import (
     scales_file,
     scores_file,
 )
-from rmlab.components import build
-from rmlab.compute import Compute
-from rmlab.models import find_model
-from rmlab.samplers.base import Task
-from rmlab.settings import Sampling
-from rmlab.text import Exchange
 
 
 @dataclass

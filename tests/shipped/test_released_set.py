@@ -10,10 +10,10 @@ import pytest
 from slice_again import compare, untuned
 from small_settings import SMALL
 
-from rmlab.artifacts.files import write_parquet
-from rmlab.artifacts.set_record import open_set
 from rmlab.commands.release import release_command
 from rmlab.sets.validate import validate
+from rmlab.storage.files import write_parquet
+from rmlab.storage.set_record import open_set
 
 RELEASED = Path(__file__).parents[2] / "data" / "released"
 SETS = sorted(file.parent for file in RELEASED.glob("*/set.json"))

@@ -8,9 +8,8 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from rmlab.data.demonstrations import read_demonstrations
-from rmlab.data.prompts import read_prompts
-from rmlab.shipped import shipped, user_path
+from rmlab.data.prompts import read_demonstrations, read_prompts
+from rmlab.paths import shipped, user_path
 
 KINDS = ("openings", "questions")
 MOST_SHARED = 0.25

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from sweep_helpers import copied, node_of
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
-from rmlab.artifacts.sweep_schema import PROMPT_METRICS
-from rmlab.execute import run_nodes
 from rmlab.metrics.best_of_n import best_of_n_ragged
-from rmlab.stages.prompt_values import packed_by_cell, unpacked
+from rmlab.pipeline.run import run_nodes
+from rmlab.storage.artifact import Artifact, open_artifact
+from rmlab.storage.sweep_schema import PROMPT_METRICS
+from rmlab.sweeps.rows import packed_by_cell, unpacked
 
 GRID = ("seed=0,1", "noise.error=0.1,0.3")
 

@@ -9,10 +9,10 @@ import pytest
 from small_settings import SMALL
 
 from rmlab.comparisons import Comparisons
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError
-from rmlab.stages.comparing import answer_train, answer_validation, select_in_rounds, selected_report
-from rmlab.stages.responses import Responses
+from rmlab.evaluation.compare import answer_train, answer_validation, select_in_rounds, selected_report
+from rmlab.responses.table import Responses
 
 
 def settings(*more):

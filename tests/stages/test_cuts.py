@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
-from rmlab.artifacts.manifest import FileRecord
 from rmlab.errors import InputError
-from rmlab.execute import run_nodes
-from rmlab.pipeline import load_arms, plan
-from rmlab.stages import cuts
-from rmlab.stages.cuts import Cuts
-from rmlab.stages.exchanges import Exchanges
-from rmlab.stages.survey import Survey
+from rmlab.evaluation import cuts
+from rmlab.evaluation.cuts import Cuts
+from rmlab.evaluation.survey import Survey
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import run_nodes
+from rmlab.responses.texts import Exchanges
+from rmlab.storage.artifact import Artifact, open_artifact
+from rmlab.storage.manifest import FileRecord
 
 MODULE = """
 import re
@@ -72,7 +72,7 @@ def whole(tmp_path_factory):
 
 
 def few_pairs(patch):
-    patch.setattr("rmlab.stages.gathering.MAX_PAIRS", 40)
+    patch.setattr("rmlab.evaluation.gathering.MAX_PAIRS", 40)
 
 
 def only(out: Path, stage: str) -> Artifact:
@@ -177,7 +177,7 @@ def test_quick_forms_are_tried_on_responses_of_many_cuts(whole, tmp_path, monkey
     for name, value in {"cuts.AT_MOST": 30, "eval_heads.WORTH_TRYING": 50, "eval_heads.SAMPLE": 96}.items():
         monkeypatch.setattr(f"rmlab.stages.{name}", value)
     samples = []
-    monkeypatch.setattr("rmlab.stages.eval_heads.quickened", lambda head, x: samples.append(x) or head)
+    monkeypatch.setattr("rmlab.evaluation.eval_heads.quickened", lambda head, x: samples.append(x) or head)
     shutil.copytree(out, tmp_path / "o", ignore=shutil.ignore_patterns("eval_rm", "report"))
     nodes = plan(load_arms([*overrides, f"out={tmp_path / 'o'}"]))
     run_nodes([node for node in nodes if node.stage != "report"], "test", quiet=True)

@@ -10,18 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
-from rmlab.artifacts.files import write_parquet
-from rmlab.artifacts.manifest import FileRecord
-from rmlab.artifacts.writer import Writer
 from rmlab.errors import ConfigError, InputError, RmlabError
-from rmlab.execute import run_nodes
-from rmlab.pipeline import load_arms, plan
-from rmlab.progress import Progress
+from rmlab.logs.progress import Progress
+from rmlab.pipeline.job import Job
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import run_nodes
+from rmlab.responses.table import read_responses
 from rmlab.stages import eval_rm, fit_rm
-from rmlab.stages.base import Job
-from rmlab.stages.cell_data import read_data, write_data
-from rmlab.stages.responses import read_responses
+from rmlab.storage.artifact import Artifact, open_artifact
+from rmlab.storage.files import write_parquet
+from rmlab.storage.manifest import FileRecord
+from rmlab.storage.writer import Writer
+from rmlab.sweeps.data import read_data, write_data
 
 MODULE = """
 import zlib

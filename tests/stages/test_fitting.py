@@ -9,12 +9,12 @@ import pytest
 from scipy.stats import spearmanr
 from small_settings import SMALL
 
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError
-from rmlab.stages import fitting
-from rmlab.stages.fitting import held_out
-from rmlab.stages.responses import Responses
-from rmlab.stages.teaching import fit_head
+from rmlab.evaluation import fit as fitting
+from rmlab.evaluation.fit import held_out
+from rmlab.evaluation.fit_head import fit_head
+from rmlab.responses.table import Responses
 
 
 @dataclass(frozen=True)

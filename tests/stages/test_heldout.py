@@ -7,17 +7,15 @@ import pandas as pd
 import pytest
 from human_pairs import SMALL_PAIRS, TIES, pair_rows, write_rows
 
-from rmlab.artifacts.heldout_schema import HELDOUT_TABLES
-from rmlab.config import load_settings
-from rmlab.execute import run_nodes
-from rmlab.pipeline import load_arms, plan
-from rmlab.stages.folding import folds_of, groups_of
+from rmlab.config.hydra import load_settings
+from rmlab.evaluation.fit_head import fit_head
+from rmlab.evaluation.heldout import Pairs, folds_of, groups_of, length_margins
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import run_nodes
+from rmlab.responses.table import Responses, read_responses
+from rmlab.responses.vectors import StreamedVectors
 from rmlab.stages.heldout import recommended
-from rmlab.stages.heldout_controls import length_margins
-from rmlab.stages.pairs import Pairs
-from rmlab.stages.responses import Responses, read_responses
-from rmlab.stages.teaching import fit_head
-from rmlab.stages.vectors import StreamedVectors
+from rmlab.storage.heldout_schema import HELDOUT_TABLES
 
 N = 90
 
@@ -170,7 +168,7 @@ def test_length_takes_the_direction_that_pays_outside():
 
 def test_a_baseline_that_did_not_converge_is_said(heldout, tmp_path, monkeypatch):
     assert not any("converged" in w for w in heldout.manifest.warnings)
-    monkeypatch.setattr("rmlab.heads.logistic.ITERATIONS", 1)
+    monkeypatch.setattr("rmlab.heads.baselines.ITERATIONS", 1)
     file = write_rows(tmp_path / "pairs.jsonl", pair_rows(N))
     nodes = plan(load_arms([*SMALL_PAIRS, f"input={file}", f"out={tmp_path / 'out'}"]))
     found = run_nodes([n for n in nodes if n.stage != "report"], "test", quiet=True)[-1].artifact

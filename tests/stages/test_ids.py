@@ -2,9 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rmlab.artifacts.fingerprint import row_id
 from rmlab.errors import InputError
-from rmlab.stages.ids import HEX, OBJECT, Ids, check_unique
+from rmlab.responses.ids import HEX, OBJECT, Ids, check_unique
+from rmlab.storage.digest import row_id
 
 FORMS = {
     "own": [row_id("p", k) for k in range(500)],

@@ -2,20 +2,20 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from rmlab.metrics.overlap import prompt_overlap
-from rmlab.settings import Evaluation
-from rmlab.stages.judged_row import judge_one
-from rmlab.stages.judging import (
+from rmlab.config.settings import Evaluation
+from rmlab.evaluation.judge import (
     PAIRED_METRICS,
     calibration_rows,
     conformal_rows,
     curve_rows,
     judge,
+    judge_one,
     metric_rows,
     paired_rows,
 )
+from rmlab.metrics.controlled import prompt_overlap
+from rmlab.responses.table import Responses
 from rmlab.stages.report import verdict
-from rmlab.stages.responses import Responses
 
 HOW = Evaluation(resamples=200, select_by="best_of_n")
 
@@ -194,7 +194,7 @@ def test_uneven_prompts_are_judged_at_the_smallest():
 
 
 def test_what_is_kept_of_a_split_goes_with_its_responses():
-    from rmlab.stages import measuring
+    from rmlab.evaluation import measure as measuring
 
     r = responses()
     before = len(measuring._splits)
@@ -211,7 +211,7 @@ def test_calibration_draws_from_all_pairs_where_there_are_many(monkeypatch):
     raw = r.golden + np.random.default_rng(1).normal(size=len(r))
     every = judged("h", r, raw, raw)
     assert len(every.odds.margin) == 30 * 190
-    monkeypatch.setattr("rmlab.stages.measuring.MAX_PAIRS", 3000)
+    monkeypatch.setattr("rmlab.evaluation.measure.MAX_PAIRS", 3000)
     few = judged("h", responses(30, 20), raw, raw)
     assert len(few.odds.margin) == 3000
     assert few.odds.numbers() == pytest.approx(every.odds.numbers(), abs=0.03)

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from small_settings import SMALL
 
-from rmlab.execute import run_nodes
-from rmlab.pipeline import load_arms, plan
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import run_nodes
 
 pytestmark = pytest.mark.alone
 

@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from rmlab.progress import Progress
-from rmlab.stages.live_cells import SHOWN, LiveCells
+from rmlab.logs.progress import Progress
+from rmlab.sweeps.rows import SHOWN, LiveCells
 
 
 class Terminal(io.StringIO):

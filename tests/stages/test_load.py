@@ -32,12 +32,12 @@ def small_blocks(monkeypatch):
         monkeypatch.setattr(f"rmlab.{name}", BLOCK)
     for name in ("vectors", "scoring"):
         monkeypatch.setattr(f"rmlab.stages.{name}.ROWS_AT_ONCE", BLOCK)
-    monkeypatch.setattr("rmlab.metrics.resamples.CELLS", 100 * BLOCK)
-    monkeypatch.setattr("rmlab.metrics.resamples.KEPT", 0)
-    monkeypatch.setattr("rmlab.stages.measuring.MAX_PAIRS", BLOCK)
-    monkeypatch.setattr("rmlab.stages.gathering.MAX_PAIRS", BLOCK)
-    monkeypatch.setattr("rmlab.stages.cuts.AT_MOST", 10 * BLOCK)
-    monkeypatch.setattr("rmlab.stages.fitting.REFERENCE", BLOCK)
+    monkeypatch.setattr("rmlab.metrics.intervals.CELLS", 100 * BLOCK)
+    monkeypatch.setattr("rmlab.metrics.intervals.KEPT", 0)
+    monkeypatch.setattr("rmlab.evaluation.measure.MAX_PAIRS", BLOCK)
+    monkeypatch.setattr("rmlab.evaluation.gathering.MAX_PAIRS", BLOCK)
+    monkeypatch.setattr("rmlab.evaluation.cuts.AT_MOST", 10 * BLOCK)
+    monkeypatch.setattr("rmlab.evaluation.fit.REFERENCE", BLOCK)
     monkeypatch.syspath_prepend(str(BENCH))
     yield
     sys.modules.pop("load", None)

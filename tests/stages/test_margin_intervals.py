@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.heads.base import CentredHead, FitData
+from rmlab.heads.base import FitData
 from rmlab.heads.ensemble import Ensemble
+from rmlab.heads.fitted.centred import CentredHead
 from rmlab.heads.laplace import Laplace
 from rmlab.heads.linear import Linear
-from rmlab.labels.logistic import Logistic
-from rmlab.labels.random_flips import RandomFlips
-from rmlab.losses.bradley_terry import BradleyTerry
-from rmlab.stages.margin_intervals import interval_numbers
+from rmlab.losses.pairs import BradleyTerry
+from rmlab.noise.flips import RandomFlips
+from rmlab.noise.logistic import Logistic
+from rmlab.sweeps.cell import interval_numbers
 
 D, N, PRIOR = 8, 300, 1.0
 ANNOTATOR = Logistic(beta=1.0, scale=1.0)

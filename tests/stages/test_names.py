@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 
-from rmlab.stages.names import Names, Prompts
+from rmlab.responses.table import Names, Prompts
 
 
 def part(prompts, groups):

@@ -14,15 +14,17 @@ from small_settings import SMALL
 from sweep_helpers import copied, heads, swept
 from test_fitting import World, world
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError
-from rmlab.execute import run_nodes
-from rmlab.heads.base import CentredHead, EnsembleHead, RewardHead, WeightedHead
-from rmlab.heads.load import load_head
-from rmlab.pipeline import chain_of, fit_node, in_order, load_arms, plan
-from rmlab.stages.fitting import Fit, fit_among, held_out
-from rmlab.stages.teaching import fit_head
+from rmlab.evaluation.fit import Fit, fit_among, held_out
+from rmlab.evaluation.fit_head import fit_head
+from rmlab.heads.base import RewardHead
+from rmlab.heads.fitted.centred import CentredHead
+from rmlab.heads.fitted.load import load_head
+from rmlab.heads.fitted.several import EnsembleHead, WeightedHead
+from rmlab.pipeline.plan import chain_of, fit_node, in_order, load_arms, plan
+from rmlab.pipeline.run import run_nodes
+from rmlab.storage.artifact import Artifact, open_artifact
 
 BASE = ("arms=[]", "comparisons.n=200", "comparisons.n_validation=100")
 BOTH = "objectives={sentiment:1,length:-0.5}"

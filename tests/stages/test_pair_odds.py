@@ -8,11 +8,11 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.labels.crowd import Crowd
-from rmlab.labels.logistic import Logistic
-from rmlab.labels.random_flips import RandomFlips
+from rmlab.evaluation.measure import Answers, Odds
 from rmlab.metrics.calibration import expected_calibration_error
-from rmlab.stages.pair_odds import Answers, Odds
+from rmlab.noise.crowd import Crowd
+from rmlab.noise.flips import RandomFlips
+from rmlab.noise.logistic import Logistic
 
 BETA, SCALE = 1.5, 2.0
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rmlab.errors import InputError
-from rmlab.stages.pairs import Pairs
-from rmlab.stages.responses import Responses
+from rmlab.evaluation.heldout import Pairs
+from rmlab.responses.table import Responses
 
 
 def responses(golden, group):

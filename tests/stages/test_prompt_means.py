@@ -8,11 +8,10 @@ from test_fitting import World, fit, world
 from test_scoring import Pieces
 
 from rmlab.errors import InputError, RmlabError
-from rmlab.heads.base import CentredHead
-from rmlab.heads.centred_head import prompt_means
-from rmlab.stages.prompt_means import PromptMeans
-from rmlab.stages.responses import Responses
-from rmlab.stages.scoring import score_all
+from rmlab.evaluation.score import score_all
+from rmlab.heads.fitted.centred import CentredHead, prompt_means
+from rmlab.responses.prompt_means import PromptMeans
+from rmlab.responses.table import Responses
 
 
 def shifted(w: World) -> World:

@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmlab.artifacts.artifact import Artifact, open_artifact
-from rmlab.artifacts.manifest import FileRecord
 from rmlab.errors import InputError
-from rmlab.heads.load import load_head
-from rmlab.stages.responses import positions, read_responses
-from rmlab.stages.vectors import MappedVectors, StreamedVectors, map_vectors
+from rmlab.heads.fitted.load import load_head
+from rmlab.responses.table import positions, read_responses
+from rmlab.responses.vectors import MappedVectors, StreamedVectors, map_vectors
+from rmlab.storage.artifact import Artifact, open_artifact
+from rmlab.storage.manifest import FileRecord
 
 
 def artifact(run, stage):
@@ -111,7 +111,7 @@ def cut(embed, folder, sizes, rows_per_group):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_blocks_are_the_same_however_the_artifact_is_cut(small_run, tmp_path, monkeypatch, masked):
-    monkeypatch.setattr("rmlab.stages.vectors.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("rmlab.responses.vectors.ROWS_AT_ONCE", 10)
     embed = artifact(small_run, "embed")
     rng = np.random.default_rng(2)
     known = embed.read()["response_id"].to_numpy()

@@ -2,8 +2,8 @@ import pytest
 
 from rmlab.errors import InputError
 from rmlab.goldens.base import Failed
-from rmlab.stages.score_rows import score_rows
-from rmlab.text import Exchange
+from rmlab.models.text.rendering import Exchange
+from rmlab.stages.annotate import score_rows
 
 ROWS = [Exchange("p", f"r{i}", [], text) for i, text in enumerate(["1", "two", "3", "nan", "-inf"])]
 

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from rmlab.errors import InputError
-from rmlab.heads.base import EnsembleHead, LinearHead, MlpHead, Standardiser
-from rmlab.heads.compress import CompressedMlp
-from rmlab.stages import scoring
-from rmlab.stages.scoring import (
+from rmlab.evaluation import score as scoring
+from rmlab.evaluation.score import (
     examples_of,
     is_quick,
     quick_forms,
@@ -20,6 +18,10 @@ from rmlab.stages.scoring import (
     regression_on_golden,
     score_all,
 )
+from rmlab.heads.fitted.base import Standardiser
+from rmlab.heads.fitted.linear import LinearHead
+from rmlab.heads.fitted.mlp import CompressedMlp, MlpHead
+from rmlab.heads.fitted.several import EnsembleHead
 
 D = 8
 

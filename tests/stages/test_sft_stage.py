@@ -13,10 +13,10 @@ from safetensors import safe_open
 from small_settings import SMALL
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from rmlab.compute import Compute
 from rmlab.errors import InputError, RmlabError
-from rmlab.execute import run_nodes
-from rmlab.pipeline import load_arms, plan
+from rmlab.models.compute import Compute
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import run_nodes
 
 
 def finetune(out: Path, *overrides: str) -> Path:
@@ -73,7 +73,7 @@ def test_an_adapter_loads_as_peft_loads_it(tmp_path):
 
 
 def test_an_adapter_whose_base_is_gone_says_what_to_do(tmp_path):
-    from rmlab.carried.random_tiny import write_random_model
+    from rmlab.models.bundled.random_tiny import write_random_model
 
     base = tmp_path / "base"
     write_random_model(base, seed=3)
@@ -123,7 +123,7 @@ def test_a_classifier_of_an_adapter_is_refused(tmp_path):
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize(("dtype", "stored"), [("float32", "F32"), ("bfloat16", "BF16")])
 def test_weights_are_kept_in_the_dtype_and_trained_in_32_bits(tmp_path, monkeypatch, method, dtype, stored):
-    from rmlab.training import attempt
+    from rmlab.sft import train as attempt
 
     original, seen = attempt._write, set()
 
@@ -206,8 +206,8 @@ def test_rows_have_one_begin_and_one_end(tmp_path, monkeypatch):
     """A tokenizer that begins plain text with <bos>, and one that uses no such token."""
     from tokenizers.processors import TemplateProcessing
 
-    from rmlab.carried.random_tiny import write_random_model
-    from rmlab.training import sft as training
+    from rmlab.models.bundled.random_tiny import write_random_model
+    from rmlab.sft import train as training
 
     seen = []
 

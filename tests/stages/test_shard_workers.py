@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from small_settings import SMALL
 
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError, WorkerError
-from rmlab.execute import run_nodes
-from rmlab.logs.record import trace_of
-from rmlab.pipeline import load_arms, plan
-from rmlab.stages import places as places_module
-from rmlab.stages.places import places
-from rmlab.stages.worker_error import error_from_json, error_to_json
+from rmlab.logs.records import trace_of
+from rmlab.pipeline import shards as places_module
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import run_nodes
+from rmlab.pipeline.shard_workers import error_from_json, error_to_json
+from rmlab.pipeline.shards import places
 
 pytestmark = pytest.mark.alone
 

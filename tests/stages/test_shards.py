@@ -10,15 +10,15 @@ import pyarrow as pa
 import pytest
 from small_settings import SMALL
 
-from rmlab.artifacts.sealed import read_sealed
-from rmlab.artifacts.writer import writing
-from rmlab.config import load_settings
-from rmlab.execute import run_nodes
-from rmlab.pipeline import load_arms, plan
-from rmlab.progress import Progress
-from rmlab.stages.base import Job, Made, Shards
-from rmlab.stages.pipelined import pipelined
-from rmlab.stages.shards import map_shards
+from rmlab.config.hydra import load_settings
+from rmlab.logs.progress import Progress
+from rmlab.pipeline.job import Job, Made, Shards
+from rmlab.pipeline.parts import pipelined
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import run_nodes
+from rmlab.pipeline.shards import map_shards
+from rmlab.storage.digest import read_sealed
+from rmlab.storage.writer import writing
 
 SOON = 20.0  # seconds after which a thread that should have come is given up
 N = 5

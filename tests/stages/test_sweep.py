@@ -8,15 +8,15 @@ import pytest
 from small_settings import SMALL
 from sweep_helpers import TIMES, copied, heads, node_of, swept
 
-from rmlab.artifacts.artifact import open_artifact
-from rmlab.artifacts.sweep_schema import sweep_table
+from rmlab.config.grid import points
+from rmlab.config.settings import Settings
 from rmlab.errors import ConfigError
-from rmlab.grid import points
-from rmlab.settings import Settings
-from rmlab.stages.cell import run_cell
-from rmlab.stages.cell_data import read_data, write_data
-from rmlab.stages.row_log import RowLog
-from rmlab.sweeping import plan_sweep
+from rmlab.storage.artifact import open_artifact
+from rmlab.storage.sweep_schema import sweep_table
+from rmlab.sweeps.cell import run_cell
+from rmlab.sweeps.data import read_data, write_data
+from rmlab.sweeps.plan import plan_sweep
+from rmlab.sweeps.rows import RowLog
 
 GRID = ("head=linear,trees", "loss=hinge,bradley_terry,classification", "seed=0,1")
 
@@ -190,7 +190,7 @@ def test_nothing_is_taken_over_by_force_or_from_what_is_not_finished(out, inline
 def test_a_failure_is_tried_again(out, inline, monkeypatch):
     grid = ("head=choice(trees)", "loss=classification", "seed=0,1")
     with monkeypatch.context() as patch:
-        patch.setattr("rmlab.stages.cell.fit_head", _no_extra)
+        patch.setattr("rmlab.sweeps.cell.fit_head", _no_extra)
         assert set(heads(swept(out, *grid))["reason"]) == {
             f"ImportError: no lightgbm here (test_sweep.py:{_LINE})"
         }
@@ -248,7 +248,7 @@ def test_embeddings_are_one_file_for_all_golden_rewards_and_written_once(out, tm
     inputs = {role: upstream.open() for role, upstream in node.inputs.items()}
     first, second = node.sweep_grid.data
     folders = [write_data(inputs, first, tmp_path)]
-    monkeypatch.setattr("rmlab.stages.cell_data.map_vectors", None)  # what is there is not written again
+    monkeypatch.setattr("rmlab.sweeps.data.map_vectors", None)  # what is there is not written again
     folders.append(write_data(inputs, second, tmp_path))
     files = {(folder / "vectors.npy").resolve() for folder in folders}
     assert len(folders) == 2 and len(files) == 1
@@ -312,8 +312,8 @@ def test_what_cannot_be_swept(grid, message):
 
 
 def test_heads_are_scored_in_the_form_that_the_settings_name(out, inline, monkeypatch):
-    monkeypatch.setattr("rmlab.stages.scoring.WORTH_TRYING", 1)
-    monkeypatch.setattr("rmlab.heads.compress.AGREEMENT", 0.9)  # a few responses give few directions
+    monkeypatch.setattr("rmlab.evaluation.score.WORTH_TRYING", 1)
+    monkeypatch.setattr("rmlab.heads.fitted.mlp.AGREEMENT", 0.9)  # a few responses give few directions
     grid = ("head=mlp_study", "head.epochs=2", "evaluation.scoring=exact,quick")
     rows = heads(swept(out, *grid)).set_index("evaluation.scoring")
     assert rows["quick"].to_dict() == {"exact": False, "quick": True}

@@ -11,10 +11,10 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
-from rmlab.stages.arms import Arm
-from rmlab.stages.ids import Ids
-from rmlab.stages.responses import Responses
-from rmlab.stages.validation_answers import ValidationAnswers
+from rmlab.evaluation.answers import ValidationAnswers
+from rmlab.evaluation.arms import Arm
+from rmlab.responses.ids import Ids
+from rmlab.responses.table import Responses
 
 
 @dataclass

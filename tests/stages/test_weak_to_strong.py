@@ -8,11 +8,11 @@ from scipy.stats import spearmanr
 from small_settings import SMALL
 from test_fitting import World, agreement, world
 
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError
-from rmlab.pipeline import chain_of, fit_node
-from rmlab.stages.fitting import Fit, held_out
-from rmlab.stages.teaching import fit_head, teachers_half
+from rmlab.evaluation.fit import Fit, held_out
+from rmlab.evaluation.fit_head import fit_head, teachers_half
+from rmlab.pipeline.plan import chain_of, fit_node
 
 TAUGHT = ("arms=[]", "comparisons.n=200", "comparisons.n_validation=100", "teacher.n=400")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rmlab.errors import RmlabError
-from rmlab.stages.worker_pool import AHEAD, _no_interrupt, in_workers
+from rmlab.pipeline.pool import AHEAD, _no_interrupt, in_workers
 
 pytestmark = pytest.mark.alone
 

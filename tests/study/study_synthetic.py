@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from rmlab.artifacts.sweep_schema import PROMPT_METRICS
-from rmlab.study.cells import Member
+from rmlab.storage.sweep_schema import PROMPT_METRICS
 from rmlab.study.finding import Finding
+from rmlab.study.plan import Member
 from rmlab.study.values import CellValues
 
 DEVIATION, MEAN = 2.0, 1.0  # of the golden reward

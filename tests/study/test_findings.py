@@ -9,10 +9,10 @@ import pytest
 import yaml
 from study_synthetic import claim, finding
 
-from rmlab.config import load_settings
+from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError
-from rmlab.study.cells import Planner
 from rmlab.study.finding import load_findings
+from rmlab.study.plan import Planner
 
 SMALL = ("experiment=smoke",)
 SET = "shipped:released/openings-smollm2"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from study_synthetic import DEVIATION, INTERCEPT, MEAN, SLOPE, claim, finding, sweep
 
-from rmlab.study.cells import Member
+from rmlab.stages.study import control_means
 from rmlab.study.content import Part
-from rmlab.study.controls import control_means
 from rmlab.study.finding import Claim
 from rmlab.study.judge import contrast, counts, judge, means
+from rmlab.study.plan import Member
 from rmlab.study.values import CellValues
 
 

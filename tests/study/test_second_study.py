@@ -17,15 +17,14 @@ from scipy import stats
 from second_study import effect as effect_of_second
 from second_study import interval
 
-from rmlab.execute import run_nodes
-from rmlab.pipeline import in_order
-from rmlab.shipped import user_path
-from rmlab.study.cells import Member
+from rmlab.paths import user_path
+from rmlab.pipeline.plan import in_order
+from rmlab.pipeline.run import run_nodes
 from rmlab.study.effects import effect
 from rmlab.study.finding import Claim, Finding, load_findings
 from rmlab.study.judge import contrast
+from rmlab.study.plan import Member, plan_study
 from rmlab.study.values import CellValues
-from rmlab.studying import plan_study
 
 SET = "shipped:released/openings-smollm2"
 SETUP = {"policy": "base", "reward": "sentiment", "embedder": "smollm2"}

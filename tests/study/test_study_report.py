@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from study_synthetic import claim, finding, sweep
 
+from rmlab.stages.study import control_means
 from rmlab.study.content import Part, StudyContent
-from rmlab.study.controls import control_means
 from rmlab.study.judge import judge, means
-from rmlab.study.pictures import write_pictures
-from rmlab.study.render import render
+from rmlab.study.render import render, write_pictures
 from rmlab.study.verdict import RULE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))

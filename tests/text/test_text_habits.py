@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from tokenizer_habits import HABITS
 
-from rmlab.text import Exchange, encode, encode_all, encode_prompt, render, response_text
+from rmlab.models.text.rendering import Exchange, render
+from rmlab.models.text.tokens import encode, encode_all, encode_prompt, response_text
 
 EXACT = [h for h in HABITS if h.exact]
 _NAMES = ["</s>", "<s>", "<|im_end|>", "<|im_start|>", "<|endoftext|>", "<bos>", "<eos>", "<pad>", "<unk>"]

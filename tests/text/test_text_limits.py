@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from tokenizer_habits import HABITS
 
 from rmlab.errors import InputError
-from rmlab.text import Exchange, cut_prompt, encode, encode_all
+from rmlab.models.text.rendering import Exchange
+from rmlab.models.text.tokens import cut_prompt, encode, encode_all
 
 _words = st.lists(st.sampled_from(["Hi", "no", "yes", "é", "the"]), min_size=1, max_size=8).map(" ".join)
 

@@ -5,12 +5,13 @@ import pytest
 import torch
 from tokenizer_habits import HABITS
 
-from rmlab.carried.random_tiny import write_random_model
-from rmlab.compute import Compute
 from rmlab.embedders.transformers import TransformersEmbedder
 from rmlab.goldens.sequence_classifier import SequenceClassifier
+from rmlab.models.bundled.random_tiny import write_random_model
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Exchange, render
+from rmlab.models.text.tokens import encode, encode_prompt
 from rmlab.samplers.transformers import TransformersSampler
-from rmlab.text import Exchange, encode, encode_prompt, render
 
 COMPUTE = Compute(device="cpu")
 _ANSWERS = ["yes", "", " no </s> no", "<|im_end|>", "the dough rose in the kitchen", "yes</s></s>"]

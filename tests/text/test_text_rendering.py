@@ -5,7 +5,8 @@ import tokenizer_habits as made
 from tokenizer_habits import HABITS
 
 from rmlab.errors import InputError
-from rmlab.text import Exchange, encode, encode_prompt, render, template_hash
+from rmlab.models.text.rendering import Exchange, render, template_hash
+from rmlab.models.text.tokens import encode, encode_prompt
 
 USER = [{"role": "user", "content": "Hi"}]
 SYSTEM = [{"role": "system", "content": "Be brief."}, *USER]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rmlab.progress import Progress
-from rmlab.settings import Sft
-from rmlab.training.task import Rows, Task
+from rmlab.config.settings import Sft
+from rmlab.logs.progress import Progress
+from rmlab.sft.task import Rows, Task
 
 IGNORED = -100
 BASE = {
@@ -36,7 +36,7 @@ def demo_rows(n: int, tokenizer, first: int = 0) -> Rows:
 
 @pytest.fixture
 def tokenizer():
-    from rmlab.carried.random_tiny import byte_tokenizer
+    from rmlab.models.bundled.random_tiny import byte_tokenizer
 
     return byte_tokenizer()
 

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from rmlab.data.demonstrations import Demonstration
-from rmlab.training.held_out import hold_out
+from rmlab.data.prompts import Demonstration
+from rmlab.sft.task import hold_out
 
 
 def demos(n: int, copies: int = 1) -> list[Demonstration]:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from rmlab.errors import RmlabError
-from rmlab.training.callbacks import Evaluate, Watch
+from rmlab.sft.checkpoints import Evaluate, Watch
 
 STATE = SimpleNamespace(global_step=3, max_steps=9)
 

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from rmlab.errors import RmlabError
-from rmlab.training import launch
-from rmlab.training.memory import OutOfMemory
-from rmlab.training.sft import train
+from rmlab.sft import launch
+from rmlab.sft.errors import OutOfMemory
+from rmlab.sft.train import train
 
 pytestmark = pytest.mark.alone
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rmlab.report.figures.loss import sft_loss
+from rmlab.report.figures.curves import sft_loss
 
 
 def log(steps: dict[str, list[int]]) -> pd.DataFrame:

@@ -9,11 +9,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
-from rmlab.training.attempt import attempt
-from rmlab.training.order import step_order
-from rmlab.training.sft import train
-from rmlab.training.task import Rows
-from rmlab.training.trainer import make_trainer
+from rmlab.sft.task import Rows, step_order
+from rmlab.sft.train import attempt, train
+from rmlab.sft.trainer import make_trainer
 
 IGNORED = -100
 

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaModel
 
 from rmlab.errors import RmlabError
-from rmlab.training.memory import is_out_of_memory, next_smaller
-from rmlab.training.sft import train
+from rmlab.sft.errors import is_out_of_memory, next_smaller
+from rmlab.sft.train import train
 
 CPU_WORDS = (
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"

@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rmlab.training.checkpoints import SEAL, last_whole_checkpoint
-from rmlab.training.sft import train
+from rmlab.sft.checkpoints import SEAL, last_whole_checkpoint
+from rmlab.sft.train import train
 
 pytestmark = pytest.mark.alone
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmlab.training.order import step_order
+from rmlab.sft.task import step_order
 
 
 @given(n=st.integers(1, 40), epochs=st.integers(1, 3), batch=st.integers(1, 12), seed=st.integers(0, 5))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rmlab.errors import InputError
-from rmlab.training.precision import training_precision
+from rmlab.sft.task import training_precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

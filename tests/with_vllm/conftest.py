@@ -29,7 +29,7 @@ def _no_skip(report: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
-    from rmlab.models import find_model
+    from rmlab.models.weights import find_model
 
     return find_model("smollm2-135m-q4").folder()
 
@@ -37,7 +37,7 @@ def smollm2() -> Path:
 @pytest.fixture(scope="session")
 def session(smollm2: Path) -> Any:
     """One open engine for all tests that need no other."""
-    from rmlab.compute import Compute
+    from rmlab.models.compute import Compute
     from rmlab.samplers.vllm import VllmSampler
 
     return VllmSampler(max_model_len=256, max_num_seqs=64).open(smollm2, "plain", Compute())
@@ -48,7 +48,7 @@ def reference(smollm2: Path) -> tuple[Any, Any]:
     """The same model and its tokenizer in transformers."""
     from transformers import AutoModelForCausalLM
 
-    from rmlab.compute import Compute
+    from rmlab.models.compute import Compute
 
     compute = Compute(device="cpu")
     return compute.load_model(AutoModelForCausalLM, smollm2), compute.load_tokenizer(smollm2)

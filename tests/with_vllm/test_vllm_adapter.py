@@ -3,7 +3,7 @@
 import pytest
 from vllm_drawing import OPENINGS, draw
 
-from rmlab.compute import Compute
+from rmlab.models.compute import Compute
 from rmlab.samplers.transformers import TransformersSampler
 from rmlab.samplers.vllm import VllmSampler
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from vllm_drawing import OPENINGS, draw, greedy_tokens, settings, summed_logprob
 
-from rmlab.compute import Compute
+from rmlab.models.compute import Compute
 from rmlab.samplers.base import Task
 from rmlab.samplers.transformers import TransformersSampler
 

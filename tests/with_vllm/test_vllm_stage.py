@@ -5,8 +5,8 @@ import multiprocessing
 
 import pytest
 
-from rmlab.artifacts.artifact import open_artifact
-from rmlab.artifacts.schemas import RESPONSES
+from rmlab.storage.artifact import open_artifact
+from rmlab.storage.schemas import RESPONSES
 
 STAGE = (
     "model=smollm2-135m-q4",

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from rmlab.config.settings import Sampling
 from rmlab.samplers.base import OpenSampler, Sample, Task
-from rmlab.settings import Sampling
 
 OPENINGS = (
     "Once upon a time",

@@ -1,4 +1,4 @@
 """Public forms of preference data, each turned into items: a prompt with scored answers.
 
-To add one: a module with `item(row, where) -> Item`, a line in `records.py` and one in `recognise.py`.
+To add one: a function (row, where) -> Item, a line in RECORDS and one in `_forms`, both in `recognise.py`.
 """

@@ -1,4 +1,4 @@
-"""Reading a file of any form as items, checked whole: nothing is used of a file with an error in it."""
+"""A file of any form as items, checked whole before anything is used; and its prompts and answers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any, Protocol
 
-from rmlab.artifacts.fingerprint import row_id
-from rmlab.data.forms.scored import AnswerIds, scored_item
+from rmlab.config.settings import Prompts
 from rmlab.data.forms.arrays import Arrays, open_arrays
-from rmlab.data.forms.item import Answer, Item, Unusable
-from rmlab.data.forms.recognise import recognise
-from rmlab.data.forms.records import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS
-from rmlab.data.prompts import TurnGroups
+from rmlab.data.forms.base import Answer, Item, Unusable
+from rmlab.data.forms.judgements import AnswerIds, is_blank, scored_item
+from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED, recognise
+from rmlab.data.messages import is_text
+from rmlab.data.prompts import Prompt, SamePrompt, TurnGroups, read_prompts, split_of
 from rmlab.data.reader import read_rows
-from rmlab.data.same_prompt import SamePrompt
 from rmlab.errors import InputError
+from rmlab.storage.digest import row_id
 
 EMPTY = "an answer is empty"
 
@@ -149,3 +150,64 @@ def pairs_and_ties(item: Item) -> tuple[int, int]:
     scores = [a.score for a in item.answers if math.isfinite(a.score)]
     ties = sum(math.comb(n, 2) for n in Counter(scores).values())
     return math.comb(len(scores), 2) - ties, ties
+
+
+class Answers(Protocol):
+    def answers(self, prompt_id: str) -> list[tuple[str, str]] | None:
+        """(text, response_id) of each; None for a prompt that is not here."""
+        ...
+
+    def score(self, response_id: str) -> float | None: ...
+
+
+class _ItemAnswers:
+    def __init__(self, found: Items) -> None:
+        self._items = {item.prompt_id: item for item in found.items}
+        self._scores = {a.response_id: a.score for item in found.items for a in item.answers}
+
+    def answers(self, prompt_id: str) -> list[tuple[str, str]] | None:
+        item = self._items.get(prompt_id)
+        return None if item is None else [(a.text, str(a.response_id)) for a in item.answers]
+
+    def score(self, response_id: str) -> float | None:
+        return self._scores.get(response_id)
+
+
+def open_answers(path: Path, form: str = AUTO, unusable: str = "error") -> Answers | None:
+    """None for scored rows: these may be in several files, which their readers stream and judge."""
+    form = recognise(path, form, otherwise=SCORED)
+    if form in (SCORED, PROMPTS):
+        return None
+    return open_arrays(path) if form == ARRAYS else _ItemAnswers(read_items(path, form, unusable))
+
+
+def form_prompts(path: Path, how: Prompts) -> tuple[list[Prompt], dict[str, Any]]:
+    """Prompts in the order of the file, and what is known of it: its form, and whether prompts were text."""
+    form = recognise(path, how.form, otherwise=PROMPTS)
+    if form in (PROMPTS, SCORED):
+        _, row = next(iter(read_rows(path)))
+        scored = form == SCORED
+        found = read_prompts(path, how.test_fraction, how.duplicates == "merge", by_turn=scored)
+        left_out = {"unusable": _blank(path, how.unusable)} if scored else {}
+        return found, {"form": form, "text": is_text(row), **left_out}
+    items = read_items(path, form, how.unusable)
+    prompts = [
+        Prompt(
+            str(item.prompt_id),
+            split_of(item.split, item.group, how.test_fraction, item.where),
+            item.messages,
+            item.number,
+            item.group,
+        )
+        for item in items.items
+    ]
+    known = {"form": form, "text": all(item.is_text for item in items.items), "unusable": items.left_out}
+    return prompts, known
+
+
+def _blank(path: Path, unusable: str) -> dict[str, int]:
+    """Reason -> scored rows that are left out; without `drop` they are an error where they are read."""
+    if unusable != "drop":
+        return {}
+    n = sum(is_blank(row.get("response")) for _, row in read_rows(path, ("response",)))
+    return {EMPTY: n} if n else {}

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from rmlab.artifacts.schemas import MESSAGES
-from rmlab.text import Message
+from rmlab.models.text.rendering import Message
+from rmlab.storage.schemas import MESSAGES
 
 Which = Literal["all", "best"]
 

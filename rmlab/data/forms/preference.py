@@ -1,4 +1,4 @@
-"""preference: TRL's rows of `prompt`, `chosen` and `rejected`, as text or as messages.
+"""The forms preference and hh: a chosen and a rejected answer.
 
 Without `prompt` it is what chosen and rejected share: messages from the first on, or characters, as TRL's
 extract_prompt cuts them. `score_chosen` and `score_rejected`, where given, are the scores; else 1 and 0.
@@ -6,15 +6,27 @@ extract_prompt cuts them. `score_chosen` and `score_rejected`, where given, are 
 
 from __future__ import annotations
 
+import re
 from itertools import takewhile
 from typing import Any
 
-from rmlab.data.forms.fields import answer_text, has, is_conversation, json_messages, need, number
-from rmlab.data.forms.item import Answer, Item, Unusable, group_of, split_given
+from rmlab.data.forms.base import (
+    Answer,
+    Item,
+    Unusable,
+    answer_text,
+    group_of,
+    has,
+    is_conversation,
+    json_messages,
+    need,
+    number,
+    split_given,
+)
 from rmlab.data.messages import check_messages, is_text, prompt_messages
 from rmlab.data.reader import Row, check_text
 from rmlab.errors import InputError
-from rmlab.text import Message
+from rmlab.models.text.rendering import Message
 
 _SIDES = ("chosen", "rejected")
 
@@ -106,3 +118,41 @@ def _scores(row: Row, where: str) -> tuple[float, float]:
     if chosen < rejected:
         raise Unusable(where, "its score_chosen is below its score_rejected")
     return chosen, rejected
+
+
+_SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
+_ROLES = {"Human": "user", "Assistant": "assistant"}
+
+
+def hh_item(row: Row, where: str) -> Item:
+    chosen, rejected = (_dialogue(row, column, where) for column in ("chosen", "rejected"))
+    if chosen[:-1] != rejected[:-1]:
+        raise Unusable(where, "its two dialogues part before the last answer")
+    prompt = chosen[:-1]
+    answers = (Answer(chosen[-1]["content"], 1.0), Answer(rejected[-1]["content"], 0.0))
+    return Item(prompt, answers, group_of(row, prompt, where), split_given(row))
+
+
+def is_dialogue(value: object) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith("Human:") and "\n\nAssistant:" in value
+
+
+def _dialogue(row: Row, column: str, where: str) -> list[Message]:
+    text = check_text(need(row, column, where), column, where)
+    before, *pieces = _SPEAKER.split(text.lstrip("\n"))
+    if before.strip() or not pieces or pieces[0] != "Human":
+        raise InputError(
+            f"{where}: '{column}' does not begin with Human:; name the file's form with form=..."
+        )
+    turns: list[tuple[str, list[str]]] = []
+    for speaker, said in zip(pieces[::2], pieces[1::2], strict=True):
+        if not turns or turns[-1][0] != _ROLES[speaker]:
+            turns.append((_ROLES[speaker], []))
+        if content := said.strip():
+            turns[-1][1].append(content)
+    messages: list[Message] = [{"role": role, "content": "\n\n".join(parts)} for role, parts in turns]
+    if messages[-1]["role"] != "assistant":
+        raise Unusable(where, f"'{column}' ends with Human:, not with an answer of the Assistant:")
+    if any(not m["content"] for m in messages[:-1]):
+        raise Unusable(where, f"a turn before the last of '{column}' is empty")
+    return messages

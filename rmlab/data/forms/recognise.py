@@ -1,16 +1,29 @@
-"""Which form a file has, by its columns; in doubt a person names it."""
+"""The known forms, how each reads a row, and which one a file has by its columns."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rmlab.data.forms.arrays import is_arrays
-from rmlab.data.forms.fields import has
-from rmlab.data.forms.hh import is_dialogue
-from rmlab.data.forms.records import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED
-from rmlab.data.forms.votes import annotators
+from rmlab.data.forms.base import Item, has
+from rmlab.data.forms.judgements import annotators, ranking_item, unpaired_item, votes_item
+from rmlab.data.forms.preference import hh_item, is_dialogue, preference_item
 from rmlab.data.reader import Row, read_rows
 from rmlab.errors import InputError
+
+ReadItem = Callable[[Row, str], Item]
+
+# one record is one item, even where records share a prompt
+RECORDS: dict[str, ReadItem] = {
+    "hh": hh_item,
+    "preference": preference_item,
+    "ranking": ranking_item,
+    "votes": votes_item,
+}
+# the rows of one prompt are one item
+ROWS: dict[str, ReadItem] = {"unpaired": unpaired_item}
+SCORED, ARRAYS, PROMPTS, AUTO = "scored", "arrays", "prompts", "auto"
 
 _ANSWERED = (*RECORDS, *ROWS, SCORED, ARRAYS)
 

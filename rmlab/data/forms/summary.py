@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rmlab.config.settings import Prompts, Validation
 from rmlab.data.forms.items import Items, pairs_and_ties
 from rmlab.data.prompts import Prompt, split_of, whole_groups
 from rmlab.data.splits import validation_groups
 from rmlab.errors import InputError
-from rmlab.settings import Prompts, Validation
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""Components: the classes that `_target_` names in the settings, built from their parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rmlab.config.settings import Component
+from rmlab.errors import ConfigError
+
+_OWN = "rmlab."
+NAME = "_name_"  # of a component, in the configuration that an artifact's manifest has
+
+
+def imported(target: str, allow: Sequence[str], where: str) -> Any:
+    """What a dotted path names, if its module is on the allow-list."""
+    if not any(target.startswith(prefix.rstrip(".") + ".") for prefix in (_OWN, *allow)):
+        module = target.rpartition(".")[0]
+        raise ConfigError(f"{where}: {target} is outside rmlab; allow it with 'allow_modules=[{module}]'")
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}: cannot import {target} ({error})") from None
+
+
+def component_class(component: Component, allow: Sequence[str] = (), where: str = "component") -> type:
+    """The class that `_target_` names, if its module is on the allow-list."""
+    target = component.get("_target_")
+    if not isinstance(target, str) or "." not in target:
+        raise ConfigError(f"{where} has no _target_: give it the dotted path of a class")
+    found = imported(target, allow, where)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise ConfigError(f"{where}: {target} is not a dataclass; components are dataclasses")
+    return found
+
+
+def build(component: Component, allow: Sequence[str] = (), where: str = "component") -> Any:
+    """The only place that makes components: checks names and types of parameters, then calls the class."""
+    cls = component_class(component, allow, where)
+    parameters = {k: v for k, v in component.items() if k != "_target_"}
+    unknown = sorted(set(parameters) - {f.name for f in dataclasses.fields(cls) if f.init})
+    if unknown:
+        raise ConfigError(f"{where}.{unknown[0]}: {cls.__name__} has no such parameter")
+    try:
+        return _adapter(cls).validate_python(parameters)
+    except ValidationError as error:
+        raise ConfigError(first_problem(error, where)) from None
+
+
+@lru_cache(maxsize=256)
+def _adapter(cls: type) -> TypeAdapter:
+    return TypeAdapter(cls)
+
+
+def meaningful(component: Component, allow: Sequence[str] = (), where: str = "component") -> Component:
+    """The component's parameters that decide its results; run-time knobs are left out."""
+    cls = component_class(component, allow, where)
+    runtime = {f.name for f in dataclasses.fields(cls) if f.metadata.get("runtime")}
+    values = dataclasses.asdict(build(component, allow, where))
+    known = {k: v for k, v in values.items() if k not in runtime}
+    return {NAME: component_identity(component, allow, where), **known}
+
+
+def component_name(component: Component, allow: Sequence[str] = (), where: str = "component") -> str:
+    """What people call it: bradley_terry, or the class of a user's own component."""
+    cls = component_class(component, allow, where)
+    return str(getattr(cls, "name", cls.__name__)) if _is_own(cls) else cls.__name__
+
+
+def component_identity(component: Component, allow: Sequence[str] = (), where: str = "component") -> str:
+    """What stands in fingerprints: the name that rmlab's own components keep wherever their module goes, or
+    the dotted path of a user's."""
+    cls = component_class(component, allow, where)
+    return component_name(component, allow, where) if _is_own(cls) else str(component["_target_"])
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__.startswith(_OWN)
+
+
+def first_problem(error: ValidationError, prefix: str = "") -> str:
+    problem = error.errors()[0]
+    where = ".".join([prefix, *map(str, problem["loc"])]).strip(".")
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    given = problem.get("input")
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool | None) and where else ""
+    return f"{where}: {message}{shown}" if where else message

@@ -1,0 +1,225 @@
+"""A grid over settings: `head=linear,mlp seed=0,1,2` as one list of overrides for each combination."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rmlab.config.hydra import Override, compose, compose_both, typed, unresolved
+from rmlab.config.settings import Settings
+from rmlab.errors import ConfigError, RmlabError
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination: its overrides, its value on each axis as typed on the command line, its settings."""
+
+    overrides: tuple[str, ...]
+    axes: dict[str, str]
+    settings: Settings
+
+
+def points(
+    overrides: Sequence[str], config_dir: Path | None = None, composer: Composer | None = None
+) -> list[Point]:
+    """All combinations, the last axis fastest. Commas separate values, as in Hydra's multirun.
+
+    composer: what other grids have composed is used again; its own overrides come before these.
+    """
+    parsed = [_parsed(text) for text in overrides]
+    keys = Counter(p.key for p in parsed)
+    repeated = {p.key for p in parsed if _is_swept(p) and keys[p.key] > 1}
+    if repeated:  # of plain overrides the last counts, as in every command
+        raise ConfigError(f"'{min(repeated)}' is given twice; write its values in one: key=a,b")
+    swept = [_values(p) for p in parsed if _is_swept(p)]
+    fixed = [p.text for p in parsed if not _is_swept(p)]
+    given = [p for p in parsed if not _is_swept(p)] if composer else []
+    composer = composer or Composer(fixed, config_dir)
+    before = [*composer.fixed, *(p.text for p in given)]
+    found: list[Point] = []
+    for chosen in itertools.product(*swept):
+        texts = [c.text for c in chosen]
+        try:
+            settings = composer.settings([*given, *chosen])
+        except ConfigError as error:
+            raise ConfigError(_located(str(error), texts, bool(found))) from None
+        found.append(Point((*before, *texts), {c.key: _shown(c) for c in chosen}, settings))
+    return found
+
+
+def _located(problem: str, texts: Sequence[str], is_later: bool) -> str:
+    """With the combination that is wrong; what is wrong with the first is wrong with most."""
+    where = " ".join(texts)
+    return f"{where}: {problem}" if is_later and not problem.startswith(where) else problem
+
+
+def _parsed(text: str) -> Override:
+    try:
+        return Override.parse(text)
+    except RmlabError:
+        raise
+    except Exception as error:  # such as glob(*) or interval(0,1), which have no list of values
+        raise ConfigError(f"cannot list the values of {text} ({error}); write them: key=a,b") from None
+
+
+def is_swept(text: str) -> bool:
+    """Whether an override has several values."""
+    return _is_swept(_parsed(text))
+
+
+def _is_swept(override: Override) -> bool:
+    return override.values != (override.text,)
+
+
+def _values(override: Override) -> list[Override]:
+    """An override for each value of an axis, each once, with the + that may stand before its name."""
+    if not override.values:
+        raise ConfigError(f"{override.text} has no values; give it some: {override.key}=a,b")
+    sign = override.text[: len(override.text) - len(override.text.lstrip("+~"))]
+    return [_parsed(f"{sign}{override.key}={value}") for value in dict.fromkeys(override.values)]
+
+
+def _shown(override: Override) -> str:
+    """The value without the quotes that the command line needed."""
+    return override.value if isinstance(override.value, str) else override.text.partition("=")[2]
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A configuration: its values, and `raw` with the references that stand in it, such as ${input}."""
+
+    values: dict[str, Any]
+    raw: dict[str, Any]
+
+    @cached_property
+    def referred(self) -> set[str]:
+        """Every name that stands in one of its references."""
+        return {w for text in _references(self.raw) for w in re.findall(r"\w+", text)}
+
+    def changed_from(self, base: Composed) -> set[str]:
+        """The sections that differ, in values or in references."""
+        pairs = ((self.values, base.values), (self.raw, base.raw))
+        return {k for a, b in pairs for k in a.keys() | b.keys() if k not in a or k not in b or a[k] != b[k]}
+
+    def with_section(self, key: str, other: Composed) -> Composed:
+        return Composed({**self.values, key: other.values[key]}, {**self.raw, key: other.raw[key]})
+
+
+class Composer:
+    """Hydra composes each choice of a file once; choices that do not touch each other are then put together,
+    and plain values set, in copies of the results. What `parent` has composed without the last of the fixed
+    values serves here too, where these do not touch it."""
+
+    def __init__(self, fixed: Sequence[str], config_dir: Path | None, parent: Composer | None = None) -> None:
+        self.fixed, self.config_dir, self._parent = list(fixed), config_dir, parent
+        self._composed: dict[tuple[str, ...], Composed] = {}
+        self._groups: dict[str, bool] = parent._groups if parent else {}
+        self._with: dict[tuple[str, ...], Composer] = {}
+
+    def settings(self, chosen: Sequence[Override]) -> Settings:
+        if read := self._read_elsewhere(chosen):
+            return self._composer_with(read).settings([c for c in chosen if c not in read])
+        texts = [*self.fixed, *(c.text for c in chosen)]
+        files = tuple(c.text for c in chosen if self._needs_hydra(c, texts))
+        composed = self._of_files(files)
+        config = composed.values
+        for override in chosen:
+            if override.text in files:
+                continue
+            path = override.key.split(".")
+            changed = None if composed.referred & set(path) else _with(config, path, override.value)
+            if changed is None:
+                return typed(compose(texts, self.config_dir))  # Hydra knows, or says what is wrong
+            config = changed
+        return typed(config)
+
+    def _read_elsewhere(self, chosen: Sequence[Override]) -> list[Override]:
+        """Plain values that other settings refer to, as files of an embedding set refer to set.policy: each
+        combination of these has a composer of its own, so that it is composed once."""
+        try:
+            referred = self._of_files(()).referred
+        except ConfigError:  # what is missing is among the chosen
+            return []
+        texts = [*self.fixed, *(c.text for c in chosen)]
+        return [c for c in chosen if referred & set(c.key.split(".")) and not self._needs_hydra(c, texts)]
+
+    def _composer_with(self, read: Sequence[Override]) -> Composer:
+        key = tuple(c.text for c in read)
+        if key not in self._with:
+            self._with[key] = Composer([*self.fixed, *key], self.config_dir, self)
+        return self._with[key]
+
+    def _of_files(self, files: tuple[str, ...]) -> Composed:
+        if files not in self._composed:
+            found = None
+            if len(files) > 1:
+                found = self._put_together(files)
+            elif files and self._parent:
+                found = self._of_parent(files[0], self._parent)
+            self._composed[files] = found or Composed(*compose_both([*self.fixed, *files], self.config_dir))
+        return self._composed[files]
+
+    def _of_parent(self, text: str, parent: Composer) -> Composed | None:
+        """The section of the choice as the parent composed it, in the configuration of this composer; None
+        where that section refers to anything, or more than it differs between the two."""
+        key = _parsed(text).key
+        set_here = {_parsed(t).key.split(".")[0] for t in self.fixed[len(parent.fixed) :]}
+        try:
+            base, own, choice = parent._of_files(()), self._of_files(()), parent._of_files((text,))
+        except ConfigError:  # what is missing is among this composer's own values
+            return None
+        alone = choice.changed_from(base) <= {key} and key not in choice.referred
+        untouched = key not in set_here and key not in own.changed_from(base)
+        if key not in base.values or not alone or not untouched or any(_references(choice.raw[key])):
+            return None
+        return own.with_section(key, choice)
+
+    def _put_together(self, files: tuple[str, ...]) -> Composed | None:
+        """From each choice alone; None where one changes more than its own place, or refers to another's."""
+        keys = [_parsed(text).key for text in files]
+        try:
+            base = whole = self._of_files(())
+            alone = [self._of_files((text,)) for text in files]
+        except ConfigError:  # a choice may need another one
+            return None
+        for key, choice in zip(keys, alone, strict=True):
+            elsewhere = not choice.changed_from(base) <= {key} or key not in base.values
+            if elsewhere or set(keys) & choice.referred:
+                return None
+            whole = whole.with_section(key, choice)
+        return whole if len(set(keys)) == len(keys) else None
+
+    def _needs_hydra(self, override: Override, texts: list[str]) -> bool:
+        """Whether it is more than a plain value for a place of its own. texts: some whole combination."""
+        key = override.key
+        if not override.text.startswith(key) or "$" in override.text or override.value == "???":
+            return True
+        if key not in self._groups:
+            known = None if "." in key else unresolved(texts, self.config_dir).get(key)
+            choice = "." not in key and isinstance(known, dict | list | type(None))
+            self._groups[key] = choice or not all(part.isidentifier() for part in key.split("."))
+        return self._groups[key]
+
+
+def _with(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any] | None:
+    """A copy with another value at the end of the path, sharing the rest; None if there is no such place."""
+    name, *rest = path
+    if name not in config or (isinstance(config[name], dict) is not bool(rest)):
+        return None
+    inner = _with(config[name], rest, value) if rest else value
+    return None if rest and inner is None else {**config, name: inner}
+
+
+def _references(value: Any) -> Iterator[str]:
+    """The texts within a value that hold a reference."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _references(item)
+    elif isinstance(value, str) and "${" in value:
+        yield value

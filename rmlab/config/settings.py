@@ -1,0 +1,342 @@
+"""The types of the configuration. The values, each with a comment, are in conf/."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rmlab.paths import home_path
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+Component = dict[str, Any]
+GRANTS = ("allow_modules", "trust_remote_code")  # given on the command line alone: they let code run
+
+
+def _grants_nothing(overrides: str) -> str:
+    for grant in GRANTS:
+        if grant in overrides:
+            raise ValueError(f"{grant} lets code run; give it on the command line, not in a file")
+    return overrides
+
+
+Overrides = Annotated[str, AfterValidator(_grants_nothing)]
+# NAME: overrides, of a release
+Part = Annotated[Overrides, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,59}:")]
+TemplateName = Literal["plain", "chat", "hh"]
+FormName = Literal["auto", "prompts", "hh", "preference", "scored", "ranking", "unpaired", "votes", "arrays"]
+Unusable = Literal["error", "drop"]
+LARGEST_SEED = 2**63 - 1
+UNIFORM = "rmlab.selection.by_score.Uniform"  # the selection that leaves all to chance
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prompts(_Section):
+    path: str
+    template: TemplateName
+    n_train: int | None = Field(ge=1)
+    n_test: int | None = Field(ge=1)
+    test_fraction: float = Field(ge=0, le=1)
+    duplicates: Literal["error", "merge"]
+    form: FormName = "prompts"
+    unusable: Unusable = "error"
+
+
+class Demonstrations(_Section):
+    path: str
+    n: int | None = Field(ge=1)
+
+
+class Sft(_Section):
+    method: Literal["none", "lora", "full"]
+    rank: int = Field(ge=1)
+    alpha: int = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    accumulate: int = Field(ge=1)
+    max_tokens: int = Field(ge=8)
+    precision: Literal["auto", "float32", "bfloat16"]
+    output: Literal["merged", "adapter"]
+    eval_fraction: float = Field(ge=0, lt=1)
+    eval_steps: int | None = Field(ge=1)
+    checkpoint_steps: int = Field(ge=1)
+    devices: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Sft:
+        if self.method == "full" and self.output == "adapter":
+            raise ValueError("output=adapter needs LoRA; set sft.output=merged or sft.method=lora")
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size={self.batch_size} cannot be shared by devices={self.devices}; "
+                "set sft.batch_size to a multiple of sft.devices"
+            )
+        return self
+
+
+class Sampling(_Section):
+    n_train: int = Field(ge=1)
+    n_test: int = Field(ge=1)
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    max_new_tokens: int = Field(ge=1)
+    stop: list[str]
+    max_prompt_tokens: int | None = Field(ge=1)
+    long_prompts: Literal["drop", "cut"]
+
+
+class ComparisonSettings(_Section):
+    n: int | None = Field(ge=1)
+    n_validation: int | None = Field(ge=1)
+    budget: Literal["train", "all"]
+    rounds: int = Field(ge=1)
+    candidates: int | None = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _rounds_fit(self) -> ComparisonSettings:
+        if self.n is None:
+            if self.rounds > 1:
+                raise ValueError("rounds of selection need a number to select; set comparisons.n")
+            return self
+        if self.rounds > self.n:
+            raise ValueError(f"rounds={self.rounds} is more than n={self.n}; lower comparisons.rounds")
+        if self.rounds > 1 and self.candidates is not None and self.candidates < self.n:
+            raise ValueError(
+                f"candidates={self.candidates} is less than the n={self.n} to choose of them; "
+                "raise comparisons.candidates or lower comparisons.n"
+            )
+        return self
+
+
+class EnsembleSettings(_Section):
+    members: int = Field(ge=1)
+    combine: Literal["mean", "min", "lcb"]
+    k: float = Field(ge=0, allow_inf_nan=False)
+    resample: bool
+
+
+class Teacher(_Section):
+    """A weaker head whose answers another head is fitted on; n null: none."""
+
+    n: int | None = Field(ge=1)
+    head: Component
+    loss: Component
+    answers: Literal["most_likely", "sampled"]
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    fit: Literal["student", "teacher", "ceiling"]
+
+    @model_validator(mode="after")
+    def _is_taught(self) -> Teacher:
+        if self.n is None and self.fit != "student":
+            raise ValueError(f"fit={self.fit} needs a teacher; set teacher.n, such as teacher.n=300")
+        return self
+
+
+class Validation(_Section):
+    fraction: float = Field(gt=0, lt=1)
+    seed: int
+
+
+class Crossval(_Section):
+    folds: int | None = Field(ge=2)
+    seed: int
+
+
+class Evaluation(_Section):
+    resamples: int = Field(ge=10)
+    select_by: Literal[
+        "likelihood", "annotator_accuracy", "best_of_n", "selected_quantile", "spearman", "accuracy"
+    ]
+    scoring: Literal["exact", "quick"] = "exact"
+
+
+class SetChoice(_Section):
+    policy: str | None
+    test_policy: str | None
+    reward: str | None
+    embedder: str | None
+
+
+class Release(_Section):
+    """policies, embedders: each "NAME: overrides"."""
+
+    policies: list[Part]
+    embedders: list[Part]
+    license: str | None = Field(min_length=1)
+    license_file: str | None
+    description: str | None
+
+
+class Settings(_Section):
+    name: Name
+    input: str | None
+    form: FormName
+    unusable: Unusable
+    model: str = Field(min_length=1)
+    revision: str | None
+    dtype: Literal["float32", "bfloat16", "float16"]
+    trust_remote_code: bool
+    prompts: Prompts
+    demonstrations: Demonstrations
+    sft: Sft
+    sampling: Sampling
+    sampler: Component
+    golden: dict[Name, Component] = Field(min_length=1)
+    set: SetChoice
+    release: Release
+    label_golden: str | None
+    objectives: dict[Name, float] | None = Field(default=None, min_length=1)
+    embedder: Component
+    comparisons: ComparisonSettings
+    pairing: Component
+    noise: Component
+    selection: Component
+    head: Component
+    ensemble: EnsembleSettings
+    loss: Component
+    centring: float = Field(ge=0, allow_inf_nan=False)
+    teacher: Teacher
+    validation: Validation
+    crossval: Crossval
+    evaluation: Evaluation
+    seed: int = Field(ge=0, le=LARGEST_SEED)
+    generation_seed: int = Field(ge=0, le=LARGEST_SEED)
+    arms: list[Overrides]
+    allow_modules: list[str]
+    out: str = Field(min_length=1)
+    device: str
+    workers: int | str
+    prompts_per_shard: int = Field(ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_follows_the_seed(cls, values: Any) -> Any:
+        """validation.seed=null is the seed itself, so that no split is shared by all seeds.
+
+        A seed that is missing or no number is left for its own check to name.
+        """
+        validation = values.get("validation") if isinstance(values, dict) else None
+        if isinstance(validation, dict) and validation.get("seed", 0) is None:
+            seed = values.get("seed")
+            followed = seed if isinstance(seed, int) else 0
+            return {**values, "validation": {**validation, "seed": followed}}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objectives_are_in_the_scores_file(cls, values: Any) -> Any:
+        """An objective that is not listed among the golden rewards is another reward of the file that
+        golden.file reads one reward from, such as those of an embedding set."""
+        golden, objectives = (
+            (values.get(k) for k in ("golden", "objectives")) if isinstance(values, dict) else (0, 0)
+        )
+        if not isinstance(golden, dict) or not isinstance(objectives, dict):
+            return values
+        file = golden.get("file")
+        if not isinstance(file, dict) or file.get("reward") is None:
+            return values
+        more = {name: {**file, "reward": name} for name in objectives if name not in golden}
+        return {**values, "golden": {**golden, **more}}
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_weigh(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is None:
+            return value
+        if not all(math.isfinite(weight) for weight in value.values()):
+            raise ValueError("weights must be finite numbers")
+        if not any(value.values()):
+            raise ValueError("all weights are 0, so that nothing counts; give one at least another weight")
+        return value
+
+    @field_validator("out")
+    @classmethod
+    def _out_may_be_a_folder(cls, value: str) -> str:
+        """Of what is there already, all is folders."""
+        place = home_path(value)
+        there = next((part for part in (place, *place.parents) if os.path.lexists(part)), place)
+        if os.path.lexists(there) and not os.path.isdir(there):  # noqa: PTH112
+            raise ValueError(f"{there} is a file; give a folder")
+        return value
+
+    @field_validator("workers", mode="plain")
+    @classmethod
+    def _workers_are_some(cls, value: Any) -> int | str:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if value == "auto" or (is_number and value >= 1):
+            return value
+        raise ValueError("give a number of worker processes, 1 or more, or auto")
+
+    @model_validator(mode="after")
+    def _label_golden_is_listed(self) -> Settings:
+        if self.label_golden is not None and self.label_golden not in self.golden:
+            names = ", ".join(self.golden)
+            raise ValueError(f"label_golden={self.label_golden} is not one of the golden rewards: {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _objectives_are_golden_rewards(self) -> Settings:
+        if unknown := [name for name in self.objectives or {} if name not in self.golden]:
+            names = ", ".join(self.golden)
+            raise ValueError(
+                f"objectives names {unknown[0]}, which is not one of the golden rewards: {names}; "
+                f"list it too: 'golden=[{','.join([*self.golden, unknown[0]])}]'"
+            )
+        if self.objectives and self.teacher.n is not None:
+            raise ValueError(
+                "a teacher answers in the place of one golden reward's annotators; leave out objectives, "
+                "or set teacher.n=null"
+            )
+        return self
+
+    @property
+    def budgets(self) -> tuple[int | None, int | None]:
+        """Comparisons for training and for validation; None: all there are."""
+        how = self.comparisons
+        if how.budget == "train":
+            return how.n, how.n_validation
+        if how.n is None:
+            return None, None
+        n_validation = max(1, round(how.n * self.validation.fraction))
+        return how.n - n_validation, n_validation
+
+    @model_validator(mode="after")
+    def _budget_is_enough(self) -> Settings:
+        how, (n_train, n_validation) = self.comparisons, self.budgets
+        if n_train is not None and n_train < how.rounds:
+            raise ValueError(
+                f"budget=all leaves {n_train} of n={how.n} comparisons for training, and {n_validation} for "
+                "validation; raise comparisons.n, or lower comparisons.rounds or validation.fraction"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _selection_has_rounds(self) -> Settings:
+        """The first round is drawn before a head could say anything of it, so one round has no choice."""
+        if self.comparisons.rounds == 1 and self.selection.get("_target_") != UNIFORM:
+            raise ValueError(
+                "a selection other than uniform needs rounds to choose in; "
+                "set comparisons.rounds to 2 or more, such as comparisons.rounds=5, or selection=uniform"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_are_of_one_policy(self) -> Settings:
+        if self.crossval.folds and self.set.test_policy not in (None, self.set.policy):
+            raise ValueError(
+                "crossval.folds fits heads on train and test prompts alike, and set.test_policy gives these "
+                "responses of two policies; leave out one of the two"
+            )
+        return self
+
+    @property
+    def labelling(self) -> str:
+        """The golden reward that labels comparisons and judges heads."""
+        return self.label_golden or next(iter(self.golden))

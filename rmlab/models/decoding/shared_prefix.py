@@ -1,0 +1,223 @@
+"""Attention of many rows to the prompt they share, and the check that a model supports it.
+
+A token's softmax runs over the prompt and the row's own tokens. Both parts are computed apart, the prompt's
+for all rows of a prompt in one product, and joined by their normalisers: exact (Hydragen, Juravsky et al.
+2024). Notation: G prompts, B rows, t tokens of each, H query heads in h groups that share keys, width d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+IMPLEMENTATION = "rmlab_shared_prefix"
+_ROOM = 16  # tokens by which the room for a row's own tokens grows at least
+
+
+class SharedLayer:
+    """Keys and values of one layer: of the prompts [G, h, length, d] and of the rows' own tokens."""
+
+    def __init__(self, prefix: SharedPrefix, keys: Tensor, values: Tensor) -> None:
+        self.prefix, self.all_keys, self.all_values = prefix, keys.contiguous(), values.contiguous()
+
+    def begin(self, used: Tensor | None) -> None:
+        """used: the prompts that rows continue; None: all."""
+        self.keys = self.all_keys if used is None else self.all_keys[used]
+        self.values = self.all_values if used is None else self.all_values[used]
+        self.own_keys, self.own_values = self.keys[:0, :, :0], self.values[:0, :, :0]
+        self.length = 0
+
+    def append(self, keys: Tensor, values: Tensor) -> None:
+        """keys, values [B, h, t, d] of each row's newest tokens."""
+        n, _, t, _ = keys.shape
+        if self.length + t > self.own_keys.shape[2]:
+            self.own_keys = _with_room(self.own_keys, keys, self.length)
+            self.own_values = _with_room(self.own_values, values, self.length)
+        self.own_keys[:n, :, self.length : self.length + t] = keys
+        self.own_values[:n, :, self.length : self.length + t] = values
+        self.length += t
+
+    def attend(self, query: Tensor, scale: float, softcap: float | None) -> Tensor:
+        """query [B, H, t, d] -> [B, t, H, d]."""
+        n, heads, t, d = query.shape
+        h = self.keys.shape[1]
+        grouped = (query * scale).reshape(n, h, heads // h * t, d)
+        keys, values = self.own_keys[:n, :, : self.length], self.own_values[:n, :, : self.length]
+        own = _part(grouped, keys, values, softcap, self._later(t, heads // h))
+        prompts = self.prefix.gather(grouped)
+        read = _part(prompts, self.keys, self.values, softcap, self.prefix.mask)
+        joined = _join(own, tuple(self.prefix.scatter(x, grouped.shape[2]) for x in read))
+        return joined.reshape(n, heads, t, d).transpose(1, 2)
+
+    def _later(self, t: int, heads: int) -> Tensor | None:
+        """Which own tokens come after each of the t newest ones, for all heads of a group."""
+        if t == 1:
+            return None
+        device = self.keys.device
+        newest = torch.arange(self.length - t, self.length, device=device)
+        return (torch.arange(self.length, device=device)[None, :] > newest[:, None]).repeat(heads, 1)
+
+
+class SharedPrefix:
+    """Stands for transformers' Cache: hands each layer's store to `attention` below."""
+
+    is_compileable = False
+
+    def __init__(self, caches: Sequence[Any], lengths: Tensor) -> None:
+        """caches: of passes over G prompts in all, padded on the right; lengths [G] of the prompts."""
+        self.lengths, longest = lengths, int(lengths.max())
+        self.layers = [
+            SharedLayer(
+                self, _stacked([x.keys for x in same], longest), _stacked([x.values for x in same], longest)
+            )
+            for same in zip(*(cache.layers for cache in caches), strict=True)
+        ]
+
+    def begin(self, places: Tensor) -> None:
+        """New rows without tokens of their own: row i continues prompt places[i]."""
+        used, numbers = places.unique(return_inverse=True)
+        is_all = len(used) == len(self.lengths)
+        for layer in self.layers:
+            layer.begin(None if is_all else used)
+        lengths = self.lengths[used]
+        longest = self.layers[0].keys.shape[2]
+        beyond = torch.arange(longest, device=lengths.device)[None, :] >= lengths[:, None]
+        self.mask = beyond[:, None, None, :] if bool(beyond.any()) else None
+        self._n = len(used)
+        self._place(numbers)
+
+    def _place(self, places: Tensor) -> None:
+        """Lays the rows out as a grid [prompts, most rows of one]; row 0 fills the gaps and is not read."""
+        self.places = places
+        counts = torch.bincount(places, minlength=self._n)
+        order = torch.argsort(places, stable=True)
+        starts = counts.cumsum(0) - counts
+        within = torch.arange(len(places), device=places.device) - starts[places[order]]
+        self.width = int(counts.max())
+        self.flat = torch.empty_like(places)
+        self.flat[order] = places[order] * self.width + within
+        self.grid = torch.zeros(self._n * self.width, dtype=torch.long, device=places.device)
+        self.grid[self.flat] = torch.arange(len(places), device=places.device)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """[B, h, r, d] -> [prompts, h, width * r, d]: the queries of each prompt's rows side by side."""
+        _, h, r, d = rows.shape
+        laid = rows if self._n == 1 else rows[self.grid]
+        return laid.view(self._n, self.width, h, r, d).transpose(1, 2).reshape(self._n, h, self.width * r, d)
+
+    def scatter(self, laid: Tensor, r: int) -> Tensor:
+        """The inverse of gather."""
+        n, h, _, d = laid.shape
+        rows = laid.view(n, h, self.width, r, d).transpose(1, 2).reshape(n * self.width, h, r, d)
+        return rows if self._n == 1 else rows[self.flat]
+
+    def keep(self, kept: Tensor) -> Tensor:
+        """Drops the other rows; returns the order in which the kept ones stand now. Only a few are moved."""
+        n = len(kept)
+        is_kept = torch.zeros(len(self.places), dtype=torch.bool, device=kept.device)
+        is_kept[kept] = True
+        holes = (~is_kept[:n]).nonzero().squeeze(1)
+        movers = is_kept[n:].nonzero().squeeze(1) + n
+        order = torch.arange(n, device=kept.device)
+        order[holes] = movers
+        for layer in (x for x in self.layers if x.length):
+            layer.own_keys[holes] = layer.own_keys[movers]
+            layer.own_values[holes] = layer.own_values[movers]
+        self._place(self.places[order])
+        return order
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Any, Tensor]:
+        """Called by the model's attention; what it returns goes to `attention` as key and value."""
+        self.layers[layer].append(keys, values)
+        return self.layers[layer], values
+
+    def get_seq_length(self, layer: int = 0) -> int:
+        return int(self.lengths.max()) + self.layers[layer].length
+
+
+class sharing:
+    """Within this context the model's attention reads a SharedPrefix, given as its past_key_values."""
+
+    def __init__(self, model: Any) -> None:
+        from transformers import AttentionInterface
+
+        AttentionInterface.register(IMPLEMENTATION, attention)
+        self.model, self.usual = model, model.config._attn_implementation
+
+    def __enter__(self) -> None:
+        self.model.set_attn_implementation(IMPLEMENTATION)
+
+    def __exit__(self, *_: object) -> None:
+        self.model.set_attn_implementation(self.usual)
+
+
+def attention(
+    module: Any, query: Tensor, key: Any, value: Tensor, mask: Any = None, **how: Any
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: query [B, H, t, d], key a SharedLayer -> [B, t, H, d]."""
+    scale = how.get("scaling")
+    return key.attend(query, scale or query.shape[-1] ** -0.5, how.get("softcap")), None
+
+
+_Part = tuple[Tensor, Tensor, Tensor]
+
+
+def _part(query: Tensor, keys: Tensor, values: Tensor, softcap: float | None, mask: Tensor | None) -> _Part:
+    """Unnormalised attention [.., m, d], its normaliser [.., m, 1] and the maximum it is relative to."""
+    scores = torch.matmul(query, keys.transpose(-1, -2)).float()
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    if mask is not None:
+        scores = scores.masked_fill_(mask, -torch.inf)
+    top = scores.amax(dim=-1, keepdim=True)
+    weights = scores.sub_(top).exp_()
+    return torch.matmul(weights.to(values.dtype), values), weights.sum(dim=-1, keepdim=True), top
+
+
+def _join(a: _Part, b: tuple[Tensor, ...]) -> Tensor:
+    top = torch.maximum(a[2], b[2])
+    left, right = (a[2] - top).exp_(), (b[2] - top).exp_()
+    total = a[1] * left + b[1] * right
+    return (a[0] * (left / total) + b[0] * (right / total)).to(a[0].dtype)
+
+
+def _stacked(parts: Sequence[Tensor], length: int) -> Tensor:
+    """[G_k, h, t_k, d] of each pass -> [G, h, length, d]."""
+    return torch.cat([pad(x[:, :, :length], (0, 0, 0, max(0, length - x.shape[2]))) for x in parts])
+
+
+def _with_room(stored: Tensor, new: Tensor, length: int) -> Tensor:
+    n, h, t, d = new.shape
+    grown = new.new_empty(n, h, max(2 * length, length + t, _ROOM), d)
+    if length:
+        grown[:, :, :length] = stored[:n, :, :length]
+    return grown
+
+
+_TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 3e-2}  # of the norm
+
+
+def attends_to_all(config: Any, longest: int) -> bool:
+    """Whether every layer looks at every earlier token, for texts so long."""
+    text = config.get_text_config(decoder=True)
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    if kinds == {"full_attention"}:
+        window = getattr(text, "sliding_window", None)
+        return window is None or longest <= window or getattr(text, "use_sliding_window", True) is False
+    window = getattr(text, "sliding_window", None)
+    return kinds == {"full_attention", "sliding_attention"} and window is not None and longest <= window
+
+
+def agree(shared: Callable[[], Tensor], usual: Callable[[], Tensor], dtype: torch.dtype) -> bool:
+    """Tries both ways. A model that does not go through transformers' attention interface, or adds
+    something of its own to attention, fails here, and is run the plain way."""
+    try:
+        with torch.inference_mode():
+            found, expected = shared().float(), usual().float()
+    except Exception:  # whatever a foreign model's code raises at a cache that is not its own
+        return False
+    return bool((found - expected).norm() <= _TOLERANCE[dtype] * expected.norm())

@@ -1,0 +1,165 @@
+"""Messages and a response as the text that a model sees, by one of three templates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import Any
+
+from rmlab.config.settings import TemplateName
+from rmlab.errors import InputError
+from rmlab.storage.digest import digest
+
+
+def special_names(tokenizer: Any) -> re.Pattern[str] | None:
+    """Matches the first character of every special token's name; None: the tokenizer has no such token."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    return _first_characters(tuple(t.content for t in added if t.special and len(t.content) > 1))
+
+
+@lru_cache(maxsize=64)
+def _first_characters(names: tuple[str, ...]) -> re.Pattern[str] | None:
+    if not names:
+        return None
+    firsts = "".join(sorted({re.escape(name[0]) for name in names}))  # tried first: names may be thousands
+    return re.compile(f"(?=[{firsts}])(?={'|'.join(map(re.escape, names))}).", re.DOTALL)
+
+
+def breaks_in(text: str, names: re.Pattern[str] | None) -> tuple[int, ...]:
+    """Where to take the text apart."""
+    return tuple(m.end() for m in names.finditer(text)) if names else ()
+
+
+def apart(text: str, breaks: tuple[int, ...]) -> list[str]:
+    """The pieces of the text, at least one; joined they are the text."""
+    return [text[a:b] for a, b in pairwise((0, *breaks, len(text)))]
+
+
+Message = dict[str, str]
+_STAND_IN = "rmlab-response-stand-in"
+_HH_NAMES = {"user": "Human", "assistant": "Assistant", "system": "System"}
+_TODAY = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
+_ONE_DAY = date(2024, 7, 26)  # the default of templates that show today's date
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A response to a prompt, with the ids that every table joins on."""
+
+    prompt_id: str
+    response_id: str
+    messages: list[Message]
+    response: str
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The text a model sees is prompt + response + closing.
+
+    breaks: where to take the prompt apart, so that content that spells a special token stays text.
+    """
+
+    prompt: str
+    response: str
+    closing: str
+    breaks: tuple[int, ...] = ()
+
+
+def render(messages: Sequence[Message], response: str, template: TemplateName, tokenizer: Any) -> Rendered:
+    return answered(frame(messages, template, tokenizer), response)
+
+
+def frame(messages: Sequence[Message], template: TemplateName, tokenizer: Any) -> Rendered:
+    """All but the response: in its place, the space that the template writes before it."""
+    messages, mark = _marked(messages, tokenizer)
+    if template == "plain":
+        shown = Rendered("\n\n".join(m["content"] for m in messages), "", "")
+    elif template == "hh":
+        shown = Rendered("".join(map(_hh_turn, messages)) + "\n\nAssistant:", " ", "")
+    else:
+        shown = _chat(messages, tokenizer)
+    if not mark:
+        return shown
+    pieces = shown.prompt.split(mark)
+    return replace(shown, prompt="".join(pieces), breaks=tuple(accumulate(map(len, pieces[:-1]))))
+
+
+def answered(framed: Rendered, response: str) -> Rendered:
+    """With a response, which brings its own space if it begins with one."""
+    return replace(framed, response=response if response[:1].isspace() else framed.response + response)
+
+
+def _marked(messages: Sequence[Message], tokenizer: Any) -> tuple[Sequence[Message], str]:
+    """Messages with a mark wherever their content is to be taken apart; no mark: nowhere."""
+    names = special_names(tokenizer)
+    texts = [m["content"] for m in messages]
+    breaks = [breaks_in(text, names) for text in texts]
+    if not any(breaks):
+        return messages, ""
+    mark = next(c for c in map(chr, range(0xE000, 0xF900)) if not any(c in text for text in texts))
+    contents = [mark.join(apart(text, at)) for text, at in zip(texts, breaks, strict=True)]
+    return [{**m, "content": c} for m, c in zip(messages, contents, strict=True)], mark
+
+
+def _hh_turn(message: Message) -> str:
+    if message["role"] not in _HH_NAMES:
+        raise InputError(
+            f"template hh has no name for the role {message['role']!r}; use {', '.join(_HH_NAMES)}"
+        )
+    return f"\n\n{_HH_NAMES[message['role']]}: {message['content'].strip()}"
+
+
+def _chat(messages: Sequence[Message], tokenizer: Any) -> Rendered:
+    if not getattr(tokenizer, "chat_template", None):
+        raise InputError(
+            f"{_name(tokenizer)} has no chat template; use a template that needs none: plain or hh"
+        )
+    prompt = _apply(tokenizer, messages, add_generation_prompt=True)
+    # a stand-in shows what the template puts around a response, even where it trims or wraps content
+    full = _apply(tokenizer, [*messages, {"role": "assistant", "content": _STAND_IN}])
+    before, found, closing = full.rpartition(_STAND_IN)
+    lead = before[len(prompt) :] if before.startswith(prompt) else ""
+    # only space: what else may stand there, such as an empty thinking block, is the model's to write
+    return Rendered(prompt, lead if lead.isspace() else "", closing if found else "")
+
+
+def _apply(tokenizer: Any, messages: Sequence[Message], **options: Any) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        template = _undated(tokenizer.get_chat_template())
+        return str(
+            tokenizer.apply_chat_template(list(messages), chat_template=template, tokenize=False, **options)
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{_name(tokenizer)}: its chat template refuses the messages ({reason}); "
+            "change their roles, or use a template that needs none: plain or hh"
+        ) from None
+
+
+def _undated(chat_template: str) -> str:
+    """Today is always the same day, since stages that run on different days must show the same prompt."""
+    return _TODAY.sub(lambda call: repr(_ONE_DAY.strftime(call[2])), chat_template)
+
+
+def _name(tokenizer: Any) -> str:
+    return str(getattr(tokenizer, "name_or_path", "") or "this model")
+
+
+def template_hash(template: TemplateName, tokenizer: Any) -> str:
+    """Names the rendering: kept in the artifact of every stage that shows text to a model."""
+    own = getattr(tokenizer, "chat_template", None) if template == "chat" else None
+    return digest({"template": template, "chat_template": own, **_variables(own, tokenizer)})[:16]
+
+
+def _variables(chat_template: Any, tokenizer: Any) -> dict[str, str]:
+    """The special tokens that a chat template writes by name, such as bos_token."""
+    texts = chat_template.values() if isinstance(chat_template, dict) else [chat_template or ""]
+    tokens = tokenizer.special_tokens_map.items() if chat_template else ()
+    return {name: str(token) for name, token in tokens if any(name in text for text in texts)}

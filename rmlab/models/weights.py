@@ -1,0 +1,165 @@
+"""Finding a model: bundled, in a folder, an adapter, or a snapshot of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmlab.errors import InputError
+from rmlab.models.bundled import catalogue as carried
+from rmlab.paths import home_path
+from rmlab.storage.digest import digest
+from rmlab.storage.integrity import file_digest_of, folder_digest_of
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def check_snapshot(folder: Path, name: str) -> Path:
+    """The folder itself, or InputError for the first weights that are not those that were fetched.
+
+    A snapshot links to blobs; the blob of a large file bears its sha256. Files that are no such links
+    have no checksum here, and are as they are.
+    """
+    for link in sorted(folder.rglob("*.safetensors")):
+        blob = link.resolve()
+        if _SHA256.fullmatch(blob.name) and (not blob.is_file() or file_digest_of(blob) != blob.name):
+            raise InputError(
+                f"{link}: its contents differ from the checksum it was fetched with; fetch it again: "
+                f"hf download {name} --revision {folder.name} --force-download"
+            )
+    return folder
+
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+BASE_RECORD = "base_model.json"  # the base's name as rmlab knows it
+
+
+def is_adapter(folder: Path) -> bool:
+    return (folder / ADAPTER_CONFIG).is_file()
+
+
+def base_folder(folder: Path) -> Path:
+    """The base of an adapter: the folder that it names, else a carried model, else a hub id in the cache."""
+    try:
+        config = json.loads((folder / ADAPTER_CONFIG).read_text())
+        record = folder / BASE_RECORD
+        name = str(json.loads(record.read_text())["name"]) if record.is_file() else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{folder}: its {ADAPTER_CONFIG} or {BASE_RECORD} cannot be read; save it again"
+        ) from None
+    place = str(config.get("base_model_name_or_path") or "")
+    if place and home_path(place).is_dir():
+        return home_path(place)
+    for known in (name, place):
+        if carried.is_carried(known):
+            return carried.folder(known)
+    return _cached(folder, place, config.get("revision"))
+
+
+def _cached(folder: Path, place: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = Path(snapshot_download(place, revision=revision, local_files_only=True))
+    except Exception:
+        raise InputError(
+            f"{folder}: its base model {place or '(none named)'} is not there; put it back, or write where "
+            f"it is as base_model_name_or_path in {ADAPTER_CONFIG}"
+        ) from None
+    return check_snapshot(found, place)
+
+
+_HUB_LINE = "check the name and the network, log in with `hf auth login`, or give a local folder"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Where weights and tokenizer are, and what they are: equal identities mean equal contents."""
+
+    name: str
+    identity: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    def folder(self) -> Path:
+        """The local folder; converts a carried model or downloads a hub model at first use."""
+        if carried.is_carried(self.name):
+            return carried.folder(self.name)
+        if _is_folder(self.name):
+            return home_path(self.name)
+        commit = self.identity.rpartition("@")[2]  # the one that was identified
+        return check_snapshot(_snapshot(self.name, commit), self.name)
+
+
+def find_model(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Model:
+    """Identifies a model without loading or downloading it; raises InputError when there is none."""
+    if carried.is_carried(name):
+        return Model(name, carried.identity(name))
+    if _is_folder(name):
+        folder = home_path(name)
+        _check_folder(folder)
+        return Model(name, f"folder:{_folder_identity(folder)}", trust_remote_code=trust_remote_code)
+    if name.startswith((".", "/", "~")):
+        raise InputError(f"model={name}: no such folder")
+    return Model(name, f"hub:{name}@{_commit(name, revision)}", revision, trust_remote_code)
+
+
+def _folder_identity(folder: Path) -> str:
+    """Of its contents, and of the base's where the folder holds an adapter."""
+    own = folder_digest_of(folder)
+    return digest([own, folder_digest_of(base_folder(folder))]) if is_adapter(folder) else own
+
+
+def _is_folder(name: str) -> bool:
+    return home_path(name).is_dir()
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"model={folder}: no config.json; a model folder is what save_pretrained writes")
+    if not any(
+        (folder / n).is_file() for n in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
+    ):
+        raise InputError(
+            f"model={folder}: no tokenizer; save one there with AutoTokenizer.from_pretrained(...)"
+            ".save_pretrained(folder)"
+        )
+
+
+def _commit(name: str, revision: str | None) -> str:
+    """The commit of a hub model: from the local cache when it is there, else asked of the hub."""
+    try:
+        return _snapshot(name, revision, local_only=True).name
+    except InputError:
+        pass
+    if os.environ.get("HF_HUB_OFFLINE"):
+        raise InputError(f"model={name} is not in the local cache and HF_HUB_OFFLINE is set; {_HUB_LINE}")
+    try:
+        from huggingface_hub import HfApi
+
+        sha = HfApi().model_info(name, revision=revision, timeout=10).sha
+    except Exception as error:
+        raise InputError(f"model={name} cannot be reached ({_short(error)}); {_HUB_LINE}") from None
+    return str(sha)
+
+
+def _snapshot(name: str, revision: str | None, local_only: bool = False) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+    try:
+        return Path(
+            snapshot_download(name, revision=revision, local_files_only=local_only, allow_patterns=patterns)
+        )
+    except Exception as error:
+        raise InputError(f"model={name} cannot be fetched ({_short(error)}); {_HUB_LINE}") from None
+
+
+def _short(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__

@@ -1,0 +1,218 @@
+"""Nodes: one run of a stage each, with its configuration, inputs and fingerprint; cells of a sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from rmlab.config.components import component_class, imported, meaningful
+from rmlab.config.settings import Component, Settings
+from rmlab.data.dataset_rows import dataset_identity, is_dataset
+from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.models.weights import find_model
+from rmlab.paths import PREFIX, home_path, user_path
+from rmlab.pipeline.state import State, States
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.digest import digest, file_digest, fingerprint
+from rmlab.storage.integrity import file_digest_of, folder_digest_of
+from rmlab.storage.manifest import InputRecord
+
+
+@dataclass(frozen=True)
+class Cell:
+    """fingerprint: of everything that decides the row; data: names the artifacts that the cell reads.
+
+    axes: its value on each axis of the grid, as typed; an axis that does not concern it is not there.
+    """
+
+    fingerprint: str
+    data: str
+    axes: Mapping[str, str]
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Known:
+    """The row of a cell that was done before, and what was read for it: role -> content."""
+
+    row: Mapping[str, Any]
+    made_of: Mapping[str, str]
+
+    def is_of(self, data: str, now: Mapping[str, str]) -> bool:
+        """Whether what it was made of is what is there now."""
+        roles = [role for role in now if role.endswith(f":{data}")]
+        return all(self.made_of.get(role) == now[role] for role in roles)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """known: cells that were done before; made_by: data -> the overrides that make it."""
+
+    cells: Sequence[Cell]
+    axes: Sequence[str]
+    workers: int
+    known: Sequence[Known] = ()
+    made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def data(self) -> list[str]:
+        return list(dict.fromkeys(cell.data for cell in self.cells))
+
+    @property
+    def left(self) -> list[Cell]:
+        """Cells that were not done before."""
+        known = {known.row["cell"] for known in self.known}
+        return [cell for cell in self.cells if cell.fingerprint not in known]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something from outside that a stage reads: a file or a model."""
+
+    kind: str  # file, folder, dataset, model or code
+    name: str
+    identity: str
+    files: tuple[str, ...] = ()  # of code
+
+    @property
+    def place(self) -> str:
+        """Where it is looked up again."""
+        return os.pathsep.join(self.files) or self.name
+
+
+@dataclass(frozen=True)
+class Node:
+    stage: str
+    version: int
+    name: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Node]
+    sources: Mapping[str, Source]
+    settings: Settings = field(repr=False)
+    grid: Grid | None = field(default=None, repr=False)  # of a sweep
+
+    @cached_property
+    def fingerprint(self) -> str:
+        known = {role: node.fingerprint for role, node in self.inputs.items()}
+        outside = {f"source:{role}": source.identity for role, source in self.sources.items()}
+        return fingerprint(self.stage, self.version, self.config, {**known, **outside})
+
+    @property
+    def sweep_grid(self) -> Grid:
+        if self.grid is None:
+            raise RmlabError(f"{self.name} has no grid; run it by `rmlab sweep`")
+        return self.grid
+
+    @property
+    def folder(self) -> Path:
+        """The finished or begun artifact with this fingerprint, whatever its name, else where it will be."""
+        root = home_path(self.settings.out) / self.stage
+        short = self.fingerprint[:16]
+        begun = sorted(root.glob(f"[!.]*-{short}")) if root.is_dir() else []
+        return begun[0] if begun else root / f"{self.name}-{short}"
+
+    @property
+    def state(self) -> State:
+        return States().of(self)
+
+    @property
+    def is_done(self) -> bool:
+        return self.state.name == "done"
+
+    def open(self, states: States | None = None) -> Artifact:
+        """The artifact as these settings ask for it, neither stale nor damaged."""
+        state = (states or States()).of(self)
+        if state.name == "done" and state.artifact:
+            return state.artifact
+        if state.name == "damaged":
+            raise InputError(state.why)
+        why = f" ({state.why})" if state.why else ""
+        raise InputError(f"{self.stage} is {state.name}{why}: {self.folder}; run its stage again")
+
+    def input_records(self, made_of: Mapping[str, str]) -> list[InputRecord]:
+        """made_of: what the inputs hold, by role."""
+        inside = [
+            InputRecord(
+                role,
+                "artifact",
+                f"{node.stage}/{node.name}",
+                node.fingerprint,
+                f"../../{node.stage}/{node.folder.name}",
+                made_of[role],
+            )
+            for role, node in self.inputs.items()
+        ]
+        outside = [InputRecord(role, s.kind, s.name, s.identity, s.place) for role, s in self.sources.items()]
+        return [*inside, *outside]
+
+
+def file_source(path: str) -> Source:
+    if not path:
+        raise InputError("an empty path; point at a JSONL, CSV or Parquet file")
+    file = user_path(path)
+    if file.is_dir():
+        return Source("folder", str(file.resolve()), f"sha256:{folder_digest_of(file.resolve())}")
+    if is_dataset(file):
+        return Source("dataset", path, _dataset_identity(file))
+    if not file.is_file():
+        raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
+    name = path if path.startswith(PREFIX) else str(file.resolve())
+    return Source("file", name, f"sha256:{file_digest_of(file)}")
+
+
+@lru_cache(maxsize=8)
+def _dataset_identity(name: Path) -> str:
+    return dataset_identity(name)
+
+
+def model_source(name: str, revision: str | None, settings: Settings) -> Source:
+    return Source("model", name, find_model(name, revision, settings.trust_remote_code).identity)
+
+
+def _own_code(cls: type, where: str) -> dict[str, Source]:
+    """The file of a component from outside rmlab: editing it is a change; rmlab's own have stage versions."""
+    if cls.__module__.startswith("rmlab."):
+        return {}
+    file = sys.modules[cls.__module__].__file__
+    identity = f"sha256:{file_digest(Path(file))}" if file else cls.__module__
+    return {f"{where}.code": Source("code", cls.__module__, identity, (file,) if file else ())}
+
+
+def _function_code(path: str, where: str, settings: Settings) -> Source:
+    """The files of a user's function, by its dotted path: that of its module, and where it comes from."""
+    if "." not in path:
+        raise ConfigError(f"{where}: '{path}' is no dotted path; write one, such as mymodule.reward")
+    function = imported(path, settings.allow_modules, where)
+    modules = {path.rpartition(".")[0], getattr(function, "__module__", None)} - {None}
+    places = (getattr(sys.modules.get(str(m)), "__file__", None) for m in modules)
+    files = tuple(sorted(str(place) for place in places if place))
+    return Source("code", path, code_identity(files), files)
+
+
+def code_identity(files: Sequence[str]) -> str:
+    return f"sha256:{digest([file_digest(Path(file)) for file in files])}"
+
+
+def described(component: Component, where: str, settings: Settings) -> tuple[Component, dict[str, Source]]:
+    """A component's meaningful parameters; those that name files or models become sources."""
+    values = meaningful(component, settings.allow_modules, where)
+    cls = component_class(component, settings.allow_modules, where)
+    sources = _own_code(cls, where)
+    for known in dataclasses.fields(cls):
+        if known.metadata.get("source"):
+            file = values.pop(known.name)
+            if file is not None:
+                sources[f"{where}.{known.name}"] = file_source(file)
+        elif known.metadata.get("code"):
+            place = f"{where}.{known.name}"
+            sources[f"{place}.code"] = _function_code(values[known.name], place, settings)
+        elif known.metadata.get("model") and values[known.name] is not None:
+            name = values.pop(known.name)
+            sources[f"{where}.{known.name}"] = model_source(name, values.get("revision"), settings)
+    return values, sources

@@ -1,0 +1,259 @@
+"""Running nodes: done ones are skipped, begun ones go on, the manifest is written last."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rmlab import interrupts
+from rmlab.errors import InputError, RmlabError
+from rmlab.logs import log
+from rmlab.logs.progress import Progress
+from rmlab.pipeline.job import Job
+from rmlab.pipeline.node import Node, file_source
+from rmlab.pipeline.stages import BY_NAME
+from rmlab.pipeline.state import States
+from rmlab.provenance import git_state, now, versions
+from rmlab.storage.artifact import Artifact
+from rmlab.storage.digest import digest
+from rmlab.storage.manifest import FileRecord, Manifest
+from rmlab.storage.writer import Writer, tidy, writing
+
+RESULTS = "results.parquet"  # of a sweep
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """state: done (now), already (found done), planned or damaged (dry run), or starts (in the log alone)."""
+
+    node: Node
+    state: str
+    artifact: Artifact | None = None
+
+    @classmethod
+    def expected(cls, node: Node, force: bool = False) -> Outcome:
+        """Of a dry run: damage is not made good unasked."""
+        state = "planned" if force else node.state.name
+        return cls(node, {"done": "already", "damaged": "damaged"}.get(state, "planned"))
+
+    def to_json(self) -> dict[str, Any]:
+        made = self.artifact.manifest if self.artifact else None
+        return {
+            "stage": self.node.stage,
+            "name": self.node.name,
+            "state": self.state,
+            "fingerprint": self.node.fingerprint,
+            "path": str(self.node.folder),
+            "rows": made.rows if made else None,
+            "seconds": made.seconds if made else None,
+            "counts": made.counts if made else {},
+            "metrics": made.metrics if made else {},
+            "warnings": made.warnings if made else [],
+        }
+
+    def record(self) -> None:
+        """In the log; metrics are in the manifest."""
+        log.event("node", **{k: v for k, v in self.to_json().items() if k != "metrics"})
+
+
+def run_nodes(
+    nodes: Iterable[Node], command: str, force: bool = False, quiet: bool = False, alone: bool = False
+) -> list[Outcome]:
+    """Runs nodes in order. `alone`: their inputs must be done already, as for a single stage's command."""
+    outcomes: dict[str, Outcome] = {}
+    wanted = list(nodes)
+    for node in wanted[:1]:
+        log.keep_in(node.settings.out, node.settings.model_dump(mode="json"))
+    for group in _passes(wanted):
+        for outcome in _run(group, command, force, quiet, alone):
+            outcome.record()
+            outcomes[outcome.node.fingerprint] = outcome
+        interrupts.check()
+    return [outcomes[node.fingerprint] for node in wanted]
+
+
+def _passes(nodes: Iterable[Node]) -> list[list[Node]]:
+    """Nodes that run together, at the place of the first: embeddings out of one pass over the texts."""
+    found: dict[str, list[Node]] = {}
+    for node in nodes:
+        found.setdefault(_pass_of(node), []).append(node)
+    return list(found.values())
+
+
+def _pass_of(node: Node) -> str:
+    stage = BY_NAME[node.stage]
+    if not stage.shares_pass:
+        return node.fingerprint
+    pass_key = importlib.import_module(stage.module).pass_key
+    inputs = {role: upstream.fingerprint for role, upstream in node.inputs.items()}
+    sources = {role: source.identity for role, source in node.sources.items()}
+    return digest([pass_key(node.settings, node.config), inputs, sources])
+
+
+def _run(nodes: list[Node], command: str, force: bool, quiet: bool, alone: bool) -> list[Outcome]:
+    """One look at all that they read; another at what was made."""
+    states = States()
+    todo = [node for node in nodes if force or _is_left(node, states)]
+    made: set[str] = set()
+    if todo:
+        inputs = {role: _input(upstream, todo[0], alone, states) for role, upstream in todo[0].inputs.items()}
+        with _disk_errors(todo[0]):
+            made = _execute(todo, inputs, command, quiet, force)
+        states = States()
+    for node in nodes:
+        tidy(node.folder)
+    return [Outcome(n, "done" if n.fingerprint in made else "already", n.open(states)) for n in nodes]
+
+
+def _is_left(node: Node, states: States) -> bool:
+    """Damage is not made good unasked: what is left of it may be wanted."""
+    state = states.of(node)
+    if state.name == "damaged":
+        raise InputError(state.why)
+    return state.name != "done"
+
+
+def _input(upstream: Node, node: Node, alone: bool, states: States) -> Artifact:
+    state = states.of(upstream)
+    if alone and state.name in ("missing", "begun", "stale"):
+        name = BY_NAME[upstream.stage].typed
+        how = f"stale ({state.why})" if state.name == "stale" else "not done"
+        raise InputError(
+            f"{node.stage} needs {upstream.stage} for these settings, which is {how}: "
+            f"run `rmlab {name}` with them first"
+        )
+    return upstream.open(states)
+
+
+def _execute(
+    nodes: list[Node], inputs: dict[str, Artifact], command: str, quiet: bool, force: bool
+) -> set[str]:
+    """The fingerprints of what was made. Several nodes are one pass."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        writers = {node.fingerprint: stack.enter_context(writing(node.folder)) for node in nodes}
+        made_of = {role: artifact.manifest.content for role, artifact in inputs.items()}
+        left = [node for node in nodes if _prepared(node, writers[node.fingerprint], made_of, force)]
+        if not left:
+            return set()
+        progress = stack.enter_context(Progress(_label(left[0]), quiet=quiet))
+        for node in left:
+            Outcome(node, "starts").record()
+        progress.say("starts" if len(left) == 1 else f"starts, {len(left)} artifacts in one pass")
+        pairs = [(node, writers[node.fingerprint]) for node in left]
+        _run_stage(left[0].stage, [_job(node, inputs, writer, progress) for node, writer in pairs])
+        progress.close()
+        seconds = time.monotonic() - started
+        for node, writer in pairs:
+            _check_unchanged(node, writer)
+            writer.commit(partial(_manifest, node, writer, made_of, command, seconds))
+        for warning in dict.fromkeys(w for _, writer in pairs for w in writer.warnings):
+            progress.warn(warning)
+        progress.say(f"done in {seconds:,.1f} s{_speed(pairs[0][1].counts, seconds)}")
+    return {node.fingerprint for node in left}
+
+
+def _prepared(node: Node, writer: Writer, made_of: dict[str, str], force: bool) -> bool:
+    """Whether there is anything to do, now that nobody else is at it; what was begun goes on."""
+    state = node.state
+    if state.name == "done" and not force:
+        return False
+    if state.name not in ("missing", "begun"):
+        writer.empty()
+    writer.begin(made_of)
+    return True
+
+
+def _check_unchanged(node: Node, writer: Writer) -> None:
+    """A file that was edited while it was read gave rows of two versions, under the name of the first."""
+    for source in node.sources.values():
+        if source.kind in ("file", "folder") and file_source(source.name).identity != source.identity:
+            writer.empty()
+            raise InputError(f"{source.name} changed while {node.stage} read it; run the same command again")
+
+
+def _label(node: Node) -> str:
+    """As progress lines call it."""
+    name = node.stage.replace("_", "-")
+    return f"{name} {node.name}" if BY_NAME[node.stage].has_several else name
+
+
+def _run_stage(stage: str, jobs: list[Job]) -> None:
+    module = importlib.import_module(BY_NAME[stage].module)
+    if len(jobs) > 1:
+        module.run_pass(jobs)
+    else:
+        module.run(jobs[0])
+
+
+def _manifest(
+    node: Node,
+    writer: Writer,
+    made_of: dict[str, str],
+    command: str,
+    seconds: float,
+    files: list[FileRecord],
+) -> Manifest:
+    rows = sum(f.rows for f in files if f.name.startswith("part-") or f.name == RESULTS)
+    return Manifest(
+        stage=node.stage,
+        name=node.name,
+        version=node.version,
+        fingerprint=node.fingerprint,
+        config=dict(node.config),
+        inputs=node.input_records(made_of),
+        files=files,
+        rows=rows,
+        counts=writer.counts,
+        metrics=writer.metrics,
+        warnings=writer.warnings,
+        seconds=seconds,
+        created=now(),
+        command=command,
+        folder=str(Path.cwd()),
+        rows_per_shard=writer.rows_per_shard,
+        versions=versions(),
+        git=git_state(),
+    )
+
+
+def _job(node: Node, inputs: dict[str, Artifact], writer: Writer, progress: Progress) -> Job:
+    config = dict(node.config)
+    return Job(node.name, node.fingerprint, node.settings, config, inputs, writer, progress, node.grid)
+
+
+def _speed(counts: dict[str, int | float], seconds: float) -> str:
+    tokens = counts.get("tokens") or counts.get("response_tokens")
+    rows = counts.get("responses")
+    if not rows:
+        return ""
+    return f", {rows:,} responses" + (f", {tokens / max(seconds, 1e-9):,.0f} tokens/s" if tokens else "")
+
+
+class _disk_errors:
+    """A full or read-only disk as one line; what was written before it stays."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
+            return
+        place, text = self.node.folder.parent.parent, (error.strerror or str(error)).lower()
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in str(error).lower():
+            text = "no space left on the disk"
+        elif error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG):
+            return
+        raise RmlabError(
+            f"{self.node.stage}: {text} ({place}); what is done is kept; mend it, run the same command"
+        ) from None

@@ -1,0 +1,148 @@
+"""The table of stages: what each is called, what it reads and how it runs. There is no other list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage. Its code is `run(job)` in the module of its name in rmlab/stages/.
+
+    name: also of the folder that holds its artifacts.
+    version: part of every fingerprint; raise it when equal settings give another result.
+    reads: the roles of its inputs, each named after a stage; "fit_rm:*" stands for all of that stage.
+    summary: what it does, for --help.
+    command: what runs it, if that is not the command of its own that most stages have.
+    has_several: an experiment may have several, which progress lines tell apart by name.
+    over_shards: it makes its parts one by one, in worker processes where there are several.
+    shares_pass: nodes that are views of one result are made together; the module then also has
+    `pass_key(settings, config)` and `run_pass(jobs)`.
+    once: an experiment has one, which the planner makes from this record: of the inputs that it reads, the
+    settings that it is `decided_by`, and only if the setting `wanted_by` is not null.
+    absent: why settings may have no such stage.
+    """
+
+    name: str
+    version: int
+    reads: tuple[str, ...]
+    summary: str
+    command: str = ""
+    has_several: bool = False
+    over_shards: bool = False
+    shares_pass: bool = False
+    once: bool = False
+    decided_by: tuple[str, ...] = ()
+    wanted_by: str = ""
+    absent: str = ""
+
+    @property
+    def typed(self) -> str:
+        """The command that runs it, as typed after `rmlab`."""
+        return self.command or self.name.replace("_", "-")
+
+    @property
+    def module(self) -> str:
+        return f"rmlab.stages.{self.name}"
+
+    def roles(self, known: Iterable[str]) -> list[str]:
+        """Those of the known roles that it reads."""
+        return [role for role in known if role in self.reads or f"{role.partition(':')[0]}:*" in self.reads]
+
+
+PROMPTS = Stage("prompts", 3, reads=(), summary="Import the prompts.", command="sample")
+SFT = Stage(
+    "sft",
+    3,
+    reads=(),
+    summary="Fine-tune the model on demonstrations (LoRA or full), completions only.",
+    absent="sft.method=none",
+)
+SAMPLE = Stage(
+    "sample",
+    4,
+    reads=("prompts", "sft"),
+    summary="Draw n responses a prompt from the policy, for train and for test prompts.",
+    over_shards=True,
+)
+ANNOTATE = Stage(
+    "annotate",
+    3,
+    reads=("prompts", "sample", "part:*"),
+    summary="Score every response with the golden rewards.",
+    has_several=True,
+    over_shards=True,
+)
+EMBED = Stage(
+    "embed",
+    3,
+    reads=("prompts", "sample"),
+    summary="Embed every response with one model, layer and pooling.",
+    over_shards=True,
+    shares_pass=True,
+)
+FIT_RM = Stage(
+    "fit_rm",
+    5,
+    reads=("sample", "annotate", "objective:*", "embed"),
+    summary="Fit the reward heads of the experiment's arms on noisy comparisons.",
+    has_several=True,
+)
+CROSSVAL = Stage(
+    "crossval",
+    4,
+    reads=FIT_RM.reads,
+    summary="Fit each head anew without each fold of prompt groups; needs crossval.folds.",
+    has_several=True,
+    absent="no crossval.folds; try crossval.folds=5",
+)
+EVAL_RM = Stage(
+    "eval_rm",
+    4,
+    reads=("prompts", "sample", "annotate", "embed:*", "fit_rm:*"),
+    summary="Judge heads and controls: best-of-N, rank correlation, accuracy, calibration.",
+    once=True,
+    decided_by=("evaluation", "validation", "seed"),
+)
+HELDOUT = Stage(
+    "heldout",
+    3,
+    reads=("prompts", "sample", "annotate", "embed:*", "fit_rm:*", "crossval:*"),
+    summary="Accuracy on held-out pairs, with intervals over prompt groups; needs crossval.folds.",
+    once=True,
+    decided_by=("crossval", "evaluation.resamples", "seed"),
+    wanted_by="crossval.folds",
+    absent=CROSSVAL.absent,
+)
+REPORT = Stage(
+    "report",
+    4,
+    reads=(
+        "prompts",
+        "sft",
+        "sample",
+        "annotate",
+        "annotate:*",
+        "fit_rm:*",
+        "crossval:*",
+        "eval_rm",
+        "heldout",
+    ),
+    summary="Write the evaluation as one self-contained HTML file.",
+    once=True,
+    decided_by=("name",),
+)
+SWEEP = Stage(
+    "sweep",
+    5,
+    reads=("prompts:*", "sample:*", "annotate:*", "objective:*", "embed:*"),
+    summary="Fit and judge a head for every combination of settings.",
+    command="sweep",
+)
+STUDY = Stage(
+    "study", 3, reads=("sweep",), summary="Judge the findings of a study on a sweep.", command="reproduce"
+)
+
+STAGES = (PROMPTS, SFT, SAMPLE, ANNOTATE, EMBED, FIT_RM, CROSSVAL, EVAL_RM, HELDOUT, REPORT, SWEEP, STUDY)
+BY_NAME = {stage.name: stage for stage in STAGES}

@@ -1,0 +1,213 @@
+"""Responses that exist already: from a user's file, or from a table of responses such as an embedding
+set's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from rmlab.config.settings import FormName, Sampling, TemplateName, Unusable
+from rmlab.data.forms.items import Answers, open_answers
+from rmlab.data.forms.judgements import AnswerIds, given_id, response_text
+from rmlab.data.messages import prompt_messages
+from rmlab.data.prompts import content_id
+from rmlab.data.reader import Row, check_text, need_text, read_rows
+from rmlab.errors import InputError
+from rmlab.models.compute import Compute
+from rmlab.models.text.rendering import Message
+from rmlab.paths import user_path
+from rmlab.samplers.base import OpenSampler, Sample, Task, Tick
+
+_FILE_COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    text: str
+    response_id: str
+    is_given: bool  # the id, by the file
+
+
+@dataclass(frozen=True)
+class FileSampler:
+    """path: of any form; scored rows have `response` and `prompt_id`, `prompt` or `messages`."""
+
+    name: ClassVar[str] = "file"
+
+    path: str = field(metadata={"source": True})
+    form: FormName = "auto"
+    unusable: Unusable = "error"
+    needs_model = False
+
+    def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
+        path = user_path(self.path)
+        answers = open_answers(path, self.form, self.unusable)
+        return _Forms(path, answers) if answers is not None else _Scored(path, self.unusable)
+
+
+class _FileSession:
+    context = 10**9
+    template_hash = "file"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        return [0]
+
+    def cut(self, tokens: list[int], limit: int) -> list[int]:
+        return tokens[-limit:]
+
+    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+        """All responses that the file has for each prompt, whatever n says."""
+        return [
+            [Sample(text, -1, "imported", math.nan, response_id) for text, response_id in self._answers(task)]
+            for task in tasks
+        ]
+
+    def _answers(self, task: Task) -> list[tuple[str, str | None]]:
+        found = self.find(task)
+        if found is None:
+            raise InputError(f"{self.path}: no response for prompt {task.prompt_id}")
+        return found
+
+    def find(self, task: Task) -> list[tuple[str, str | None]] | None:
+        raise NotImplementedError
+
+
+class _Forms(_FileSession):
+    """Of forms whose items have ids of their own."""
+
+    def __init__(self, path: Path, answers: Answers) -> None:
+        super().__init__(path)
+        self.answers = answers
+
+    def find(self, task: Task) -> list[tuple[str, str | None]] | None:
+        found = self.answers.answers(task.prompt_id)
+        return None if found is None else [*found]
+
+
+class _Scored(_FileSession):
+    """Of scored rows, whose prompts may be in another file, under the same ids or with the same content."""
+
+    def __init__(self, path: Path, unusable: Unusable) -> None:
+        super().__init__(path)
+        self.responses: dict[str, list[_Answer]] = {}
+        seen: dict[str, int] = {}
+        ids = AnswerIds()
+        for number, row in read_rows(path, _FILE_COLUMNS):
+            where = f"{path}, row {number}"
+            given = given_id(row, "response_id", where)
+            if given is not None and seen.setdefault(given, number) != number:
+                raise InputError(f"{where}: response_id {given} repeats row {seen[given]}")
+            key = given_id(row, "prompt_id", where) or content_id(prompt_messages(row, where))
+            found = self.responses.setdefault(key, [])
+            text = response_text(row, where, unusable)
+            if text is not None:
+                found.append(_Answer(text, given or ids.next(key, text), given is not None))
+
+    def find(self, task: Task) -> list[tuple[str, str | None]] | None:
+        if task.prompt_id in self.responses:
+            return [(a.text, a.response_id) for a in self.responses[task.prompt_id]]
+        # several prompts may have this content: only ids that the file gives are theirs
+        found = self.responses.get(content_id(task.messages))
+        if found is None:
+            return None
+        return [(a.text, a.response_id if a.is_given else None) for a in found]
+
+
+_IDS = ("split", "prompt_id", "response_id")
+_TABLE_COLUMNS = (*_IDS, "sample_index", "text", "n_tokens", "finish_reason", "logprob")
+_LARGEST = 2**31 - 1
+_Drawn = tuple[int, Sample]  # sample_index first
+
+
+@dataclass(frozen=True)
+class ResponsesSampler:
+    """path: Parquet rows as TABLES.md has them for `responses`. A prompt without responses stays without.
+
+    test_path: the same of another policy, for transfer: of path the rows of split train are taken, of
+    test_path those of split test.
+    """
+
+    name: ClassVar[str] = "responses"
+
+    path: str = field(metadata={"source": True})
+    test_path: str | None = field(default=None, metadata={"source": True})
+    needs_model = False
+
+    def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
+        if self.test_path is None:
+            return _TableSession({None: user_path(self.path)})
+        return _TableSession({"train": user_path(self.path), "test": user_path(self.test_path)})
+
+
+class _TableSession:
+    context = 10**9
+    template_hash = "file"
+
+    def __init__(self, paths: Mapping[str | None, Path]) -> None:
+        """paths: of the file whose rows of this split count; None: all rows do."""
+        self.responses: dict[str, list[_Drawn]] = {}
+        seen: dict[str, str] = {}
+        for split, path in paths.items():
+            for number, row in read_rows(path, _TABLE_COLUMNS):
+                where = f"{path}, row {number}"
+                if split is not None and _split(row, where) != split:
+                    continue
+                drawn = _drawn(row, where)
+                response_id = str(drawn[1].response_id)
+                if (first := seen.setdefault(response_id, where)) != where:
+                    raise InputError(f"{where}: response_id {response_id} repeats {_place(first, path)}")
+                self.responses.setdefault(need_text(row, "prompt_id", where), []).append(drawn)
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        return [0]
+
+    def cut(self, tokens: list[int], limit: int) -> list[int]:
+        return tokens[-limit:]
+
+    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+        """All responses that the file has for each prompt, whatever n says."""
+        found = [self.responses.get(task.prompt_id, []) for task in tasks]
+        return [[sample for _, sample in sorted(drawn, key=lambda d: d[0])] for drawn in found]
+
+
+def _split(row: Row, where: str) -> str:
+    split = need_text(row, "split", where)
+    if split not in ("train", "test"):
+        raise InputError(f"{where}: 'split' must be train or test, got {split}")
+    return split
+
+
+def _place(where: str, path: Path) -> str:
+    """Without the path, where it is the same file."""
+    return where.removeprefix(f"{path}, ")
+
+
+def _drawn(row: Row, where: str) -> _Drawn:
+    text = check_text(row.get("text"), "text", where, blank=True)
+    index, n_tokens = (_whole(row.get(k), k, where) for k in ("sample_index", "n_tokens"))
+    reason = need_text(row, "finish_reason", where)
+    response_id = need_text(row, "response_id", where)
+    return index, Sample(text, n_tokens, reason, _logprob(row.get("logprob"), where), response_id)
+
+
+def _whole(value: object, column: str, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
+        raise InputError(f"{where}: '{column}' must be a whole number of 32 bits")
+    return value
+
+
+def _logprob(value: object, where: str) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where}: 'logprob' must be a number, got {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{where}: 'logprob' is too large a number") from None

@@ -1,0 +1,57 @@
+"""Selection by the scores of a head: uniform (no selection), entropy of the answer, maximum difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rmlab.selection.base import Candidates, check_budget, check_candidates
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """n candidates uniformly at random: what every other choice has to beat. Reads no head."""
+
+    name: ClassVar[str] = "uniform"
+
+    needs_head: ClassVar[bool] = False
+
+    def __call__(self, candidates: Candidates, n: int, rng: np.random.Generator) -> np.ndarray:
+        check_budget(candidates, n)
+        return rng.permutation(len(candidates))[:n]
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """Largest entropy of the answer, H(p) = -p log p - (1-p) log(1-p) with p = sigma(margin); ties at random.
+
+    H falls strictly with |margin|, so the smallest |margin| is taken: H itself is 0 in floating point
+    once |margin| exceeds about 750, and then would order nothing.
+    Source: a baseline in Shen, Sun & Ton 2025, "Active Reward Modeling" (arXiv 2502.04354).
+    """
+
+    name: ClassVar[str] = "entropy"
+
+    needs_head: ClassVar[bool] = True
+
+    def __call__(self, candidates: Candidates, n: int, rng: np.random.Generator) -> np.ndarray:
+        check_candidates(candidates, n)
+        return np.lexsort((rng.random(len(candidates)), np.abs(candidates.margin)))[:n]
+
+
+@dataclass(frozen=True)
+class MaxDifference:
+    """Largest |margin|, the answers the head is surest of; ties at random.
+
+    Source: a baseline in Shen, Sun & Ton 2025, "Active Reward Modeling" (arXiv 2502.04354).
+    """
+
+    name: ClassVar[str] = "max_difference"
+
+    needs_head: ClassVar[bool] = True
+
+    def __call__(self, candidates: Candidates, n: int, rng: np.random.Generator) -> np.ndarray:
+        check_candidates(candidates, n)
+        return np.lexsort((rng.random(len(candidates)), -np.abs(candidates.margin)))[:n]

@@ -1,0 +1,108 @@
+"""Checkpoints that are whole or absent, and the callbacks that write them during training.
+
+What Trainer keeps of the optimiser and the random numbers are files of torch.save. They are written and
+read by this program alone, in the artifact's scratch folder, are loaded as weights only, and go when the
+stage is done: nothing of them is in a finished artifact.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from rmlab.errors import RmlabError
+from rmlab.storage.digest import file_digest, read_sealed, write_sealed
+
+SEAL = "sealed.json"
+KEPT = 2  # a torn newest one leaves the one before
+
+
+def seal(folder: Path) -> None:
+    """Records the digest of every file, once they are on the disk."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != SEAL]
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    write_sealed(folder / SEAL, {p.relative_to(folder).as_posix(): file_digest(p) for p in files})
+
+
+def last_whole_checkpoint(work: Path) -> Path | None:
+    """The newest checkpoint that is as it was sealed; those that are not are removed."""
+    found = sorted(work.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    whole = [folder for folder in found if _is_whole(folder)]
+    for folder in set(found) - set(whole):
+        shutil.rmtree(folder, ignore_errors=True)  # each process of a training does this
+    return whole[-1] if whole else None
+
+
+def _is_whole(folder: Path) -> bool:
+    digests = read_sealed(folder / SEAL) or {}
+    try:
+        return bool(digests) and all(file_digest(folder / name) == known for name, known in digests.items())
+    except OSError:
+        return False
+
+
+Tell = Callable[[int, int], None]  # told the optimiser steps done, and how many there are
+
+NOT_FINITE = (
+    "the loss of sft is not finite at step {}; lower sft.learning_rate, or set sft.precision=float32 "
+    "and dtype=float32"
+)
+
+
+class Watch(TrainerCallback):
+    """Shows steps and stops at a loss that is not a number, before more steps are spent on it."""
+
+    def __init__(self, tell: Tell, parent: int | None = None) -> None:
+        self.tell, self.parent = tell, parent
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.tell(state.global_step, state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.tell(state.global_step, state.max_steps)
+        if self.parent is not None and not _runs(self.parent):
+            raise RmlabError("the process that started this training is gone")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **rest: Any) -> None:
+        for name in ("loss", "eval_loss"):
+            if name in logs and not math.isfinite(logs[name]):
+                raise RmlabError(NOT_FINITE.format(state.global_step))
+
+
+class Evaluate(TrainerCallback):
+    """Evaluates at the end of each epoch and, if asked for, every so many steps."""
+
+    def __init__(self, steps_an_epoch: int, every: int | None) -> None:
+        self.periods = [steps_an_epoch, *([every] if every else [])]
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        if any(state.global_step % n == 0 for n in self.periods):
+            control.should_evaluate = True
+
+
+class Seal(TrainerCallback):
+    """Seals a checkpoint when the files of all processes are written."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.barrier()
+        if state.is_world_process_zero:
+            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

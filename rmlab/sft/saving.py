@@ -1,0 +1,58 @@
+"""A trained policy as a folder that others load: a whole model, or an adapter that names its base."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rmlab.errors import RmlabError
+from rmlab.models.compute import Compute
+from rmlab.models.weights import ADAPTER_CONFIG, BASE_RECORD, Model
+from rmlab.sft.task import Task
+from rmlab.storage.files import write_json
+
+
+def save_policy(task: Task, base: Model, tokenizer: Any, target: Path) -> None:
+    """Written beside its place, then renamed. What LoRA trained is merged as any reader of it merges it."""
+    temporary = target.with_name(".policy.making")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        shutil.copytree(task.trained, temporary, ignore=shutil.ignore_patterns("README.md"))
+        if task.how.method == "lora":
+            _name_base(task, base, temporary)
+            if task.how.output == "merged":
+                _merge(task, temporary)
+        tokenizer.save_pretrained(temporary)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if not (target / "config.json").is_file():
+        raise RmlabError(f"{target}: the trained model was not saved")
+
+
+def _name_base(task: Task, base: Model, folder: Path) -> None:
+    """Where the base is, as peft, vLLM and others read it: a hub id with its commit, else the folder.
+
+    Beside it the name that rmlab knows it by, for a carried model whose cache has moved; and the base's
+    config.json, so that the folder is one that model=... takes.
+    """
+    file, hub = folder / ADAPTER_CONFIG, base.identity.startswith("hub:")
+    place = base.name if hub else str(task.base.resolve())
+    revision = base.identity.rpartition("@")[2] if hub else None
+    write_json(file, json.loads(file.read_text()) | {"base_model_name_or_path": place, "revision": revision})
+    write_json(folder / BASE_RECORD, {"name": base.name, "identity": base.identity})
+    shutil.copyfile(task.base / "config.json", folder / "config.json")
+
+
+def _merge(task: Task, folder: Path) -> None:
+    """Replaces an adapter by the whole model, on the CPU, in the precision that it is kept in."""
+    from transformers import AutoModelForCausalLM
+
+    compute = Compute(task.saved, "cpu", task.trust_remote_code)
+    model = compute.load_model(AutoModelForCausalLM, folder)
+    shutil.rmtree(folder)
+    model.save_pretrained(folder)

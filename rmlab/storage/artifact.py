@@ -1,0 +1,84 @@
+"""An artifact: a directory of Parquet parts or files and a manifest.json that is written last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from rmlab.errors import InputError
+from rmlab.storage.files import read_parquet
+from rmlab.storage.integrity import first_damage
+from rmlab.storage.manifest import (
+    COPY,
+    MANIFEST,
+    WORK,
+    FileRecord,
+    InputRecord,
+    Manifest,
+    damaged,
+    read_manifest,
+)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    path: Path
+    manifest: Manifest
+
+    @property
+    def parts(self) -> list[Path]:
+        return [self.path / f.name for f in self._parts]
+
+    @property
+    def part_rows(self) -> list[int]:
+        return [f.rows for f in self._parts]
+
+    def of_parts(self, some: slice) -> Artifact:
+        """Some of its parts, as an artifact."""
+        return replace(self, manifest=replace(self.manifest, files=self._parts[some]))
+
+    @property
+    def _parts(self) -> list[FileRecord]:
+        return [f for f in self.manifest.files if f.name.startswith("part-")]
+
+    def read(self, table: str = "part", columns: list[str] | None = None) -> pa.Table:
+        """The whole of a table: all parts, or the one file that bears the table's name."""
+        if table != "part":
+            return read_parquet(self.path / f"{table}.parquet", columns)
+        return pa.concat_tables([read_parquet(p, columns) for p in self.parts]).combine_chunks()
+
+    def stream(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        for part in self.parts:
+            yield read_parquet(part, columns)
+
+
+def upstream(path: Path, record: InputRecord) -> Path:
+    """Where an input lies. By names alone: what a link leads to has other neighbours."""
+    return Path(os.path.normpath(path.absolute() / record.path))
+
+
+def open_artifact(path: Path) -> Artifact:
+    """Opens a finished artifact; one clear line when it is absent, unfinished or damaged."""
+    artifact = Artifact(path, finished(path))
+    if found := first_damage(path, artifact.manifest.files):
+        raise InputError(damaged(path / found.name, found.why, path))
+    return artifact
+
+
+def finished(path: Path) -> Manifest:
+    """The manifest of a finished artifact, whatever has become of its files."""
+    if not path.is_dir():
+        raise InputError(f"{path} is not an artifact: no such folder")
+    if is_unfinished(path):
+        raise InputError(f"{path} is not finished: it has no {MANIFEST}; run its stage again")
+    return read_manifest(path)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Without a manifest, and not for having lost it: the copy comes when all work is done."""
+    has_lost_it = (path / COPY).is_file() and not (path / WORK).is_dir()
+    return not (path / MANIFEST).is_file() and not has_lost_it

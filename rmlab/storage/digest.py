@@ -1,0 +1,92 @@
+"""Digests of values and files, and records that carry their own digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rmlab.storage.files import plain, write_json
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces; raises TypeError on a value that could not be told apart again."""
+    _check(value, "value")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _check(value: Any, where: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TypeError(f"{where} is {value}: a fingerprint needs finite numbers")
+    if value is None or isinstance(value, str | int | float | bool):
+        return
+    if isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            _check(item, f"{where}[{i}]")
+        return
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"{where} has the key {key!r}: keys must be strings")
+            _check(item, f"{where}.{key}")
+        return
+    raise TypeError(f"{where} is a {type(value).__name__}, which has no stable identity")
+
+
+def digest(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def fingerprint(stage: str, version: int, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """64 hex digits that name what a stage computes; inputs maps a role to a fingerprint or checksum."""
+    return digest({"stage": stage, "version": version, "config": dict(config), "inputs": dict(inputs)})
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of all files below a folder, by relative name and content (hidden files left out)."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder)))
+    return digest({p.relative_to(folder).as_posix(): file_digest(p) for p in files})
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def row_id(*parts: str | int) -> str:
+    """24 hex digits that name a row by its parts."""
+    return digest(list(parts))[:24]
+
+
+def sealed(value: Any) -> dict[str, Any]:
+    """value: as JSON has it, but for what `plain` makes of the rest."""
+    kept = plain(value)
+    return {"value": kept, "sha256": digest(kept)}
+
+
+def unsealed(text: bytes) -> Any | None:
+    """The value, or None where a byte of it is another."""
+    try:
+        found = json.loads(text)
+        return found["value"] if found["sha256"] == digest(found["value"]) else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def write_sealed(file: Path, value: Any) -> None:
+    write_json(file, sealed(value))
+
+
+def read_sealed(file: Path) -> Any | None:
+    """None where it is not there, too."""
+    try:
+        return unsealed(file.read_bytes())
+    except OSError:
+        return None

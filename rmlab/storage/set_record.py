@@ -1,0 +1,141 @@
+"""set.json of an embedding set: what is in the folder, how it was made, and the checksums of its files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from rmlab.errors import InputError
+from rmlab.storage.files import parse_json, read_plain_text
+
+RECORD, CARD, LICENSE, PROMPTS = "set.json", "README.md", "LICENSE", "prompts.parquet"
+# No hyphens: they separate the names in those of files.
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=60)]
+SetTitle = Annotated[str, Field(min_length=1, max_length=100)]
+Split = Literal["train", "test"]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SetFile(_Part):
+    bytes: Count
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    rows: Count
+
+
+class SetPolicy(_Part):
+    """made_by: settings and sources of prompts, SFT and sampling; lineage: fingerprint of each artifact."""
+
+    name: SetName
+    responses: Count
+    left_out: Count  # responses that some reward failed on
+    made_by: dict[str, Any]
+    lineage: dict[str, str]
+
+
+class SetReward(_Part):
+    name: SetName
+    made_by: dict[str, Any]
+
+
+class SetEmbedder(_Part):
+    """error: by policy, root mean square of what 8 bits lose over that of the vectors' spread."""
+
+    name: SetName
+    dimension: int = Field(ge=1)
+    storage: Literal["int8"]
+    made_by: dict[str, Any]
+    error: dict[str, float]
+
+
+class SetRecord(_Part):
+    format: Literal[1]
+    name: SetTitle
+    license: SetTitle
+    prompts: dict[Split, Count]
+    policies: list[SetPolicy] = Field(min_length=1)
+    rewards: list[SetReward] = Field(min_length=1)
+    embedders: list[SetEmbedder] = Field(min_length=1)
+    files: dict[str, SetFile]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> SetRecord:
+        """Also where a file system does not tell small letters from capitals."""
+        for kind in ("policies", "rewards", "embedders"):
+            names = Counter(part.name.lower() for part in getattr(self, kind))
+            for name, n in names.items():
+                if n > 1:
+                    raise ValueError(f"{n} of the {kind} are called {name}; give each its own name")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump()
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    folder: Path
+    record: SetRecord
+
+    def names(self, kind: str) -> list[str]:
+        """kind: policies, rewards or embedders."""
+        return [part.name for part in getattr(self.record, kind)]
+
+    def expected_files(self) -> list[str]:
+        """Every Parquet file that the policies and embedders of the record call for."""
+        found = [PROMPTS]
+        for policy in self.names("policies"):
+            found += [responses_file(policy), scores_file(policy)]
+            for embedder in self.names("embedders"):
+                found += [embeddings_file(policy, embedder), scales_file(policy, embedder)]
+        return found
+
+
+def responses_file(policy: str) -> str:
+    return f"responses-{policy}.parquet"
+
+
+def scores_file(policy: str) -> str:
+    return f"scores-{policy}.parquet"
+
+
+def embeddings_file(policy: str, embedder: str) -> str:
+    return f"embeddings-{policy}-{embedder}.parquet"
+
+
+def scales_file(policy: str, embedder: str) -> str:
+    return f"scales-{policy}-{embedder}.parquet"
+
+
+def fits(kind: Any, value: str) -> bool:
+    """Whether set.json takes it. kind: such as SetName."""
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def open_set(folder: Path) -> EmbeddingSet:
+    """Reads set.json alone; `rmlab validate` looks at all the rest."""
+    file = folder / RECORD
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not an embedding set: no such folder")
+    if not file.is_file():
+        raise InputError(f"{folder} is not an embedding set: it has no {RECORD}")
+    try:
+        return EmbeddingSet(folder, SetRecord.model_validate(parse_json(read_plain_text(file))))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "it"
+        message = problem["msg"].removeprefix("Value error, ")
+        raise InputError(f"{file}: {where}: {message}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read ({' '.join(str(error).split())[:200]})") from None

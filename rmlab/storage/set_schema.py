@@ -1,0 +1,74 @@
+"""The tables of an embedding set: a folder that people can ship, and start from without a model."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from rmlab.storage.schemas import MESSAGES, RESPONSES, Column, Table
+
+_SET = "embedding set"
+_PROMPT = Column("prompt_id", pa.string(), "the prompt")
+_RESPONSE = Column("response_id", pa.string(), "the response")
+
+SET_PROMPTS = Table(
+    "set: prompts",
+    _SET,
+    "prompts.parquet",
+    ("prompt_id",),
+    "The prompts of a set, for all its policies.",
+    (
+        _PROMPT,
+        Column("group", pa.string(), "prompts of one group are all train or all test; often the prompt_id"),
+        Column("split", pa.string(), "train or test"),
+        Column("messages", MESSAGES, "the conversation so far; its last message is the user's"),
+    ),
+)
+
+SET_RESPONSES = Table(
+    "set: responses",
+    _SET,
+    "responses-<policy>.parquet",
+    ("response_id",),
+    "The responses of one policy.",
+    tuple(c for c in RESPONSES.columns if c.name != "group"),  # the prompts have it
+)
+
+SET_SCORES = Table(
+    "set: scores",
+    _SET,
+    "scores-<policy>.parquet",
+    ("response_id", "reward"),
+    "Every golden reward of every response of one policy.",
+    (
+        _RESPONSE,
+        Column("reward", pa.string(), "name of the golden reward"),
+        Column("score", pa.float64(), "its score; higher is better; always finite"),
+    ),
+)
+
+SET_SCALES = Table(
+    "set: scales",
+    _SET,
+    "scales-<policy>-<embedder>.parquet",
+    ("dimension",),
+    "What one step of the 8-bit vectors beside it is worth: embedding × scale is the vector.",
+    (
+        Column("dimension", pa.int32(), "0 to width - 1, in order"),
+        Column("scale", pa.float32(), "above 0"),
+    ),
+)
+
+
+def set_embeddings(dimension: int = 1) -> Table:
+    vector = pa.list_(pa.field("item", pa.int8(), nullable=False), dimension)
+    return Table(
+        "set: embeddings",
+        _SET,
+        "embeddings-<policy>-<embedder>.parquet",
+        ("response_id",),
+        "One vector for every response of one policy, in 8 bits a value.",
+        (_RESPONSE, Column("embedding", vector, "-127 to 127; times its dimension's scale it is the vector")),
+    )
+
+
+SET_TABLES = (SET_PROMPTS, SET_RESPONSES, SET_SCORES, set_embeddings(), SET_SCALES)

@@ -1,0 +1,261 @@
+"""The tables of a sweep and of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from rmlab.storage.schemas import Column, Table
+
+_SWEEP_METRICS = {
+    "best_of_n": "golden reward of the best of largest_n",
+    "selected_quantile": "golden quantile of the response it chooses",
+    "spearman": "rank correlation with golden, 0 where all scores are equal, mean over prompts",
+    "accuracy": "share of same-prompt pairs in the golden order",
+    "kendall": "tau-b",
+    "length_spearman": "rank correlation with the number of words",
+    "partial_spearman": "rank correlation with golden given the number of words",
+    "length_controlled_accuracy": "share of pairs in the golden order, those whose better response is longer "
+    "weighing what those do whose better response is shorter",
+    **{
+        f"{metric}_{against}": f"{meaning} of the pair probabilities {text}"
+        for against, text in (
+            ("annotators", "against answers of the annotators that the head learns from"),
+            ("golden", "against the golden order"),
+        )
+        for metric, meaning in (
+            ("ece", "expected calibration error"),
+            ("nll", "mean negative log-likelihood, in nats,"),
+            ("brier", "Brier score"),
+            ("ece_raw", "expected calibration error before the temperature"),
+        )
+    },
+    "largest_n": "responses chosen from",
+    "golden_mean": "mean of the golden scores of all responses",
+    "golden_deviation": "standard deviation of the same: a unit for best_of_n",
+    "n_prompts": "prompts judged",
+    "n_constant": "prompts whose responses the head scores all alike, 0 in spearman and kendall",
+}
+# N at which best-of-N is kept for each prompt, by the end of the column's name; and at the largest there is.
+AT_NS = {"4": 4, "16": 16, "64": 64, "256": 256}
+PROMPT_METRICS = {
+    "spearman": "rank correlation with golden; 0 where all scores are equal",
+    "accuracy": "share of pairs of responses in the golden order",
+    "selected_quantile": "golden quantile of the best of the largest N",
+    **{f"best_of_{n}": f"golden reward of the best of {n}" for n in AT_NS},
+    "best_of_largest": "golden reward of the best of largest_n",
+    **{f"proxy_of_{n}": f"the head's own score of the best of {n}" for n in AT_NS},
+    "proxy_of_largest": "the head's own score of the best of largest_n",
+}
+_WITH_INTERVAL = ("best_of_n", "selected_quantile", "spearman", "accuracy")
+
+
+def _sweep_metrics(split: str) -> list[Column]:
+    columns = []
+    for name, meaning in _SWEEP_METRICS.items():
+        columns.append(Column(f"{split}_{name}", pa.float64(), f"{split} prompts: {meaning}", nullable=True))
+        if name in _WITH_INTERVAL:
+            for end in ("low", "high"):
+                text = {"low": "lower end", "high": "upper end"}[end]
+                column = Column(f"{split}_{name}_{end}", pa.float64(), f"{text} of its 95% interval", True)
+                columns.append(column)
+    return columns
+
+
+_FIT = (  # of the fit and of what the annotators did
+    Column("converged", pa.bool_(), "whether the fit did", nullable=True),
+    Column("message", pa.string(), "what the fit said, if anything", nullable=True),
+    Column("chosen", pa.string(), "what the fit chose on validation, as JSON: l2, epoch, ...", True),
+    Column("n_comparisons", pa.int64(), "annotated comparisons it was fitted on", nullable=True),
+    Column("n_ties", pa.int64(), "ties among those drawn", nullable=True),
+    Column("n_annotated", pa.int64(), "answers of annotators for it, those to ties too", True),
+    Column("n_validation", pa.int64(), "validation comparisons, without ties", nullable=True),
+    Column("n_annotated_validation", pa.int64(), "answers of annotators for those and ties", True),
+    Column("n_annotated_all", pa.int64(), "all answers of annotators, the sum of both", True),
+    Column("error_rate", pa.float64(), "realised share of wrong answers", nullable=True),
+    Column("mean_margin", pa.float64(), "mean golden gap of the comparisons", nullable=True),
+    Column("label_variance", pa.float64(), "mean p(1-p) of the answers", nullable=True),
+)
+_ANSWERS = (  # how the head foretells the validation answers
+    Column(
+        "temperature",
+        pa.float64(),
+        "T fitted on validation answers: P(a preferred) = sigma((raw_a - raw_b) / T)",
+        True,
+    ),
+    Column(
+        "validation_label_nll",
+        pa.float64(),
+        "mean negative log-likelihood of the validation answers by those probabilities, in nats",
+        True,
+    ),
+    Column(
+        "validation_label_accuracy",
+        pa.float64(),
+        "share of the validation answers that the head agrees with",
+        True,
+    ),
+)
+_PROXY = (  # the head's score in golden units
+    Column(
+        "proxy_slope",
+        pa.float64(),
+        "golden reward for one unit of the head's score, within validation prompts by least squares: "
+        "(proxy_intercept + proxy_slope * proxy_of_N - test_golden_mean) / test_golden_deviation is "
+        "the standardised golden reward that the head expects of its best of N",
+        True,
+    ),
+    Column(
+        "proxy_intercept",
+        pa.float64(),
+        "golden reward where the head's score is 0, by the same",
+        True,
+    ),
+)
+_FLAGGED = (  # outliers, of losses that name them
+    Column("n_flagged", pa.int64(), "comparisons that the loss takes for outliers", nullable=True),
+    Column("flagged_precision", pa.float64(), "share of those that are wrong answers", nullable=True),
+    Column("flagged_recall", pa.float64(), "share of the wrong answers that are flagged", nullable=True),
+)
+_INTERVALS = (  # of heads that know their uncertainty
+    Column(
+        "test_interval_coverage",
+        pa.float64(),
+        "Laplace heads and ensembles: share of test pairs whose true log-odds (of a noisy logistic "
+        "annotator) lie in the head's 90 % interval",
+        True,
+    ),
+    Column("test_interval_width", pa.float64(), "mean width of these intervals, in log-odds", True),
+)
+
+
+def sweep_table(axes: Sequence[str] = ()) -> Table:
+    """One row a cell, one column more for each axis of the grid."""
+    return Table(
+        "results",
+        "sweep",
+        "results.parquet",
+        ("cell",),
+        "One row for each head that a sweep fitted and judged, and for each control; and a text column for "
+        "each axis of the grid, named as its setting.",
+        (
+            Column("cell", pa.string(), "fingerprint of all that decides the row; controls: their name"),
+            Column("kind", pa.string(), "head, or the control: random, oracle, length, copying, ..."),
+            *(Column(axis, pa.string(), "value on this axis of the grid", True) for axis in axes),
+            Column("state", pa.string(), "ok or failed"),
+            Column("reason", pa.string(), "why it failed", nullable=True),
+            Column("settings", pa.string(), "all settings of the cell, as JSON"),
+            *_FIT,
+            *_ANSWERS,
+            *_PROXY,
+            *_FLAGGED,
+            *_sweep_metrics("validation"),
+            *_sweep_metrics("test"),
+            *_INTERVALS,
+            Column("quick", pa.bool_(), "whether an MLP was scored in its quick form", nullable=True),
+            Column("fit_seconds", pa.float64(), "time of the fit on one thread", nullable=True),
+            Column("seconds", pa.float64(), "time of the whole cell", nullable=True),
+        ),
+    )
+
+
+def cell_prompts_table() -> Table:
+    """One row for each cell and test prompt."""
+    return Table(
+        "cell_prompts",
+        "sweep",
+        "cell_prompts.parquet",
+        ("cell", "prompt_id"),
+        "What each cell that was fitted, and each control, gets on each test prompt: for paired comparisons. "
+        "Null where it is not defined, or where the prompt has fewer than N responses.",
+        (
+            Column("cell", pa.string(), "the cell, as in results"),
+            Column("prompt_id", pa.string(), "the test prompt"),
+            *(Column(name, pa.float32(), meaning, True) for name, meaning in PROMPT_METRICS.items()),
+        ),
+    )
+
+
+FINDINGS = Table(
+    "findings",
+    "study",
+    "findings.parquet",
+    ("finding", "claim"),
+    "What a study claims, and what its cells here say: effects, intervals over prompts, seeds and set-ups.",
+    (
+        Column("finding", pa.string(), "the finding: the name of its file in conf/study/"),
+        Column("claim", pa.string(), "the statement that is judged"),
+        Column("in_study", pa.bool_(), "whether the study makes it; else it is of this project"),
+        Column("metric", pa.string(), "what is compared; golden rewards in their standard deviations"),
+        Column("kind", pa.string(), "greater, or not_less: no worse by more than `smallest`"),
+        Column("setup", pa.string(), "policy, golden reward and embedding; of several set-ups how many"),
+        Column("smallest", pa.float64(), "the smallest effect that would matter, set before the run"),
+        Column("effect", pa.float64(), "mean difference on test prompts; NaN: not run"),
+        Column("low", pa.float64(), "lower end of its 95% interval over prompts, seeds and set-ups"),
+        Column("high", pa.float64(), "upper end"),
+        Column("se", pa.float64(), "its standard error"),
+        Column("df", pa.float64(), "degrees of freedom of the interval"),
+        Column("n_seeds", pa.int64(), "seeds on both sides"),
+        Column("n_prompts", pa.int64(), "test prompts"),
+        Column("n_setups", pa.int64(), "set-ups: policy, golden reward and embedding; all are pooled"),
+        Column(
+            "n_in_favour", pa.int64(), "set-ups of several whose own effect is above 0, or -smallest", True
+        ),
+        Column("detectable", pa.float64(), "smallest effect that the set could have shown, with 80% power"),
+        Column("crossing", pa.float64(), "value of the axis where the line through differences is 0", True),
+        Column("crossing_low", pa.float64(), "lower end of its 95% interval; -inf: none", nullable=True),
+        Column("crossing_high", pa.float64(), "upper end; inf: none", nullable=True),
+        Column("p_supported", pa.float64(), "one-sided, of an effect of 0 or less; not_less: of -smallest"),
+        Column("p_contradicted", pa.float64(), "one-sided, of an effect of the same or more"),
+        Column("p_negligible", pa.float64(), "of an effect of smallest or more on either side", True),
+        Column("verdict", pa.string(), "supported, contradicted, negligible, undecided, or not run"),
+        Column("at_edge", pa.bool_(), "rounding or another bootstrap could have given another word"),
+        Column("survives_holm", pa.bool_(), "the word's evidence survives Holm's correction over all claims"),
+        Column("corrected", pa.string(), "the verdict if it survives that, else undecided; or not run"),
+        Column("reason", pa.string(), "why it was not run", nullable=True),
+    ),
+)
+
+FINDINGS_BY_SETUP = Table(
+    "findings_by_setup",
+    "study",
+    "findings_by_setup.parquet",
+    ("finding", "claim", "setup"),
+    "The effect of each claim that is pooled over several set-ups, on each of them, with its own interval.",
+    (
+        Column("finding", pa.string(), "the finding"),
+        Column("claim", pa.string(), "the statement that is judged"),
+        Column("setup", pa.string(), "policy, golden reward and embedding"),
+        Column("effect", pa.float64(), "as in findings, on this set-up alone"),
+        Column("low", pa.float64(), "lower end of its 95% interval over prompts and seeds"),
+        Column("high", pa.float64(), "upper end"),
+        Column("n_seeds", pa.int64(), "seeds"),
+        Column("n_prompts", pa.int64(), "test prompts"),
+    ),
+)
+
+STUDY_MEANS = Table(
+    "study_means",
+    "study",
+    "study_means.parquet",
+    ("finding", "place", "metric"),
+    "The places of each finding, with the controls: means over prompts, seeds and set-ups.",
+    (
+        Column("finding", pa.string(), "the finding"),
+        Column("place", pa.string(), "values on the axes of the finding, as JSON, or the control"),
+        Column("kind", pa.string(), "head or control"),
+        Column("metric", pa.string(), "as in findings"),
+        Column("value", pa.float64(), "mean over test prompts, seeds and set-ups"),
+        Column("low", pa.float64(), "lower end of its 95% interval over the same"),
+        Column("high", pa.float64(), "upper end"),
+        Column("n_seeds", pa.int64(), "seeds"),
+        Column("n_prompts", pa.int64(), "test prompts"),
+        Column("n_setups", pa.int64(), "set-ups"),
+        Column(
+            "error_rate", pa.float64(), "wrong answers that it was fitted on; the most of any set-up", True
+        ),
+    ),
+)
+
+STUDY_TABLES = (FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS)

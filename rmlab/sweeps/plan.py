@@ -1,0 +1,174 @@
+"""From a grid of settings to one sweep: its cells, what they read, and which are done already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmlab.config.grid import Point
+from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.paths import home_path
+from rmlab.pipeline.node import Cell, Grid, Known, Node
+from rmlab.pipeline.plan import (
+    chain_of,
+    fit_node,
+    objective_nodes,
+    selection_name,
+    selects,
+    without_selection,
+)
+from rmlab.pipeline.stages import EVAL_RM, SWEEP
+from rmlab.pipeline.state import States
+from rmlab.storage.artifact import Artifact, open_artifact
+from rmlab.storage.digest import digest
+from rmlab.storage.sweep_schema import sweep_table
+from rmlab.storage.writer import begun_with
+from rmlab.sweeps.rows import FIELD, RowLog, packed_by_cell
+
+_READ = {"prompts": "prompts", "sample": "sample", "annotate": "judge", "embed": "embed"}
+# Settings that change a head and nothing before it.
+_OF_HEADS = {
+    "comparisons", "pairing", "noise", "selection", "head", "ensemble", "loss", "centring", "validation",
+    "crossval", "evaluation", "seed", "arms", "name", "teacher",
+}  # fmt: skip
+
+
+def plan_sweep(points: Sequence[Point], workers: int, fresh: bool = False) -> Node:
+    """One node for the whole grid; equal cells count once, and active selection brings its random arm.
+
+    fresh: nothing is taken over from sweeps that are finished.
+    """
+    if not points[0].axes:
+        raise ConfigError("nothing to sweep: give a setting several values, such as seed=0,1,2")
+    if len({point.settings.out for point in points}) > 1:
+        raise ConfigError("cells differ in `out`, and a sweep writes into one folder: give one out=FOLDER")
+    chains = Chains()
+    cells: dict[str, Cell] = {}
+    points = _with_random_arms(points)
+    for point in points:
+        cell = chains.cell(point)
+        cells.setdefault(cell.fingerprint, cell)
+    first = points[0].settings
+    axes = list(dict.fromkeys(axis for point in points for axis in point.axes))
+    grid = Grid(list(cells.values()), axes, workers, made_by=chains.made_by)
+    version = SWEEP.version
+    node = Node(SWEEP.name, version, first.name, _config(grid), chains.inputs, {}, first, grid=grid)
+    known = {} if fresh else _known(home_path(first.out), set(cells))
+    if not (fresh and node.is_done):  # what was begun goes on
+        made_of = begun_with(node.folder) or {}
+        known |= {cell: Known(row, made_of) for cell, row in RowLog.of(node.folder).done().items()}
+    data = {cell.fingerprint: cell.data for cell in grid.cells}
+    now = _contents(chains.inputs)
+    kept = [k for cell, k in known.items() if cell in data and k.is_of(data[cell], now)]
+    return replace(node, grid=replace(grid, known=kept))
+
+
+def _contents(inputs: Mapping[str, Node]) -> dict[str, str]:
+    """What those inputs hold that are there: role -> content."""
+    states = States()
+    found = {role: states.of(node).artifact for role, node in inputs.items()}
+    return {role: artifact.manifest.content for role, artifact in found.items() if artifact}
+
+
+def _config(grid: Grid) -> dict[str, Any]:
+    """The same in whatever order axes and values were typed."""
+    values = {axis: {cell.axes[axis] for cell in grid.cells if axis in cell.axes} for axis in grid.axes}
+    return {
+        "axes": {axis: sorted(found) for axis, found in values.items()},
+        "n_cells": len(grid.cells),
+        "cells": digest(sorted(cell.fingerprint for cell in grid.cells)),
+    }
+
+
+def _with_random_arms(points: Sequence[Point]) -> list[Point]:
+    """Where anything selects, `selection` is an axis, so that each arm is told from its random one."""
+    if not any(selects(point.settings) for point in points):
+        return list(points)
+    found = []
+    for point in points:
+        name = selection_name(point.settings)
+        axes = {"selection": name, **point.axes}
+        found.append(Point(point.overrides, axes, point.settings))
+        if selects(point.settings):
+            rest = {axis: value for axis, value in axes.items() if not axis.startswith("selection.")}
+            random = without_selection(point.settings)
+            found.append(Point(point.overrides, rest | {"selection": "uniform"}, random))
+    return found
+
+
+@dataclass
+class Chains:
+    """Cells of points; the nodes before the heads are found once for all that share them."""
+
+    inputs: dict[str, Node] = field(default_factory=dict)
+    made_by: dict[str, list[str]] = field(default_factory=dict)
+    _known: dict[str, tuple[str, dict[str, Node]]] = field(default_factory=dict)
+
+    def cell(self, point: Point) -> Cell:
+        data, chain = self._chain(point)
+        evaluation = point.settings.evaluation.model_dump(exclude={"select_by"})
+        node = fit_node(chain, "cell", point.settings)
+        versions = {stage.name: stage.version for stage in (EVAL_RM, SWEEP)}
+        decisive = {"fit_rm": node.fingerprint, "evaluation": evaluation, "versions": versions}
+        return Cell(digest(decisive), data, point.axes, point.settings)
+
+    def _chain(self, point: Point) -> tuple[str, dict[str, Node]]:
+        settings = point.settings
+        key = digest(settings.model_dump(exclude=_OF_HEADS))
+        if key not in self._known:
+            chain = chain_of(settings)
+            read = {role: chain[place] for role, place in _READ.items()}
+            read |= objective_nodes(settings, chain)
+            data = digest({role: node.fingerprint for role, node in read.items()})[:8]
+            self.inputs |= {f"{role}:{data}": node for role, node in read.items()}
+            self.made_by[data] = [o for o in point.overrides if not _changes_heads_alone(o, point)]
+            self._known[key] = data, chain
+        return self._known[key]
+
+
+def _changes_heads_alone(override: str, point: Point) -> bool:
+    """Of an override such as head@teacher.head=mlp, which puts a file into a section, the group counts."""
+    key = override.partition("=")[0].lstrip("+~")
+    return key in point.axes and key.partition(".")[0].partition("@")[0] in _OF_HEADS
+
+
+def not_done(node: Node) -> tuple[str, list[str]] | None:
+    """The first stage that a sweep lacks, and the overrides of the run that makes it; damage is an error."""
+    for role, upstream in node.inputs.items():
+        state = upstream.state
+        if state.name == "damaged":
+            raise InputError(state.why)
+        if state.name != "done":
+            return upstream.stage, list(node.sweep_grid.made_by[role.rpartition(":")[2]])
+    return None
+
+
+def _known(out: Path, wanted: set[str]) -> dict[str, Known]:
+    """Rows that finished sweeps of this folder have of these cells; failures are tried again."""
+    rows: dict[str, Known] = {}
+    for folder in sorted((out / SWEEP.name).glob("[!.]*")):
+        try:
+            rows |= _rows_of(open_artifact(folder), wanted)
+        except RmlabError:  # unfinished, damaged, or being written
+            continue
+    return rows
+
+
+def _rows_of(artifact: Artifact, wanted: set[str]) -> dict[str, Known]:
+    columns = [column.name for column in sweep_table().columns]
+    table = artifact.read("results")
+    if not set(columns) <= set(table.column_names):  # of another version
+        return {}
+    is_wanted = pc.is_in(table["cell"], pa.array(sorted(wanted)))
+    kept = table.select(columns).filter(pc.and_(is_wanted, pc.equal(table["state"], "ok")))
+    if not kept.num_rows:
+        return {}
+    values = packed_by_cell(artifact.read("cell_prompts"), kept["cell"].combine_chunks())
+    made_of = artifact.manifest.made_of
+    rows = [row | {FIELD: values[row["cell"]]} for row in kept.to_pylist()]
+    return {row["cell"]: Known(row, made_of) for row in rows}
