@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from rmlab.config.settings import Component
 from rmlab.errors import ConfigError
+from rmlab.paths import shipped
 
 _OWN = "rmlab."
 NAME = "_name_"  # of a component, in the configuration that an artifact's manifest has
@@ -78,6 +80,24 @@ def component_identity(component: Component, allow: Sequence[str] = (), where: s
     the dotted path of a user's."""
     cls = component_class(component, allow, where)
     return component_name(component, allow, where) if _is_own(cls) else str(component["_target_"])
+
+
+def as_component(described: Mapping[str, Any], group: str) -> Component:
+    """What `meaningful` made, as a component that can be built. group: of conf/, where rmlab's own are."""
+    known = dict(described)
+    name = str(known.pop(NAME))
+    target = name if "." in name else _own_targets(group).get(name)
+    if target is None:
+        raise ConfigError(f"{group}={name} is not known to this version of rmlab; fit the head again")
+    return {"_target_": target, **known}
+
+
+@lru_cache(maxsize=16)
+def _own_targets(group: str) -> dict[str, str]:
+    """Name of a component -> the class that a file of conf/GROUP names."""
+    files = sorted(shipped(f"conf/{group}").glob("*.yaml"))
+    components = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
+    return {component_name(c): str(c["_target_"]) for c in components}
 
 
 def _is_own(cls: type) -> bool:

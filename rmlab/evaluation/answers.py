@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rmlab.comparisons import Comparisons
+from rmlab.config.components import as_component
 from rmlab.evaluation.arms import Arm
 from rmlab.evaluation.fit import label_agreement
 from rmlab.noise.base import Labels
@@ -108,6 +109,7 @@ def annotators_of(job: Job) -> dict[str, Labels]:
     found = {}
     for name, artifact in job.several("fit_rm").items():
         manifest = artifact.manifest
-        noise = {**manifest.config["noise"], **manifest.metrics.get(ANNOTATOR, {})}
+        known = as_component(manifest.config["noise"], "noise")
+        noise = {**known, **manifest.metrics.get(ANNOTATOR, {})}
         found[name] = job.build(noise, f"noise of {name}")
     return found
