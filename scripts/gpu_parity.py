@@ -27,8 +27,8 @@ from rmlab.goldens.sequence_classifier import SequenceClassifier
 from rmlab.models.bundled.random_tiny import byte_tokenizer
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
-from rmlab.samplers.base import Sample, Task
-from rmlab.samplers.transformers import Session, TransformersSampler
+from rmlab.samplers.base import Sample, SamplingTask
+from rmlab.samplers.transformers import SamplingSession, TransformersSampler
 
 # weights wide enough that every layer matters: at the usual 0.02 a wrong attention hardly shows
 _SIZES: dict[str, Any] = {
@@ -191,7 +191,7 @@ def check_scores(folder: Path, device: str) -> Check:
     return Check(f"{folder.name} float32 classifier scores", float(far), 1e-4)
 
 
-class _Recording(Session):
+class _Recording(SamplingSession):
     """A sampler that also keeps its rows, and at which of their tokens the near ties are."""
 
     def __init__(self, *given: Any) -> None:
@@ -217,7 +217,7 @@ def _generate(
     how = TransformersSampler(batch_size=batch)
     opened: Any = how.open(folder / "model", "plain", Compute("float32", device))
     session = _Recording(opened.model, opened.tokenizer, "plain", how)
-    tasks = [Task(f"p{k}", [], tokens, n) for k, tokens in enumerate(_prompt_tokens())]
+    tasks = [SamplingTask(f"p{k}", [], tokens, n) for k, tokens in enumerate(_prompt_tokens())]
     params = Sampling(
         n_train=1, n_test=1, temperature=temperature, top_p=0.95, max_new_tokens=_NEW_TOKENS, stop=[],
         max_prompt_tokens=None, long_prompts="drop",

@@ -14,12 +14,12 @@ from gpu_sizes import Shape, Sizes
 from torch import Tensor
 
 from rmlab.config.settings import Sampling
-from rmlab.embedders.transformers import Session as Embedding
+from rmlab.embedders.transformers import EmbeddingSession as Embedding
 from rmlab.embedders.transformers import TransformersEmbedder
 from rmlab.models.bundled.random_tiny import byte_tokenizer
 from rmlab.models.text.rendering import Exchange
-from rmlab.samplers.base import Task
-from rmlab.samplers.transformers import Session as Drawing
+from rmlab.samplers.base import SamplingTask
+from rmlab.samplers.transformers import SamplingSession as Drawing
 from rmlab.samplers.transformers import TransformersSampler
 
 TARGET = 0.70  # of the limit, for embeddings in bfloat16
@@ -182,7 +182,7 @@ def timed_samples(
 ) -> tuple[float, int, float, Any]:
     """Seconds, tokens made, their log-probability and the sampler."""
     session = Drawing(model, byte_tokenizer(), "plain", TransformersSampler(batch_size=batch))
-    tasks = [Task(f"p{k}", [], tokens, sizes.samples) for k, tokens in enumerate(prompts)]
+    tasks = [SamplingTask(f"p{k}", [], tokens, sizes.samples) for k, tokens in enumerate(prompts)]
     session.generate(tasks, _sampling(2), 0, lambda tokens: None)
     took, made = timed(
         str(model.device),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rmlab.report.content import Design, ReportContent, StageRow
+from rmlab.report.content import ComparisonDesign, ReportContent, StageRow
 
 HEADS = {"mlp_bt": 0.6, "a$b<i>": 1.4}  # name: how much noise
 CONTROLS = {"oracle": 0.0, "random": 1e9, "length": 3.0, "copying": 5.0, "golden_regression": 0.4}
@@ -111,7 +111,9 @@ def _texts(scores: pd.DataFrame, text: str) -> tuple[pd.DataFrame, pd.DataFrame]
     return rows, prompts.assign(messages=[message] * len(prompts))
 
 
-def design(arm: str, pairing: str = "same_prompt", prob: float | None = None, **metrics: Any) -> Design:
+def design(
+    arm: str, pairing: str = "same_prompt", prob: float | None = None, **metrics: Any
+) -> ComparisonDesign:
     """400 comparisons of a logistic annotator, or all of one probability."""
     gap = np.random.default_rng(len(pairing)).exponential(size=400)
     p = 1 / (1 + np.exp(-gap)) if prob is None else np.full(400, prob)
@@ -126,7 +128,7 @@ def design(arm: str, pairing: str = "same_prompt", prob: float | None = None, **
     }
     shared = {"train_labels": labels, "converged": True, "chosen": {"l2": 0.1, "iterations": 5}}
     variance = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": count})
-    return Design(arm, config, {**shared, **metrics}, variance)
+    return ComparisonDesign(arm, config, {**shared, **metrics}, variance)
 
 
 def make(

@@ -24,7 +24,7 @@ from rmlab.models.bundled.random_tiny import byte_tokenizer, write_random_model
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
 from rmlab.models.weights import find_model
-from rmlab.samplers.base import Task
+from rmlab.samplers.base import SamplingTask
 from rmlab.samplers.transformers import TransformersSampler
 from rmlab.storage.artifact import open_artifact
 
@@ -206,7 +206,7 @@ def sampled(folder):
     tasks = []
     for i, text in enumerate(["Hi", "A rather longer prompt", ""]):
         messages = [{"role": "user", "content": text}]
-        tasks.append(Task(f"p{i}", messages, session.encode(messages), 4))
+        tasks.append(SamplingTask(f"p{i}", messages, session.encode(messages), 4))
     params = Sampling(n_train=4, n_test=4, temperature=1, top_p=1, max_new_tokens=20, stop=[],
                       max_prompt_tokens=None, long_prompts="cut")  # fmt: skip
     return session.generate(tasks, params, 0, lambda n: None)

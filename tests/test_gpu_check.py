@@ -91,12 +91,14 @@ def test_wrong_embeddings_are_found(llama, dtype, monkeypatch):
 def test_wrong_logprobs_are_found(llama, monkeypatch):
     from gpu_parity import check_logprobs
 
-    from rmlab.samplers.transformers import Session
+    from rmlab.samplers.transformers import SamplingSession
 
     assert check_logprobs(llama, "cpu").ok
-    finish = Session._finish
+    finish = SamplingSession._finish
     monkeypatch.setattr(
-        Session, "_finish", lambda *given: replace(made := finish(*given), logprob=made.logprob + 2e-3)
+        SamplingSession,
+        "_finish",
+        lambda *given: replace(made := finish(*given), logprob=made.logprob + 2e-3),
     )
     assert not check_logprobs(llama, "cpu").ok
 

@@ -205,17 +205,19 @@ def test_a_folder_is_a_version_and_nonsense_is_none(same, tmp_path):
 
 def test_the_parts_are_commands_of_this_version(same):
     parts = {part.name: part for part in same.all_parts(ROOT)}
-    assert list(parts) == ["smoke", "crossval", "heads", "study"]
+    assert list(parts) == ["smoke", "heads", "study"]
     assert "comparisons.n=1200" in parts["heads"].words and "head=trees" in parts["heads"].words[-1]
 
 
-def test_networks_are_made_narrow(same, tmp_path):
+def test_networks_and_trees_are_made_small(same, tmp_path):
     head = tmp_path / "v" / "conf" / "head"
     (tmp_path / "v" / "rmlab").mkdir(parents=True)
     head.mkdir(parents=True)
     (head / "mlp.yaml").write_text("epochs: 100\nhidden: [1024, 8]  # widths, such as 64\n")
-    narrow = same.narrowed(tmp_path / "v") / "conf" / "head" / "mlp.yaml"
-    assert narrow.read_text() == "epochs: 100\nhidden: [64, 1]  # widths, such as 64\n"
+    (head / "trees.yaml").write_text("n_estimators: 500        # at most 500\nnum_leaves: 15\n")
+    small = same.with_small_heads(tmp_path / "v") / "conf" / "head"
+    assert (small / "mlp.yaml").read_text() == "epochs: 25\nhidden: [64, 1]  # widths, such as 64\n"
+    assert (small / "trees.yaml").read_text() == "n_estimators: 31        # at most 500\nnum_leaves: 15\n"
 
 
 def test_what_is_kept_is_taken_only_for_the_same_command(same, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ class Form(StrEnum):
     datasets = "datasets"
 
 
-class Pairs(StrEnum):
+class PairsOption(StrEnum):
     all = "all"
     best = "best"
 
@@ -50,8 +50,9 @@ def export(
         Path | None, typer.Option("--from", help="The folder of an annotate artifact, in place of settings.")
     ] = None,
     pairs: Annotated[
-        Pairs, typer.Option("--pairs", help="all pairs of a prompt, or its best against its worst answer.")
-    ] = Pairs.all,
+        PairsOption,
+        typer.Option("--pairs", help="all pairs of a prompt, or its best against its worst answer."),
+    ] = PairsOption.all,
     licence: Annotated[
         str, typer.Option("--license", help="For the dataset's card, such as mit.")
     ] = "unknown",

@@ -19,7 +19,7 @@ from rmlab.paths import home_path
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import in_order, load_arms, plan
 from rmlab.pipeline.run import run_nodes
-from rmlab.pipeline.verify import Ages, Finding, artifacts_of, verify
+from rmlab.pipeline.verify import Ages, Verified, artifacts_of, verify
 from rmlab.sets.plan import plan_release
 from rmlab.storage.artifact import finished
 from rmlab.storage.files import write_text
@@ -99,7 +99,7 @@ def _nodes(command: str, out: Path, parse: Parse) -> list[Node]:
     return plan(load_arms(overrides, config_dir))
 
 
-def repaired(finding: Finding, parse: Parse) -> str:
+def repaired(finding: Verified, parse: Parse) -> str:
     """Makes a damaged artifact whole, and says how; InputError where that cannot be."""
     path, before = finding.path.absolute(), finding.manifest
     if before is None:

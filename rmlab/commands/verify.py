@@ -14,7 +14,7 @@ from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.logs.progress import Progress
 from rmlab.paths import home_path
-from rmlab.pipeline.verify import Ages, Finding, artifacts_of, is_artifact, verify
+from rmlab.pipeline.verify import Ages, Verified, artifacts_of, is_artifact, verify
 from rmlab.storage.artifact import finished
 from rmlab.storage.files import plain
 from rmlab.storage.set_record import RECORD
@@ -58,7 +58,7 @@ def _places(path: str, overrides: Sequence[str], config_dir: Path | None) -> lis
     raise InputError(f"{place} is no artifact, and holds none; `rmlab status` shows where artifacts are")
 
 
-def _verified(places: Sequence[Path], quiet: bool) -> list[Finding]:
+def _verified(places: Sequence[Path], quiet: bool) -> list[Verified]:
     ages, sizes = Ages(thorough=True), [_size(place) for place in places]
     with Progress("verify", "bytes", quiet=quiet) as progress:
         progress.start(sum(sizes))
@@ -72,7 +72,7 @@ def _size(place: Path) -> int:
         return 0
 
 
-def _mended(finding: Finding, parse: Parse) -> Finding:
+def _mended(finding: Verified, parse: Parse) -> Verified:
     """whole, with what was done; still damaged, with why it could not be mended."""
     try:
         done = repaired(finding, parse)
@@ -82,7 +82,7 @@ def _mended(finding: Finding, parse: Parse) -> Finding:
     return replace(again, why=done if again.state == "whole" else again.why)
 
 
-def _with_ages(found: Sequence[Finding]) -> list[Finding]:
+def _with_ages(found: Sequence[Verified]) -> list[Verified]:
     """A repair may have changed what others were made of."""
     ages = Ages()
     aged = []
@@ -92,13 +92,13 @@ def _with_ages(found: Sequence[Finding]) -> list[Finding]:
     return aged
 
 
-def _row(finding: Finding) -> dict[str, Any]:
+def _row(finding: Verified) -> dict[str, Any]:
     damage = [{"file": d.name, "why": d.why} for d in finding.damage]
     row = {"path": str(finding.path), "stage": finding.stage, "state": finding.state, "why": finding.why}
     return plain(row | {"damage": damage})  # type: ignore[no-any-return]
 
 
-def _print(found: Sequence[Finding]) -> None:
+def _print(found: Sequence[Verified]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -112,7 +112,7 @@ def _print(found: Sequence[Finding]) -> None:
     print(", ".join(f"{n} {state}" for state, n in counts.items()))
 
 
-def _demand(found: Sequence[Finding], path: str, was_mended: bool, parse: Parse) -> None:
+def _demand(found: Sequence[Verified], path: str, was_mended: bool, parse: Parse) -> None:
     damaged = [f for f in found if f.state == "damaged"]
     stale = [f for f in found if f.state == "stale"]
     if damaged:

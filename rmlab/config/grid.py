@@ -17,7 +17,7 @@ from rmlab.errors import ConfigError, RmlabError
 
 
 @dataclass(frozen=True)
-class Point:
+class GridPoint:
     """One combination: its overrides, its value on each axis as typed on the command line, its settings."""
 
     overrides: tuple[str, ...]
@@ -27,7 +27,7 @@ class Point:
 
 def points(
     overrides: Sequence[str], config_dir: Path | None = None, composer: Composer | None = None
-) -> list[Point]:
+) -> list[GridPoint]:
     """All combinations, the last axis fastest. Commas separate values, as in Hydra's multirun.
 
     composer: what other grids have composed is used again; its own overrides come before these.
@@ -42,14 +42,14 @@ def points(
     given = [p for p in parsed if not _is_swept(p)] if composer else []
     composer = composer or Composer(fixed, config_dir)
     before = [*composer.fixed, *(p.text for p in given)]
-    found: list[Point] = []
+    found: list[GridPoint] = []
     for chosen in itertools.product(*swept):
         texts = [c.text for c in chosen]
         try:
             settings = composer.settings([*given, *chosen])
         except ConfigError as error:
             raise ConfigError(_located(str(error), texts, bool(found))) from None
-        found.append(Point((*before, *texts), {c.key: _shown(c) for c in chosen}, settings))
+        found.append(GridPoint((*before, *texts), {c.key: _shown(c) for c in chosen}, settings))
     return found
 
 

@@ -36,7 +36,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Prompts(_Section):
+class PromptSettings(_Section):
     path: str
     template: TemplateName
     n_train: int | None = Field(ge=1)
@@ -183,7 +183,7 @@ class Settings(_Section):
     revision: str | None
     dtype: Literal["float32", "bfloat16", "float16"]
     trust_remote_code: bool
-    prompts: Prompts
+    prompts: PromptSettings
     demonstrations: Demonstrations
     sft: Sft
     sampling: Sampling

@@ -16,7 +16,7 @@ from rmlab.storage.digest import digest, row_id
 SPLITS = {"train": "train", "test": "test", "validation": "test", "eval": "test"}
 
 
-class SamePrompt:
+class FirstRows:
     """A prompt is in the split and the group of its first row: a later one may leave them out, not differ."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def read_prompts(
     """
     seen: dict[str, int] = {}
     prompts = []
-    same, turns = SamePrompt(), TurnGroups()
+    same, turns = FirstRows(), TurnGroups()
     first: tuple[int, bool] | None = None
     for number, row in read_rows(path, _COLUMNS):
         where = f"{path}, row {number}"

@@ -22,10 +22,10 @@ class HashingEmbedder:
     storage: str = "float32"
 
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
-        return _Session(self.dimension)
+        return _HashingSession(self.dimension)
 
 
-class _Session:
+class _HashingSession:
     template_hash = "hashing"
 
     def __init__(self, dimension: int) -> None:

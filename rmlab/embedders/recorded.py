@@ -53,10 +53,10 @@ class FileEmbedder:
             raise ValueError("test_scales are of the vectors in test_path: give that too")
 
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
-        return _FileSession(self)
+        return _VectorFileSession(self)
 
 
-class _FileSession:
+class _VectorFileSession:
     template_hash = "file"
 
     def __init__(self, how: FileEmbedder) -> None:

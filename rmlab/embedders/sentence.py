@@ -55,7 +55,7 @@ class SentenceEmbedder:
         network = compute.load_model(AutoModel, modules.network)
         if network.config.is_encoder_decoder:
             raise InputError(f"{folder}: embedder=sentence reads no encoder-decoder; use another model")
-        return _Session(network, tokenizer, modules, self)
+        return _SentenceSession(network, tokenizer, modules, self)
 
 
 def _refuse_instructions(folder: Path) -> None:
@@ -69,7 +69,7 @@ def _refuse_instructions(folder: Path) -> None:
         )
 
 
-class _Session:
+class _SentenceSession:
     def __init__(self, model: Any, tokenizer: Any, modules: SentenceModules, how: SentenceEmbedder) -> None:
         pass  # EMPTY
 

@@ -52,16 +52,16 @@ class TransformersEmbedder:
         folder = found.folder()
         tokenizer = compute.load_tokenizer(folder)
         network = compute.load_model(AutoModel, folder)
-        session = Session(network, tokenizer, self.template or template, self, found.name)
+        session = EmbeddingSession(network, tokenizer, self.template or template, self, found.name)
         session.check_layer(self)
         return session
 
 
-class Session:
+class EmbeddingSession:
     def __init__(
         self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersEmbedder, name: str
     ) -> None:
-        from rmlab.models.decoding.reader import Reader
+        from rmlab.models.decoding.reader import TextReader
 
         self.model, self.tokenizer, self.template = model, tokenizer, template
         self.how, self.name = how, name
@@ -71,7 +71,7 @@ class Session:
         architectures = model.config.architectures or []
         causal = any("CausalLM" in name for name in architectures)
         pad = tokenizer.pad_token_id
-        self.reader = Reader(model, pad, causal, how.batch_tokens, "lower embedder.max_tokens")
+        self.reader = TextReader(model, pad, causal, how.batch_tokens, "lower embedder.max_tokens")
 
     def check_layer(self, view: TransformersEmbedder) -> None:
         depth = self.model.config.num_hidden_layers

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from rmlab.comparisons import Comparisons
 from rmlab.config.components import as_component
-from rmlab.evaluation.arms import Arm
+from rmlab.evaluation.arms import ScoredArm
 from rmlab.evaluation.fit import label_agreement
 from rmlab.noise.base import Labels
 from rmlab.pipeline.job import Job
@@ -60,7 +60,7 @@ class ValidationAnswers:
         """[u] row of each compared response among those of a cut, -1 for one of another cut."""
         return responses.ids.find(self.ids)  # type: ignore[union-attr]
 
-    def add(self, arms: Sequence[Arm], rows: np.ndarray, raw_of: np.ndarray) -> None:
+    def add(self, arms: Sequence[ScoredArm], rows: np.ndarray, raw_of: np.ndarray) -> None:
         """rows: as above; raw_of: the rows, ascending, of which arms have raw scores."""
         here = np.flatnonzero(rows >= 0)
         at = np.searchsorted(raw_of, rows[here])

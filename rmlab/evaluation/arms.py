@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from rmlab.metrics.accuracy import Drawn, pairs_of
-from rmlab.metrics.base import Column
+from rmlab.metrics.base import RowNumbers
 from rmlab.metrics.streamed_order import StreamedOrder
 from rmlab.responses.ids import Ids
 from rmlab.responses.table import AT_ONCE, Names, Responses
@@ -17,18 +17,18 @@ from rmlab.storage.schemas import HEAD_SCORES
 
 
 @dataclass(frozen=True)
-class Arm:
+class ScoredArm:
     """scores: [m] of the responses of a cut; raw: not normalised, so margins are log-odds, of the rows of
     some pairs; None of an arm whose scores are no log-odds."""
 
     name: str
     kind: str
-    scores: Column
+    scores: RowNumbers
     raw: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class ScoredSplit:
     """What a cut has of a split. order: its prompts; place: [p] theirs among all prompts of the split.
 
     pairs: first and second rows, first < second; which: [n] of the pairs that are drawn of the whole split.
@@ -41,7 +41,9 @@ class Split:
     which: np.ndarray
 
     @classmethod
-    def of(cls, name: str, responses: Responses, rows: np.ndarray, place: np.ndarray, drawn: Drawn) -> Split:
+    def of(
+        cls, name: str, responses: Responses, rows: np.ndarray, place: np.ndarray, drawn: Drawn
+    ) -> ScoredSplit:
         order = StreamedOrder(responses.golden, responses.group, rows.astype(np.int32))
         which, here = drawn.among(place)
         return cls(name, order, place, pairs_of(order, here), which)
@@ -51,7 +53,9 @@ class Split:
         return self.order.rows
 
 
-def score_rows(arms: Sequence[Arm], splits: Sequence[Split], responses: Responses) -> Iterator[pa.Table]:
+def score_rows(
+    arms: Sequence[ScoredArm], splits: Sequence[ScoredSplit], responses: Responses
+) -> Iterator[pa.Table]:
     """Split by split, and arm by arm."""
     for split in splits:
         for arm in arms:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from rmlab.errors import InputError
-from rmlab.metrics.base import Column
+from rmlab.metrics.base import RowNumbers
 from rmlab.metrics.controlled import STYLE, prompt_overlap, style_of
 from rmlab.metrics.streamed_order import StreamedOrder, streamed_spearman
 from rmlab.responses.ids import Ids
@@ -42,19 +42,19 @@ class _Times:
 
 
 @dataclass(frozen=True)
-class Directions:
+class ShortcutSigns:
     """1 if more goes with a higher golden score within the train prompts, else -1."""
 
     length: float
     overlap: float
 
     @classmethod
-    def of(cls, by_length: np.ndarray, by_overlap: np.ndarray) -> Directions:
+    def of(cls, by_length: np.ndarray, by_overlap: np.ndarray) -> ShortcutSigns:
         """Correlations with the golden score within each train prompt."""
         return cls(_direction(by_length), _direction(by_overlap))
 
 
-def control_scores(directions: Directions, responses: Responses, looks: Surface) -> dict[str, Column]:
+def control_scores(directions: ShortcutSigns, responses: Responses, looks: Surface) -> dict[str, RowNumbers]:
     """Scores of each control but the regression; length and copying count in the direction that pays."""
     return {
         "random": np.broadcast_to(0.0, len(responses)),
@@ -103,10 +103,10 @@ def surface_of(
     return Surface(length, overlap, style)
 
 
-def directions(responses: Responses, looks: Surface, train: np.ndarray) -> Directions:
+def directions(responses: Responses, looks: Surface, train: np.ndarray) -> ShortcutSigns:
     """train: rows of the responses to train prompts."""
     order = StreamedOrder(responses.golden, responses.group, train)
-    return Directions.of(streamed_spearman(looks.length, order), streamed_spearman(looks.overlap, order))
+    return ShortcutSigns.of(streamed_spearman(looks.length, order), streamed_spearman(looks.overlap, order))
 
 
 def _direction(correlations: np.ndarray) -> float:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rmlab.evaluation.arms import Arm, Split
+from rmlab.evaluation.arms import ScoredArm, ScoredSplit
 from rmlab.evaluation.controls import Surface
 from rmlab.evaluation.cuts import Cut
-from rmlab.evaluation.judge import Judged, odds_of
+from rmlab.evaluation.judge import JudgedArm, odds_of
 from rmlab.evaluation.measure import MAX_PAIRS, measured, numbers_of
 from rmlab.evaluation.survey import Survey
 from rmlab.metrics.accuracy import Drawn
@@ -42,16 +42,16 @@ class Gathered:
         self._style = np.zeros((len(self.drawn), len(STYLE)), np.float32)
         self._first, self._second = np.zeros((2, len(self.drawn)))
 
-    def of_cut(self, cut: Cut, responses: Responses) -> Split:
+    def of_cut(self, cut: Cut, responses: Responses) -> ScoredSplit:
         first, end = self._survey.first[cut.number : cut.number + 2]
         place = self._place[first:end]
         rows = np.flatnonzero(self._survey.of_rows(self.mask, cut, responses))
-        return Split.of(self.name, responses, rows, place[place >= 0], self.drawn)
+        return ScoredSplit.of(self.name, responses, rows, place[place >= 0], self.drawn)
 
     def add(
         self,
-        arms: Sequence[Arm],
-        split: Split,
+        arms: Sequence[ScoredArm],
+        split: ScoredSplit,
         responses: Responses,
         looks: Surface,
         raw_of: np.ndarray,
@@ -81,7 +81,7 @@ class Gathered:
 
     def _measure(
         self,
-        arm: Arm,
+        arm: ScoredArm,
         truth: GoldenOrder,
         by_length: GoldenOrder,
         length_golden: np.ndarray,
@@ -96,7 +96,7 @@ class Gathered:
 
     def judged(
         self, temperatures: Mapping[str, float], annotators: Mapping[str, Labels], seed: int
-    ) -> list[Judged]:
+    ) -> list[JudgedArm]:
         """All arms, when all cuts are in; temperatures, annotators: of each head; seed: of their answers."""
         better_first = self._first > self._second
         pairs = BalancedPairs.of(better_first, self._style, self.drawn.prompt, len(self.prompts))
@@ -113,9 +113,9 @@ class Gathered:
         temperature: float,
         annotator: Labels | None,
         seed: int,
-    ) -> Judged:
+    ) -> JudgedArm:
         odds = None
         if arm in self._margin:
             odds = odds_of(self._margin[arm], temperature, self._first, self._second, annotator, seed)
         found = measured(self._found[arm], self._ns, *self._golden, pairs, self._difference[arm])
-        return Judged(arm, kind, self.name, found, odds)
+        return JudgedArm(arm, kind, self.name, found, odds)

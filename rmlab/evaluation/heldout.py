@@ -30,7 +30,7 @@ MAX_PAIRS = 200_000  # drawn at random where there are more
 
 
 @dataclass(frozen=True)
-class Pairs:
+class HeldOutPairs:
     """first, second: [n] rows of all responses, in the order of their ids, which says nothing of the answer;
     first_wins: [n] whether the first has the higher golden score. n_ties: pairs that are not here, since
     neither is preferred.
@@ -42,7 +42,7 @@ class Pairs:
     n_ties: int
 
     @classmethod
-    def among(cls, responses: Responses, mask: np.ndarray, most: int = MAX_PAIRS) -> Pairs:
+    def among(cls, responses: Responses, mask: np.ndarray, most: int = MAX_PAIRS) -> HeldOutPairs:
         """Those of the responses that the mask [m] names: all, or `most` of them drawn at random."""
         rows = np.flatnonzero(mask)
         if len(rows) == 0:
@@ -86,7 +86,7 @@ class Baseline(NamedTuple):
 
 
 def baseline_margins(
-    responses: Responses, vectors: Vectors, pairs: Pairs, parts: np.ndarray, group: np.ndarray
+    responses: Responses, vectors: Vectors, pairs: HeldOutPairs, parts: np.ndarray, group: np.ndarray
 ) -> Baseline:
     """By a regression on all pairs outside their part.
 
@@ -97,7 +97,7 @@ def baseline_margins(
     margins, unconverged = np.empty(len(pairs)), 0
     strengths: list[float] = []
     for part, here in _parts(parts[pairs.first]):
-        train = Pairs.among(responses, parts != part).items
+        train = HeldOutPairs.among(responses, parts != part).items
         rows = np.unique(np.concatenate([train.ravel(), pairs.items[here].ravel()]))
         x = vectors.rows(rows)
         head, c, converged = fit_logistic(x, np.searchsorted(rows, train), group[train[:, 0]])
@@ -109,11 +109,13 @@ def baseline_margins(
     return Baseline(margins, strengths, unconverged)
 
 
-def length_margins(responses: Responses, lengths: np.ndarray, pairs: Pairs, parts: np.ndarray) -> np.ndarray:
+def length_margins(
+    responses: Responses, lengths: np.ndarray, pairs: HeldOutPairs, parts: np.ndarray
+) -> np.ndarray:
     """[n] words that the preferred answer has more, or fewer if shorter answers win outside the part."""
     margins = pairs.margins(lengths)
     for part, here in _parts(parts[pairs.first]):
-        outside = Pairs.among(responses, parts != part).margins(lengths)
+        outside = HeldOutPairs.among(responses, parts != part).margins(lengths)
         if np.sign(outside).mean() < 0:
             margins[here] = -margins[here]
     return margins
@@ -134,7 +136,7 @@ class HeldOut:
     the preference but for length; heads: the arms that are no controls."""
 
     split: str
-    pairs: Pairs
+    pairs: HeldOutPairs
     groups: np.ndarray
     margins: dict[str, np.ndarray]
     heads: tuple[str, ...]

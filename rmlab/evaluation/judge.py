@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rmlab.config.settings import Evaluation
-from rmlab.evaluation.measure import Answers, Measured, Odds, judged_pairs, measure, within
+from rmlab.evaluation.measure import Measured, Odds, PairAnswers, judged_pairs, measure, within
 from rmlab.metrics.best_of_n import kl_of_n
 from rmlab.metrics.calibration import reliability
 from rmlab.metrics.conformal import AnsweredPairs, prompt_outcomes, threshold
@@ -27,7 +27,7 @@ _WITH_N = ("best_of_n", "selected_quantile")
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedArm:
     """One arm on one split: every metric of every prompt, and what calibration is measured on.
 
     odds: of pairs and what became of them; None of an arm that gives no probabilities.
@@ -70,7 +70,7 @@ def judge(
     temperature: float = 1.0,
     annotator: Labels | None = None,
     seed: int = 0,
-) -> Judged:
+) -> JudgedArm:
     """The scores of one arm on one split; lengths in words; raw: as fitted, differences by the temperature
     are log-odds. annotator: who answers the pairs, by the golden order if there is none; seed: of theirs.
 
@@ -81,7 +81,7 @@ def judge(
         first, second = judged_pairs(responses, lengths)
         golden = responses.golden
         odds = odds_of(raw[first] - raw[second], temperature, golden[first], golden[second], annotator, seed)
-    return Judged(arm, kind, split, measure(responses, lengths, scores), odds)
+    return JudgedArm(arm, kind, split, measure(responses, lengths, scores), odds)
 
 
 def odds_of(
@@ -93,10 +93,10 @@ def odds_of(
     seed: int,
 ) -> Odds:
     """margin: [n] of raw scores; first, second: [n] golden rewards of the two responses of each pair."""
-    golden = Answers.golden(first, second)
+    golden = PairAnswers.golden(first, second)
     if annotator is None or not len(margin):
         return Odds(margin, temperature, golden, golden)
-    return Odds(margin, temperature, golden, Answers.drawn(annotator, first, second, seed))
+    return Odds(margin, temperature, golden, PairAnswers.drawn(annotator, first, second, seed))
 
 
 @lru_cache(maxsize=4)
@@ -105,7 +105,7 @@ def _resamples(split: str, seed: int, n_prompts: int, n: int) -> Resamples:
 
 
 def metric_rows(
-    judged: list[Judged],
+    judged: list[JudgedArm],
     how: Evaluation,
     seed: int,
     agreement: Mapping[str, Mapping[str, float]] | None = None,
@@ -131,7 +131,7 @@ def metric_rows(
     return rows
 
 
-def conformal_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
+def conformal_rows(judged: list[JudgedArm], how: Evaluation, seed: int) -> list[Row]:
     """Of each head on test prompts: conformal abstention, calibrated on the annotators' answers to the
     validation pairs and judged by their answers to the test pairs. The guarantee takes the head as given, but
     heads chose their strength or stopped by these prompts: so coverage is measured, not taken for granted."""
@@ -154,14 +154,14 @@ def conformal_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row
     return rows
 
 
-def _answered(j: Judged) -> AnsweredPairs:
+def _answered(j: JudgedArm) -> AnsweredPairs:
     if j.odds is None:
         raise ValueError(f"{j.arm} gives no probabilities of pairs")
     answers = j.odds.annotators
     return AnsweredPairs(j.odds.margin[answers.pair], answers.first, j.measured.pair_prompt[answers.pair])
 
 
-def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
+def curve_rows(judged: list[JudgedArm], how: Evaluation, seed: int) -> list[Row]:
     """Golden reward and, for heads, the head's own score of what it chooses, against N."""
     rows = []
     tables = [_curves(j) for j in judged]
@@ -176,7 +176,7 @@ def curve_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     return rows
 
 
-def _curves(j: Judged) -> np.ndarray:
+def _curves(j: JudgedArm) -> np.ndarray:
     """[P, 2 len(ns)]: golden reward, then the head's own score; of controls, of other units, [P, len(ns)]
     golden reward alone."""
     m = j.measured
@@ -184,7 +184,7 @@ def _curves(j: Judged) -> np.ndarray:
 
 
 def _intervals(
-    judged: Sequence[Judged], tables: Sequence[np.ndarray], how: Evaluation, seed: int
+    judged: Sequence[JudgedArm], tables: Sequence[np.ndarray], how: Evaluation, seed: int
 ) -> list[np.ndarray]:
     """[3, columns] of each table, which is of the arm in its place; a split's resamples are drawn once."""
     found = [np.empty(0)] * len(tables)
@@ -196,7 +196,7 @@ def _intervals(
     return found
 
 
-def paired_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
+def paired_rows(judged: list[JudgedArm], how: Evaluation, seed: int) -> list[Row]:
     """Each head less each other arm, on the same prompts."""
     rows = []
     heads, cells_of, tables = [], [], []
@@ -219,7 +219,7 @@ def paired_rows(judged: list[Judged], how: Evaluation, seed: int) -> list[Row]:
     return rows
 
 
-def calibration_rows(judged: list[Judged], how: Evaluation | None = None, seed: int = 0) -> list[Row]:
+def calibration_rows(judged: list[JudgedArm], how: Evaluation | None = None, seed: int = 0) -> list[Row]:
     """how, seed: as for the other tables; the pairs do not depend on them, so that arms and runs compare."""
     rows = []
     for j in judged:
@@ -236,7 +236,7 @@ def _defined(values: np.ndarray) -> int:
     return int((~np.isnan(values)).sum())
 
 
-def judge_one(judged: Judged, evaluation: Evaluation, seed: int) -> dict[str, float]:
+def judge_one(judged: JudgedArm, evaluation: Evaluation, seed: int) -> dict[str, float]:
     """best_of_n, spearman, accuracy, selected_quantile, each with _low and _high; kendall,
     length_spearman; the numbers of Odds; largest_n, n_prompts, n_constant, golden_mean, golden_deviation.
     The numbers of metric_rows; NaN where not defined."""

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.metrics.accuracy import accuracy_of, untied_pairs
-from rmlab.metrics.base import Column
+from rmlab.metrics.base import RowNumbers
 from rmlab.metrics.best_of_n import best_of_n_of, default_ns, proxy_of_n_of, selected_quantile_of
 from rmlab.metrics.calibration import brier_score, expected_calibration_error, negative_log_likelihood
 from rmlab.metrics.controlled import BalancedPairs, partial_correlation
@@ -71,7 +71,7 @@ def measure(responses: Responses, lengths: np.ndarray, scores: np.ndarray) -> Me
 
 
 def numbers_of(
-    scores: Column, truth: GoldenOrder, by_length: GoldenOrder, length_golden: np.ndarray, ns: list[int]
+    scores: RowNumbers, truth: GoldenOrder, by_length: GoldenOrder, length_golden: np.ndarray, ns: list[int]
 ) -> dict[str, np.ndarray]:
     """Everything that is measured of a prompt, by name: [P], or [P, len(ns)] of golden and proxy.
 
@@ -160,7 +160,7 @@ def _split(responses: Responses, lengths: np.ndarray) -> _Split:
 
 
 @dataclass(frozen=True)
-class Answers:
+class PairAnswers:
     """What annotators say of pairs. pair: [k] which pair was answered; first: [k] share in [0, 1] that
     prefers its first response. Pairs may go unanswered, or be answered more than once."""
 
@@ -168,12 +168,12 @@ class Answers:
     first: np.ndarray
 
     @classmethod
-    def golden(cls, first: np.ndarray, second: np.ndarray) -> Answers:
+    def golden(cls, first: np.ndarray, second: np.ndarray) -> PairAnswers:
         """The golden order itself. first, second: [n] golden rewards, no two of a pair equal."""
         return cls(np.arange(len(first)), (first > second).astype(float))
 
     @classmethod
-    def drawn(cls, annotator: Labels, first: np.ndarray, second: np.ndarray, seed: int) -> Answers:
+    def drawn(cls, annotator: Labels, first: np.ndarray, second: np.ndarray, seed: int) -> PairAnswers:
         """first, second: [n] golden rewards. Where a comparison stands does not change its answer's law, so
         the pairs are asked as if each were of responses of its own."""
         n = len(first)
@@ -192,10 +192,10 @@ class Odds:
 
     margin: np.ndarray
     temperature: float
-    golden: Answers
-    annotators: Answers
+    golden: PairAnswers
+    annotators: PairAnswers
 
-    def probability(self, answers: Answers) -> np.ndarray:
+    def probability(self, answers: PairAnswers) -> np.ndarray:
         """[k]"""
         return expit(self.margin[answers.pair] / self.temperature)
 
@@ -208,7 +208,7 @@ class Odds:
             found |= dict(zip(names, self._numbers(answers), strict=True))
         return found
 
-    def _numbers(self, answers: Answers) -> tuple[float, float, float, float]:
+    def _numbers(self, answers: PairAnswers) -> tuple[float, float, float, float]:
         if not len(answers.pair):
             return (np.nan,) * 4
         margin, prob = self.margin[answers.pair], self.probability(answers)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from rmlab.config.settings import Validation
 from rmlab.data.splits import validation_groups
-from rmlab.evaluation.controls import Directions, surface_of
+from rmlab.evaluation.controls import ShortcutSigns, surface_of
 from rmlab.evaluation.cuts import Cut, Cuts
 from rmlab.metrics.accuracy import untied_of
 from rmlab.metrics.streamed_order import StreamedOrder, streamed_spearman
@@ -81,10 +81,10 @@ class Survey:
         """[cuts] how many responses of each cut a mask [P] is true of."""
         return np.add.reduceat(np.append(self.size * mask, 0), self.first[:-1]) * (np.diff(self.first) > 0)
 
-    def directions(self, fitted: np.ndarray) -> Directions:
+    def directions(self, fitted: np.ndarray) -> ShortcutSigns:
         """fitted: [P] bool, the train prompts that count."""
         prompts = self.in_order(fitted)
-        return Directions.of(self.by_length[prompts], self.by_overlap[prompts])
+        return ShortcutSigns.of(self.by_length[prompts], self.by_overlap[prompts])
 
     def golden(self, prompts: np.ndarray) -> tuple[float, float]:
         """Mean and deviation of the golden scores of all responses to some prompts."""

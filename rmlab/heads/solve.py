@@ -39,7 +39,7 @@ class Solution:
     iterations: int
 
 
-class Point(NamedTuple):
+class Iterate(NamedTuple):
     """values: [r] = x w; loss: there, without the penalty; by_value: [r], its gradient by the values."""
 
     values: Tensor
@@ -102,7 +102,7 @@ def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: in
     factor = _factor(CURVATURE * problem.design.gram, problem.penalty)
     w, pairs, iterations = start.clone(), deque(maxlen=MEMORY), 0  # type: tuple[Tensor, Pairs, int]
     values = problem.design.values(w)
-    here = Point(values, *problem.by_values(values))
+    here = Iterate(values, *problem.by_values(values))
     gradient = problem.gradient(w, here.by_value)
     while float(gradient.abs().max()) > tolerance and iterations < most:
         if iterations and iterations % RENEWAL == 0 and problem.design.items is None:
@@ -115,7 +115,7 @@ def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: in
         step = trial.t * direction
         if float(step.abs().max()) <= STUCK * (1 + float(w.abs().max())):
             break
-        w, here = w + step, Point(here.values + trial.t * along, trial.loss, trial.by_value)
+        w, here = w + step, Iterate(here.values + trial.t * along, trial.loss, trial.by_value)
         before, gradient = gradient, problem.gradient(w, here.by_value)
         change = gradient - before
         if float(step @ change) > 0:
@@ -124,7 +124,7 @@ def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: in
 
 
 def _line_search(
-    problem: Problem, w: Tensor, direction: Tensor, along: Tensor, here: Point, first: float
+    problem: Problem, w: Tensor, direction: Tensor, along: Tensor, here: Iterate, first: float
 ) -> Trial:
     """The first trial at which the slope is nearly 0; when the trials run out, the lowest point of the line
     that was seen, which is t = 0 if no step lowers the objective.

@@ -65,7 +65,7 @@ def _expected(scores: torch.Tensor, probe: Comparisons) -> dict[Objective, torch
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class PairLoss:
     """The Bradley-Terry loss of pairs as a function of the scores of the responses that they compare.
 
     rows: [r] of the pool; items: [n, 2] places in rows, the preferred one first; weight: [n].
@@ -76,7 +76,7 @@ class Pairs:
     weight: np.ndarray
 
     @classmethod
-    def of(cls, comparisons: Comparisons) -> Pairs:
+    def of(cls, comparisons: Comparisons) -> PairLoss:
         counted = weighted(comparisons)
         rows, place = np.unique(counted.items, return_inverse=True)
         return cls(rows, place.reshape(counted.items.shape), counted.weight)
@@ -193,10 +193,10 @@ class Trees:
     def _boost_pairs(
         self, lgb: Any, data: FitData, seed: int, history: dict[str, dict[str, list[float]]]
     ) -> Any:
-        sides, names = [Pairs.of(data.train)], ["train"]
+        sides, names = [PairLoss.of(data.train)], ["train"]
         sets: list[Any] = []
         if len(data.validation):
-            sides.append(Pairs.of(data.validation))
+            sides.append(PairLoss.of(data.validation))
             names.append("validation")
         for side in sides:
             x = data.x[side.rows].astype(np.float32)

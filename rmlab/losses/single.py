@@ -16,7 +16,7 @@ from rmlab.losses.base import shares
 
 
 @dataclass(frozen=True)
-class Unpaired:
+class UnpairedLoss:
     """w_d p (-log sigma(s)) + w_u (1 - p) (-log sigma(-s)), s the score of one response.
 
     p = comparisons.share is 1 for a response found desirable, 0 for an undesirable one, or the share of

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 
-class Column(Protocol):
+class RowNumbers(Protocol):
     """A number a row, as an array or made of one where it is asked for."""
 
     def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...

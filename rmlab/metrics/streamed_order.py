@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rmlab.metrics.base import Column, prompt_blocks
+from rmlab.metrics.base import RowNumbers, prompt_blocks
 from rmlab.metrics.order import GoldenBlock, GoldenOrder, ScoreOrder, golden_block, score_block
 from rmlab.metrics.rank_correlation import spearman_of
 
@@ -20,7 +20,7 @@ class StreamedOrder:
     Rows of a block are rows of the flat arrays.
     """
 
-    golden: Column
+    golden: RowNumbers
     group: np.ndarray
     rows: np.ndarray
 
@@ -46,11 +46,11 @@ def alone(block: GoldenBlock) -> GoldenOrder:
     return GoldenOrder(np.empty(0), np.empty(0), (replace(block, prompts=np.arange(n)),), n)
 
 
-def order_of(scores: Column, truth: GoldenOrder) -> ScoreOrder:
+def order_of(scores: RowNumbers, truth: GoldenOrder) -> ScoreOrder:
     return ScoreOrder(truth, tuple(score_block(scores, block) for block in truth.blocks))
 
 
-def streamed_spearman(scores: Column, order: StreamedOrder) -> np.ndarray:
+def streamed_spearman(scores: RowNumbers, order: StreamedOrder) -> np.ndarray:
     """[P] as `spearman` gives it."""
     found = np.full(len(order.sizes), np.nan)
     for block in order.blocks:

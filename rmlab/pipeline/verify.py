@@ -22,7 +22,7 @@ State = Literal["whole", "stale", "damaged", "unfinished"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Verified:
     """damage: one for each bad file; why: of a stale or unreadable artifact, in words."""
 
     path: Path
@@ -46,24 +46,24 @@ def is_artifact(path: Path) -> bool:
     return path.parent.name in BY_NAME and path.is_dir()
 
 
-def verify(path: Path, tick: Callable[[int], None], ages: Ages) -> Finding:
+def verify(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
     """Reads every file of an artifact."""
     if is_unfinished(path):
-        return Finding(path, "unfinished", "the command that began it goes on with it")
+        return Verified(path, "unfinished", "the command that began it goes on with it")
     try:
         manifest = finished(path)
     except OldFormat as error:
-        return Finding(path, "stale", str(error))
+        return Verified(path, "stale", str(error))
     except InputError as error:
-        return Finding(path, "damaged", str(error))
+        return Verified(path, "damaged", str(error))
     if damage := [*all_damage(path, manifest.files, tick), *_damage_of_copy(path)]:
         why = f"{damage[0].name}: {damage[0].why}" + (
             f", and {len(damage) - 1} more files" if damage[1:] else ""
         )
-        return Finding(path, "damaged", why, damage, manifest)
+        return Verified(path, "damaged", why, damage, manifest)
     mark_whole(path, manifest.files)
     why = ages.outdated(path)
-    return Finding(path, "stale" if why else "whole", why, (), manifest)
+    return Verified(path, "stale" if why else "whole", why, (), manifest)
 
 
 def _damage_of_copy(path: Path) -> list[Damage]:

@@ -27,7 +27,7 @@ CONTROLS = {
 
 
 @dataclass(frozen=True)
-class Arm:
+class ShownArm:
     """A head or a control. `role` names its colour: a CSS variable of the page."""
 
     name: str
@@ -52,7 +52,7 @@ class Arm:
         return "" if self.is_head else CONTROLS.get(self.name, "")
 
 
-def ordered_arms(content: ReportContent) -> list[Arm]:
+def ordered_arms(content: ReportContent) -> list[ShownArm]:
     """Heads before controls, each by best-of-N on validation (on the reported split without one).
 
     The chosen head has the first colour, wherever it stands.
@@ -67,7 +67,7 @@ def ordered_arms(content: ReportContent) -> list[Arm]:
     ]
 
 
-def leading(arms: list[Arm]) -> list[Arm]:
+def leading(arms: list[ShownArm]) -> list[ShownArm]:
     """The heads that have a panel of their own: the chosen one, then the best of the others."""
     return sorted((a for a in arms if a.is_head), key=lambda a: not a.is_chosen)[:N_PANELS]
 
@@ -79,17 +79,17 @@ def _sort_key(content: ReportContent) -> dict[str, float]:
     return frame.dropna(subset="value").sort_values("n").groupby("arm")["value"].last().to_dict()
 
 
-def _head(name: str, index: int, is_chosen: bool) -> Arm:
+def _head(name: str, index: int, is_chosen: bool) -> ShownArm:
     dashes = _HEAD_DASHES[index // N_COLOURS % len(_HEAD_DASHES)]
     # With more heads than colours, a colour that returns has other dashes and another marker.
     marker = _MARKERS[(index + index // N_COLOURS) % len(_MARKERS)]
-    return Arm(name, True, is_chosen, f"series-{index % N_COLOURS + 1}", marker, dashes)
+    return ShownArm(name, True, is_chosen, f"series-{index % N_COLOURS + 1}", marker, dashes)
 
 
-def _control(name: str, index: int) -> Arm:
-    return Arm(name, False, False, "quiet", "", _CONTROL_DASHES[index % len(_CONTROL_DASHES)])
+def _control(name: str, index: int) -> ShownArm:
+    return ShownArm(name, False, False, "quiet", "", _CONTROL_DASHES[index % len(_CONTROL_DASHES)])
 
 
-def rows_of(frame: pd.DataFrame, arm: Arm, split: str) -> pd.DataFrame:
+def rows_of(frame: pd.DataFrame, arm: ShownArm, split: str) -> pd.DataFrame:
     """The rows of one arm on one split."""
     return frame[(frame["arm"] == arm.name) & (frame["split"] == split)]

@@ -22,7 +22,7 @@ class StageRow:
 
 
 @dataclass(frozen=True)
-class Design:
+class ComparisonDesign:
     """What one head was fitted on, and how that went.
 
     config, metrics: those of the manifest of its fit_rm; variance: LABEL_VARIANCE.
@@ -91,7 +91,7 @@ class ReportContent:
     question: str = ""
     reward: str = "golden reward"
     facts: dict[str, str] = field(default_factory=dict)
-    designs: list[Design] = field(default_factory=list)
+    designs: list[ComparisonDesign] = field(default_factory=list)
     heldout: HeldOutFrames | None = None
 
     @property

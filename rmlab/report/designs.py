@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from rmlab.report.arms import Arm
-from rmlab.report.content import Design, ReportContent
+from rmlab.report.arms import ShownArm
+from rmlab.report.content import ComparisonDesign, ReportContent
 from rmlab.report.wording import count, design_words
 
 
@@ -17,7 +17,7 @@ from rmlab.report.wording import count, design_words
 class DesignRow:
     """One head. Numbers are NaN where the fit has none; `precision` and `recall` are of what is flagged."""
 
-    arm: Arm
+    arm: ShownArm
     words: str
     bins: pd.DataFrame  # of p(1-p)
     n: float
@@ -40,7 +40,7 @@ class DesignRow:
         return tuple(int(n) for n in self.bins["count"])
 
 
-def design_rows(content: ReportContent, arms: list[Arm]) -> list[DesignRow]:
+def design_rows(content: ReportContent, arms: list[ShownArm]) -> list[DesignRow]:
     """A row a head, in the order of `arms`; a design has the letter of its first row."""
     by_arm = {design.arm: design for design in content.designs}
     configs = [design.config for design in content.designs]
@@ -64,7 +64,7 @@ def _letter(index: int) -> str:
     return chr(ord("A") + index % 26) + (str(again + 1) if again else "")
 
 
-def _row(arm: Arm, design: Design, words: str) -> DesignRow:
+def _row(arm: ShownArm, design: ComparisonDesign, words: str) -> DesignRow:
     labels, flagged = design.metrics.get("train_labels", {}), design.metrics.get("flagged", {})
     # Where comparisons are selected, the annotators have answered all candidates.
     crowd = design.metrics.get("candidates_labels", labels)

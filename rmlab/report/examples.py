@@ -16,7 +16,7 @@ _NO_TEXT = "(this text is not in the responses table)"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShownAnswer:
     """A response, with everything it is an example of."""
 
     tags: list[str]
@@ -33,7 +33,7 @@ class Example:
     messages: list[tuple[str, str]]  # (role, content)
     agreement: float  # Spearman of head and golden within the prompt
     n_responses: int
-    answers: list[Answer]
+    answers: list[ShownAnswer]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _messages(messages: Any) -> list[tuple[str, str]]:
     return [] if messages is None else [(str(m["role"]), str(m["content"])) for m in messages]
 
 
-def _answers(scores: pd.DataFrame, texts: pd.DataFrame) -> list[Answer]:
+def _answers(scores: pd.DataFrame, texts: pd.DataFrame) -> list[ShownAnswer]:
     """Best and worst by head and by golden; a response that is several of them appears once."""
     tags: dict[str, list[str]] = {}
     for end, ascending in (("best", False), ("worst", True)):
@@ -100,10 +100,12 @@ def _answers(scores: pd.DataFrame, texts: pd.DataFrame) -> list[Answer]:
     ]
 
 
-def _answer(tags: list[str], values: Any, row: Any) -> Answer:
+def _answer(tags: list[str], values: Any, row: Any) -> ShownAnswer:
     text, tokens, finish = (_NO_TEXT, math.nan, "") if row is None else tuple(row[_COLUMNS])
     n_tokens = -1 if pd.isna(tokens) else int(tokens)
-    return Answer(tags, str(text), float(values["score"]), float(values["golden"]), n_tokens, str(finish))
+    return ShownAnswer(
+        tags, str(text), float(values["score"]), float(values["golden"]), n_tokens, str(finish)
+    )
 
 
 _COLUMNS = ["text", "n_tokens", "finish_reason"]

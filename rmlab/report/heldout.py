@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from rmlab.report.arms import Arm, ordered_arms
+from rmlab.report.arms import ShownArm, ordered_arms
 from rmlab.report.content import HeldOutFrames, ReportContent
 from rmlab.report.tables import Estimate
 
@@ -19,7 +19,7 @@ CV, TEST = "cv", "test"
 class HeldOutRow:
     """One arm, by cross-validation and on the test split; over: less the baseline, on the same pairs."""
 
-    arm: Arm
+    arm: ShownArm
     cv: Estimate
     over: Estimate
     ece: float
@@ -41,7 +41,7 @@ class Extent:
 class Agreement:
     """One head against each: (share in percent, kappa), NaN against itself."""
 
-    arm: Arm
+    arm: ShownArm
     cells: list[tuple[float, float]]
 
 
@@ -56,11 +56,11 @@ def heldout_rows(content: ReportContent) -> list[HeldOutRow]:
     return [_row(known.get(name) or _control(name), by_split) for name in order["arm"]]
 
 
-def _control(name: str) -> Arm:
-    return Arm(name, False, False, "quiet", "", (5, 2))
+def _control(name: str) -> ShownArm:
+    return ShownArm(name, False, False, "quiet", "", (5, 2))
 
 
-def _row(arm: Arm, by_split: dict[str, pd.DataFrame]) -> HeldOutRow:
+def _row(arm: ShownArm, by_split: dict[str, pd.DataFrame]) -> HeldOutRow:
     cv, test = by_split[CV].loc[arm.name], by_split[TEST].loc[arm.name]
     return HeldOutRow(
         arm=arm,
@@ -121,7 +121,7 @@ class Disputed:
     preferred: str
     other: str
     probability: float
-    by_head: list[tuple[Arm, float]]
+    by_head: list[tuple[ShownArm, float]]
 
 
 def pick_disputed(content: ReportContent, rows: list[HeldOutRow], n: int = N_PAIRS) -> list[Disputed]:
@@ -142,7 +142,7 @@ def pick_disputed(content: ReportContent, rows: list[HeldOutRow], n: int = N_PAI
     return [_disputed(row, heads, prompts, texts) for row in worst.to_dict("records")]
 
 
-def _disputed(row: dict[Any, Any], heads: list[Arm], prompts: pd.Series, texts: pd.Series) -> Disputed:
+def _disputed(row: dict[Any, Any], heads: list[ShownArm], prompts: pd.Series, texts: pd.Series) -> Disputed:
     messages = prompts.get(row["prompt_id"])
     return Disputed(
         prompt_id=str(row["prompt_id"]),

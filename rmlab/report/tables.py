@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from rmlab.report.arms import Arm
+from rmlab.report.arms import ShownArm
 from rmlab.report.content import ReportContent
 
 RANDOM = "random"
@@ -33,7 +33,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class HeadRow:
-    arm: Arm
+    arm: ShownArm
     validation: Estimate
     best: Estimate
     gain: Estimate
@@ -42,7 +42,7 @@ class HeadRow:
 
 @dataclass(frozen=True)
 class Difference:
-    arm: Arm
+    arm: ShownArm
     estimate: Estimate
 
 
@@ -69,7 +69,7 @@ def difference(content: ReportContent, arm: str, other: str) -> Estimate:
     return Estimate(-back.value, -back.high, -back.low)
 
 
-def head_rows(content: ReportContent, arms: list[Arm]) -> list[HeadRow]:
+def head_rows(content: ReportContent, arms: list[ShownArm]) -> list[HeadRow]:
     return [
         HeadRow(
             arm,
@@ -82,7 +82,7 @@ def head_rows(content: ReportContent, arms: list[Arm]) -> list[HeadRow]:
     ]
 
 
-def differences(content: ReportContent, arms: list[Arm]) -> list[Difference]:
+def differences(content: ReportContent, arms: list[ShownArm]) -> list[Difference]:
     """The chosen head against every other arm."""
     return [Difference(a, difference(content, content.chosen, a.name)) for a in arms if not a.is_chosen]
 

@@ -40,7 +40,7 @@ class Names:
 
 
 @dataclass(frozen=True, eq=False)
-class Prompts:
+class PromptOfRows:
     """The prompts of many rows. names: [P] their ids, ascending; groups: [P] the group of each;
     number: [m] int32 the prompt of each row."""
 
@@ -49,7 +49,7 @@ class Prompts:
     number: np.ndarray
 
     @classmethod
-    def of(cls, parts: Iterable[pa.Table], n: int) -> Prompts:
+    def of(cls, parts: Iterable[pa.Table], n: int) -> PromptOfRows:
         """parts: n rows of prompt_id and group, all of a prompt with the same group."""
         number = np.empty(n, np.int32)
         names, groups, first, known = [pa.array([], pa.string())], [pa.array([], pa.string())], 0, 0
@@ -64,7 +64,7 @@ class Prompts:
             first, known = first + len(code), known + n_here
         return cls(pa.concat_arrays(names), pa.concat_arrays(groups), number)._ascending()
 
-    def _ascending(self) -> Prompts:
+    def _ascending(self) -> PromptOfRows:
         """Each name once, though it may be in several parts."""
         coded = self.names.dictionary_encode()
         code = coded.indices.to_numpy()
@@ -73,16 +73,16 @@ class Prompts:
         rank[order] = np.arange(len(order))
         example[code] = np.arange(len(code))
         names, groups = coded.dictionary.take(pa.array(order)), self.groups.take(pa.array(example[order]))
-        return Prompts(names, groups, rank[code].astype(np.int32)[self.number])
+        return PromptOfRows(names, groups, rank[code].astype(np.int32)[self.number])
 
-    def take(self, rows: np.ndarray) -> Prompts:
+    def take(self, rows: np.ndarray) -> PromptOfRows:
         """Those of some rows, numbered anew."""
         number = self.number[rows]
         is_there = np.zeros(len(self.names), dtype=bool)
         is_there[number] = True
         new = (np.cumsum(is_there) - 1).astype(np.int32)
         kept = pa.array(is_there)
-        return Prompts(self.names.filter(kept), self.groups.filter(kept), new[number])
+        return PromptOfRows(self.names.filter(kept), self.groups.filter(kept), new[number])
 
     @property
     def ids(self) -> Names:
@@ -193,7 +193,7 @@ def read_scored(sample: Artifact, annotate: Artifact, splits: Sequence[str]) -> 
     check_unique(unsorted, order, str(sample.path))
     ids, is_test = unsorted.take(order), is_test[order]
     del unsorted
-    prompts = Prompts.of(_parts(sample, ["prompt_id", "group"], splits), n)
+    prompts = PromptOfRows.of(_parts(sample, ["prompt_id", "group"], splits), n)
     prompts = replace(prompts, number=prompts.number[order])
     del order
     golden = golden_of(annotate, ids)

@@ -16,7 +16,7 @@ from rmlab.storage.digest import digest
 
 
 @dataclass(frozen=True)
-class Task:
+class SamplingTask:
     """A prompt to answer n times; tokens may have been cut, messages never are."""
 
     prompt_id: str
@@ -52,7 +52,7 @@ class OpenSampler(Protocol):
         ...
 
     def generate(
-        self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick
+        self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
     ) -> list[list[Sample]]: ...
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from rmlab.config.settings import Sampling, TemplateName
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Message
-from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
+from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, cut_at_stop, sample_rng
 
 _WORDS = [
     "a",
@@ -57,10 +57,10 @@ class DummySampler:
     needs_model = True
 
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
-        return _Session()
+        return _DummySession()
 
 
-class _Session:
+class _DummySession:
     context = 10**6
     template_hash = "dummy"
 
@@ -70,7 +70,9 @@ class _Session:
     def cut(self, tokens: list[int], limit: int) -> list[int]:
         return tokens[-limit:]
 
-    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+    def generate(
+        self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
+    ) -> list[list[Sample]]:
         samples = []
         for task in tasks:
             rows = [_sample(sample_rng(seed, task.prompt_id, k), params) for k in range(task.n)]

@@ -19,7 +19,7 @@ from rmlab.errors import InputError
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Message
 from rmlab.paths import user_path
-from rmlab.samplers.base import OpenSampler, Sample, Task, Tick
+from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick
 
 _FILE_COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
 
@@ -48,7 +48,7 @@ class FileSampler:
         return _Forms(path, answers) if answers is not None else _Scored(path, self.unusable)
 
 
-class _FileSession:
+class _ResponseFileSession:
     context = 10**9
     template_hash = "file"
 
@@ -61,36 +61,38 @@ class _FileSession:
     def cut(self, tokens: list[int], limit: int) -> list[int]:
         return tokens[-limit:]
 
-    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+    def generate(
+        self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
+    ) -> list[list[Sample]]:
         """All responses that the file has for each prompt, whatever n says."""
         return [
             [Sample(text, -1, "imported", math.nan, response_id) for text, response_id in self._answers(task)]
             for task in tasks
         ]
 
-    def _answers(self, task: Task) -> list[tuple[str, str | None]]:
+    def _answers(self, task: SamplingTask) -> list[tuple[str, str | None]]:
         found = self.find(task)
         if found is None:
             raise InputError(f"{self.path}: no response for prompt {task.prompt_id}")
         return found
 
-    def find(self, task: Task) -> list[tuple[str, str | None]] | None:
+    def find(self, task: SamplingTask) -> list[tuple[str, str | None]] | None:
         raise NotImplementedError
 
 
-class _Forms(_FileSession):
+class _Forms(_ResponseFileSession):
     """Of forms whose items have ids of their own."""
 
     def __init__(self, path: Path, answers: Answers) -> None:
         super().__init__(path)
         self.answers = answers
 
-    def find(self, task: Task) -> list[tuple[str, str | None]] | None:
+    def find(self, task: SamplingTask) -> list[tuple[str, str | None]] | None:
         found = self.answers.answers(task.prompt_id)
         return None if found is None else [*found]
 
 
-class _Scored(_FileSession):
+class _Scored(_ResponseFileSession):
     """Of scored rows, whose prompts may be in another file, under the same ids or with the same content."""
 
     def __init__(self, path: Path, unusable: Unusable) -> None:
@@ -109,7 +111,7 @@ class _Scored(_FileSession):
             if text is not None:
                 found.append(_Answer(text, given or ids.next(key, text), given is not None))
 
-    def find(self, task: Task) -> list[tuple[str, str | None]] | None:
+    def find(self, task: SamplingTask) -> list[tuple[str, str | None]] | None:
         if task.prompt_id in self.responses:
             return [(a.text, a.response_id) for a in self.responses[task.prompt_id]]
         # several prompts may have this content: only ids that the file gives are theirs
@@ -170,7 +172,9 @@ class _TableSession:
     def cut(self, tokens: list[int], limit: int) -> list[int]:
         return tokens[-limit:]
 
-    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+    def generate(
+        self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
+    ) -> list[list[Sample]]:
         """All responses that the file has for each prompt, whatever n says."""
         found = [self.responses.get(task.prompt_id, []) for task in tasks]
         return [[sample for _, sample in sorted(drawn, key=lambda d: d[0])] for drawn in found]

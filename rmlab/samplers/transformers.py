@@ -13,7 +13,7 @@ from rmlab.models.compute import Compute
 from rmlab.models.oom_retry import Halving
 from rmlab.models.text.rendering import Message, render, template_hash
 from rmlab.models.text.tokens import context_length, cut_prompt, encode_prompt, response_text
-from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop
+from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, cut_at_stop
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TransformersSampler:
             raise InputError("sampler=transformers needs a model; give model=...")
         tokenizer = compute.load_tokenizer(folder)
         model = compute.load_model(AutoModelForCausalLM, folder)
-        return Session(model, tokenizer, template, self)
+        return SamplingSession(model, tokenizer, template, self)
 
 
 @dataclass
@@ -51,7 +51,7 @@ class _Row:
     near_ties: int = 0
 
 
-class Session:
+class SamplingSession:
     def __init__(self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersSampler) -> None:
         from rmlab.models.decoding.decoder import may_share
 
@@ -70,7 +70,9 @@ class Session:
     def cut(self, tokens: list[int], limit: int) -> list[int]:
         return cut_prompt(tokens, limit, self.tokenizer)
 
-    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+    def generate(
+        self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
+    ) -> list[list[Sample]]:
         """Prompts of like length together; the samples of one prompt stay in order."""
         from rmlab.models.oom_retry import rows_that_fit
 
@@ -90,7 +92,12 @@ class Session:
         return samples
 
     def _batch(
-        self, tasks: Sequence[Task], wanted: list[tuple[int, int]], params: Sampling, seed: int, tick: Tick
+        self,
+        tasks: Sequence[SamplingTask],
+        wanted: list[tuple[int, int]],
+        params: Sampling,
+        seed: int,
+        tick: Tick,
     ) -> list[Sample]:
         from rmlab.samplers.token_choice import sample_key
 
@@ -98,7 +105,7 @@ class Session:
         self._decode(tasks, rows, params, tick)
         return [self._finish(row, params) for row in rows]
 
-    def _decode(self, tasks: Sequence[Task], rows: list[_Row], params: Sampling, tick: Tick) -> None:
+    def _decode(self, tasks: Sequence[SamplingTask], rows: list[_Row], params: Sampling, tick: Tick) -> None:
         import torch
 
         from rmlab.models.decoding.decoder import open_decoder

@@ -16,7 +16,7 @@ from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Message, render, template_hash
 from rmlab.models.text.tokens import context_length, cut_prompt, encode_prompt, response_text
 from rmlab.models.weights import ADAPTER_CONFIG, base_folder, is_adapter
-from rmlab.samplers.base import OpenSampler, Sample, Task, Tick, cut_at_stop, sample_rng
+from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, cut_at_stop, sample_rng
 from rmlab.samplers.vllm_engine import Engine, open_engine
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has kernels for
@@ -54,7 +54,7 @@ class VllmSampler:
         # In a thread they end where it began, so that the engine goes when the stage does.
         with ThreadPoolExecutor(1) as thread:
             opened = thread.submit(self._open, folder, compute).result()
-        return _Session(*opened, folder, template)
+        return _VllmSession(*opened, folder, template)
 
     def _open(self, folder: Path, compute: Compute) -> tuple[Engine, Any, int, set[int]]:
         """Engine, tokenizer, context and end tokens."""
@@ -88,7 +88,7 @@ class VllmSampler:
         }
 
 
-class _Session:
+class _VllmSession:
     """Holds the engine; when nothing holds the session any more, the engine's processes end."""
 
     def __init__(
@@ -113,7 +113,9 @@ class _Session:
     def cut(self, tokens: list[int], limit: int) -> list[int]:
         return cut_prompt(tokens, limit, self.tokenizer)
 
-    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+    def generate(
+        self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
+    ) -> list[list[Sample]]:
         rows = [(task, k) for task in tasks for k in range(task.n)]
         prompts = [task.tokens for task, _ in rows]
         how = [self._how(params, seed, task.prompt_id, k) for task, k in rows]

@@ -19,13 +19,13 @@ from rmlab.logs import log
 from rmlab.models.compute import available_cores
 from rmlab.sft.checkpoints import Tell
 from rmlab.sft.errors import OutOfMemory
-from rmlab.sft.task import Task
+from rmlab.sft.task import SftTask
 
 _RECORDED = 10_000  # letters of what the processes wrote last, in the log of the run
 STEP = "rmlab-step "  # begins a line that tells of a step
 
 
-def needs_own_processes(task: Task) -> bool:
+def needs_own_processes(task: SftTask) -> bool:
     import torch
 
     if task.how.devices > 1:
@@ -34,7 +34,7 @@ def needs_own_processes(task: Task) -> bool:
     return on_gpu and torch.cuda.device_count() > 1
 
 
-def launch(task: Task, rows_at_once: int, tell: Tell) -> None:
+def launch(task: SftTask, rows_at_once: int, tell: Tell) -> None:
     """As attempt() does, in processes; their errors are raised here."""
     environment = os.environ | _devices(task)
     environment["OMP_NUM_THREADS"] = str(max(1, available_cores() // task.how.devices))
@@ -57,7 +57,7 @@ def launch(task: Task, rows_at_once: int, tell: Tell) -> None:
         _raise(task, messages)
 
 
-def _devices(task: Task) -> dict[str, str]:
+def _devices(task: SftTask) -> dict[str, str]:
     """What the processes see of the GPUs: those asked for, of those that this process sees."""
     import torch
 
@@ -81,7 +81,7 @@ def _follow(lines: IO[str] | None, tell: Tell) -> None:
             tell(done, total)
 
 
-def _raise(task: Task, messages: Path) -> None:
+def _raise(task: SftTask, messages: Path) -> None:
     text = messages.read_text(errors="replace") if messages.is_file() else ""
     log.event("processes", "error", what="sft", text=text[-_RECORDED:])
     if not task.failure.is_file():

@@ -10,11 +10,11 @@ from typing import Any
 from rmlab.errors import RmlabError
 from rmlab.models.compute import Compute
 from rmlab.models.weights import ADAPTER_CONFIG, BASE_RECORD, Model
-from rmlab.sft.task import Task
+from rmlab.sft.task import SftTask
 from rmlab.storage.files import write_json
 
 
-def save_policy(task: Task, base: Model, tokenizer: Any, target: Path) -> None:
+def save_policy(task: SftTask, base: Model, tokenizer: Any, target: Path) -> None:
     """Written beside its place, then renamed. What LoRA trained is merged as any reader of it merges it."""
     temporary = target.with_name(".policy.making")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -34,7 +34,7 @@ def save_policy(task: Task, base: Model, tokenizer: Any, target: Path) -> None:
         raise RmlabError(f"{target}: the trained model was not saved")
 
 
-def _name_base(task: Task, base: Model, folder: Path) -> None:
+def _name_base(task: SftTask, base: Model, folder: Path) -> None:
     """Where the base is, as peft, vLLM and others read it: a hub id with its commit, else the folder.
 
     Beside it the name that rmlab knows it by, for a carried model whose cache has moved; and the base's
@@ -48,7 +48,7 @@ def _name_base(task: Task, base: Model, folder: Path) -> None:
     shutil.copyfile(task.base / "config.json", folder / "config.json")
 
 
-def _merge(task: Task, folder: Path) -> None:
+def _merge(task: SftTask, folder: Path) -> None:
     """Replaces an adapter by the whole model, on the CPU, in the precision that it is kept in."""
     from transformers import AutoModelForCausalLM
 

@@ -22,7 +22,7 @@ _SCHEMA = pa.schema([("input_ids", pa.list_(pa.int64())), ("labels", pa.list_(pa
 
 
 @dataclass(frozen=True)
-class Task:
+class SftTask:
     """base: folder of the model; work: of rows, checkpoints, the log and what was trained.
 
     precision: float32 or bfloat16, what is computed in. saved: the same of a full model's weights.
@@ -58,10 +58,10 @@ class Task:
         return file
 
     @staticmethod
-    def read(file: Path) -> Task:
+    def read(file: Path) -> SftTask:
         values = json.loads(file.read_text())
         base, work, how = (values.pop(key) for key in ("base", "work", "how"))
-        return Task(base=Path(base), work=Path(work), how=Sft(**how), **values)
+        return SftTask(base=Path(base), work=Path(work), how=Sft(**how), **values)
 
     def write_rows(self, rows: Rows, held_out: Rows) -> None:
         for name, part in (("rows", rows), ("held_out", held_out)):

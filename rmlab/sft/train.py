@@ -14,11 +14,11 @@ from rmlab.models.compute import Compute
 from rmlab.sft.checkpoints import Tell, Watch, last_whole_checkpoint
 from rmlab.sft.errors import OutOfMemory, is_out_of_memory, next_smaller
 from rmlab.sft.launch import launch, needs_own_processes
-from rmlab.sft.task import Task
+from rmlab.sft.task import SftTask
 from rmlab.storage.files import write_json
 
 
-def attempt(task: Task, rows_at_once: int, tell: Tell, parent: int | None = None) -> None:
+def attempt(task: SftTask, rows_at_once: int, tell: Tell, parent: int | None = None) -> None:
     """Trains from the last whole checkpoint on; writes the log and what was trained.
 
     Raises OutOfMemory where rows_at_once rows do not fit; another attempt may go on with fewer.
@@ -36,7 +36,7 @@ def attempt(task: Task, rows_at_once: int, tell: Tell, parent: int | None = None
     raise OutOfMemory(reason)
 
 
-def _train(task: Task, rows_at_once: int, tell: Tell, parent: int | None) -> None:
+def _train(task: SftTask, rows_at_once: int, tell: Tell, parent: int | None) -> None:
     try:
         from transformers.trainer_utils import set_seed
 
@@ -55,7 +55,7 @@ def _train(task: Task, rows_at_once: int, tell: Tell, parent: int | None) -> Non
         _write(task, trainer, steps)
 
 
-def _load(task: Task) -> tuple[Any, Any]:
+def _load(task: SftTask) -> tuple[Any, Any]:
     """The model in 32-bit weights, so that small updates are not rounded away; in bfloat16 the computation.
 
     A base that LoRA leaves as it is needs no more bits than the computation; the adapter has 32.
@@ -70,7 +70,7 @@ def _load(task: Task) -> tuple[Any, Any]:
     return compute.load_model(AutoModelForCausalLM, task.base), compute.load_tokenizer(task.base)
 
 
-def _write(task: Task, trainer: Any, steps: int) -> None:
+def _write(task: SftTask, trainer: Any, steps: int) -> None:
     import torch
 
     shutil.rmtree(task.trained, ignore_errors=True)
@@ -94,7 +94,7 @@ def _log_rows(history: list[dict[str, Any]], steps_an_epoch: int) -> list[dict[s
     ]
 
 
-def train(task: Task, progress: Progress) -> tuple[list[dict[str, Any]], list[str]]:
+def train(task: SftTask, progress: Progress) -> tuple[list[dict[str, Any]], list[str]]:
     """Trains the task, whose rows are written; returns the log's rows and warnings."""
     run = launch if needs_own_processes(task) else attempt
     warnings: list[str] = []
@@ -117,7 +117,7 @@ def train(task: Task, progress: Progress) -> tuple[list[dict[str, Any]], list[st
         _free()
 
 
-def _warning(task: Task, before: int, after: int) -> str:
+def _warning(task: SftTask, before: int, after: int) -> str:
     how = task.how
     added = how.accumulate * how.batch_size // (how.devices * after)
     return (

@@ -12,7 +12,7 @@ from trl import SFTConfig, SFTTrainer
 
 from rmlab.config.settings import Sft
 from rmlab.sft.checkpoints import KEPT, Evaluate, Seal
-from rmlab.sft.task import Rows, Task, step_order
+from rmlab.sft.task import Rows, SftTask, step_order
 
 _IGNORED = -100
 
@@ -46,7 +46,7 @@ class Trainer(SFTTrainer):
 
 
 def make_trainer(
-    task: Task, model: Any, tokenizer: Any, parts: tuple[Rows, Rows], rows_at_once: int, fresh: bool,
+    task: SftTask, model: Any, tokenizer: Any, parts: tuple[Rows, Rows], rows_at_once: int, fresh: bool,
     callbacks: Sequence[Any] = (),
 ) -> tuple[Trainer, int]:  # fmt: skip
     """The trainer and the steps of an epoch. rows_at_once: on all devices; fresh: not from a checkpoint."""
@@ -84,7 +84,7 @@ def _learned(rows: Rows) -> int:
     return sum(label != _IGNORED for row in rows for label in row["labels"][1:])
 
 
-def _arguments(task: Task, model: Any, rows_at_once: int, evaluate: bool) -> Any:
+def _arguments(task: SftTask, model: Any, rows_at_once: int, evaluate: bool) -> Any:
     """One epoch of Trainer's is the whole training: the order of the rows has all epochs in it."""
     how, on_cpu = task.how, model.device.type == "cpu"
     rows_a_device = rows_at_once // how.devices

@@ -9,14 +9,14 @@ from pathlib import Path
 from rmlab.errors import InputError, RmlabError
 from rmlab.sft.errors import OutOfMemory
 from rmlab.sft.launch import STEP
-from rmlab.sft.task import Task
+from rmlab.sft.task import SftTask
 from rmlab.sft.train import attempt
 from rmlab.storage.files import write_json
 
 
 def main(file: Path, rows_at_once: int, parent: int) -> int:
     """0, or 1 with what went wrong in the task's failure file."""
-    task = Task.read(file)
+    task = SftTask.read(file)
     try:
         attempt(task, rows_at_once, _tell, parent)
     except OutOfMemory as error:
@@ -33,7 +33,7 @@ def _tell(done: int, total: int) -> None:
         print(f"{STEP}[{done}, {total}]", flush=True)
 
 
-def _fail(task: Task, kind: str, error: Exception) -> int:
+def _fail(task: SftTask, kind: str, error: Exception) -> int:
     write_json(task.failure, {"kind": kind, "message": str(error)})
     return 1
 

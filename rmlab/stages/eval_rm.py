@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from rmlab.evaluation.answers import ValidationAnswers, annotators_of
-from rmlab.evaluation.arms import Arm, score_rows
-from rmlab.evaluation.controls import REGRESSION, Directions, control_scores, surface_of
+from rmlab.evaluation.arms import ScoredArm, score_rows
+from rmlab.evaluation.controls import REGRESSION, ShortcutSigns, control_scores, surface_of
 from rmlab.evaluation.cuts import Cut, Cuts
 from rmlab.evaluation.eval_heads import Heads
 from rmlab.evaluation.gathering import Gathered
 from rmlab.evaluation.judge import (
-    Judged,
+    JudgedArm,
     calibration_rows,
     conformal_rows,
     curve_rows,
@@ -49,7 +49,7 @@ def run(job: Job) -> None:
     job.writer.metrics.update(_summary(job, tables[METRICS], tables[PAIRED]))
 
 
-def _judge(job: Job) -> tuple[list[Judged], dict[str, dict[str, float]]]:
+def _judge(job: Job) -> tuple[list[JudgedArm], dict[str, dict[str, float]]]:
     """Every arm on every split that is judged, and how each head agrees with the annotators' validation
     answers; the scores themselves go into their table.
 
@@ -91,7 +91,7 @@ class _Scoring:
     cuts: Cuts
     heads: Heads
     exchanges: Exchanges
-    directions: Directions
+    directions: ShortcutSigns
     splits: Sequence[Gathered]
     answers: ValidationAnswers
     advance: Callable[[int], None]
@@ -104,12 +104,12 @@ class _Scoring:
         wanted = np.zeros(len(responses), dtype=bool)
         wanted[np.concatenate([part.rows for part in parts])] = True
         looks = surface_of(self.exchanges, cut.parts, responses, wanted)
-        arms: list[Arm] = []
+        arms: list[ScoredArm] = []
         vectors = {key: self.cuts.vectors(key, cut, responses) for key in cut.embed}
         for name, of in self.heads.scores(vectors, wanted, pairs, responses.group, self.advance).items():
-            arms.append(Arm(name, "control" if name == REGRESSION else "head", of.score, of.raw))
+            arms.append(ScoredArm(name, "control" if name == REGRESSION else "head", of.score, of.raw))
         for name, values in control_scores(self.directions, responses, looks).items():
-            arms.append(Arm(name, "control", values))
+            arms.append(ScoredArm(name, "control", values))
         for table in score_rows(arms, parts, responses):
             write(table)
         for split, part in zip(self.splits, parts, strict=True):

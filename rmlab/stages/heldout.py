@@ -12,7 +12,7 @@ from rmlab.evaluation.heldout import (
     BASELINE,
     LENGTH,
     HeldOut,
-    Pairs,
+    HeldOutPairs,
     accuracy_rows,
     agreement_rows,
     baseline_margins,
@@ -67,7 +67,7 @@ def _measure(job: Job, responses: Responses) -> list[HeldOut]:
         ("test", test, _test_scores(job, responses)),
         ("cv", fold, _fold_scores(job, responses)),
     ):
-        pairs = Pairs.among(responses, parts >= 0)
+        pairs = HeldOutPairs.among(responses, parts >= 0)
         margins = {arm: pairs.margins(scores) for arm, scores in raw.items()}
         baseline = baseline_margins(responses, vectors, pairs, parts, group)
         margins[BASELINE] = baseline.margins

@@ -12,7 +12,7 @@ import yaml
 from rmlab.pipeline.job import Job
 from rmlab.pipeline.stages import BY_NAME
 from rmlab.provenance import git_state, now, versions
-from rmlab.report.content import Design, HeldOutFrames, ReportContent, StageRow
+from rmlab.report.content import ComparisonDesign, HeldOutFrames, ReportContent, StageRow
 from rmlab.report.render import render
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import write_text
@@ -125,9 +125,9 @@ def _scores_of_heads(evaluation: Artifact) -> pd.DataFrame:
     return _compact(evaluation.read("head_scores").filter(pc.is_in(pc.field("arm"), heads)))
 
 
-def _designs(job: Job) -> list[Design]:
+def _designs(job: Job) -> list[ComparisonDesign]:
     return [
-        Design(name, a.manifest.config, a.manifest.metrics, _frame(a, "label_variance"))
+        ComparisonDesign(name, a.manifest.config, a.manifest.metrics, _frame(a, "label_variance"))
         for name, a in job.several("fit_rm").items()
     ]
 

@@ -14,7 +14,7 @@ from rmlab.errors import InputError
 from rmlab.models.weights import BASE_RECORD, Model, base_folder, find_model, is_adapter
 from rmlab.pipeline.job import Counts, Job, Made, Shards
 from rmlab.pipeline.shards import map_shards
-from rmlab.samplers.base import OpenSampler, Sample, Task
+from rmlab.samplers.base import OpenSampler, Sample, SamplingTask
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.digest import row_id
 from rmlab.storage.schemas import RESPONSES
@@ -94,7 +94,7 @@ def _sample_shard(job: Job, prompts: list[Row], sampler: OpenSampler) -> Made:
     return Made(table, counts, {"template_hash": sampler.template_hash})
 
 
-def _tasks(job: Job, prompts: list[Row], sampler: OpenSampler) -> tuple[list[Task], Counts]:
+def _tasks(job: Job, prompts: list[Row], sampler: OpenSampler) -> tuple[list[SamplingTask], Counts]:
     """Prompts as tokens; those over the limit are dropped or cut from the left, and counted."""
     params = job.settings.sampling
     limit = min(params.max_prompt_tokens or sampler.context, sampler.context - params.max_new_tokens)
@@ -112,13 +112,18 @@ def _tasks(job: Job, prompts: list[Row], sampler: OpenSampler) -> tuple[list[Tas
             continue
         cut += len(tokens) > limit
         tasks.append(
-            Task(prompt["prompt_id"], prompt["messages"], sampler.cut(tokens, limit), n[prompt["split"]])
+            SamplingTask(
+                prompt["prompt_id"], prompt["messages"], sampler.cut(tokens, limit), n[prompt["split"]]
+            )
         )
     return tasks, {"prompts_dropped": dropped, "prompts_cut": cut}
 
 
 def _table(
-    fingerprint: str, tasks: Sequence[Task], answers: Sequence[Sequence[Sample]], prompts: dict[str, Row]
+    fingerprint: str,
+    tasks: Sequence[SamplingTask],
+    answers: Sequence[Sequence[Sample]],
+    prompts: dict[str, Row],
 ) -> pa.Table:
     drawn = [
         (task.prompt_id, index, sample)

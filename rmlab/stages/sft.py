@@ -16,7 +16,7 @@ from rmlab.pipeline.job import Job
 from rmlab.sft import train as training
 from rmlab.sft.errors import as_os_error
 from rmlab.sft.saving import save_policy
-from rmlab.sft.task import Rows, Task, hold_out, training_precision
+from rmlab.sft.task import Rows, SftTask, hold_out, training_precision
 from rmlab.storage.schemas import TRAINING_LOG
 
 _IGNORED = -100  # label of a token that is not learned: the prompt's
@@ -25,7 +25,7 @@ _IGNORED = -100  # label of a token that is not learned: the prompt's
 def run(job: Job) -> None:
     s = job.settings
     base = find_model(s.model, s.revision, s.trust_remote_code)
-    task = Task(
+    task = SftTask(
         base=base.folder(),
         work=job.writer.work,
         how=s.sft,

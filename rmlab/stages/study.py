@@ -19,7 +19,7 @@ from rmlab.storage.sweep_schema import FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS
 from rmlab.study.content import Part, StudyContent
 from rmlab.study.effects import Effect, effect
 from rmlab.study.finding import Finding
-from rmlab.study.judge import ROUGH, Judged, Mean, counts, judge, means
+from rmlab.study.judge import ROUGH, JudgedClaim, Mean, counts, judge, means
 from rmlab.study.plan import Member, Setup
 from rmlab.study.render import render, write_pictures
 from rmlab.study.values import EXPECTED, CellValues, NotThere
@@ -73,7 +73,9 @@ def _members(described: dict[str, Any]) -> list[Member]:
     return [Member(**m) for m in described["members"]]
 
 
-def _part(finding: Finding, members: Sequence[Member], judged: Sequence[Judged], values: CellValues) -> Part:
+def _part(
+    finding: Finding, members: Sequence[Member], judged: Sequence[JudgedClaim], values: CellValues
+) -> Part:
     metrics = ["best_of_largest", "spearman"]
     if finding.x == "n":
         ns = ("4", "16", "64", "256", "largest")
@@ -89,7 +91,7 @@ def _part(finding: Finding, members: Sequence[Member], judged: Sequence[Judged],
     )
 
 
-def _finding_rows(judged: Sequence[Judged]) -> pa.Table:
+def _finding_rows(judged: Sequence[JudgedClaim]) -> pa.Table:
     nan = float("nan")
     rows = []
     for j in judged:
@@ -119,7 +121,7 @@ def _finding_rows(judged: Sequence[Judged]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=FINDINGS.schema)
 
 
-def _setup_rows(judged: Sequence[Judged]) -> pa.Table:
+def _setup_rows(judged: Sequence[JudgedClaim]) -> pa.Table:
     rows = []
     for j in judged:
         for setup, e in j.by_setup.items():
@@ -206,7 +208,7 @@ def _range(values: Sequence[float]) -> str:
     return " to ".join(ends)
 
 
-def _record(job: Job, sweep: Artifact, judged: Sequence[Judged]) -> None:
+def _record(job: Job, sweep: Artifact, judged: Sequence[JudgedClaim]) -> None:
     found = {word.replace(" ", "_"): n for word, n in counts(judged).items()}
     job.writer.counts.update(claims=len(judged), **found)
     job.writer.metrics["report"] = FILE

@@ -20,17 +20,17 @@ Split = Literal["train", "test"]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
+class _RecordPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class SetFile(_Part):
+class SetFile(_RecordPart):
     bytes: Count
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     rows: Count
 
 
-class SetPolicy(_Part):
+class SetPolicy(_RecordPart):
     """made_by: settings and sources of prompts, SFT and sampling; lineage: fingerprint of each artifact."""
 
     name: SetName
@@ -40,12 +40,12 @@ class SetPolicy(_Part):
     lineage: dict[str, str]
 
 
-class SetReward(_Part):
+class SetReward(_RecordPart):
     name: SetName
     made_by: dict[str, Any]
 
 
-class SetEmbedder(_Part):
+class SetEmbedder(_RecordPart):
     """error: by policy, root mean square of what 8 bits lose over that of the vectors' spread."""
 
     name: SetName
@@ -55,7 +55,7 @@ class SetEmbedder(_Part):
     error: dict[str, float]
 
 
-class SetRecord(_Part):
+class SetRecord(_RecordPart):
     format: Literal[1]
     name: SetTitle
     license: SetTitle

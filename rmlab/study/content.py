@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rmlab.study.finding import Finding
-from rmlab.study.judge import Judged, Mean, counts
+from rmlab.study.judge import JudgedClaim, Mean, counts
 from rmlab.study.verdict import Verdict
 
 
@@ -16,7 +16,7 @@ class Part:
     """One finding. means: of its places; controls: by name; flagged: what losses take for outliers."""
 
     finding: Finding
-    judged: Sequence[Judged]
+    judged: Sequence[JudgedClaim]
     means: Sequence[Mean]
     controls: Mapping[str, Sequence[Mean]]
     flagged: Sequence[Mapping[str, Any]] = ()
@@ -61,7 +61,7 @@ class StudyContent:
     created: str = ""
 
     @property
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[JudgedClaim]:
         return [j for part in self.parts for j in part.judged]
 
     @property
@@ -70,7 +70,7 @@ class StudyContent:
         return counts(self.judged)
 
     @property
-    def differing(self) -> list[Judged]:
+    def differing(self) -> list[JudgedClaim]:
         """Claims of the study that are not borne out here, where this set could tell."""
         words = ("contradicted", "negligible")
         return [j for j in self.judged if j.claim.in_study and j.verdict in words]

@@ -30,11 +30,11 @@ Values = Annotated[list[str], BeforeValidator(_texts)]
 Where = dict[str, Values]  # axis, or arm -> one of these values; cells that have others are no part of it
 
 
-class _Part(BaseModel):
+class _FindingPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Claim(_Part):
+class Claim(_FindingPart):
     """What is compared, in one of four forms; the value of a place is the mean of the metric over its cells.
 
     Difference: the effect is the sum over `plus` less the sum over `minus`.
@@ -79,7 +79,7 @@ class Claim(_Part):
         return self
 
 
-class Finding(_Part):
+class Finding(_FindingPart):
     """name: of its file. fixed: overrides of all cells; arms: name -> overrides; grid: axes as in a sweep;
     conditions: name -> overrides, each with every arm.
 

@@ -29,7 +29,7 @@ ROUGH = 2000  # resamples where no verdict hangs on an interval
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedClaim:
     """A claim with its effect over all set-ups, and on each where there are several.
 
     p: of what each word denies; survives: whether the evidence for its word does, in the correction over all
@@ -67,7 +67,7 @@ class Judged:
         return sum(e.value > bound for e in self.by_setup.values())
 
 
-def counts(judged: Sequence[Judged]) -> dict[Verdict, int]:
+def counts(judged: Sequence[JudgedClaim]) -> dict[Verdict, int]:
     """Of each word that is there, how many claims have it after the correction."""
     found = Counter(j.corrected for j in judged)
     return {word: found[word] for word in VERDICTS if found[word]}
@@ -93,14 +93,16 @@ def judge(
     findings: Sequence[Finding],
     values: CellValues,
     n: int = RESAMPLES,
-) -> list[Judged]:
+) -> list[JudgedClaim]:
     """members: of each finding, by its name; n: resamples of an interval."""
     found = [_judge(f, claim, members[f.name], values, n) for f in findings for claim in f.claims]
     survive = survivors([j.p for j in found])
     return [replace(j, survives=j.verdict in words) for j, words in zip(found, survive, strict=True)]
 
 
-def _judge(finding: Finding, claim: Claim, members: Sequence[Member], values: CellValues, n: int) -> Judged:
+def _judge(
+    finding: Finding, claim: Claim, members: Sequence[Member], values: CellValues, n: int
+) -> JudgedClaim:
     setups = list(dict.fromkeys(m.setup for m in members))
     setup = setups[0] if len(setups) == 1 else f"{len(setups)} set-ups"
     try:
@@ -112,10 +114,10 @@ def _judge(finding: Finding, claim: Claim, members: Sequence[Member], values: Ce
                 rng = _rng(finding.name, claim.statement, one)
                 by_setup[one] = effect_of(claim, of, values, rng, min(n, ROUGH))
     except (NotThere, InputError) as error:
-        return Judged(finding, claim, "not run", setup=setup, reason=str(error))
+        return JudgedClaim(finding, claim, "not run", setup=setup, reason=str(error))
     rule = (found, claim.smallest, claim.kind)
     crosses = _crossing(claim, members, values) if claim.along else None
-    return Judged(
+    return JudgedClaim(
         finding,
         claim,
         verdict(*rule),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.config.components import component_name
-from rmlab.config.grid import Composer, Point, is_swept, points
+from rmlab.config.grid import Composer, GridPoint, is_swept, points
 from rmlab.config.hydra import Override
 from rmlab.config.settings import Settings
 from rmlab.errors import ConfigError
@@ -71,7 +71,7 @@ class Plan:
     """points: of the sweep; axes: those of the finding, of each point; setups: that of each point."""
 
     finding: Finding
-    points: list[Point]
+    points: list[GridPoint]
     axes: list[dict[str, str]] = field(default_factory=list)
     setups: list[Setup] = field(default_factory=list)
 
@@ -123,7 +123,7 @@ class Planner:
             mine = {Override.parse(text).key for text in (*own, *finding.grid)}
             kept = [t for t in (*axes, *finding.fixed) if Override.parse(t).key not in mine]
             for point in points([*kept, *own, *finding.grid], composer=self.composer):
-                plan.points.append(Point(point.overrides, _shown(own) | dict(point.axes), point.settings))
+                plan.points.append(GridPoint(point.overrides, _shown(own) | dict(point.axes), point.settings))
                 within = {axis: value for axis, value in point.axes.items() if axis not in SETUP_AXES}
                 plan.axes.append({**names, SEED: str(point.settings.seed), **within})
                 plan.setups.append(self._setup(point.settings))

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmlab.config.grid import Point
+from rmlab.config.grid import GridPoint
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.paths import home_path
 from rmlab.pipeline.node import Cell, Grid, Known, Node
@@ -38,7 +38,7 @@ _OF_HEADS = {
 }  # fmt: skip
 
 
-def plan_sweep(points: Sequence[Point], workers: int, fresh: bool = False) -> Node:
+def plan_sweep(points: Sequence[GridPoint], workers: int, fresh: bool = False) -> Node:
     """One node for the whole grid; equal cells count once, and active selection brings its random arm.
 
     fresh: nothing is taken over from sweeps that are finished.
@@ -85,7 +85,7 @@ def _config(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _with_random_arms(points: Sequence[Point]) -> list[Point]:
+def _with_random_arms(points: Sequence[GridPoint]) -> list[GridPoint]:
     """Where anything selects, `selection` is an axis, so that each arm is told from its random one."""
     if not any(selects(point.settings) for point in points):
         return list(points)
@@ -93,11 +93,11 @@ def _with_random_arms(points: Sequence[Point]) -> list[Point]:
     for point in points:
         name = selection_name(point.settings)
         axes = {"selection": name, **point.axes}
-        found.append(Point(point.overrides, axes, point.settings))
+        found.append(GridPoint(point.overrides, axes, point.settings))
         if selects(point.settings):
             rest = {axis: value for axis, value in axes.items() if not axis.startswith("selection.")}
             random = without_selection(point.settings)
-            found.append(Point(point.overrides, rest | {"selection": "uniform"}, random))
+            found.append(GridPoint(point.overrides, rest | {"selection": "uniform"}, random))
     return found
 
 
@@ -109,7 +109,7 @@ class Chains:
     made_by: dict[str, list[str]] = field(default_factory=dict)
     _known: dict[str, tuple[str, dict[str, Node]]] = field(default_factory=dict)
 
-    def cell(self, point: Point) -> Cell:
+    def cell(self, point: GridPoint) -> Cell:
         data, chain = self._chain(point)
         evaluation = point.settings.evaluation.model_dump(exclude={"select_by"})
         node = fit_node(chain, "cell", point.settings)
@@ -117,7 +117,7 @@ class Chains:
         decisive = {"fit_rm": node.fingerprint, "evaluation": evaluation, "versions": versions}
         return Cell(digest(decisive), data, point.axes, point.settings)
 
-    def _chain(self, point: Point) -> tuple[str, dict[str, Node]]:
+    def _chain(self, point: GridPoint) -> tuple[str, dict[str, Node]]:
         settings = point.settings
         key = digest(settings.model_dump(exclude=_OF_HEADS))
         if key not in self._known:
@@ -131,7 +131,7 @@ class Chains:
         return self._known[key]
 
 
-def _changes_heads_alone(override: str, point: Point) -> bool:
+def _changes_heads_alone(override: str, point: GridPoint) -> bool:
     """Of an override such as head@teacher.head=mlp, which puts a file into a section, the group counts."""
     key = override.partition("=")[0].lstrip("+~")
     return key in point.axes and key.partition(".")[0].partition("@")[0] in _OF_HEADS

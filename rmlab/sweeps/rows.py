@@ -23,7 +23,7 @@ from rmlab.evaluation.judge import judge, judge_one
 from rmlab.evaluation.measure import Measured
 from rmlab.evaluation.score import examples_of, regression_on_golden, score_all
 from rmlab.logs.progress import Progress
-from rmlab.metrics.base import Column
+from rmlab.metrics.base import RowNumbers
 from rmlab.pipeline.job import Job, note_left_out
 from rmlab.pipeline.node import Grid
 from rmlab.responses.table import read_responses
@@ -107,7 +107,7 @@ def control_rows(job: Job, data: str) -> tuple[list[dict[str, Any]], list[str]]:
     ceiling = regression_on_golden(examples_of(vectors, everyone.golden, is_fitted), _quiet)
     rows = np.flatnonzero(everyone.is_test)
     test, lengths = everyone.take(rows), looks.length[rows]
-    scores: dict[str, Column] = control_scores(directions(everyone, looks, fitted), everyone, looks)
+    scores: dict[str, RowNumbers] = control_scores(directions(everyone, looks, fitted), everyone, looks)
     scores[REGRESSION] = score_all({"c": ceiling}, vectors, everyone.is_test, _quiet)["c"].score
     settings = json.dumps(plain(cell.settings.model_dump()), ensure_ascii=False)
     found = []

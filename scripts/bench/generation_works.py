@@ -25,7 +25,7 @@ from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
 from rmlab.models.weights import find_model
 from rmlab.paths import user_path
-from rmlab.samplers.base import Task
+from rmlab.samplers.base import SamplingTask
 from rmlab.samplers.transformers import TransformersSampler
 
 MODEL = "smollm2-135m-q4"
@@ -78,8 +78,8 @@ def sampling(new_tokens: int) -> Sampling:
 
 def our_sampling(prompts: list[list[int]], n: int, new_tokens: int, batch: int) -> tuple[float, int]:
     sampler = TransformersSampler(batch_size=batch).open(folder(), "plain", Compute())
-    tasks = [Task(f"p{k}", [], tokens, n) for k, tokens in enumerate(prompts)]
-    sampler.generate([Task("warm", [], prompts[0][:4], 2)], sampling(2), 0, lambda tokens: None)
+    tasks = [SamplingTask(f"p{k}", [], tokens, n) for k, tokens in enumerate(prompts)]
+    sampler.generate([SamplingTask("warm", [], prompts[0][:4], 2)], sampling(2), 0, lambda tokens: None)
     took, made = timed(lambda: sampler.generate(tasks, sampling(new_tokens), 0, lambda tokens: None))
     return took, sum(s.n_tokens for samples in made for s in samples)
 

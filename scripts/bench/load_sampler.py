@@ -12,7 +12,7 @@ import numpy as np
 from rmlab.config.settings import Sampling, TemplateName
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Message
-from rmlab.samplers.base import OpenSampler, Sample, Task, Tick
+from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick
 
 _SYLLABLES = ["ba", "ko", "mi", "tu", "re", "sa", "lo", "ne"]
 _WORDS = [a + b + c for a in _SYLLABLES for b in _SYLLABLES for c in _SYLLABLES]
@@ -37,7 +37,9 @@ class _Session:
     def cut(self, tokens: list[int], limit: int) -> list[int]:
         return tokens[-limit:]
 
-    def generate(self, tasks: Sequence[Task], params: Sampling, seed: int, tick: Tick) -> list[list[Sample]]:
+    def generate(
+        self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
+    ) -> list[list[Sample]]:
         return [_samples(np.random.default_rng([seed, zlib.crc32(t.prompt_id.encode())]), t.n) for t in tasks]
 
 

@@ -25,7 +25,7 @@ import pandas as pd
 from rmlab.metrics.intervals import interval
 from rmlab.study.effects import effect
 from rmlab.study.finding import Finding
-from rmlab.study.judge import Judged, judge
+from rmlab.study.judge import JudgedClaim, judge
 from rmlab.study.plan import Member
 from rmlab.study.values import CellValues
 from rmlab.study.verdict import VERDICTS
@@ -97,7 +97,7 @@ def judged_study(
     kinds: Sequence[str],
     n_setups: int,
     in_parts: bool = False,
-) -> list[Judged]:
+) -> list[JudgedClaim]:
     """A claim for each truth, of one arm against another that it shares with its neighbour."""
     n = len(truths)
     arms = [f"plus{i}" for i in range(n)] + [f"minus{i}" for i in range((n + 1) // 2)]
@@ -111,7 +111,7 @@ def judged_study(
     return judge({"simulated": members}, [study(claims, arms)], sweep, RESAMPLES)
 
 
-def is_false(judged: Judged, truth: float) -> bool:
+def is_false(judged: JudgedClaim, truth: float) -> bool:
     """Whether the word says what is not so."""
     bound = -SMALLEST if judged.claim.kind == "not_less" else 0.0
     wrong = {
@@ -149,7 +149,7 @@ def words(rng: np.random.Generator, n_studies: int, n_setups: int) -> list[str]:
     kinds = [("greater", t) for t in (0.0, 0.02, 0.1, 0.2, 0.4, -0.2)]
     kinds += [("not_less", t) for t in (0.0, -0.1, -0.3)]
     plan = list(itertools.islice(itertools.cycle(kinds), N_CLAIMS))
-    found: dict[tuple[str, float], list[Judged]] = {}
+    found: dict[tuple[str, float], list[JudgedClaim]] = {}
     for _ in range(n_studies):
         judged = judged_study(rng, [t for _, t in plan], [k for k, _ in plan], n_setups)
         for key, j in zip(plan, judged, strict=True):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rmlab.commands.importing import _checked
 from rmlab.config.hydra import load_settings
-from rmlab.config.settings import Prompts
+from rmlab.config.settings import PromptSettings
 from rmlab.data.forms.items import form_prompts
 from rmlab.data.forms.recognise import recognise
 from rmlab.data.prompts import read_demonstrations
@@ -23,7 +23,7 @@ from rmlab.data.reader import read_rows
 from rmlab.goldens.file import FileGolden
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
-from rmlab.samplers.base import Task
+from rmlab.samplers.base import SamplingTask
 from rmlab.samplers.recorded import FileSampler, ResponsesSampler
 from rmlab.storage.schemas import PROMPTS, RESPONSES, SCORES
 
@@ -38,7 +38,7 @@ DRAWN = {
     "prompt_id": "p1", "response_id": "r1", "sample_index": 0, "text": "t", "n_tokens": 3,
     "finish_reason": "stop", "logprob": -1.5,
 }  # fmt: skip
-HOW = Prompts(
+HOW = PromptSettings(
     path="x", template="plain", n_train=None, n_test=None, test_fraction=0.5, duplicates="merge", form="auto"
 )
 
@@ -88,7 +88,7 @@ def _responses(sampler: Any) -> None:
     opened = read(lambda: sampler.open(None, "plain", COMPUTE))
     if opened is None:
         return
-    tasks = [Task(p, [user(text)], [0], 1) for p, text in (("p1", "q"), ("p9", "q"))]
+    tasks = [SamplingTask(p, [user(text)], [0], 1) for p, text in (("p1", "q"), ("p9", "q"))]
     drawn = read(lambda: opened.generate(tasks, None, 0, lambda n: None)) or ()
     columns = {"prompt_id": "p1", "split": "train", "group": "g", "sample_index": 0}
     rows = [

@@ -22,7 +22,7 @@ from rmlab.heads.laplace import Laplace, score_hessians, square_roots
 from rmlab.heads.linear import Linear
 from rmlab.losses.lists import Choice, PlackettLuce
 from rmlab.losses.pairs import BradleyTerry, Classification, Hinge, LabelSmoothing
-from rmlab.losses.single import Unpaired
+from rmlab.losses.single import UnpairedLoss
 
 CASES = [
     (BradleyTerry(), 2, "pair"),
@@ -30,7 +30,7 @@ CASES = [
     (LabelSmoothing(epsilon=0.2), 2, "pair"),
     (Choice(), 3, "choice"),
     (PlackettLuce(), 4, "list"),
-    (Unpaired(desirable_weight=2.0), 1, "unpaired"),
+    (UnpairedLoss(desirable_weight=2.0), 1, "unpaired"),
 ]
 every_loss = pytest.mark.parametrize(("loss", "size", "kind"), CASES, ids=lambda v: type(v).__name__)
 

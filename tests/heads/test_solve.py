@@ -19,12 +19,12 @@ from rmlab.heads.base import FitData
 from rmlab.heads.design import Design, is_shift_invariant, make_design
 from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.linear import ROUNDING, Linear
-from rmlab.heads.solve import Point, Problem, Solution, _line_search, objective, solve
+from rmlab.heads.solve import Iterate, Problem, Solution, _line_search, objective, solve
 from rmlab.losses.base import Centred
 from rmlab.losses.lists import Choice, PlackettLuce
 from rmlab.losses.pairs import BradleyTerry, Classification, Hinge
 from rmlab.losses.robust import RobustBtl
-from rmlab.losses.single import Unpaired
+from rmlab.losses.single import UnpairedLoss
 
 BT = BradleyTerry()
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "loss").glob("*.yaml"))
@@ -156,10 +156,10 @@ def test_the_intercept_is_free():
     x = rng.normal(size=(500, 3)).astype(np.float32)
     share = (np.arange(500) < 400).astype(float)
     comparisons = Comparisons(np.arange(500)[:, None], np.zeros(500, dtype=np.int64), "unpaired", share=share)
-    found = solved(design_of(x, comparisons, shifts=False), 1e6, Unpaired(), 1e-9)
+    found = solved(design_of(x, comparisons, shifts=False), 1e6, UnpairedLoss(), 1e-9)
     assert float(found.parameters[-1]) == pytest.approx(np.log(4), abs=1e-5)
     assert float(found.parameters[:-1].abs().max()) < 1e-5
-    head, _ = Linear(l2=1e6).fit(FitData(x, comparisons, comparisons.take(np.arange(0))), Unpaired(), 0)
+    head, _ = Linear(l2=1e6).fit(FitData(x, comparisons, comparisons.take(np.arange(0))), UnpairedLoss(), 0)
     assert head.intercept == pytest.approx(np.log(4), abs=1e-4)
 
 
@@ -207,7 +207,7 @@ def test_a_line_search_returns_a_step_and_the_gradient_that_belongs_to_it(loss, 
     for _ in range(20):
         w = start * torch.randn(design.x.shape[1], generator=rng, dtype=torch.float64)
         values = design.values(w)
-        here = Point(values, *problem.by_values(values))
+        here = Iterate(values, *problem.by_values(values))
         gradient = problem.gradient(w, here.by_value)
         direction = -gradient * 10 ** (4 * torch.rand(1, generator=rng, dtype=torch.float64).item() - 2)
         along = design.values(direction)
@@ -231,7 +231,7 @@ def test_without_a_way_down_the_step_is_none():
     problem = Problem(design, BT, penalty_of(design, 0.1))
     w = solved(design, 0.1, tolerance=1e-10).parameters
     values = design.values(w)
-    here = Point(values, *problem.by_values(values))
+    here = Iterate(values, *problem.by_values(values))
     up = torch.ones_like(w)
     trial = _line_search(problem, w, up, design.values(up), here, 1e-12)
     assert trial.t == 0 and trial.loss == here.loss

@@ -10,7 +10,7 @@ import pytest
 
 from rmlab.heads.base import FitData
 from rmlab.heads.fitted.load import load_head
-from rmlab.heads.trees import Pairs, Trees
+from rmlab.heads.trees import PairLoss, Trees
 from rmlab.losses.pairs import BradleyTerry
 
 FULL = Trees(
@@ -34,7 +34,7 @@ def tournament(compare):
 
 
 def test_the_derivatives_are_those_of_finite_differences(tournament):
-    pairs = Pairs.of(tournament[2].take(np.arange(30)))
+    pairs = PairLoss.of(tournament[2].take(np.arange(30)))
     scores, step = np.random.default_rng(0).normal(size=len(pairs.rows)), 1e-4
     total = pairs.weight.sum()
 
@@ -80,7 +80,7 @@ def test_stops_at_the_lowest_validation_loss_of_pairs_and_is_saved_to_the_same_b
     head, log = fitter.fit(data, BradleyTerry(), 0)
     losses = [row["loss"] for row in log.rows if row["split"] == "validation"]
     assert log.chosen["n_estimators"] == 1 + int(np.argmin(losses)) == len(losses) - 5
-    pairs = Pairs.of(data.validation)
+    pairs = PairLoss.of(data.validation)
     assert pairs.loss(head.raw(data.x)[pairs.rows]) == pytest.approx(min(losses), abs=1e-6)
     assert linear_world.accuracy(head) > 0.8
     head.save(tmp_path)

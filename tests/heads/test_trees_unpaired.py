@@ -15,7 +15,7 @@ from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import FitData, mean_loss
 from rmlab.heads.trees import Trees
 from rmlab.losses.pairs import BradleyTerry, Classification
-from rmlab.losses.single import Unpaired
+from rmlab.losses.single import UnpairedLoss
 
 SMALL = Trees(n_estimators=40, num_leaves=7, early_stopping_rounds=5, learning_rate=0.3, feature_fraction=1.0)
 
@@ -41,7 +41,7 @@ def test_equals_the_classifier_of_lightgbm(data):
     weight[::50] = 0.0
     share = data.train.share
     fitter = replace(SMALL, early_stopping_rounds=0, n_estimators=20)
-    head, _ = fitter.fit(replace(data, train=replace(data.train, weight=weight)), Unpaired(), 0)
+    head, _ = fitter.fit(replace(data, train=replace(data.train, weight=weight)), UnpairedLoss(), 0)
     oracle = lightgbm.LGBMClassifier(
         n_estimators=20, num_leaves=7, learning_rate=0.3, reg_lambda=1.0, n_jobs=1, verbosity=-1
     )
@@ -51,12 +51,12 @@ def test_equals_the_classifier_of_lightgbm(data):
 
 
 def test_learns_what_is_good(data):
-    head, log = SMALL.fit(data, Unpaired(), 0)
+    head, log = SMALL.fit(data, UnpairedLoss(), 0)
     truth = 2 * data.x[:, 0] - data.x[:, 1]
     assert np.corrcoef(head.raw(data.x), truth)[0, 1] > 0.8
     # The log has the loss of an answer, as the logs of the other heads.
     scores = torch.from_numpy(head.raw(data.x)[data.validation.items])
-    by_hand = float(mean_loss(Unpaired(), scores, data.validation))
+    by_hand = float(mean_loss(UnpairedLoss(), scores, data.validation))
     assert min(r["loss"] for r in log.rows if r["split"] == "validation") == pytest.approx(by_hand, rel=1e-9)
     assert log.converged
 
@@ -73,7 +73,7 @@ def test_a_share_is_that_many_answers_of_each_kind(data):
     found = (np.arange(4) < votes[:700, None]).ravel().astype(float)
     spread = replace(shared, train=answers(single, found, np.full(2800, 0.25)))
     fitter = replace(SMALL, min_child_samples=1, n_estimators=5, early_stopping_rounds=0)
-    one, other = (fitter.fit(each, Unpaired(), 0) for each in (shared, spread))
+    one, other = (fitter.fit(each, UnpairedLoss(), 0) for each in (shared, spread))
     np.testing.assert_allclose(one[0].raw(data.x), other[0].raw(data.x), atol=1e-6)
     assert [row["loss"] for row in one[1].rows] == pytest.approx(
         [row["loss"] for row in other[1].rows], rel=1e-6
@@ -82,16 +82,16 @@ def test_a_share_is_that_many_answers_of_each_kind(data):
 
 def test_says_when_no_split_was_possible(data):
     """The trees then know the share of good answers and nothing else."""
-    head, log = replace(SMALL, min_child_samples=1000).fit(data, Unpaired(), 0)
+    head, log = replace(SMALL, min_child_samples=1000).fit(data, UnpairedLoss(), 0)
     good = data.train.share.mean()
     np.testing.assert_allclose(head.raw(data.x), np.log(good / (1 - good)), rtol=1e-6)
     assert log.rows[0]["loss"] == pytest.approx(entr([good, 1 - good]).sum())
     assert not log.converged
     assert "lower min_child_samples" in log.message
-    assert SMALL.fit(data, Unpaired(), 0)[1].converged
+    assert SMALL.fit(data, UnpairedLoss(), 0)[1].converged
 
 
-@pytest.mark.parametrize("loss", [Unpaired(desirable_weight=2.0), Unpaired(undesirable_weight=0.5)])
+@pytest.mark.parametrize("loss", [UnpairedLoss(desirable_weight=2.0), UnpairedLoss(undesirable_weight=0.5)])
 def test_refuses_class_weights(data, loss):
     """Even where the first answers are all of the other class."""
     order = np.argsort(data.train.share if loss.desirable_weight > 1 else -data.train.share, kind="stable")
@@ -104,7 +104,7 @@ def test_refuses_losses_of_another_kind(data, linear_world):
         with pytest.raises(ConfigError, match="not 1"):
             SMALL.fit(data, loss, 0)
     with pytest.raises(ConfigError, match="not 2"):
-        SMALL.fit(linear_world.data, Unpaired(), 0)
+        SMALL.fit(linear_world.data, UnpairedLoss(), 0)
 
     def squared(scores: torch.Tensor, comparisons: Comparisons) -> torch.Tensor:
         return (scores[:, 0] - torch.from_numpy(comparisons.share)) ** 2
@@ -116,4 +116,4 @@ def test_refuses_losses_of_another_kind(data, linear_world):
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_refuses_answers_of_one_kind(data, share):
     with pytest.raises(InputError, match="answers of both kinds"):
-        SMALL.fit(replace(data, train=replace(data.train, share=np.full(700, share))), Unpaired(), 0)
+        SMALL.fit(replace(data, train=replace(data.train, share=np.full(700, share))), UnpairedLoss(), 0)

@@ -10,7 +10,7 @@ from rmlab.losses.base import Centred, Diagnosing
 from rmlab.losses.lists import Choice
 from rmlab.losses.pairs import BradleyTerry, LabelSmoothing, NoiseCorrected
 from rmlab.losses.robust import Adaptive, Distributional, RobustBtl
-from rmlab.losses.single import Unpaired
+from rmlab.losses.single import UnpairedLoss
 
 
 def test_hand_values(table):
@@ -19,7 +19,7 @@ def test_hand_values(table):
     torch.testing.assert_close(extra, torch.tensor([4.5, 0.0]).double())
 
 
-@pytest.mark.parametrize(("loss", "k"), [(Unpaired(), 1), (BradleyTerry(), 2), (Choice(), 4)])
+@pytest.mark.parametrize(("loss", "k"), [(UnpairedLoss(), 1), (BradleyTerry(), 2), (Choice(), 4)])
 def test_it_adds_the_squared_sum_of_each_comparison(table, normal, loss, k):
     scores, comparisons = normal(20, k), table(20, k)
     extra = Centred(loss, 0.3)(scores, comparisons) - loss(scores, comparisons)

@@ -9,7 +9,7 @@ from test_decoder import FAMILIES
 from transformers import AutoModel, BertConfig
 
 from rmlab.models.decoding.batches import by_length, by_prompt, by_response, divided
-from rmlab.models.decoding.reader import Reader, pool
+from rmlab.models.decoding.reader import TextReader, pool
 from rmlab.models.text.tokens import Encoded
 
 BERT = BertConfig(
@@ -55,7 +55,7 @@ def alone(model, row, layer, pooling):
 def test_states_are_those_of_each_text_alone(family, tokens):
     """pad=2 also stands within texts."""
     model = network(family)
-    reader = Reader(model, pad=2, causal=family != "bert", tokens=tokens, hint="")
+    reader = TextReader(model, pad=2, causal=family != "bert", tokens=tokens, hint="")
     for pooling in ("mean", "last"):
         seen = []
         for numbers, found in reader.read(
@@ -75,7 +75,7 @@ def test_each_shared_prompt_is_read_once():
         lambda _, args, kwargs: lengths.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
     rows = [Encoded(list(range(3, 43)), [k]) for k in range(3, 33)]
-    reader = Reader(model, 0, True, 4096, "")
+    reader = TextReader(model, 0, True, 4096, "")
     lengths.clear()
     list(reader.read(rows, [-1], lambda s, m: None))
     assert lengths == [39, 30 * 2]
@@ -93,7 +93,7 @@ def test_out_of_memory_reads_fewer_together(monkeypatch, capsys):
     monkeypatch.setattr(model, "forward", small)
     rows = [Encoded([k], [k]) for k in range(3, 12)]
     found = np.empty((9, 32))
-    for numbers, vectors in Reader(model, 0, True, None, "").read(
+    for numbers, vectors in TextReader(model, 0, True, None, "").read(
         rows, [-1], lambda s, m: pool(s[0], m, "last")
     ):
         found[numbers] = vectors
@@ -139,7 +139,7 @@ def test_a_model_with_an_attention_of_its_own_reads_every_text_whole(monkeypatch
         "rmlab.models.decoding.shared_prefix.SharedLayer.attend",
         lambda self, query, *_: query.transpose(1, 2),
     )
-    reader = Reader(model, 0, True, None, "")
+    reader = TextReader(model, 0, True, None, "")
     assert not reader.shares
     for numbers, vectors in reader.read(ROWS, [-1], lambda s, m: pool(s[0], m, "mean")):
         for i, vector in zip(numbers, vectors, strict=True):
@@ -148,4 +148,4 @@ def test_a_model_with_an_attention_of_its_own_reads_every_text_whole(monkeypatch
 
 def test_known_families_share_their_prompts():
     for family in ("llama", "gemma", "gemma2", "qwen2", "qwen3", "gpt2", "mistral", "phi3"):
-        assert Reader(network(family), 0, True, None, "").shares, family
+        assert TextReader(network(family), 0, True, None, "").shares, family

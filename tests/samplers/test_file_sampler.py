@@ -10,7 +10,7 @@ from rmlab.data.forms.judgements import AnswerIds
 from rmlab.data.prompts import content_id
 from rmlab.errors import InputError
 from rmlab.models.compute import Compute
-from rmlab.samplers.base import Task
+from rmlab.samplers.base import SamplingTask
 from rmlab.samplers.recorded import FileSampler
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -18,7 +18,7 @@ HI = [{"role": "user", "content": "Hi"}]
 
 def answers(path, *tasks):
     session = FileSampler(str(path)).open(None, "plain", Compute())
-    found = session.generate([Task(i, m, [0], 1) for i, m in tasks], None, 0, lambda n: None)
+    found = session.generate([SamplingTask(i, m, [0], 1) for i, m in tasks], None, 0, lambda n: None)
     assert all((s.n_tokens, s.finish_reason) == (-1, "imported") for row in found for s in row)
     assert all(math.isnan(s.logprob) for row in found for s in row)
     return [[(s.text, s.response_id) for s in row] for row in found]
@@ -58,7 +58,7 @@ def test_blank_responses_are_refused_or_left_out(tmp_path):
     with pytest.raises(InputError, match="row 2: 'response' is empty.*unusable=drop"):
         answers(tmp_path / "r.csv", ("p", HI))
     session = FileSampler(str(tmp_path / "r.csv"), unusable="drop").open(None, "plain", Compute())
-    tasks = [Task(p, HI, [0], 1) for p in "pq"]
+    tasks = [SamplingTask(p, HI, [0], 1) for p in "pq"]
     found = session.generate(tasks, None, 0, lambda n: None)
     assert [[s.text for s in row] for row in found] == [["a"], []]
 

@@ -9,7 +9,7 @@ import pytest
 from rmlab.config.settings import Sampling
 from rmlab.errors import InputError
 from rmlab.models.compute import Compute
-from rmlab.samplers.base import Task
+from rmlab.samplers.base import SamplingTask
 from rmlab.samplers.recorded import ResponsesSampler
 
 PARAMS = Sampling(
@@ -26,7 +26,7 @@ ROWS = [
 def generate(folder, rows, *prompts):
     pq.write_table(pa.Table.from_pylist(rows), folder / "r.parquet")
     sampler = ResponsesSampler(str(folder / "r.parquet")).open(None, "plain", Compute())
-    return sampler.generate([Task(p, [], [0], 9) for p in prompts], PARAMS, 0, lambda tokens: None)
+    return sampler.generate([SamplingTask(p, [], [0], 9) for p in prompts], PARAMS, 0, lambda tokens: None)
 
 
 def test_responses_come_as_they_were_drawn(tmp_path):

@@ -8,8 +8,8 @@ from rmlab.errors import InputError
 from rmlab.models.bundled.random_tiny import byte_tokenizer
 from rmlab.models.compute import Compute
 from rmlab.models.decoding.decoder import ExpandedDecoder, SharedDecoder
-from rmlab.samplers.base import Task, cut_at_stop
-from rmlab.samplers.transformers import Session, TransformersSampler
+from rmlab.samplers.base import SamplingTask, cut_at_stop
+from rmlab.samplers.transformers import SamplingSession, TransformersSampler
 
 TEXTS = ["Hi", "A much longer prompt, with commas", "Then", "x"]
 
@@ -22,7 +22,7 @@ def params(**changes):
 def generate(folder, how, n=3, batch_size=128, seed=0, texts=TEXTS):
     session = TransformersSampler(batch_size).open(folder, "plain", Compute())
     messages = [[{"role": "user", "content": t}] for t in texts]
-    tasks = [Task(f"p{i}", m, session.encode(m), n) for i, m in enumerate(messages)]
+    tasks = [SamplingTask(f"p{i}", m, session.encode(m), n) for i, m in enumerate(messages)]
     return session.generate(tasks, how, seed, lambda tokens: None)
 
 
@@ -41,8 +41,10 @@ def test_greedy_text_equals_transformers_own(tiny_model):
 
 def test_logprobs_are_those_of_the_untempered_policy(tiny_model, monkeypatch):
     made = []
-    finish = Session._finish
-    monkeypatch.setattr(Session, "_finish", lambda self, row, how: made.append(row) or finish(self, row, how))
+    finish = SamplingSession._finish
+    monkeypatch.setattr(
+        SamplingSession, "_finish", lambda self, row, how: made.append(row) or finish(self, row, how)
+    )
     generate(tiny_model, params(temperature=0.7, top_p=0.8))
     model, tokenizer = (
         AutoModelForCausalLM.from_pretrained(tiny_model),
@@ -126,7 +128,7 @@ def test_a_small_budget_of_memory_makes_small_batches(tiny_model, monkeypatch):
     sizes.clear()
     session = TransformersSampler(cache_gib=1e-4).open(tiny_model, "plain", Compute())
     messages = [[{"role": "user", "content": t}] for t in TEXTS]
-    tasks = [Task(f"p{i}", m, session.encode(m), 3) for i, m in enumerate(messages)]
+    tasks = [SamplingTask(f"p{i}", m, session.encode(m), 3) for i, m in enumerate(messages)]
     found = session.generate(tasks, params(), 0, lambda tokens: None)
     assert max(sizes[1:]) < 12
     assert [[s.text for s in x] for x in found] == [[s.text for s in x] for x in whole]

@@ -12,7 +12,7 @@ from rmlab.config.settings import Sampling
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
 from rmlab.models.weights import find_model
-from rmlab.samplers.base import Task
+from rmlab.samplers.base import SamplingTask
 from rmlab.storage.set_record import (
     PROMPTS,
     EmbeddingSet,
@@ -62,7 +62,7 @@ def _texts(policy, messages, rows, n_samples, found):
     sampler = build(config["sampler"])
     folder = find_model(sources["model"]["name"]).folder() if sampler.needs_model else None
     session = sampler.open(folder, config["template"], Compute(config["dtype"], "cpu"))
-    tasks = [Task(p, m, session.encode(m), n_samples) for p, m in messages.items()]
+    tasks = [SamplingTask(p, m, session.encode(m), n_samples) for p, m in messages.items()]
     params = Sampling(**config["sampling"])
     drawn = session.generate(tasks, params, config["generation_seed"], lambda tokens: None)
     again = {(t.prompt_id, k): s for t, samples in zip(tasks, drawn) for k, s in enumerate(samples)}

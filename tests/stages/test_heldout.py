@@ -9,7 +9,7 @@ from human_pairs import SMALL_PAIRS, TIES, pair_rows, write_rows
 
 from rmlab.config.hydra import load_settings
 from rmlab.evaluation.fit_head import fit_head
-from rmlab.evaluation.heldout import Pairs, folds_of, groups_of, length_margins
+from rmlab.evaluation.heldout import HeldOutPairs, folds_of, groups_of, length_margins
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.run import run_nodes
 from rmlab.responses.table import Responses, read_responses
@@ -159,7 +159,7 @@ def test_length_takes_the_direction_that_pays_outside():
     golden = np.array([1.0, 0.0] * 3 + [0.0, 1.0])
     r = Responses(np.arange(8).astype(str), group.astype(str), golden, group)
     lengths = np.array([9.0, 2.0] * 4)
-    pairs, parts = Pairs.among(r, np.ones(8, dtype=bool)), np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    pairs, parts = HeldOutPairs.among(r, np.ones(8, dtype=bool)), np.array([0, 0, 0, 0, 1, 1, 1, 1])
     margins = dict(zip(pairs.first, length_margins(r, lengths, pairs, parts), strict=True))
     assert margins == {0: 7, 2: 7, 4: 7, 6: -7}
     short = {int(k): v for k, v in zip(pairs.first, length_margins(r, -lengths, pairs, parts), strict=True)}

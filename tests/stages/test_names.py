@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 
-from rmlab.responses.table import Names, Prompts
+from rmlab.responses.table import Names, PromptOfRows
 
 
 def part(prompts, groups):
@@ -10,7 +10,7 @@ def part(prompts, groups):
 
 def test_prompts_are_numbered_by_their_sorted_ids_wherever_they_stand():
     parts = [part(["q", "p", "q"], ["g", "h", "g"]), part(["a", "q"], ["a", "g"]), part(["c"], ["h"])]
-    prompts = Prompts.of(parts, 6)
+    prompts = PromptOfRows.of(parts, 6)
     assert prompts.names.to_pylist() == ["a", "c", "p", "q"]
     assert prompts.groups.to_pylist() == ["a", "h", "h", "g"]
     assert prompts.number.tolist() == [3, 2, 3, 0, 3, 1] and prompts.number.dtype == np.int32
@@ -20,7 +20,7 @@ def test_prompts_are_numbered_by_their_sorted_ids_wherever_they_stand():
 
 
 def test_groups_are_none_where_each_prompt_is_its_own():
-    assert Prompts.of([part(["b", "a"], ["b", "a"])], 2).group_names is None
+    assert PromptOfRows.of([part(["b", "a"], ["b", "a"])], 2).group_names is None
 
 
 def test_names_by_row_in_the_shape_of_the_rows():

@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.evaluation.measure import Answers, Odds
+from rmlab.evaluation.measure import Odds, PairAnswers
 from rmlab.metrics.calibration import expected_calibration_error
 from rmlab.noise.crowd import Crowd
 from rmlab.noise.flips import RandomFlips
@@ -23,8 +23,8 @@ def rewards():
 
 
 def odds(rewards, margin, annotator, temperature=1.0):
-    answers = Answers.drawn(annotator, *rewards, 0)
-    return Odds(margin, temperature, Answers.golden(*rewards), answers)
+    answers = PairAnswers.drawn(annotator, *rewards, 0)
+    return Odds(margin, temperature, PairAnswers.golden(*rewards), answers)
 
 
 def test_who_knows_the_annotator_is_calibrated_to_it_and_not_to_the_golden_order(rewards):
@@ -55,7 +55,7 @@ def test_numbers_equal_scikit_learn(rewards):
 def test_answers_are_of_the_first_response_whoever_answers(rewards):
     first, second = rewards
     agrees = {
-        name: Answers.drawn(annotator, first, second, 0)
+        name: PairAnswers.drawn(annotator, first, second, 0)
         for name, annotator in {
             "none": Logistic(beta=None),
             "flips": RandomFlips(0.2),

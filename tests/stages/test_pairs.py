@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rmlab.errors import InputError
-from rmlab.evaluation.heldout import Pairs
+from rmlab.evaluation.heldout import HeldOutPairs
 from rmlab.responses.table import Responses
 
 
@@ -20,7 +20,7 @@ def test_every_pair_of_a_prompt_with_a_preferred_answer_is_there_once():
     group = rng.integers(0, 9, 40)
     r = responses(rng.integers(0, 3, 40), group)
     mask = rng.random(40) < 0.8
-    pairs = Pairs.among(r, mask)
+    pairs = HeldOutPairs.among(r, mask)
     every = [(i, j) for i, j in combinations(np.flatnonzero(mask), 2) if group[i] == group[j]]
     untied = [(i, j) for i, j in every if r.golden[i] != r.golden[j]]
     assert sorted(zip(pairs.first, pairs.second, strict=True)) == untied
@@ -31,11 +31,11 @@ def test_every_pair_of_a_prompt_with_a_preferred_answer_is_there_once():
 
 
 def test_too_many_are_drawn_from():
-    pairs = Pairs.among(responses(np.arange(30), [0] * 30), np.ones(30, dtype=bool), most=50)
+    pairs = HeldOutPairs.among(responses(np.arange(30), [0] * 30), np.ones(30, dtype=bool), most=50)
     assert len(pairs) == len({*zip(pairs.first, pairs.second, strict=True)}) == 50
 
 
 @pytest.mark.parametrize(("golden", "group"), [([1, 1, 2], [0, 0, 1]), ([1, 2], [0, 1])])
 def test_no_preference_at_all_is_refused(golden, group):
     with pytest.raises(InputError, match="no two answers to a prompt differ"):
-        Pairs.among(responses(golden, group), np.ones(len(golden), dtype=bool))
+        HeldOutPairs.among(responses(golden, group), np.ones(len(golden), dtype=bool))

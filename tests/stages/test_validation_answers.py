@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from rmlab.evaluation.answers import ValidationAnswers
-from rmlab.evaluation.arms import Arm
+from rmlab.evaluation.arms import ScoredArm
 from rmlab.responses.ids import Ids
 from rmlab.responses.table import Responses
 
@@ -54,8 +54,8 @@ def answers(*arms: Fitted, cuts=((0, 1, 2, 3, 4),), score=3 * RAW - 1) -> Valida
         responses = Responses(ids, ids, np.zeros(len(rows)), np.zeros(len(rows), np.int64))
         at = found.rows(responses)
         raw_of = np.unique(at[at >= 0])
-        arm = Arm("h", "head", score[rows], RAW[rows][raw_of])
-        found.add([arm, Arm("oracle", "control", np.zeros(len(rows)))], at, raw_of)
+        arm = ScoredArm("h", "head", score[rows], RAW[rows][raw_of])
+        found.add([arm, ScoredArm("oracle", "control", np.zeros(len(rows)))], at, raw_of)
     return found
 
 

@@ -13,7 +13,7 @@ import verdicts
 from verdicts import SMALLEST, arms_of, as_sweep, is_false, judged_study, study, written
 
 from rmlab.study.effects import Effect
-from rmlab.study.judge import Judged
+from rmlab.study.judge import JudgedClaim
 
 
 def test_planted_effects_are_found_and_the_shared_side_is_shared():
@@ -60,7 +60,7 @@ def test_cells_hold_the_values_planted():
 def test_what_a_false_word_is(kind, word, truth, expected):
     places = {"plus": [{"arm": "a"}], "minus": [{"arm": "b"}]}
     made = study([{"statement": "x", **places, "kind": kind, "smallest": SMALLEST}], ["a", "b"])
-    judged = Judged(made, made.claims[0], word, Effect(0.0, 0.0, 0.0, 0.0, 1.0, 5, 60))
+    judged = JudgedClaim(made, made.claims[0], word, Effect(0.0, 0.0, 0.0, 0.0, 1.0, 5, 60))
     assert is_false(judged, truth) is expected
 
 

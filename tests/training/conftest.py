@@ -9,7 +9,7 @@ import pytest
 
 from rmlab.config.settings import Sft
 from rmlab.logs.progress import Progress
-from rmlab.sft.task import Rows, Task
+from rmlab.sft.task import Rows, SftTask
 
 IGNORED = -100
 BASE = {
@@ -42,11 +42,11 @@ def tokenizer():
 
 
 @pytest.fixture
-def task(tmp_path: Path, tiny_model: Path, tokenizer) -> Callable[..., Task]:
-    def make(name: str = "work", n: int = 10, held: int = 3, **changes: object) -> Task:
+def task(tmp_path: Path, tiny_model: Path, tokenizer) -> Callable[..., SftTask]:
+    def make(name: str = "work", n: int = 10, held: int = 3, **changes: object) -> SftTask:
         work = tmp_path / name
         work.mkdir(exist_ok=True)
-        made = Task(tiny_model, work, sft(**changes), 0, "float32", "float32", "cpu")
+        made = SftTask(tiny_model, work, sft(**changes), 0, "float32", "float32", "cpu")
         made.write_rows(demo_rows(n, tokenizer), demo_rows(held, tokenizer, first=n))
         return made
 

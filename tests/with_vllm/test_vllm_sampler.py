@@ -5,7 +5,7 @@ import pytest
 from vllm_drawing import OPENINGS, draw, greedy_tokens, settings, summed_logprob
 
 from rmlab.models.compute import Compute
-from rmlab.samplers.base import Task
+from rmlab.samplers.base import SamplingTask
 from rmlab.samplers.transformers import TransformersSampler
 
 
@@ -87,7 +87,7 @@ def test_an_end_token_is_counted_and_not_in_the_text(session, reference, drawn_t
     chat = "<|im_start|>user\nSay hi.<|im_end|>\n<|im_start|>assistant\nHi"
     prompt = tokenizer(chat, add_special_tokens=False)["input_ids"]
     how = settings(temperature=0.0, max_new_tokens=100)
-    [[sample]] = session.generate([Task("hi", [], prompt, 1)], how, 0, lambda tokens: None)
+    [[sample]] = session.generate([SamplingTask("hi", [], prompt, 1)], how, 0, lambda tokens: None)
     [tokens] = drawn_tokens
     assert sample.finish_reason == "stop" and tokens[-1] == tokenizer.eos_token_id
     assert sample.n_tokens == len(tokens) < 100
@@ -116,6 +116,6 @@ def test_a_prompt_up_to_the_context(session):
     limit = session.context - 8
     messages = [{"role": "user", "content": text}]
     assert session.context == 256 and len(session.encode(messages)) > limit
-    task = Task("long", messages, session.cut(session.encode(messages), limit), 1)
+    task = SamplingTask("long", messages, session.cut(session.encode(messages), limit), 1)
     [[sample]] = session.generate([task], settings(max_new_tokens=8), 0, lambda tokens: None)
     assert 1 <= sample.n_tokens <= 8

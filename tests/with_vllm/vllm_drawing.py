@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from rmlab.config.settings import Sampling
-from rmlab.samplers.base import OpenSampler, Sample, Task
+from rmlab.samplers.base import OpenSampler, Sample, SamplingTask
 
 OPENINGS = (
     "Once upon a time",
@@ -32,7 +32,7 @@ def draw(
     session: OpenSampler, n: int = 1, texts: tuple[str, ...] = OPENINGS, seed: int = 0, **changes: Any
 ) -> list[list[Sample]]:
     messages = [[{"role": "user", "content": text}] for text in texts]
-    tasks = [Task(f"p{i}", m, session.encode(m), n) for i, m in enumerate(messages)]
+    tasks = [SamplingTask(f"p{i}", m, session.encode(m), n) for i, m in enumerate(messages)]
     return session.generate(tasks, settings(**changes), seed, lambda tokens: None)
 
 

@@ -25,7 +25,7 @@ _AT_ONCE = 2**24  # values checked at once
 
 
 @dataclass(frozen=True)
-class Split:
+class ArraysSplit:
     """embeddings: [p, k, d] floats; rewards: [p, k] float64, finite; file: of the embeddings."""
 
     embeddings: np.ndarray
@@ -38,7 +38,7 @@ class Arrays:
     """splits: by train and test, or all. An answer's id is split-prompt-response, a prompt's split-prompt."""
 
     path: Path
-    splits: dict[str, Split]
+    splits: dict[str, ArraysSplit]
 
     @property
     def dimension(self) -> int:
@@ -130,7 +130,7 @@ def _files(path: Path) -> dict[tuple[str, str], Path]:
     return found
 
 
-def _open_split(path: Path, files: dict[tuple[str, str], Path], name: str) -> Split:
+def _open_split(path: Path, files: dict[tuple[str, str], Path], name: str) -> ArraysSplit:
     for what, other in (("embeddings", "rewards"), ("rewards", "embeddings")):
         if (name, what) not in files:
             raise InputError(f"{files[name, other]} is alone: {path} has no {what} beside it")
@@ -148,7 +148,7 @@ def _open_split(path: Path, files: dict[tuple[str, str], Path], name: str) -> Sp
         raise InputError(
             f"{beside}, prompt {i}, response {j}: the reward is {rewards[i, j]}, not a finite number"
         )
-    return Split(embeddings, np.asarray(rewards, dtype=np.float64), file)
+    return ArraysSplit(embeddings, np.asarray(rewards, dtype=np.float64), file)
 
 
 def _check_kind(array: np.ndarray, file: Path, axes: int, named: str) -> None:

@@ -10,13 +10,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from rmlab.config.settings import Prompts
+from rmlab.config.settings import PromptSettings
 from rmlab.data.forms.arrays import Arrays, open_arrays
 from rmlab.data.forms.base import Answer, Item, Unusable
 from rmlab.data.forms.judgements import AnswerIds, is_blank, scored_item
 from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED, recognise
 from rmlab.data.messages import is_text
-from rmlab.data.prompts import Prompt, SamePrompt, TurnGroups, read_prompts, split_of
+from rmlab.data.prompts import FirstRows, Prompt, TurnGroups, read_prompts, split_of
 from rmlab.data.reader import read_rows
 from rmlab.errors import InputError
 from rmlab.storage.digest import row_id
@@ -65,7 +65,7 @@ def _read(path: Path, form: str, unusable: str, column: str) -> Items:
     n_rows = 0
     found: list[Item] = []
     read = RECORDS.get(form) or ROWS.get(form) or partial(scored_item, turns=TurnGroups(), column=column)
-    same = SamePrompt()
+    same = FirstRows()
     for number, row in read_rows(path):
         n_rows, where = n_rows + 1, f"{path}, row {number}"
         try:
@@ -181,7 +181,7 @@ def open_answers(path: Path, form: str = AUTO, unusable: str = "error") -> Answe
     return open_arrays(path) if form == ARRAYS else _ItemAnswers(read_items(path, form, unusable))
 
 
-def form_prompts(path: Path, how: Prompts) -> tuple[list[Prompt], dict[str, Any]]:
+def form_prompts(path: Path, how: PromptSettings) -> tuple[list[Prompt], dict[str, Any]]:
     """Prompts in the order of the file, and what is known of it: its form, and whether prompts were text."""
     form = recognise(path, how.form, otherwise=PROMPTS)
     if form in (PROMPTS, SCORED):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rmlab.config.settings import Prompts, Validation
+from rmlab.config.settings import PromptSettings, Validation
 from rmlab.data.forms.items import Items, pairs_and_ties
 from rmlab.data.prompts import Prompt, split_of, whole_groups
 from rmlab.data.splits import validation_groups
@@ -40,7 +40,7 @@ class Summary:
     median_words: float
 
 
-def summarise(found: Items, how: Prompts, validation: Validation) -> Summary:
+def summarise(found: Items, how: PromptSettings, validation: Validation) -> Summary:
     """InputError where one of the splits would be empty."""
     words: list[int] = []
     failed = 0

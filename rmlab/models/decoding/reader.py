@@ -21,7 +21,7 @@ _KEPT_TOKENS = 4096  # of prompts whose keys are kept: the more responses, the l
 _TRIAL = [Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [3]), Encoded([4, 3], [6])]
 
 
-class Reader:
+class TextReader:
     """tokens: of a batch, padding included; null: by device. causal: no token looks at a later one."""
 
     def __init__(self, model: Any, pad: int, causal: bool, tokens: int | None, hint: str) -> None:
@@ -178,7 +178,7 @@ class ClassifierReader:
         base = getattr(model, model.base_model_prefix, None)
         self.is_decoder = self.head is not None and base is not None
         read = base if self.is_decoder else _Classified(model)
-        self.reader = Reader(read, pad, self.is_decoder, tokens, "lower the golden reward's max_tokens")
+        self.reader = TextReader(read, pad, self.is_decoder, tokens, "lower the golden reward's max_tokens")
 
     def score(self, rows: Sequence[Encoded]) -> Iterator[tuple[list[int], list[float]]]:
         """(numbers of rows, their scores), batch after batch."""

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import Arm, leading, ordered_arms, rows_of
+from rmlab.report.arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.heldout import CV, HeldOutRow
@@ -54,14 +54,14 @@ def _floor(bins: pd.DataFrame) -> float:
     return 0.0 if not np.isfinite(smallest) else max(0.0, np.floor(smallest * 10) / 10)
 
 
-def _panel(arm: Arm, rows: pd.DataFrame, ece: str, name: str, low: float) -> str:
+def _panel(arm: ShownArm, rows: pd.DataFrame, ece: str, name: str, low: float) -> str:
     rows = rows.sort_values("bin")
     points = ", ".join(f"{number(r.predicted, 2)}: {number(r.observed, 2)}" for r in rows.itertuples())
     alt = f"Reliability curve of {arm.name}, calibration error {ece}. Predicted: observed: {points}."
     return draw(name, alt, SIZE, partial(_paint_calibration, rows=rows, arm=arm, ece=ece, low=low))
 
 
-def _paint_calibration(figure: Figure, rows: pd.DataFrame, arm: Arm, ece: str, low: float) -> None:
+def _paint_calibration(figure: Figure, rows: pd.DataFrame, arm: ShownArm, ece: str, low: float) -> None:
     curve, bars = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     colour = COLOURS[arm.role]
     pad = 0.02 * (1 - low)
@@ -114,7 +114,7 @@ def _paint_accuracies(figure: Figure, rows: list[HeldOutRow]) -> None:
     axes.set_xlabel("share of held-out pairs")
 
 
-def _bar(axes: Axes, place: float, arm: Arm, e: Estimate, filled: bool) -> None:
+def _bar(axes: Axes, place: float, arm: ShownArm, e: Estimate, filled: bool) -> None:
     colour = COLOURS[arm.role]
     width, alpha = (2.0, 0.7) if filled else (1.2, 0.5)
     axes.plot([e.low, e.high], [place, place], color=colour, linewidth=width, alpha=alpha)

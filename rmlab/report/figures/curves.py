@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import Arm, leading, ordered_arms, rows_of
+from rmlab.report.arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import interval, number, shorten
@@ -54,7 +54,7 @@ def _paint_curves(figure: Figure, content: ReportContent, size: tuple[int, int],
         _label_ends(axes, frame, named, (height - bottom - top))
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, arm: Arm, opacity: float) -> None:
+def _curve(axes: Axes, rows: pd.DataFrame, arm: ShownArm, opacity: float) -> None:
     colour = COLOURS[arm.role]
     n, value = rows["n"].to_numpy(), rows["value"].to_numpy()
     if arm.is_head and opacity:
@@ -99,7 +99,7 @@ def _thin(ns: list[int], most: int) -> list[int]:
     return kept[::-1]
 
 
-def _label_ends(axes: Axes, frame: pd.DataFrame, arms: list[Arm], height: int) -> None:
+def _label_ends(axes: Axes, frame: pd.DataFrame, arms: list[ShownArm], height: int) -> None:
     ends = frame.sort_values("n").dropna(subset="value").groupby("arm").last()
     arms = sorted((a for a in arms if a.name in ends.index), key=lambda a: ends.loc[a.name, "value"])
     low, high = axes.get_ylim()
@@ -173,7 +173,7 @@ def _limits(found: list[pd.DataFrame]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _panel(arm: Arm, rows: pd.DataFrame, name: str, limits: tuple[float, float]) -> str:
+def _panel(arm: ShownArm, rows: pd.DataFrame, name: str, limits: tuple[float, float]) -> str:
     last = rows.iloc[-1]
     ends = f"by its own score {number(last['proxy'], 2)}, by the golden reward {number(last['value'], 2)}"
     alt = (
@@ -183,7 +183,7 @@ def _panel(arm: Arm, rows: pd.DataFrame, name: str, limits: tuple[float, float])
     return draw(name, alt, PROXY_SIZE, partial(_paint_proxy, rows=rows, arm=arm, limits=limits))
 
 
-def _paint_proxy(figure: Figure, rows: pd.DataFrame, arm: Arm, limits: tuple[float, float]) -> None:
+def _paint_proxy(figure: Figure, rows: pd.DataFrame, arm: ShownArm, limits: tuple[float, float]) -> None:
     axes = figure.add_subplot()
     colour = COLOURS[arm.role]
     _line(axes, rows, ("proxy", "proxy_low", "proxy_high"), COLOURS["muted"], "--")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import Arm, leading, ordered_arms, rows_of
+from rmlab.report.arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.designs import DesignRow, design_rows
 from rmlab.report.figures.svg import COLOURS, draw
@@ -72,7 +72,7 @@ def score_histograms(content: ReportContent) -> list[str]:
     return [_score_panel(content, arm, rows[arm], f"scores-{i}") for i, arm in enumerate(arms)]
 
 
-def _score_panel(content: ReportContent, arm: Arm, frame: pd.DataFrame, name: str) -> str:
+def _score_panel(content: ReportContent, arm: ShownArm, frame: pd.DataFrame, name: str) -> str:
     score, golden = frame["score"].to_numpy(), frame["golden"].to_numpy()
     golden = (golden - golden.mean()) / (golden.std() or 1.0)
     summary = f"mean {number(score.mean(), 2)}, deviation {number(score.std(), 2)}"
@@ -85,7 +85,7 @@ def _score_panel(content: ReportContent, arm: Arm, frame: pd.DataFrame, name: st
     )
 
 
-def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Arm, summary: str) -> None:
+def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: ShownArm, summary: str) -> None:
     axes = figure.add_subplot()
     both = np.concatenate([score, golden])
     low, high = np.quantile(both, [0.001, 0.999])

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import Arm, ordered_arms
+from rmlab.report.arms import ShownArm, ordered_arms
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.tables import OTHER_METRICS, Estimate, differences, largest_n, metric
@@ -60,7 +60,9 @@ def paired_differences(content: ReportContent) -> str:
     return draw("paired", alt, (420, _FRAME + _ROW * len(rows)), paint)
 
 
-def _paint(figure: Figure, rows: list[tuple[Arm, Estimate]], title: str, note: str, reference: float) -> None:
+def _paint(
+    figure: Figure, rows: list[tuple[ShownArm, Estimate]], title: str, note: str, reference: float
+) -> None:
     axes = figure.add_subplot()
     if math.isfinite(reference):
         axes.axvline(reference, color=COLOURS["quiet"], linewidth=1, linestyle="--")
@@ -81,7 +83,7 @@ def _paint(figure: Figure, rows: list[tuple[Arm, Estimate]], title: str, note: s
     axes.annotate(note, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", **look)
 
 
-def _dot(axes: Axes, place: int, arm: Arm, estimate: Estimate) -> None:
+def _dot(axes: Axes, place: int, arm: ShownArm, estimate: Estimate) -> None:
     colour = COLOURS[arm.role]
     axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2, alpha=0.6)
     fill = colour if arm.is_head else COLOURS["paper"]
@@ -89,6 +91,6 @@ def _dot(axes: Axes, place: int, arm: Arm, estimate: Estimate) -> None:
     axes.plot([estimate.value], [place], marker, color=colour, markerfacecolor=fill, markersize=6.5)
 
 
-def _alt(rows: list[tuple[Arm, Estimate]]) -> str:
+def _alt(rows: list[tuple[ShownArm, Estimate]]) -> str:
     texts = [f"{a.name} {number(e.value)} {interval(e.low, e.high)}".strip() for a, e in rows]
     return "; ".join(texts) + "."
