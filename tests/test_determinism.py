@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from sweep_helpers import TIMES
 
-from rmlab.pipeline.plan import STAGES
+from rmlab.pipeline.stages import STAGES
 
 TIMED = {
     "seconds",

@@ -81,7 +81,7 @@ def test_a_failed_check_is_said_and_fails_the_run(monkeypatch, capsys):
 def test_wrong_embeddings_are_found(llama, dtype, monkeypatch):
     from gpu_parity import check_embeddings
 
-    from rmlab.models.decoding import reader
+    from rmlab.models.decoding import text_reader as reader
 
     assert check_embeddings(llama, "cpu", dtype).ok
     monkeypatch.setattr(reader, "pool", lambda states, mask, how: states.float().mean(dim=1))
@@ -141,7 +141,7 @@ def test_only_a_near_tie_at_the_first_change_excuses_it():
 def test_wrong_scores_are_found(llama, monkeypatch):
     from gpu_parity import check_scores
 
-    from rmlab.models.decoding.reader import ClassifierReader
+    from rmlab.models.decoding.text_reader import ClassifierReader
 
     assert check_scores(llama, "cpu").ok
     logits = ClassifierReader._logits

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from rmlab.commands.inspect import lineage
 from rmlab.config.hydra import load_settings
-from rmlab.data.forms.pairs import Preferences, Scored, Which, preference_rows, preference_schema
+from rmlab.data.forms.preference_rows import Preferences, Scored, Which, preference_rows, preference_schema
 from rmlab.errors import ConfigError, InputError
 from rmlab.pipeline.plan import data_nodes
 from rmlab.pipeline.verify import Ages

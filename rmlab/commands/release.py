@@ -52,7 +52,7 @@ def _show(out: Path, outcomes: list[Outcome], made: EmbeddingSet | None, state: 
         print(json.dumps(plain(_document(out, outcomes, made, state)), indent=2, ensure_ascii=False))
         return
     if outcomes:
-        from rmlab.commands.tables import print_stages
+        from rmlab.commands.printing import print_stages
 
         print_stages(outcomes)
     if made is None:

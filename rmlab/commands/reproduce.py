@@ -12,8 +12,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from rmlab.commands.printing import console
 from rmlab.commands.run import command_line
-from rmlab.commands.tables import console
 from rmlab.errors import OK, PARTIAL
 from rmlab.models.compute import available_cores
 from rmlab.pipeline.node import Node
@@ -76,7 +76,7 @@ def _show(node: Node, outcomes: Sequence[Outcome], as_json: bool) -> None:
         document = _document(node, outcomes, made)
         print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
     elif made is None:
-        from rmlab.commands.tables import print_stages
+        from rmlab.commands.printing import print_stages
 
         print_stages(list(outcomes))
     else:

@@ -73,7 +73,7 @@ def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any
 
 
 def _print_outcomes(outcomes: list[Outcome], dry_run: bool) -> None:
-    from rmlab.commands.tables import print_evaluation, print_heldout, print_stages
+    from rmlab.commands.printing import print_evaluation, print_heldout, print_stages
 
     judged = any(o.node.stage in (EVAL_RM.name, HELDOUT.name) for o in outcomes)
     if dry_run or len({o.node.stage for o in outcomes}) == 1 or not judged:

@@ -98,7 +98,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from rmlab.commands.tables import console
+    from rmlab.commands.printing import console
 
     table = Table("stage", "name", "state", "detail", "artifact", box=None, pad_edge=False)
     for row in rows:

@@ -12,8 +12,8 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from rmlab.commands.printing import console
 from rmlab.commands.run import command_line
-from rmlab.commands.tables import console
 from rmlab.config.grid import points
 from rmlab.errors import OK, PARTIAL, InputError
 from rmlab.models.compute import available_cores

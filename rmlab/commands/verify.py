@@ -102,7 +102,7 @@ def _print(found: Sequence[Verified]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from rmlab.commands.tables import console
+    from rmlab.commands.printing import console
 
     table = Table("state", "stage", "artifact", "why", box=None, pad_edge=False)
     for f in found:

@@ -61,7 +61,7 @@ class EmbeddingSession:
     def __init__(
         self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersEmbedder, name: str
     ) -> None:
-        from rmlab.models.decoding.reader import TextReader
+        from rmlab.models.decoding.text_reader import TextReader
 
         self.model, self.tokenizer, self.template = model, tokenizer, template
         self.how, self.name = how, name
@@ -104,7 +104,7 @@ def _pooled(
     """[views, n, d] float32, from one pass."""
     import torch
 
-    from rmlab.models.decoding.reader import pool
+    from rmlab.models.decoding.text_reader import pool
 
     of_layer = dict(zip(layers, states, strict=True))
     return torch.stack([pool(of_layer[v.layer], mask, v.pooling) for v in views]).cpu().numpy()

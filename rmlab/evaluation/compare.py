@@ -13,7 +13,7 @@ from rmlab.config.components import build
 from rmlab.config.settings import ComparisonSettings, Settings
 from rmlab.errors import InputError
 from rmlab.noise.base import Labels, Reporting, Settling
-from rmlab.noise.report import noise_report
+from rmlab.noise.error_report import noise_report
 from rmlab.responses.table import Responses
 
 STREAMS = {"train": 0, "validation": 1, "selection": 2, "teacher": 3}

@@ -28,7 +28,7 @@ from rmlab.heads.base import FitLog, RewardHead
 from rmlab.heads.fitted.base import NormalisedHead
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.heads.fitted.several import WeightedHead
-from rmlab.noise.report import noise_report
+from rmlab.noise.error_report import noise_report
 from rmlab.noise.teacher import answered_by_scores
 from rmlab.pipeline.job import Job
 from rmlab.responses.prompt_means import centred

@@ -52,7 +52,7 @@ class _Scorer:
     """counts: texts that were cut to the model's context since they were last taken."""
 
     def __init__(self, model: Any, tokenizer: Any, how: SequenceClassifier) -> None:
-        from rmlab.models.decoding.reader import ClassifierReader
+        from rmlab.models.decoding.text_reader import ClassifierReader
 
         self.tokenizer, self.template = tokenizer, how.template
         self.template_hash = template_hash(how.template, tokenizer)

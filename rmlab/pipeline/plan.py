@@ -19,17 +19,7 @@ from rmlab.errors import ConfigError
 from rmlab.goldens.base import Combination
 from rmlab.paths import folder_name
 from rmlab.pipeline.node import Node, Source, described, file_source, model_source
-from rmlab.pipeline.stages import (
-    ANNOTATE,
-    CROSSVAL,
-    EMBED,
-    FIT_RM,
-    PROMPTS,
-    SAMPLE,
-    SFT,
-    STAGES,
-    Stage,
-)
+from rmlab.pipeline.stages import ANNOTATE, CROSSVAL, EMBED, FIT_RM, PROMPTS, SAMPLE, SFT, STAGES, Stage
 
 _FITTED = ("pairing", "noise", "selection", "head", "loss")
 _SHARED_BY_ARMS = ("prompts", "sample", "judge")

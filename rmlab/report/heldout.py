@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from rmlab.report.arms import ShownArm, ordered_arms
 from rmlab.report.content import HeldOutFrames, ReportContent
-from rmlab.report.tables import Estimate
+from rmlab.report.result_tables import Estimate
+from rmlab.report.shown_arms import ShownArm, ordered_arms
 
 CV, TEST = "cv", "test"
 

@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from rmlab.report import tables, wording
-from rmlab.report.arms import N_PANELS, leading, ordered_arms
+from rmlab.report import result_tables as tables
+from rmlab.report import wording
+from rmlab.report.comparison_designs import design_rows
 from rmlab.report.content import ReportContent
-from rmlab.report.designs import design_rows
 from rmlab.report.examples import pick_examples
 from rmlab.report.figures import calibration, curves, histograms, intervals
 from rmlab.report.figures import calibration as accuracies
@@ -21,6 +21,7 @@ from rmlab.report.figures import curves as loss
 from rmlab.report.figures import curves as proxy
 from rmlab.report.figures import histograms as variances
 from rmlab.report.heldout import agreements, extents, heldout_rows, pick_disputed
+from rmlab.report.shown_arms import N_PANELS, leading, ordered_arms
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

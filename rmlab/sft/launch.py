@@ -18,7 +18,7 @@ from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.logs import log
 from rmlab.models.compute import available_cores
 from rmlab.sft.checkpoints import Tell
-from rmlab.sft.errors import OutOfMemory
+from rmlab.sft.failures import OutOfMemory
 from rmlab.sft.task import SftTask
 
 _RECORDED = 10_000  # letters of what the processes wrote last, in the log of the run

@@ -12,7 +12,7 @@ from rmlab.errors import RmlabError
 from rmlab.logs.progress import Progress
 from rmlab.models.compute import Compute
 from rmlab.sft.checkpoints import Tell, Watch, last_whole_checkpoint
-from rmlab.sft.errors import OutOfMemory, is_out_of_memory, next_smaller
+from rmlab.sft.failures import OutOfMemory, is_out_of_memory, next_smaller
 from rmlab.sft.launch import launch, needs_own_processes
 from rmlab.sft.task import SftTask
 from rmlab.storage.files import write_json

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rmlab.errors import InputError, RmlabError
-from rmlab.sft.errors import OutOfMemory
+from rmlab.sft.failures import OutOfMemory
 from rmlab.sft.launch import STEP
 from rmlab.sft.task import SftTask
 from rmlab.sft.train import attempt

@@ -13,7 +13,7 @@ from rmlab.evaluation.answers import ANNOTATOR
 from rmlab.evaluation.fit import Fit
 from rmlab.evaluation.fit_head import fit_head, read_objectives
 from rmlab.noise.base import Settling
-from rmlab.noise.report import label_variance_histogram, near_coin_warning
+from rmlab.noise.error_report import label_variance_histogram, near_coin_warning
 from rmlab.pipeline.job import Job, note_left_out
 from rmlab.responses.table import Responses, read_responses
 from rmlab.responses.vectors import StreamedVectors

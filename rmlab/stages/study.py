@@ -16,12 +16,12 @@ from rmlab.report import wording
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import write_text
 from rmlab.storage.sweep_schema import FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS
-from rmlab.study.content import Part, StudyContent
+from rmlab.study.claims import ROUGH, JudgedClaim, Mean, counts, judge, means
 from rmlab.study.effects import Effect, effect
 from rmlab.study.finding import Finding
-from rmlab.study.judge import ROUGH, JudgedClaim, Mean, counts, judge, means
 from rmlab.study.plan import Member, Setup
 from rmlab.study.render import render, write_pictures
+from rmlab.study.report_content import Part, StudyContent
 from rmlab.study.values import EXPECTED, CellValues, NotThere
 
 

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.wording import interval, number, shorten
-from rmlab.study.content import Part
+from rmlab.study.claims import Mean
 from rmlab.study.effects import Effect
-from rmlab.study.judge import Mean
 from rmlab.study.plan import ARM, is_at
+from rmlab.study.report_content import Part
 from rmlab.study.values import EXPECTED
 
 SIZE = (720, 400)

@@ -10,8 +10,8 @@ import rmlab.report.render as page
 from rmlab.report.figures.svg import draw_png
 from rmlab.storage.files import replacing
 from rmlab.study import figures
-from rmlab.study.content import StudyContent
 from rmlab.study.figures import SIZE, is_empty, painter
+from rmlab.study.report_content import StudyContent
 from rmlab.study.values import METRICS
 from rmlab.study.verdict import RULE, VERDICTS
 

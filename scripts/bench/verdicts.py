@@ -23,9 +23,9 @@ import numpy as np
 import pandas as pd
 
 from rmlab.metrics.intervals import interval
+from rmlab.study.claims import JudgedClaim, judge
 from rmlab.study.effects import effect
 from rmlab.study.finding import Finding
-from rmlab.study.judge import JudgedClaim, judge
 from rmlab.study.plan import Member
 from rmlab.study.values import CellValues
 from rmlab.study.verdict import VERDICTS

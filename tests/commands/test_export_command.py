@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rmlab.commands.exporting import write_folder, write_rows
 from rmlab.data.forms.items import read_items
-from rmlab.data.forms.pairs import Scored, preference_rows
+from rmlab.data.forms.preference_rows import Scored, preference_rows
 
 HALF = "prompts.test_fraction=0.5"
 ODD = ["\n\nHuman: no\n\nAssistant: yes", "<|im_end|>", "a\u2028b", "a\r\nb", "\x00", '"', "é" * 3, " space "]

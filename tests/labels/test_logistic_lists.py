@@ -12,8 +12,8 @@ from scipy.special import expit, softmax
 
 from rmlab.comparisons import Comparisons, Kind, Pool
 from rmlab.errors import InputError
+from rmlab.noise.error_report import noise_report
 from rmlab.noise.logistic import Logistic, stage_log_prob
-from rmlab.noise.report import noise_report
 
 
 def lists(golden: list[float] | np.ndarray, n: int, kind: Kind = "list") -> tuple[Comparisons, Pool]:

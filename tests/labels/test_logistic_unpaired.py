@@ -6,8 +6,8 @@ from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import InputError
+from rmlab.noise.error_report import noise_report
 from rmlab.noise.logistic import Logistic
-from rmlab.noise.report import noise_report
 
 
 def singles(n: int = 4000, levels: int | None = None) -> tuple[Comparisons, Pool]:

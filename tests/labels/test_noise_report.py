@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rmlab.comparisons import Comparisons, Kind, Pool
+from rmlab.noise.error_report import NEAR_COIN, label_variance_histogram, near_coin_warning, noise_report
 from rmlab.noise.logistic import Logistic
-from rmlab.noise.report import NEAR_COIN, label_variance_histogram, near_coin_warning, noise_report
 
 
 def test_hand_values():

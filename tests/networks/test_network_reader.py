@@ -9,7 +9,7 @@ from test_decoder import FAMILIES
 from transformers import AutoModel, BertConfig
 
 from rmlab.models.decoding.batches import by_length, by_prompt, by_response, divided
-from rmlab.models.decoding.reader import TextReader, pool
+from rmlab.models.decoding.text_reader import TextReader, pool
 from rmlab.models.text.tokens import Encoded
 
 BERT = BertConfig(

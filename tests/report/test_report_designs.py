@@ -10,12 +10,12 @@ from report_page_parser import Page
 from report_synthetic import design
 
 from rmlab.report import wording
-from rmlab.report.arms import N_PANELS, leading, ordered_arms
-from rmlab.report.designs import design_rows
+from rmlab.report.comparison_designs import design_rows
 from rmlab.report.figures import curves
 from rmlab.report.figures.histograms import label_variances
 from rmlab.report.figures.svg import COLOURS
 from rmlab.report.render import render
+from rmlab.report.shown_arms import N_PANELS, leading, ordered_arms
 from rmlab.report.wording import design_words
 
 HEADS = {f"h{i:02}": 0.1 + i for i in range(12)}  # the best first

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from rmlab.report import tables, wording
-from rmlab.report.arms import N_COLOURS, ordered_arms
+from rmlab.report import result_tables as tables
+from rmlab.report import wording
 from rmlab.report.examples import agreement, pick_examples
 from rmlab.report.figures import curves
 from rmlab.report.figures import curves as proxy
 from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.shown_arms import N_COLOURS, ordered_arms
 
 
 def test_numbers_have_a_true_minus_and_a_dash_for_nothing():

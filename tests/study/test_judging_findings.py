@@ -9,10 +9,10 @@ import pytest
 from study_synthetic import DEVIATION, INTERCEPT, MEAN, SLOPE, claim, finding, sweep
 
 from rmlab.stages.study import control_means
-from rmlab.study.content import Part
+from rmlab.study.claims import contrast, counts, judge, means
 from rmlab.study.finding import Claim
-from rmlab.study.judge import contrast, counts, judge, means
 from rmlab.study.plan import Member
+from rmlab.study.report_content import Part
 from rmlab.study.values import CellValues
 
 

@@ -20,9 +20,9 @@ from second_study import interval
 from rmlab.paths import user_path
 from rmlab.pipeline.plan import in_order
 from rmlab.pipeline.run import run_nodes
+from rmlab.study.claims import contrast
 from rmlab.study.effects import effect
 from rmlab.study.finding import Claim, Finding, load_findings
-from rmlab.study.judge import contrast
 from rmlab.study.plan import Member, plan_study
 from rmlab.study.values import CellValues
 

@@ -10,9 +10,9 @@ import pytest
 from study_synthetic import claim, finding, sweep
 
 from rmlab.stages.study import control_means
-from rmlab.study.content import Part, StudyContent
-from rmlab.study.judge import judge, means
+from rmlab.study.claims import judge, means
 from rmlab.study.render import render, write_pictures
+from rmlab.study.report_content import Part, StudyContent
 from rmlab.study.verdict import RULE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bench"))
 import verdicts
 from verdicts import SMALLEST, arms_of, as_sweep, is_false, judged_study, study, written
 
+from rmlab.study.claims import JudgedClaim
 from rmlab.study.effects import Effect
-from rmlab.study.judge import JudgedClaim
 
 
 def test_planted_effects_are_found_and_the_shared_side_is_shared():

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from rmlab.errors import RmlabError
 from rmlab.sft import launch
-from rmlab.sft.errors import OutOfMemory
+from rmlab.sft.failures import OutOfMemory
 from rmlab.sft.train import train
 
 pytestmark = pytest.mark.alone

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaModel
 
 from rmlab.errors import RmlabError
-from rmlab.sft.errors import is_out_of_memory, next_smaller
+from rmlab.sft.failures import is_out_of_memory, next_smaller
 from rmlab.sft.train import train
 
 CPU_WORDS = (

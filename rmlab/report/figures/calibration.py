@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.heldout import CV, HeldOutRow
-from rmlab.report.tables import Estimate, metric
+from rmlab.report.result_tables import Estimate, metric
+from rmlab.report.shown_arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.wording import count, interval, number
 
 SIZE = (320, 340)

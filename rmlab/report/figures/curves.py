@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.shown_arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.wording import interval, number, shorten
 
 WIDE, NARROW = (1040, 500), (380, 360)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import ShownArm, leading, ordered_arms, rows_of
+from rmlab.report.comparison_designs import DesignRow, design_rows
 from rmlab.report.content import ReportContent
-from rmlab.report.designs import DesignRow, design_rows
 from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.shown_arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.wording import count, listed, number, shorten
 
 HISTOGRAMS_SIZE = (340, 250)

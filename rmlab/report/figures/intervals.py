@@ -9,10 +9,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.arms import ShownArm, ordered_arms
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
-from rmlab.report.tables import OTHER_METRICS, Estimate, differences, largest_n, metric
+from rmlab.report.result_tables import OTHER_METRICS, Estimate, differences, largest_n, metric
+from rmlab.report.shown_arms import ShownArm, ordered_arms
 from rmlab.report.wording import interval, number, shorten_name
 
 TITLES = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.noise.report import NEAR_COIN
+from rmlab.noise.error_report import NEAR_COIN
 from rmlab.study.effects import (
     RESAMPLES,
     Crossing,

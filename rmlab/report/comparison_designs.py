@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from rmlab.report.arms import ShownArm
 from rmlab.report.content import ComparisonDesign, ReportContent
+from rmlab.report.shown_arms import ShownArm
 from rmlab.report.wording import count, design_words
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rmlab.study.claims import JudgedClaim, Mean, counts
 from rmlab.study.finding import Finding
-from rmlab.study.judge import JudgedClaim, Mean, counts
 from rmlab.study.verdict import Verdict
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from rmlab.report.arms import ShownArm
 from rmlab.report.content import ReportContent
+from rmlab.report.shown_arms import ShownArm
 
 RANDOM = "random"
 
