@@ -43,7 +43,7 @@ test: setup-dev  ## all tests, on up to 4 cores, but those that need the machine
 
 FAULTS ?=
 faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes on (up to 40 minutes; FAULTS=--quick: 5)
-	@PYTHONPATH=scripts $(BIN)/python -m faults $(FAULTS)
+	@PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS)
 
 CASES ?= 5000
 fuzz: setup-dev  ## hostile input for every reader, CASES of each: up to an hour of processor time

@@ -8,10 +8,9 @@ from pathlib import Path
 from own_finding import write_finding
 from small_settings import SMALL
 
-KINDS = (
-    "prompts", "sft", "sample", "annotate", "embed", "fit_rm", "crossval", "eval_rm", "heldout", "report", "sweep",
-    "study",
-)  # fmt: skip
+from rmlab.pipeline.stages import BY_NAME
+
+KINDS = tuple(BY_NAME)
 
 
 def every_kind(cli, small_run: Path, to: Path) -> Path:

@@ -21,9 +21,10 @@ from pandas.testing import assert_frame_equal
 from resealed import rewrite
 from small_settings import SMALL
 
+from rmlab.pipeline.stages import STAGES as TABLE
 from rmlab.storage.writer import Writer
 
-STAGES = ("prompts", "sft", "sample", "annotate", "embed", "fit_rm", "eval_rm", "report")
+STAGES = tuple(s.name for s in TABLE if s.name not in ("crossval", "heldout", "sweep", "study"))  # of SMALL
 PART = "part-00000.parquet"
 
 

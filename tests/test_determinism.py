@@ -49,7 +49,7 @@ def files(folder: Path, stage: str) -> dict[str, Path]:
     return {str(p.relative_to(folder)): p for p in found}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
 def test_the_same_seed_gives_the_same_bits(twice, stage):
     one, two = (files(folder, stage) for folder in twice)
     assert one.keys() == two.keys() and len(one) >= 2

@@ -1,4 +1,4 @@
-"""scripts/faults: it kills where it says, it goes on, and it sees what is not the same."""
+"""tests/faults: it kills where it says, it goes on, and it sees what is not the same."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+TESTS = Path(__file__).parent
 
 
 @pytest.fixture(scope="module", autouse=True)
 def on_path():
-    sys.path.insert(0, str(SCRIPTS))
+    sys.path.insert(0, str(TESTS))
     yield
-    sys.path.remove(str(SCRIPTS))
+    sys.path.remove(str(TESTS))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_signal_and_a_halt_strike_too(base):
 def test_one_kill_of_one_stage_from_the_command_line(tmp_path):
     command = [sys.executable, "-m", "faults", "--quick", "--only", "kills", "--stage", "import"]
     done = subprocess.run(
-        [*command, "--folder", str(tmp_path / "f")], cwd=SCRIPTS, capture_output=True, text=True, check=False
+        [*command, "--folder", str(tmp_path / "f")], cwd=TESTS, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "faults survived: 2/2"

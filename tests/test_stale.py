@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute
@@ -14,7 +15,7 @@ from resealed import rewrite
 from small_settings import SMALL
 
 from rmlab.models.bundled.random_tiny import write_random_model
-from rmlab.pipeline import plan as pipeline
+from rmlab.pipeline.stages import ANNOTATE, BY_NAME
 from rmlab.storage import integrity as digests
 from rmlab.storage.digest import file_digest
 
@@ -142,12 +143,17 @@ class Mine(Length):
 
 
 def test_a_changed_version_of_a_stage(cli, made, monkeypatch):
-    monkeypatch.setitem(pipeline.VERSIONS, "annotate", 99)
+    newer = replace(ANNOTATE, version=99)
+    monkeypatch.setattr("rmlab.pipeline.plan.ANNOTATE", newer)
+    monkeypatch.setitem(BY_NAME, ANNOTATE.name, newer)
     found = status(cli, made)
-    assert found["annotate"][0] == "missing" and "stage version 2 -> 99" in found["annotate"][1]
+    assert (
+        found["annotate"][0] == "missing"
+        and f"stage version {ANNOTATE.version} -> 99" in found["annotate"][1]
+    )
     assert found["embed"][0] == "done" and found["fit_rm"][0] == "missing"
     line = cli("verify", made).line
-    assert "its stage has version 99, and it was made by version 2" in line
+    assert f"its stage has version 99, and it was made by version {ANNOTATE.version}" in line
 
 
 def test_nothing_made_of_what_changed_is_presented_as_current(cli, made):

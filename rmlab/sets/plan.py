@@ -14,7 +14,7 @@ from rmlab.paths import user_path
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import chain_of, in_order
 from rmlab.sets.gather import PolicySource
-from rmlab.sets.write import Words
+from rmlab.sets.write import OF_POLICY, Words
 from rmlab.storage.set_record import CARD, LICENSE, EmbeddingSet, SetName, fits, open_set
 
 
@@ -37,9 +37,6 @@ def says(opened: EmbeddingSet, words: Words) -> bool:
         return False
     is_described = words.description.strip() in card
     return is_described and opened.record.license == words.license and license_text == words.license_text
-
-
-_OF_POLICY = ("prompts", "sft", "sample")
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> Re
         for embedder, more in _parts("embedders", how.embedders or [f"{_embedder_name(base)}:"]):
             settings = load_settings([*changes, *more, *overrides], config_dir)
             chain = chain_of(settings)
-            roles |= {role: n for role, n in chain.items() if role in _OF_POLICY or ":" in role}
+            roles |= {role: n for role, n in chain.items() if role in OF_POLICY or ":" in role}
             roles[f"embed:{embedder}"] = chain["embed"]
     _check_distinct(policies)
     _check_names(policies)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rmlab.errors import ConfigError, InputError
 from rmlab.paths import home_path
+from rmlab.pipeline import stages
 from rmlab.sets.card import card
 from rmlab.sets.gather import PolicySource, quantised
 from rmlab.storage.artifact import Artifact
@@ -36,11 +37,11 @@ from rmlab.storage.set_record import (
 )
 from rmlab.storage.set_schema import SET_PROMPTS
 
-_OF_POLICY = ("prompts", "sft", "sample")
+OF_POLICY = (stages.PROMPTS.name, stages.SFT.name, stages.SAMPLE.name)  # they make the responses of a policy
 
 
 def policy_made_by(source: PolicySource) -> dict[str, Any]:
-    found = {stage: made_by(source.artifacts[stage]) for stage in _OF_POLICY if stage in source.artifacts}
+    found = {stage: made_by(source.artifacts[stage]) for stage in OF_POLICY if stage in source.artifacts}
     return {**found, "versions": source.artifacts["sample"].manifest.versions}
 
 

@@ -15,10 +15,11 @@ from small_settings import SMALL
 
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.run import run_nodes
+from rmlab.pipeline.stages import STAGES as TABLE
 
 pytestmark = pytest.mark.alone
 
-STAGES = ("sample", "annotate", "embed")
+STAGES = tuple(stage.name for stage in TABLE if stage.over_shards)
 # What is killed waits at its third part, so that it is killed in the midst however fast it is.
 SLOW = """
 import os, time

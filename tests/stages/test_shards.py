@@ -17,6 +17,7 @@ from rmlab.pipeline.parts import pipelined
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.run import run_nodes
 from rmlab.pipeline.shards import map_shards
+from rmlab.pipeline.stages import STAGES as TABLE
 from rmlab.storage.digest import read_sealed
 from rmlab.storage.writer import writing
 
@@ -160,7 +161,7 @@ def test_of_several_artifacts_only_the_parts_that_are_missing_are_made(tmp_path)
         assert (a.metrics, b.metrics) == ({"last": 2}, {"last": 12})
 
 
-STAGES = ("sample", "annotate", "embed")
+STAGES = tuple(stage.name for stage in TABLE if stage.over_shards)
 EMBED = ("sft=none", "golden=length", "sampling.n_train=4", "sampling.n_test=4", "prompts_per_shard=32")
 
 

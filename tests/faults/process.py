@@ -21,7 +21,7 @@ _GONE = 15.0  # seconds within which the workers of a process that was killed mu
 
 @dataclass(frozen=True)
 class Fault:
-    """Of scripts/faults/inside: PHASE:N:ACTION in the command itself or in its workers."""
+    """Of tests/faults/inside: PHASE:N:ACTION in the command itself or in its workers."""
 
     phase: str
     n: int

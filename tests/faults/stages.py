@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from rmlab.pipeline.stages import BY_NAME
+from rmlab.pipeline.stages import STAGES as TABLE
+
 SMALL = (
     "experiment=smoke",
     "prompts.n_train=12",
@@ -52,20 +55,25 @@ class Stage:
     is_once: bool = False
 
 
-def _stage(name: str, *after: str) -> Stage:
-    return Stage(name, (name, *SMALL), (f"artifacts/{name.replace('-', '_')}",), after)
+def _own_commands() -> list[Stage]:
+    """The command of every stage that has one, in the order of the table of stages."""
+    found = []
+    for stage in TABLE:
+        if not stage.command:
+            makes = tuple(f"artifacts/{made.name}" for made in TABLE if made.typed == stage.typed)
+            read = (BY_NAME.get(role.partition(":")[0]) for role in stage.reads)
+            after = dict.fromkeys(other.typed for other in read if other and other.typed != stage.typed)
+            found.append(Stage(stage.typed, (stage.typed, *SMALL), makes, tuple(after)))
+    return found
 
 
 STAGES = (
-    _stage("sft"),
-    Stage("sample", ("sample", *SMALL), ("artifacts/prompts", "artifacts/sample"), ("sft",)),
+    *_own_commands(),
     Stage(
         "sample-lm",
         ("sample", *SMALL, "sampler=transformers", "sft=none", "out=lm"),
         ("lm/prompts", "lm/sample"),
     ),
-    _stage("annotate", "sample"),
-    _stage("embed", "sample"),
     Stage(
         "embed-workers",
         ("embed", *SMALL, "workers=2"),
@@ -73,11 +81,6 @@ STAGES = (
         ("embed",),
         is_apart=True,
     ),
-    _stage("fit-rm", "annotate", "embed"),
-    _stage("crossval", "annotate", "embed"),
-    _stage("eval-rm", "fit-rm"),
-    _stage("heldout", "crossval", "fit-rm"),
-    _stage("report", "eval-rm", "heldout"),
     Stage(
         "sweep",
         ("sweep", *SMALL, "name=grid", "head=linear,directions", "seed=0,1,2", "--workers", "2"),
