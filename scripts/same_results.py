@@ -340,7 +340,7 @@ def difference(one: Content, other: Content, ignored: Sequence[str] = ()) -> str
     if not differing:
         return None
     first = differing[0]
-    more = f" (and {len(differing) - 1} more columns)" if len(differing) > 1 else ""
+    more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
     return f"column {first}{more}: {_how_far(one[first], other[first])}"
 
 

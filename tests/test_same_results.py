@@ -96,7 +96,7 @@ def test_the_order_of_rows_counts(same, tmp_path):
     one, other = write(tmp_path / "1"), write(tmp_path / "2")
     path = other / "embed" / f"mine-{'0' * 16}" / "part-00000.parquet"
     pq.write_table(pq.read_table(path).take([1, 0, 2]), path)
-    assert "column text (and 3 more columns): 2 of 3 values differ" in str(only(same.compare(one, other)))
+    assert "column text (and 3 more): 2 of 3 values differ" in str(only(same.compare(one, other)))
 
 
 def test_the_order_of_columns_and_dictionaries_do_not_count(same, tmp_path):
