@@ -1,4 +1,4 @@
-"""The one table of comparisons that pairings make, labels answer and losses read."""
+"""Comparisons of responses: pairings make them, annotators answer them, losses read them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Kind = Literal["pair", "list", "choice", "unpaired"]
 
 @dataclass(frozen=True)
 class Pool:
-    """The responses that can be compared, one row each.
+    """The responses that can be compared, one row for each.
 
-    golden: [m] float64, the golden reward; group: [m] int64, the prompt a response answers.
+    golden: [m] float64, the golden reward; group: [m] int64, the prompt that a response answers.
     """
 
     golden: np.ndarray
@@ -29,16 +29,17 @@ class Pool:
 class Comparisons:
     """n comparisons of K responses each.
 
-    items: [n, K] int64 rows of the pool; once labelled, by kind:
-    pair: the preferred response first; list: a ranking, best first; choice: the chosen one first, the
-    rest in no order; unpaired: K = 1, a single response that was found good (share 1) or not (share 0).
-    weight: [n]; label_prob: [n], the annotator's probability of the answer that was given;
-    margin: [n] absolute golden gap of first and last item; of a choice, from the mean of the rest; of an
-    unpaired answer, from the threshold; tie: [n] bool, golden scores equal;
-    correct: [n] bool, the answer agrees with the golden order (False for ties);
-    share: [n] of the annotators who gave this answer (pairs), or found the response good (unpaired);
-    golden: [n, K] golden rewards of the items, NaN where unknown;
-    annotator: [n] int64; group: [n] int64, prompt of the first item.
+    items: [n, K] int64 rows of the pool, once answered in an order that depends on the kind. pair: the
+    preferred response first; list: a ranking, best first; choice: the chosen response first, the others in no
+    order; unpaired: K = 1, a single response that was found good (share 1) or not (share 0).
+    group: [n] int64, the prompt of the first item; weight: [n];
+    label_prob: [n], the annotator's probability of the answer that was given;
+    margin: [n], the absolute golden gap between the first and the last item; for a choice, between the first
+    and the mean of the others; for an unpaired answer, to the threshold;
+    tie: [n] bool, whether the golden rewards are equal;
+    correct: [n] bool, whether the answer agrees with the golden order (False for ties);
+    annotator: [n] int64; share: [n], the share of annotators who gave this answer (pairs), or found the
+    response good (unpaired); golden: [n, K] golden rewards of the items, NaN where unknown.
     """
 
     items: np.ndarray
@@ -73,11 +74,11 @@ class Comparisons:
         return len(self.items)
 
     def implied_pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """-> (items [p, 2], the preferred first; share [p] that prefers it; weight [p]).
+        """Returns the pairs that the answers imply: items [p, 2], the preferred first; share [p]; weight [p].
 
-        Of a ranking all pairs, of a choice the chosen response and each other; those of one comparison share
-        its weight. An unpaired answer implies none. By Luce's choice axiom each such pair alone follows the
-        Bradley-Terry model.
+        A ranking implies all of its pairs, a choice those of the chosen response with each other one, and an
+        unpaired answer none; the pairs of a comparison divide its weight. By Luce's choice axiom each such
+        pair follows the Bradley-Terry model.
         """
         n, k = self.items.shape
         first, second = np.triu_indices(k, 1)
@@ -90,13 +91,13 @@ class Comparisons:
         return items.reshape(-1, 2), np.repeat(share, count), np.repeat(weight, count)
 
     def take(self, rows: np.ndarray) -> Comparisons:
-        """The comparisons at these rows (indices or a mask)."""
+        """Returns the comparisons at these rows (indices or a mask)."""
         columns = (f.name for f in fields(self) if f.name != "kind")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     @classmethod
     def joined(cls, several: Sequence[Comparisons]) -> Comparisons:
-        """Comparisons of one kind, one after the other."""
+        """Returns the concatenation of several tables of the same kind."""
         columns = (f.name for f in fields(cls) if f.name != "kind")
         whole = {name: np.concatenate([getattr(one, name) for one in several]) for name in columns}
         return cls(kind=several[0].kind, **whole)

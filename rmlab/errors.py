@@ -1,4 +1,4 @@
-"""Every expected failure: one line for the user and an exit code."""
+"""Expected failures, each with an exit code and a message of one line for the user."""
 
 from __future__ import annotations
 
@@ -6,23 +6,8 @@ OK, FAILURE, USAGE, MISSING_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 LONGEST = 1000  # characters of a message
 
 
-def one_line(text: str) -> str:
-    """The text without line breaks, and with escapes for what a terminal would obey or cannot show.
-
-    A long one keeps its beginning, which says what is wrong, and its end, which says what to do.
-    """
-    if len(text) > 8 * LONGEST:  # whole megabytes of a hostile value need no escapes
-        text = f"{text[: 4 * LONGEST]} … {text[-4 * LONGEST :]}"
-    line = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    if len(shown) <= LONGEST:
-        return shown
-    tail = LONGEST // 3
-    return f"{shown[: LONGEST - tail - 3]} … {shown[-tail:]}"
-
-
 class RmlabError(Exception):
-    """Something went wrong that the message explains, with what to do next."""
+    """An expected failure; its message says what is wrong and what to do."""
 
     exit_code = FAILURE
 
@@ -31,7 +16,7 @@ class RmlabError(Exception):
 
 
 class WorkerError(Exception):
-    """What no one foresaw, in a worker process; the message begins with the error's kind there."""
+    """An unexpected failure in a worker process; its message begins with the type of the original error."""
 
 
 class ConfigError(RmlabError):
@@ -44,3 +29,18 @@ class InputError(RmlabError):
     """An input is missing, unreadable, stale, or not what a stage can use."""
 
     exit_code = MISSING_INPUT
+
+
+def one_line(text: str) -> str:
+    """Returns the text on one line, with escapes in place of control and unprintable characters.
+
+    Of a long text the beginning, which says what is wrong, and the end, which says what to do, are kept.
+    """
+    if len(text) > 8 * LONGEST:  # no need to escape megabytes of a hostile value
+        text = f"{text[: 4 * LONGEST]} … {text[-4 * LONGEST :]}"
+    line = " ".join(text.split())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    if len(shown) <= LONGEST:
+        return shown
+    tail = LONGEST // 3
+    return f"{shown[: LONGEST - tail - 3]} … {shown[-tail:]}"

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM. What is raised may be swallowed where it is raised, so each is remembered too."""
+"""Ctrl-C and SIGTERM, which raise KeyboardInterrupt.
+
+Libraries may swallow the exception, so each signal is also recorded, and `check` raises it again.
+"""
 
 from __future__ import annotations
 
@@ -11,34 +14,34 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-_came: list[int] = []
-_SOON = 0.01  # seconds
+_received: list[int] = []
+_RESEND_AFTER = 0.01  # seconds
 
 
 def listen() -> None:
-    """From now on. A command that was started to ignore Ctrl-C, in the background, goes on ignoring it."""
-    _came.clear()
+    """Installs the handlers. A command that a shell started in the background goes on ignoring Ctrl-C."""
+    _received.clear()
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
-    sys.unraisablehook = _lost
+    sys.unraisablehook = _resend
 
 
 def check() -> None:
-    """Ends the command where one was lost."""
-    if _came:
+    """Raises KeyboardInterrupt if a signal was received whose exception was swallowed."""
+    if _received:
         raise KeyboardInterrupt
 
 
 def ignore() -> None:
-    """The work is over and its exit code known: there is nothing left to interrupt."""
+    """Ignores further signals, when the work is over and its exit code is known."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process with this code, where Python would end `python -m rmlab` by a signal within exec()."""
-    if not _came:
+    """Exits with this code. After a signal, Python would otherwise end `python -m rmlab` by that signal."""
+    if not _received:
         sys.exit(code)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -48,14 +51,14 @@ def leave(code: int) -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    _came.append(number)
+    _received.append(number)
     raise KeyboardInterrupt
 
 
-def _lost(unraisable: sys.UnraisableHookArgs) -> None:
-    """Where Python ignores what is raised, as in a destructor: not a word of it, it is sent again."""
-    if not (_came and isinstance(unraisable.exc_value, KeyboardInterrupt)):
+def _resend(unraisable: sys.UnraisableHookArgs) -> None:
+    """Sends the signal again, silently, if Python ignored its exception, as it does within a destructor."""
+    if not (_received and isinstance(unraisable.exc_value, KeyboardInterrupt)):
         return sys.__unraisablehook__(unraisable)
-    again = threading.Timer(_SOON, os.kill, (os.getpid(), _came[-1]))
+    again = threading.Timer(_RESEND_AFTER, os.kill, (os.getpid(), _received[-1]))
     again.daemon = True
     again.start()

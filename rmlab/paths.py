@@ -1,4 +1,4 @@
-"""Folders: the user's home, what rmlab ships, and its cache."""
+"""Paths: those that users write, files that rmlab ships, and its cache."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ from pathlib import Path
 
 from rmlab.errors import InputError, RmlabError
 
-_LONGEST = 80  # bytes of a name that is taken from elsewhere
+_PACKAGE = Path(__file__).parent
+PREFIX = "shipped:"
+_LONGEST = 80  # bytes of a folder name
 
 
 def home_path(text: str) -> Path:
-    """With ~ and ~user as the shell has them."""
+    """Returns the path with ~ and ~user expanded as in a shell."""
     try:
         if "\0" in text:
             raise ValueError
         return Path(text).expanduser()
-    except (RuntimeError, ValueError):  # of a user who is not known here
+    except (RuntimeError, ValueError):  # an unknown user
         raise InputError(f"{text}: no such place; write the path in full") from None
 
 
 def folder_name(text: str) -> str:
-    """Letters of any script. Folders that begin with a dot are hidden, and very long names refused."""
+    """Returns the text as a folder name: letters of any script, no leading dot (hidden), not too long."""
     plain = re.sub(r"[^\w.+-]+", "_", text).strip("._-")
     return plain.encode()[:_LONGEST].decode(errors="ignore") or "unnamed"
 
 
-_PACKAGE = Path(__file__).parent
-PREFIX = "shipped:"
-
-
 def shipped(name: str) -> Path:
-    """The path of a shipped file or folder, such as `conf` or `data/prompts/openings.jsonl`."""
+    """Returns the path of a shipped file or folder, such as `conf` or `data/prompts/openings.jsonl`."""
     for root in (_PACKAGE / "shipped", _PACKAGE.parent):
         if (root / name).exists():
             return root / name
@@ -40,14 +38,14 @@ def shipped(name: str) -> Path:
 
 
 def user_path(text: str) -> Path:
-    """A path as a user writes it; `shipped:NAME` means a file in the shipped data folder."""
+    """Returns a path that a user wrote; `shipped:NAME` is a file in the shipped data folder."""
     if text.startswith(PREFIX):
         return shipped("data/" + text.removeprefix(PREFIX))
     return home_path(text)
 
 
 def cache_folder(name: str) -> Path:
-    """$RMLAB_CACHE, else rmlab in $XDG_CACHE_HOME or ~/.cache."""
+    """Makes and returns a folder in $RMLAB_CACHE, else in rmlab in $XDG_CACHE_HOME or ~/.cache."""
     base = os.environ.get("RMLAB_CACHE")
     root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "rmlab"
     folder = home_path(str(root)) / name

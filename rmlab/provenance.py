@@ -1,4 +1,4 @@
-"""The record of a run: versions of what computes, the state of git, the time."""
+"""Facts about a run for its records: versions of packages, the state of git, the time."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ _PACKAGES = (
 
 
 def now() -> str:
+    """Returns the time in UTC, in ISO format, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @cache
 def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -40,7 +42,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_state() -> dict[str, Any]:
-    """Commit of the folder that rmlab is run in, and whether it has changes; empty outside git."""
+    """Returns the commit of the working directory and whether files have changed; {} outside git."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}
@@ -48,6 +50,7 @@ def git_state() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
+    """Returns the output of a git command, or None if it fails."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""How many threads arithmetic uses."""
+"""Context managers for the number of threads of numerical libraries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def torch_threads_kept() -> Iterator[None]:
-    """Whatever is set meanwhile is as before afterwards."""
+    """Restores torch's number of threads at the end."""
     import torch
 
     before = torch.get_num_threads()
@@ -20,7 +20,7 @@ def torch_threads_kept() -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """As in a worker process."""
+    """Runs torch and BLAS with one thread, as in a worker process."""
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""Fitting a head: what a fitter is given (FitData), how it is prepared, and what it returns."""
+"""The protocols of heads and their fitters, the data of a fit, its preparation, and its log."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from rmlab.losses.base import Loss
 
-Centre = Literal["none", "prompt"]  # what is subtracted from embeddings before a head sees them
+Centre = Literal["none", "prompt"]  # the mean to subtract from embeddings before fitting
 
 
 @dataclass(frozen=True)
 class FitData:
-    """x: [m, d] float32 embeddings of the pool; train and validation compare rows of it.
+    """The data of a fit. x: [m, d] float32 embeddings of the pool, whose rows train and validation compare.
 
-    The prompts of train and of validation are disjoint.
+    The prompts of train and validation are disjoint.
     """
 
     x: np.ndarray
@@ -33,9 +33,80 @@ class FitData:
     validation: Comparisons
 
 
+@dataclass
+class FitLog:
+    """The record of a fit: rows of the training log, whether it converged, and the settings it chose.
+
+    message: why it did not converge; notes: other remarks, such as a choice at the edge of its grid.
+    """
+
+    rows: list[dict[str, float | int | str]] = field(default_factory=list)  # step, epoch, split, loss
+    converged: bool = True
+    message: str = ""
+    chosen: dict[str, float | int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def said(self) -> str:
+        """The message and the notes on one line, "" if there are none."""
+        return "; ".join([self.message] * bool(self.message) + self.notes)
+
+    def add(self, step: int, epoch: float, split: str, loss: float) -> None:
+        self.rows.append({"step": step, "epoch": epoch, "split": split, "loss": loss})
+
+
+class RewardHead(Protocol):
+    """A fitted head."""
+
+    @property
+    def temperature(self) -> float:
+        """The T of P(a is preferred to b) = sigma((raw_a - raw_b) / T)."""
+        ...
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] embeddings -> [m] float64 rewards."""
+        ...
+
+    def raw(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] embeddings -> [m] float64 scores as fitted, whose differences over T are log-odds."""
+        ...
+
+    def score_and_raw(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns rewards and scores as fitted in one pass."""
+        ...
+
+    def features(self, x: np.ndarray) -> np.ndarray:
+        """[m, d] embeddings -> [m, f], the inputs of the last layer; ConfigError for a head without one."""
+        ...
+
+    def normalised(self, reference_x: np.ndarray) -> RewardHead:
+        """Returns a copy whose rewards have mean 0 and standard deviation 1 on [m, d] reference responses."""
+        ...
+
+    def tempered(self, temperature: float) -> RewardHead:
+        """Returns a copy with this temperature."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the head into a folder, from which `load_head` reads it."""
+        ...
+
+
+class HeadFitter(Protocol):
+    """A recipe for fitting a head.
+
+    A fitter with an attribute `centre = "prompt"` is given embeddings from which the mean over all responses
+    to the same prompt was subtracted, and its head scores such differences.
+    """
+
+    def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[RewardHead, FitLog]:
+        """Fits a head and returns it with the record of the fit."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """The rows that comparisons use. x: [r, d] standardised; items: [n, K] rows of this x."""
+    """Comparisons with the embeddings that they use. x: [r, d] standardised; items: [n, K] rows of this x."""
 
     x: np.ndarray
     items: np.ndarray
@@ -44,7 +115,7 @@ class Compared:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Both splits, standardised by the training rows alone; comparisons of weight 0 are left out."""
+    """Both splits, standardised by the training rows, without comparisons of weight 0."""
 
     standardiser: Standardiser
     train: Compared
@@ -52,11 +123,12 @@ class Prepared:
 
 
 def weighted(comparisons: Comparisons) -> Comparisons:
-    """Those that count: of a weight above 0."""
+    """Returns the comparisons with a weight above 0."""
     return comparisons.take(np.flatnonzero(comparisons.weight))
 
 
 def prepare(data: FitData, standardise: bool, dtype: DTypeLike) -> Prepared:
+    """Standardises the embeddings that the comparisons of each split use."""
     x, train, validation = data.x, weighted(data.train), weighted(data.validation)
     standardiser = Standardiser.of(x, train.items, standardise)
     return Prepared(
@@ -73,7 +145,7 @@ def _compared(
 
 
 def mean_loss(loss: Loss, scores: Tensor, comparisons: Comparisons) -> Tensor:
-    """sum(weight * loss) / sum(weight), or the one value of a set loss; a scalar. scores: [n, K]."""
+    """Returns sum(weight * loss) / sum(weight), or the value of a set loss; a scalar. scores: [n, K]."""
     losses = loss(scores, comparisons)
     if losses.ndim == 0:
         return losses
@@ -87,7 +159,11 @@ def mean_loss(loss: Loss, scores: Tensor, comparisons: Comparisons) -> Tensor:
 
 
 def check_inputs(data: FitData, loss: Loss, validation_for: str = "", penalised: bool = True) -> None:
-    """Refuses what no head can be fitted on. validation_for: what validation comparisons are needed for."""
+    """Raises an error for data on which no head can be fitted.
+
+    validation_for: what the fitter needs validation comparisons for, if it does; penalised: whether it has
+    L2.
+    """
     x, train, validation = data.x, data.train, data.validation
     if x.ndim != 2:
         raise InputError(f"embeddings must be [m, d], got shape {list(x.shape)}; run embed again")
@@ -118,65 +194,3 @@ def _check_comparisons(x: np.ndarray, comparisons: Comparisons, split: str) -> N
     for block in row_blocks(len(rows)):
         if not np.isfinite(x[rows[block]]).all():
             raise InputError(f"embeddings of {split} responses hold NaN or infinity; run embed again")
-
-
-@dataclass
-class FitLog:
-    """What happened in a fit: rows for the training log, whether it converged, what was chosen.
-
-    message: why it did not converge; notes: what else to know, such as a choice at the edge of its grid.
-    """
-
-    rows: list[dict[str, float | int | str]] = field(default_factory=list)  # step, epoch, split, loss
-    converged: bool = True
-    message: str = ""
-    chosen: dict[str, float | int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def said(self) -> str:
-        """The message and the notes as one line; nothing if there are none."""
-        return "; ".join([self.message] * bool(self.message) + self.notes)
-
-    def add(self, step: int, epoch: float, split: str, loss: float) -> None:
-        self.rows.append({"step": step, "epoch": epoch, "split": split, "loss": loss})
-
-
-class RewardHead(Protocol):
-    @property
-    def temperature(self) -> float:
-        """P(a is preferred to b) = sigma((raw_a - raw_b) / temperature)."""
-        ...
-
-    def score(self, x: np.ndarray) -> np.ndarray:
-        """[m, d] embeddings -> [m] float64 rewards."""
-        ...
-
-    def raw(self, x: np.ndarray) -> np.ndarray:
-        """[m, d] embeddings -> [m] float64 scores as fitted: differences by the temperature are log-odds."""
-        ...
-
-    def score_and_raw(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both in one pass."""
-        ...
-
-    def features(self, x: np.ndarray) -> np.ndarray:
-        """[m, d] embeddings -> [m, f], what the last layer weighs; ConfigError if there is none."""
-        ...
-
-    def normalised(self, reference_x: np.ndarray) -> RewardHead:
-        """A copy whose rewards have mean 0 and standard deviation 1 on [m, d] reference responses."""
-        ...
-
-    def tempered(self, temperature: float) -> RewardHead:
-        """A copy with this temperature."""
-        ...
-
-    def save(self, folder: Path) -> None: ...
-
-
-class HeadFitter(Protocol):
-    """A fitter with `centre = "prompt"` is given embeddings from which the mean over all responses to the
-    same prompt was subtracted, and its head scores such differences; one without the attribute is not."""
-
-    def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[RewardHead, FitLog]: ...

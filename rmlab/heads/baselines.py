@@ -1,5 +1,4 @@
-"""What heads are compared with: tuned logistic regression on pairs, and ridge regression on golden
-scores."""
+"""Baselines for heads: tuned logistic regression on pairs, and ridge regression on golden scores."""
 
 from __future__ import annotations
 
@@ -19,11 +18,14 @@ from rmlab.heads.fitted.linear import LinearHead
 
 ITERATIONS = 1000
 FOLDS = 5
-STRENGTHS = tuple(10.0**power for power in range(-7, 3))  # C: to choose from
-C_OF_ONE_GROUP = 1e-3  # where there is nothing to choose by
+STRENGTHS = tuple(10.0**power for power in range(-7, 3))  # of C, to choose from
+C_OF_ONE_GROUP = 1e-3  # where one group of pairs allows no cross-validation
+RIDGE_STRENGTHS = np.logspace(0, 6, 13)
 
 
-class Fitted(NamedTuple):
+class LogisticFit(NamedTuple):
+    """A head with the strength C that was chosen."""
+
     head: LinearHead
     c: float
     converged: bool
@@ -31,13 +33,14 @@ class Fitted(NamedTuple):
 
 def fit_logistic(
     x: np.ndarray, items: np.ndarray, group: np.ndarray, strengths: Sequence[float] = STRENGTHS
-) -> Fitted:
-    """x: [m, d]; items: [n, 2] rows, the preferred first; group: [n] int -> raw = w · z, in log-odds.
+) -> LogisticFit:
+    """Fits a logistic regression on differences of pairs; the head's raw = w · z is in log-odds.
 
+    x: [m, d]; items: [n, 2] rows of x, the preferred first; group: [n] int.
     min over w of |w|²/2 + C * sum of log(1 + exp(-w · (z_i - z_j))) over pairs and mirrored pairs, without an
     intercept; z is x standardised. Of several strengths C the one with the lowest mean log-loss in
-    cross-validation is taken, over at most FOLDS folds of whole groups, a pair and its mirror image in the
-    same fold. With l2 = 1 / (2 n C) it is the linear Bradley-Terry head.
+    cross-validation is taken, over at most FOLDS folds of whole groups, with a pair and its mirror image in
+    the same fold. With l2 = 1 / (2 n C) it is the linear Bradley-Terry head.
     """
     standardiser = Standardiser.of(x, items, True)
     differences = (x[items[:, 0]] - x[items[:, 1]]) / standardiser.scale.astype(np.float32)
@@ -63,17 +66,14 @@ def fit_logistic(
     converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
     c = float(model.C_) if hasattr(model, "C_") else float(model.C)
     head = LinearHead(weight=model.coef_[0].astype(np.float64), intercept=0.0, standardiser=standardiser)
-    return Fitted(head, c, converged)
-
-
-RIDGE_STRENGTHS = np.logspace(0, 6, 13)
+    return LogisticFit(head, c, converged)
 
 
 class Ridge:
-    """min over w, b of |y - Z w - b|² + alpha |w|², Z standardised; alpha by generalised cross-validation,
+    """Ridge regression: min over w, b of |y - Z w - b|² + alpha |w|², Z standardised. It keeps sums only.
 
-    n RSS / (n - 1 - sum_i e_i / (e_i + alpha))², e_i the eigenvalues of ZᵀZ. Only sums over rows are kept.
-    Source: Golub, Heath & Wahba 1979.
+    alpha minimises the generalised cross-validation n RSS / (n - 1 - sum_i e_i / (e_i + alpha))², with e_i
+    the eigenvalues of ZᵀZ. Source: Golub, Heath & Wahba 1979.
     """
 
     def __init__(self, strengths: np.ndarray = RIDGE_STRENGTHS) -> None:
@@ -83,7 +83,7 @@ class Ridge:
         self._products = np.zeros((0, 0))
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        """x: [b, d], y: [b]. Sums are taken about the mean of the first rows, so that little cancels."""
+        """Adds rows, x: [b, d], y: [b]. Sums are relative to the first rows' mean, so that little cancels."""
         rows = np.column_stack([x, y]).astype(np.float64)
         if self.n == 0:
             self._origin = rows.mean(axis=0)
@@ -94,6 +94,7 @@ class Ridge:
         self.n += len(rows)
 
     def fit(self) -> LinearHead:
+        """Solves for the head of all rows added so far."""
         if not np.isfinite(self._products).all():
             raise InputError(
                 "embeddings or golden scores hold NaN, infinity or numbers too large to square; "
@@ -111,7 +112,7 @@ class Ridge:
         return LinearHead(weight=weight, intercept=intercept, standardiser=Standardiser(mean, scale))
 
     def _solve(self, eigenvalues: np.ndarray, target: np.ndarray, total: float) -> np.ndarray:
-        """Weights along the eigenvectors at the best alpha."""
+        """Returns the weights along the eigenvectors at the best alpha."""
         best = (np.inf, target)
         for alpha in self.strengths:
             weight = target / (eigenvalues + alpha)

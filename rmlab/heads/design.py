@@ -1,4 +1,4 @@
-"""The reduced design of a linear fit: the fewest rows whose products with the weights give all scores."""
+"""The design matrix of a linear fit, with the fewest rows whose products with the weights give all scores."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ PROBES = 16
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """x: [r, p] float32 or float64; items: [n, K] rows of x, or None where a row is the difference of a pair.
+    """Comparisons with their design matrix x: [r, p], float32 or float64.
 
-    With an intercept the last column of x is 1. A loss of differences alone needs no intercept.
+    items: [n, K] rows of x; None where each row of x is the difference of a pair. With an intercept the last
+    column of x is 1; a loss of score differences needs none.
     """
 
     x: Tensor
@@ -38,45 +39,48 @@ class Design:
         return (self.x @ parameters.to(self.x.dtype)).double()
 
     def pull(self, by_value: Tensor) -> Tensor:
-        """[r] -> xᵀ @ by_value, [p]."""
+        """[r] gradient of the values -> [p] gradient of the parameters, xᵀ @ by_value."""
         return (self.x.T @ by_value.to(self.x.dtype)).double()
 
     def scores(self, values: Tensor) -> Tensor:
-        """values: [r] = x @ parameters -> [n, K]; of a difference the second score is 0."""
+        """Returns the scores, [n, K]; for a row of differences the second is 0.
+
+        values: [r] = x @ parameters.
+        """
         if self.items is None:
             return torch.stack([values, torch.zeros_like(values)], dim=1)
         return values[self.items]
 
     def pull_back(self, by_score: Tensor) -> Tensor:
-        """by_score: [n, K] gradients of the scores -> [r] gradients of the values."""
+        """[n, K] gradient of the scores -> [r] gradient of the values."""
         if self.items is None:
             return by_score[:, 0]
         by_row = torch.zeros(len(self.x), dtype=by_score.dtype)
         return by_row.index_add_(0, self.items.ravel(), by_score.ravel())
 
     def loss(self, parameters: Tensor, loss: Loss) -> float:
-        """sum(weight * loss) / sum(weight), without a penalty; parameters: [p]."""
+        """Returns sum(weight * loss) / sum(weight), without a penalty. parameters: [p]."""
         return float(mean_loss(loss, self.scores(self.values(parameters)), self.comparisons))
 
     @cached_property
     def gram(self) -> Tensor:
-        """[p, p] float32: sum over items of weight x xᵀ / sum(weight)."""
+        """The sum over items of weight x xᵀ / sum(weight), [p, p] float32."""
         weight = torch.from_numpy(self.comparisons.weight)
         by_row = self.pull_back(weight[:, None].expand(-1, self.comparisons.items.shape[1]))
-        return self.weighed_gram(by_row / weight.sum())
+        return self.weighted_gram(by_row / weight.sum())
 
-    def weighed_gram(self, by_row: Tensor) -> Tensor:
-        """by_row: [r] weights, none taken as below 0 -> [p, p] float32: the sum of by_row x xᵀ over rows."""
+    def weighted_gram(self, by_row: Tensor) -> Tensor:
+        """Returns the sum over rows of by_row x xᵀ, [p, p] float32. by_row: [r], negative ones taken as 0."""
         root = by_row.clamp(min=0).sqrt()
         total = np.zeros((self.x.shape[1], self.x.shape[1]), dtype=np.float32)
         for block in row_blocks(len(self.x)):
             rows = (self.x[block] * root[block, None].to(self.x.dtype)).float().numpy()
-            total += rows.T @ rows  # numpy sees that the product is symmetric: half the work of torch's
+            total += rows.T @ rows  # numpy uses the symmetry, which halves the work; torch does not
         return torch.from_numpy(total)
 
 
 def is_shift_invariant(loss: Loss, comparisons: Comparisons) -> bool:
-    """Whether adding a constant to all scores of a comparison leaves the loss as it is, by its gradient."""
+    """Returns, by its gradient, whether the loss ignores a constant added to all scores of a comparison."""
     some = comparisons.take(np.arange(min(PROBES, len(comparisons))))
     rng = torch.Generator().manual_seed(0)
     scores = torch.randn(some.items.shape, generator=rng, dtype=torch.float64).requires_grad_()
@@ -91,7 +95,7 @@ def make_design(
     shifts: bool,
     dtype: DTypeLike = np.float64,
 ) -> Design:
-    """x: [m, d] embeddings of the pool; shifts: the loss does not see a shift of a comparison's scores."""
+    """Builds the design. x: [m, d] embeddings of the pool; shifts: the loss is shift invariant, as above."""
     if shifts and comparisons.items.shape[1] == 2:
         return Design(_differences(x, comparisons.items, standardiser, dtype), None, comparisons)
     rows, items = np.unique(comparisons.items, return_inverse=True)
@@ -103,7 +107,7 @@ def make_design(
 
 
 def _differences(x: np.ndarray, items: np.ndarray, standardiser: Standardiser, dtype: DTypeLike) -> Tensor:
-    """[n, d] = (x of the preferred - x of the other) / scale."""
+    """Returns (x of the preferred - x of the other) / scale, [n, d]."""
     design = np.empty((len(items), x.shape[1]), dtype=dtype)
     scale = standardiser.scale.astype(dtype)
     for block in row_blocks(len(items), ROWS_IN_CACHE):

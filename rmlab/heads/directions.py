@@ -1,4 +1,4 @@
-"""A linear head mixed from the principal directions in which preferred and other responses differ."""
+"""Fits a linear head as a mixture of the principal directions in which the responses of pairs differ."""
 
 from __future__ import annotations
 
@@ -19,58 +19,23 @@ from rmlab.heads.fitted.linear import LinearHead
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss
 
-ROUNDING = 1e-12  # of the largest variance: a direction of less is rounding
-
-
-def moments(side: Compared) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean [d] and population covariance [d, d] of z = φ(winner) - φ(loser)."""
-    share = side.comparisons.weight / side.comparisons.weight.sum()
-    winners, losers = side.items.T
-    mean, covariance = np.zeros(side.x.shape[1]), np.zeros((side.x.shape[1],) * 2)
-    for block in row_blocks(len(share)):
-        mean += share[block] @ (side.x[winners[block]] - side.x[losers[block]])
-    for block in row_blocks(len(share)):
-        z = side.x[winners[block]] - side.x[losers[block]] - mean
-        covariance += (share[block, None] * z).T @ z
-    return mean, covariance
-
-
-def candidates(mean: np.ndarray, covariance: np.ndarray, components: int) -> np.ndarray:
-    """[c, d] directions v: the principal components, then their opposites, then the mean difference.
-
-    Each is scaled so that the margins z · v of the training comparisons have standard deviation 1; a
-    direction in which they do not vary is left out, so there may be fewer components than asked for.
-    """
-    d = len(mean)
-    variance, vectors = eigh(covariance, subset_by_index=[max(d - components, 0), d - 1])
-    varies = variance > ROUNDING * np.trace(covariance)
-    principal = (vectors[:, varies] / np.sqrt(variance[varies])).T[::-1]
-    along_mean = float(mean @ covariance @ mean)
-    if along_mean <= ROUNDING * float(mean @ mean) * np.trace(covariance):
-        return np.vstack([principal, -principal])
-    return np.vstack([principal, -principal, mean / math.sqrt(along_mean)])
-
-
-def losses_of(directions: np.ndarray, side: Compared, loss: Loss) -> np.ndarray:
-    """[c, d] -> [c], the weighted mean loss of the comparisons when each direction scores alone."""
-    scores = torch.from_numpy(side.x @ directions.T)[torch.from_numpy(side.items)]  # [n, 2, c]
-    return np.array([float(mean_loss(loss, one, side.comparisons)) for one in scores.unbind(dim=2)])
+ROUNDING = 1e-12  # share of the total variance below which that of a direction is rounding error
 
 
 @dataclass(frozen=True)
 class Directions:
     """reward = sum_c π_c v_c · φ(x), π_c ∝ exp(-temperature * L_c), with L_c the mean loss of direction v_c.
 
-    φ: standardised embeddings; v_c: see `candidates`. L_c is a mean over training comparisons, so that a
-    temperature means the same for any number of them; weights by the sum of the loss over n comparisons, as
-    for a user who answered a few, are those of temperature n. High temperatures keep the best direction only.
+    φ: standardised embeddings; v_c: see `candidates`. L_c is a mean over training comparisons, so the effect
+    of a temperature does not depend on their number; weights by the sum of the losses of n comparisons, as
+    for one user's few answers, are those of temperature n. High temperatures keep the best direction only.
     Source: Luo et al. 2025, "Rethinking Diverse Human Preference Learning through Principal Component
     Analysis" (arXiv 2502.13131), with the Bradley-Terry loss; the mean difference is added here.
 
-    components: principal components, each of both signs; temperature: one, or several of which the one with
-    the lowest validation loss is kept; annotator: only this one's comparisons set the weights (and choose
-    the temperature), while all find the directions; None: all do both; standardise: features to mean 0 and
-    standard deviation 1.
+    components: the number of principal components, each used with both signs; temperature: one, or several of
+    which the one with the lowest validation loss is kept; annotator: the one whose comparisons alone set the
+    weights (and choose the temperature), while the directions come from all; null: all set both; standardise:
+    features to mean 0 and standard deviation 1.
     """
 
     name: ClassVar[str] = "directions"
@@ -89,12 +54,12 @@ class Directions:
 
     @property
     def temperatures(self) -> list[float]:
-        """From the lowest: of equal ones the most even mixture is kept."""
+        """The temperatures in ascending order: among equals the first, and most even mixture, is kept."""
         given = self.temperature if isinstance(self.temperature, list) else [self.temperature]
         return sorted(set(given))
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[LinearHead, FitLog]:
-        """The seed changes nothing."""
+        """Fits the head. The seed is unused."""
         several = len(self.temperatures) > 1
         needed_for = "choosing between several values of temperature (or give one)" if several else ""
         check_inputs(data, loss, needed_for)
@@ -108,7 +73,7 @@ class Directions:
         directions = candidates(*moments(prepared.train), self.components)
         if len(directions) == 0:
             raise InputError("all training comparisons differ in the same way; annotate more of them")
-        train, validation = self._heard(prepared.train), self._heard(prepared.validation)
+        train, validation = self._weighing(prepared.train), self._weighing(prepared.validation)
         for split, side in (("training", train), ("validation", validation)):
             if len(side.items) == 0 and (split == "training" or several):
                 raise InputError(
@@ -118,8 +83,8 @@ class Directions:
         weight, log = self._mix(directions, train, validation, loss)
         return LinearHead(weight=weight, intercept=0.0, standardiser=prepared.standardiser), log
 
-    def _heard(self, side: Compared) -> Compared:
-        """The comparisons that weigh the directions."""
+    def _weighing(self, side: Compared) -> Compared:
+        """Returns the comparisons that set the weights of the directions."""
         if self.annotator is None:
             return side
         rows = np.flatnonzero(side.comparisons.annotator == self.annotator)
@@ -128,7 +93,7 @@ class Directions:
     def _mix(
         self, directions: np.ndarray, train: Compared, validation: Compared, loss: Loss
     ) -> tuple[np.ndarray, FitLog]:
-        """The mixture [d] with the lowest validation loss; the log gets a row for each temperature, split."""
+        """Returns the mixture [d] with the lowest validation loss, and the log of all temperatures."""
         log, alone = FitLog(), losses_of(directions, train, loss)
         found: list[tuple[float, float, np.ndarray]] = []
         for index, temperature in enumerate(self.temperatures):
@@ -146,3 +111,38 @@ class Directions:
             "effective_directions": float(np.exp(entr(shares).sum())),
         }
         return shares @ directions, log
+
+
+def moments(side: Compared) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the weighted mean [d] and population covariance [d, d] of z = φ(winner) - φ(loser)."""
+    share = side.comparisons.weight / side.comparisons.weight.sum()
+    winners, losers = side.items.T
+    mean, covariance = np.zeros(side.x.shape[1]), np.zeros((side.x.shape[1],) * 2)
+    for block in row_blocks(len(share)):
+        mean += share[block] @ (side.x[winners[block]] - side.x[losers[block]])
+    for block in row_blocks(len(share)):
+        z = side.x[winners[block]] - side.x[losers[block]] - mean
+        covariance += (share[block, None] * z).T @ z
+    return mean, covariance
+
+
+def candidates(mean: np.ndarray, covariance: np.ndarray, components: int) -> np.ndarray:
+    """Returns directions v [c, d]: principal components, their opposites, then the mean difference.
+
+    Each is scaled so that the margins z · v of the training comparisons have standard deviation 1. Directions
+    in which they do not vary are left out, so there may be fewer components than asked for.
+    """
+    d = len(mean)
+    variance, vectors = eigh(covariance, subset_by_index=[max(d - components, 0), d - 1])
+    varies = variance > ROUNDING * np.trace(covariance)
+    principal = (vectors[:, varies] / np.sqrt(variance[varies])).T[::-1]
+    along_mean = float(mean @ covariance @ mean)
+    if along_mean <= ROUNDING * float(mean @ mean) * np.trace(covariance):
+        return np.vstack([principal, -principal])
+    return np.vstack([principal, -principal, mean / math.sqrt(along_mean)])
+
+
+def losses_of(directions: np.ndarray, side: Compared, loss: Loss) -> np.ndarray:
+    """Returns the weighted mean loss under each direction alone, [c]. directions: [c, d]."""
+    scores = torch.from_numpy(side.x @ directions.T)[torch.from_numpy(side.items)]  # [n, 2, c]
+    return np.array([float(mean_loss(loss, one, side.comparisons)) for one in scores.unbind(dim=2)])

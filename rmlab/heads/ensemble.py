@@ -1,4 +1,4 @@
-"""Several members of any head, each fitted on a bootstrap of the prompts."""
+"""Fits an ensemble of any head, each member on a bootstrap sample of the prompts."""
 
 from __future__ import annotations
 
@@ -21,30 +21,16 @@ if TYPE_CHECKING:
 PROBES = 8
 
 
-def resampled(train: Comparisons, rng: np.random.Generator) -> Comparisons:
-    """As many prompts drawn with replacement as there are; a comparison weighs as often as its prompt came.
-
-    Prompts rather than comparisons: those of one prompt share responses, so they are not independent.
-    A draw that leaves no comparison of positive weight is drawn again.
-    """
-    prompts, prompt = np.unique(train.group, return_inverse=True)
-    weight = np.zeros(len(train))
-    while not weight.any():
-        drawn = np.bincount(rng.integers(len(prompts), size=len(prompts)), minlength=len(prompts))
-        weight = train.weight * drawn[prompt]
-    return replace(train, weight=weight)
-
-
 @dataclass(frozen=True)
 class Ensemble:
-    """`members` heads of one kind, combined by their mean, their minimum, or mean - k std (lcb).
+    """Fits `members` heads of one kind, combined by their mean, their minimum, or mean - k std (lcb).
 
-    member: what fits each; it gets a seed that derives from (seed, its index), so a larger ensemble begins
-    with the members of a smaller one. resample: fit each on its own bootstrap of the training prompts;
-    without it only the seed tells members apart, which changes nothing for a head that ignores the seed.
+    member: the fitter of each; it gets a seed derived from (seed, its index), so a larger ensemble begins
+    with the members of a smaller one. resample: fits each on its own bootstrap of the training prompts;
+    without it members differ by their seeds alone, which for a head that ignores the seed makes them equal.
     Source: Lakshminarayanan et al. 2017 for ensembles; Coste et al. 2024 (arXiv 2310.02743) for the minimum
-    as a reward. Theirs also subtracts a multiple of the variance; the standard deviation here has the unit
-    of the reward.
+    as a reward. They also subtract a multiple of the variance; the standard deviation, used here, has the
+    unit of the reward.
     """
 
     member: HeadFitter
@@ -61,9 +47,10 @@ class Ensemble:
             raise ValueError("member must be a single head, not an ensemble")
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[EnsembleHead, FitLog]:
+        """Fits the members one after another."""
         check_inputs(data, loss)
         if self.resample:
-            _check_weighable(loss, data.train)
+            _refuse_set_loss(loss, data.train)
         heads: list[NormalisedHead] = []
         logs: list[FitLog] = []
         for index in range(self.members):
@@ -75,15 +62,29 @@ class Ensemble:
         return EnsembleHead(members=tuple(heads), combine=self.combine, k=self.k), _summary(logs)
 
 
-def _check_weighable(loss: Loss, train: Comparisons) -> None:
-    """A bootstrap is made of weights, which a loss of a whole set ignores or refuses."""
+def resampled(train: Comparisons, rng: np.random.Generator) -> Comparisons:
+    """Draws prompts with replacement, as many as there are; comparisons weigh as often as theirs was drawn.
+
+    Prompts are drawn rather than comparisons, because those of a prompt share responses and are not
+    independent. A draw that leaves no comparison of positive weight is repeated.
+    """
+    prompts, prompt = np.unique(train.group, return_inverse=True)
+    weight = np.zeros(len(train))
+    while not weight.any():
+        drawn = np.bincount(rng.integers(len(prompts), size=len(prompts)), minlength=len(prompts))
+        weight = train.weight * drawn[prompt]
+    return replace(train, weight=weight)
+
+
+def _refuse_set_loss(loss: Loss, train: Comparisons) -> None:
+    """Raises ConfigError for a set loss, which takes no weights and so allows no bootstrap."""
     few = train.take(np.arange(min(PROBES, len(train))))
     if loss(torch.zeros(few.items.shape, dtype=torch.float64), few).ndim == 0:
         raise ConfigError("a set loss takes no weights, so no bootstrap; set ensemble.resample=false")
 
 
 def _summary(logs: list[FitLog]) -> FitLog:
-    """The rows of the first member, what each member chose, and how many did not converge."""
+    """Returns a log with the rows of the first member, each member's choices, and those not converged."""
     log = FitLog(rows=logs[0].rows, converged=all(one.converged for one in logs))
     for index, one in enumerate(logs):
         log.chosen |= {f"member-{index:03d}.{name}": value for name, value in one.chosen.items()}

@@ -1,4 +1,4 @@
-"""A Bayesian linear head by the Laplace approximation, and the second derivatives that it needs."""
+"""Fits a Bayesian linear head by the Laplace approximation."""
 
 from __future__ import annotations
 
@@ -20,72 +20,8 @@ if TYPE_CHECKING:
     from rmlab.comparisons import Comparisons
     from rmlab.losses.base import Loss
 
-ROUNDING = 1e-12  # of the largest eigenvalue of a comparison, or of the data: smaller is rounding
+ROUNDING = 1e-12  # share of the largest eigenvalue below which one is rounding error
 COMPARISONS_AT_ONCE = 1024
-
-
-def score_hessians(scores: np.ndarray, comparisons: Comparisons, loss: Loss) -> np.ndarray:
-    """[n, K] scores -> [n, K, K], the Hessian of each comparison's loss by its own scores.
-
-    By differentiating twice, so any loss of single comparisons fits; what a loss detaches is held fixed.
-    """
-    at = torch.from_numpy(scores).requires_grad_()
-    losses = loss(at, comparisons)
-    if losses.shape != (len(scores),):
-        raise ConfigError(
-            "head=laplace needs a loss of single comparisons; set loss=bradley_terry or head=linear"
-        )
-    gradient = torch.autograd.grad(losses.sum(), at, create_graph=True)[0]
-    if not gradient.requires_grad:  # a piecewise linear loss
-        return np.zeros((*scores.shape, scores.shape[1]))
-    rows = [
-        torch.autograd.grad(gradient[:, k].sum(), at, retain_graph=True)[0] for k in range(scores.shape[1])
-    ]
-    return torch.stack(rows, dim=1).numpy()
-
-
-def square_roots(hessians: np.ndarray) -> np.ndarray:
-    """[n, K, K] symmetric A -> [n, K, K] B with Bᵀ B = A, negative eigenvalues of A set to 0."""
-    values, vectors = np.linalg.eigh(hessians)
-    kept = np.where(values > ROUNDING * np.abs(values).max(axis=1, keepdims=True), values, 0.0)
-    return np.sqrt(kept)[:, :, None] * vectors.transpose(0, 2, 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Curvature:
-    """The Hessian of sum(weight * loss) by w and b of the scores z · w + b.
-
-    weight: [d, d]; cross: [d], by w and b; intercept: by b, 0 where the loss sees only differences.
-    """
-
-    weight: np.ndarray
-    cross: np.ndarray
-    intercept: float
-
-    @classmethod
-    def of(cls, z: np.ndarray, items: np.ndarray, hessians: np.ndarray, weight: np.ndarray) -> Curvature:
-        """z: [r, d]; items: [n, K] rows of z; hessians: [n, K, K]; weight: [n].
-
-        sum_i weight_i Z_iᵀ A_i Z_i = Fᵀ F with the rows F_i = sqrt(weight_i) B_i Z_i and A_i = B_iᵀ B_i,
-        so the sum is positive semi-definite to the last bit of rounding.
-        """
-        d = z.shape[1]
-        total, cross, intercept = np.zeros((d, d)), np.zeros(d), 0.0
-        roots = np.sqrt(weight)[:, None, None] * square_roots(hessians)
-        for block in row_blocks(len(items), COMPARISONS_AT_ONCE):
-            used = roots[block].any(axis=2)  # [b, K]: a shift-invariant loss of a pair has one row, not two
-            rows = (roots[block] @ z[items[block]])[used]
-            ones = roots[block].sum(axis=2)[used]
-            total += rows.T @ rows
-            cross += rows.T @ ones
-            intercept += float(ones @ ones)
-        return cls(total, cross, intercept)
-
-    def profiled(self) -> np.ndarray:
-        """[d, d], the precision of w when b, which has no prior, is left free: the Schur complement."""
-        if self.intercept <= ROUNDING * np.trace(self.weight):
-            return self.weight
-        return self.weight - np.outer(self.cross, self.cross) / self.intercept
 
 
 @dataclass(frozen=True)
@@ -100,7 +36,7 @@ class Laplace:
     Source: Laplace's approximation as in MacKay 1992; Rasmussen & Williams 2006, section 3.4.
 
     l2: one strength > 0, or several of which the one with the lowest validation loss is kept; tolerance,
-    max_iterations, standardise: of the linear head; k: how many standard deviations below the mean to score.
+    max_iterations, standardise: as in head=linear; k: the number of standard deviations to subtract.
     """
 
     name: ClassVar[str] = "laplace"
@@ -120,6 +56,7 @@ class Laplace:
 
     @property
     def _linear(self) -> Linear:
+        """The fitter of w*."""
         return Linear(
             l2=self.l2,
             tolerance=self.tolerance,
@@ -128,7 +65,7 @@ class Laplace:
         )
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[LaplaceHead, FitLog]:
-        """The seed changes nothing."""
+        """Fits the head. The seed is unused."""
         best, log = self._linear.fit(data, loss, seed)
         train = weighted(data.train)
         prior = float(log.chosen["l2"]) * float(train.weight.sum())
@@ -151,7 +88,10 @@ class Laplace:
 def _precision(
     best: LinearHead, x: np.ndarray, z: np.ndarray, items: np.ndarray, train: Comparisons, loss: Loss
 ) -> np.ndarray:
-    """[d, d], what the comparisons say about the weights; x, z: [r, d] embeddings, as is and standardised."""
+    """Returns the precision of w by the comparisons alone, [d, d].
+
+    x, z: [r, d] embeddings, z standardised.
+    """
     hessians = score_hessians(best.raw(x)[items], train, loss)
     if not hessians.any():
         raise ConfigError(
@@ -162,9 +102,77 @@ def _precision(
 
 
 def _inverse_factor(precision: np.ndarray) -> np.ndarray:
-    """L⁻¹ with H = L Lᵀ, so that zᵀ H⁻¹ z = |L⁻¹ z|²."""
+    """Returns L⁻¹ with H = L Lᵀ, so that zᵀ H⁻¹ z = |L⁻¹ z|²."""
     try:
         factor = np.linalg.cholesky(precision)
     except np.linalg.LinAlgError:
         raise InputError("the posterior has no Cholesky factor: l2 is too small; raise l2") from None
     return solve_triangular(factor, np.eye(len(factor)), lower=True)
+
+
+def score_hessians(scores: np.ndarray, comparisons: Comparisons, loss: Loss) -> np.ndarray:
+    """Returns the Hessian of each comparison's loss by its own scores, [n, K, K]. scores: [n, K].
+
+    The loss is differentiated twice, so any loss of single comparisons will do; detached values are
+    constants.
+    """
+    at = torch.from_numpy(scores).requires_grad_()
+    losses = loss(at, comparisons)
+    if losses.shape != (len(scores),):
+        raise ConfigError(
+            "head=laplace needs a loss of single comparisons; set loss=bradley_terry or head=linear"
+        )
+    gradient = torch.autograd.grad(losses.sum(), at, create_graph=True)[0]
+    if not gradient.requires_grad:  # a piecewise linear loss
+        return np.zeros((*scores.shape, scores.shape[1]))
+    rows = [
+        torch.autograd.grad(gradient[:, k].sum(), at, retain_graph=True)[0] for k in range(scores.shape[1])
+    ]
+    return torch.stack(rows, dim=1).numpy()
+
+
+def square_roots(hessians: np.ndarray) -> np.ndarray:
+    """Returns B with Bᵀ B = A for symmetric A, [n, K, K], whose negative eigenvalues are set to 0."""
+    values, vectors = np.linalg.eigh(hessians)
+    kept = np.where(values > ROUNDING * np.abs(values).max(axis=1, keepdims=True), values, 0.0)
+    return np.sqrt(kept)[:, :, None] * vectors.transpose(0, 2, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """The Hessian of sum(weight * loss) by w and b of the scores z · w + b.
+
+    weight: [d, d], by w; cross: [d], by w and b; intercept: by b, 0 for a loss of score differences.
+    """
+
+    weight: np.ndarray
+    cross: np.ndarray
+    intercept: float
+
+    @classmethod
+    def of(cls, z: np.ndarray, items: np.ndarray, hessians: np.ndarray, weight: np.ndarray) -> Curvature:
+        """Computes it from z: [r, d]; items: [n, K] rows of z; hessians: [n, K, K]; weight: [n].
+
+        sum_i weight_i Z_iᵀ A_i Z_i = Fᵀ F with the rows F_i = sqrt(weight_i) B_i Z_i and A_i = B_iᵀ B_i,
+        so the sum is positive semi-definite but for rounding.
+        """
+        d = z.shape[1]
+        total, cross, intercept = np.zeros((d, d)), np.zeros(d), 0.0
+        roots = np.sqrt(weight)[:, None, None] * square_roots(hessians)
+        for block in row_blocks(len(items), COMPARISONS_AT_ONCE):
+            used = roots[block].any(axis=2)  # [b, K]: a shift-invariant loss of a pair has one row, not two
+            rows = (roots[block] @ z[items[block]])[used]
+            ones = roots[block].sum(axis=2)[used]
+            total += rows.T @ rows
+            cross += rows.T @ ones
+            intercept += float(ones @ ones)
+        return cls(total, cross, intercept)
+
+    def profiled(self) -> np.ndarray:
+        """Returns the precision of w, [d, d].
+
+        It is the Schur complement, which integrates out b under a flat prior.
+        """
+        if self.intercept <= ROUNDING * np.trace(self.weight):
+            return self.weight
+        return self.weight - np.outer(self.cross, self.cross) / self.intercept

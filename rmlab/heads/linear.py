@@ -1,4 +1,4 @@
-"""A linear head under any loss, solved to its optimum."""
+"""Fits a linear head under any loss to its optimum."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from rmlab.losses.base import Kinked
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss
 
-FLOAT32_TOLERANCE = 1e-6  # rounding of products in float32 stays well below it
+FLOAT32_TOLERANCE = 1e-6  # from here on float32 products are exact enough
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-ROUNDING = 1e-3  # of a loss with kinks; the minimum of hinge rises by an eighth of it at most
-LEARNT = 0.01  # a training loss less than this share below that of no weights: the penalty leaves no head
+ROUNDING = 1e-3  # width of a rounded kink; it raises the minimum of the hinge loss by an eighth at most
+LEARNT = 0.01  # share by which training must lower the loss of zero weights, or the penalty leaves no head
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Linear:
     l2: one strength, or several of which the one with the lowest validation loss is kept;
     tolerance: the largest absolute entry of the gradient at a converged solution;
     max_iterations: of L-BFGS, for each l2; standardise: features to mean 0 and standard deviation 1;
-    patience: strengths in a row, from the strongest down, without a lower validation loss, after which the
-    weaker ones are not tried; null: all are. Those so strong that the weights are all but 0 do not count.
-    A loss with kinks is minimised as its `rounded` form, for at a kink no gradient vanishes.
+    patience: going from strong to weak l2, stop after this many strengths in a row without a lower validation
+    loss; null: try all. Strengths so large that the weights are nearly 0 do not count.
+    A loss with kinks is minimised in its `rounded` form, since on a kink the gradient does not become small.
     """
 
     name: ClassVar[str] = "linear"
@@ -59,12 +59,15 @@ class Linear:
 
     @property
     def strengths(self) -> list[float]:
-        """From the strongest: each solution starts the next, and of equal ones the simplest is kept."""
+        """The strengths in descending order.
+
+        Each solution starts the next, and among equals the first is kept.
+        """
         given = self.l2 if isinstance(self.l2, list) else [self.l2]
         return sorted(set(given), reverse=True)
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[LinearHead, FitLog]:
-        """The problem is solved from zero, so the seed changes nothing."""
+        """Fits the head. The seed is unused, since the solver always starts from zero."""
         several = len(self.strengths) > 1
         needed_for = "choosing between several values of l2 (or give one)" if several else ""
         check_inputs(data, loss, needed_for, penalised=min(self.strengths) > 0)
@@ -74,8 +77,8 @@ class Linear:
         log = FitLog()
         dtype = np.float32 if self.tolerance >= FLOAT32_TOLERANCE else np.float64
         sides = [make_design(data.x, c, standardiser, shifts, dtype) for c in (train, validation)]
-        _ = sides[0].gram  # with all threads, once for all strengths
-        # The pools of torch, numpy and scipy, called in turn, would stall each other: torch's alone works.
+        _ = sides[0].gram  # computed here once for all strengths, with all threads
+        # The thread pools of torch and BLAS, used in turn, stall each other, so only torch's is left on.
         with threadpool_limits(1, user_api="blas"):
             best = self._best(sides[0], sides[1], loss, log)
         self._conclude(best, log)
@@ -83,7 +86,7 @@ class Linear:
         return LinearHead(weight=w.numpy(), intercept=b, standardiser=standardiser), log
 
     def _best(self, train: Design, validation: Design, loss: Loss, log: FitLog) -> Solution:
-        """The solution with the lowest validation loss; the log gets a row for each l2 and split."""
+        """Returns the solution with the lowest validation loss and logs the loss of each l2 and split."""
         smooth = loss.rounded(ROUNDING) if isinstance(loss, Kinked) else loss
         start, step = torch.zeros(train.x.shape[1], dtype=torch.float64), 0
         unlearnt = train.loss(start, loss)
@@ -108,6 +111,7 @@ class Linear:
         return found[best][1]
 
     def _conclude(self, best: Solution, log: FitLog) -> None:
+        """Logs the choice and whether it converged."""
         log.chosen = {"l2": best.l2, "iterations": best.iterations}
         log.converged = best.gradient <= self.tolerance
         if not log.converged:
@@ -121,7 +125,7 @@ class Linear:
         log.notes.extend(self._at_an_edge(best.l2))
 
     def _at_an_edge(self, l2: float) -> list[str]:
-        """A note if the best of several strengths is at an end, beyond which a better one may lie."""
+        """Returns a note if the best strength is at an end of the grid, beyond which a better one may lie."""
         largest, smallest = self.strengths[0], self.strengths[-1]
         if l2 == largest > smallest:
             return [f"l2={l2:g} is the largest of head.l2; give larger ones"]
@@ -131,7 +135,7 @@ class Linear:
 
 
 def _penalty(design: Design, l2: float) -> Tensor:
-    """[p]: l2 for each weight, nothing for the intercept."""
+    """Returns the penalty of each parameter, [p]: l2, and 0 for the intercept."""
     penalty = torch.full((design.x.shape[1],), l2, dtype=torch.float64)
     if design.has_intercept:
         penalty[-1] = 0.0

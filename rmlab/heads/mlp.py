@@ -1,4 +1,4 @@
-"""A multilayer perceptron trained on comparisons, the best epoch on validation kept."""
+"""Fits a multilayer perceptron on comparisons and keeps the epoch with the lowest validation loss."""
 
 from __future__ import annotations
 
@@ -21,66 +21,21 @@ from rmlab.heads.fitted.mlp import FittedLayers, MlpHead
 if TYPE_CHECKING:
     from rmlab.losses.base import Loss
 
-CHECKS = 30  # looks at the validation loss within a budget of steps
+CHECKS = 30  # evaluations of the validation loss within a budget of steps
 Layers = list[tuple[Tensor, Tensor]]  # (weight [out, in], bias [out])
-
-
-def initialise(sizes: list[int], rng: torch.Generator, zero_output: bool = False) -> Layers:
-    """Uniform in ±1/sqrt(in), as torch.nn.Linear; sizes: the widths from the input to the output.
-
-    zero_output: the last layer is 0, so that all scores are equal before the first step.
-    """
-    layers: Layers = []
-    for n_in, n_out in pairwise(sizes):
-        values = torch.rand(n_out, n_in + 1, generator=rng).mul_(2).sub_(1).div_(n_in**0.5)
-        weight, bias = values[:, :-1].clone(), values[:, -1].clone()
-        layers.append((weight, bias))
-    if zero_output:
-        for tensor in layers[-1]:
-            tensor.zero_()
-    return [(weight.requires_grad_(), bias.requires_grad_()) for weight, bias in layers]
-
-
-def forward(
-    layers: Layers, x: Tensor, dropout: float, rng: torch.Generator | None, place: Tensor | None = None
-) -> Tensor:
-    """[r, d] -> [r] scores; an rng drops hidden units (training), without one all are kept.
-
-    place: [m] rows of x -> [m] scores, of rows that may repeat. A row goes once through the products that
-    its repeats have in common: all of them, or with dropout those of the first layer, since each repeat then
-    loses units of its own.
-    """
-    for weight, bias in layers[:-1]:
-        x = linear(x, weight, bias).relu_()
-        if rng is not None and dropout > 0:
-            if place is not None:
-                x, place = x.index_select(0, place), None
-            kept = torch.rand(x.shape, generator=rng) >= dropout
-            x = x * kept / (1 - dropout)
-    scores = linear(x, *layers[-1])[:, 0]
-    return scores if place is None else scores.index_select(0, place)
-
-
-@torch.inference_mode()
-def evaluation_loss(layers: Layers, side: Compared, loss: Loss) -> float:
-    scores = forward(layers, torch.from_numpy(side.x), 0.0, None)
-    return float(mean_loss(loss, scores[torch.from_numpy(side.items)], side.comparisons))
-
-
-def fitted(layers: Layers) -> FittedLayers:
-    return tuple((weight.detach().numpy().copy(), bias.detach().numpy().copy()) for weight, bias in layers)
 
 
 @dataclass(frozen=True)
 class Mlp:
-    """d -> hidden -> 1 with ReLU, one score a response, trained by AdamW on the weighted mean loss.
+    """Fits a network d -> hidden -> 1 with ReLU by AdamW on the weighted mean loss.
 
-    An epoch is one pass over all training comparisons, shuffled. After `patience` epochs without a lower
-    validation loss training stops; the weights of the best epoch are kept. Weights decay, biases do not.
-    steps: so many optimiser steps in all instead, whatever the number of comparisons, so that more
-    annotations do not mean longer training; the validation loss is then looked at CHECKS times.
-    zero_output: the last layer starts at 0. Noisy answers stop a fit early, and what it then keeps of a
-    random start is noise: with few or noisy comparisons most of what an MLP loses to a linear head.
+    An epoch is one pass over all training comparisons in random order. Training stops after `patience` epochs
+    without a lower validation loss; the weights of the best epoch are kept. Biases have no weight decay.
+    steps: the total number of optimiser steps, instead of epochs, so that more annotations do not mean longer
+    training; the validation loss is then computed CHECKS times.
+    zero_output: the last layer starts at 0. Noisy answers stop a fit early, when much of a random start is
+    left as noise in the scores; with few or noisy comparisons this is most of what an MLP loses to a linear
+    head.
     """
 
     name: ClassVar[str] = "mlp"
@@ -113,7 +68,10 @@ class Mlp:
                 raise ValueError(f"{rule}, got {self}")
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[MlpHead, FitLog]:
-        """The same seed gives the same bits; the global random state is neither read nor changed."""
+        """Fits the head.
+
+        It depends on the seed alone; the global random state is neither read nor changed.
+        """
         check_inputs(data, loss, "stopping the MLP at its best epoch", penalised=self.weight_decay > 0)
         prepared = prepare(data, self.standardise, np.float32)
         rng, log = torch.Generator().manual_seed(seed), FitLog()
@@ -124,6 +82,7 @@ class Mlp:
     def _train(
         self, layers: Layers, prepared: Prepared, loss: Loss, rng: torch.Generator, log: FitLog
     ) -> FittedLayers:
+        """Trains and returns the layers with the lowest validation loss."""
         train, validation = prepared.train, prepared.validation
         groups = [
             {"params": [weight for weight, _ in layers], "weight_decay": self.weight_decay},
@@ -149,14 +108,14 @@ class Mlp:
         return best
 
     def _checks(self, per_epoch: int) -> list[int]:
-        """Steps between looks at the validation loss: an epoch, or a share of a budget of steps."""
+        """Returns the numbers of steps between validation losses: an epoch's, or shares of the budget."""
         if self.steps is None:
             return [per_epoch] * self.epochs
         size = max(1, self.steps // CHECKS)
         return [size] * (self.steps // size - 1) + [size + self.steps % size]
 
     def _batches(self, n: int, rng: torch.Generator) -> Iterator[np.ndarray]:
-        """Rows of each step: one pass over all comparisons after another, each in an order of its own."""
+        """Yields the rows of each step: pass after pass over all comparisons, each in a new random order."""
         while True:
             order = torch.randperm(n, generator=rng).numpy()
             yield from (order[block] for block in row_blocks(n, self.batch_size))
@@ -170,7 +129,7 @@ class Mlp:
         rng: torch.Generator,
         batches: list[np.ndarray],
     ) -> float:
-        """One step a batch; returns the mean loss of the comparisons as they were met."""
+        """Takes a step for each batch and returns the mean of their losses, each before its step."""
         x, weight = torch.from_numpy(train.x), train.comparisons.weight
         total = 0.0
         for rows in batches:
@@ -186,6 +145,7 @@ class Mlp:
         return total / float(sum(weight[rows].sum() for rows in batches))
 
     def _conclude(self, best_step: int, per_epoch: int, best_loss: float, log: FitLog) -> None:
+        """Logs the best step and whether training converged."""
         if best_step == 0:
             raise RmlabError("the MLP's validation loss was never finite; lower learning_rate")
         log.chosen = {"epoch": best_step / per_epoch, "step": best_step, "validation_loss": best_loss}
@@ -194,3 +154,50 @@ class Mlp:
         if not log.converged:
             what, most = ("epoch", self.epochs) if self.steps is None else ("step", self.steps)
             log.message = f"MLP not converged: its best {what} was the last of {most}; raise {what}s"
+
+
+def initialise(sizes: list[int], rng: torch.Generator, zero_output: bool = False) -> Layers:
+    """Draws parameters uniformly in ±1/sqrt(in), as torch.nn.Linear. sizes: widths from input to output.
+
+    zero_output: sets the last layer to 0, so that all scores are equal before the first step.
+    """
+    layers: Layers = []
+    for n_in, n_out in pairwise(sizes):
+        values = torch.rand(n_out, n_in + 1, generator=rng).mul_(2).sub_(1).div_(n_in**0.5)
+        weight, bias = values[:, :-1].clone(), values[:, -1].clone()
+        layers.append((weight, bias))
+    if zero_output:
+        for tensor in layers[-1]:
+            tensor.zero_()
+    return [(weight.requires_grad_(), bias.requires_grad_()) for weight, bias in layers]
+
+
+def forward(
+    layers: Layers, x: Tensor, dropout: float, rng: torch.Generator | None, place: Tensor | None = None
+) -> Tensor:
+    """Returns scores [r] of x [r, d]; with an rng (in training) hidden units are dropped.
+
+    place: [m] rows of x, which may repeat -> [m] scores. Repeats of a row are computed once: through all
+    layers, or with dropout through the first layer alone, since each repeat then drops other units.
+    """
+    for weight, bias in layers[:-1]:
+        x = linear(x, weight, bias).relu_()
+        if rng is not None and dropout > 0:
+            if place is not None:
+                x, place = x.index_select(0, place), None
+            kept = torch.rand(x.shape, generator=rng) >= dropout
+            x = x * kept / (1 - dropout)
+    scores = linear(x, *layers[-1])[:, 0]
+    return scores if place is None else scores.index_select(0, place)
+
+
+@torch.inference_mode()
+def evaluation_loss(layers: Layers, side: Compared, loss: Loss) -> float:
+    """Returns the mean loss of a split, without dropout."""
+    scores = forward(layers, torch.from_numpy(side.x), 0.0, None)
+    return float(mean_loss(loss, scores[torch.from_numpy(side.items)], side.comparisons))
+
+
+def fitted(layers: Layers) -> FittedLayers:
+    """Returns copies of the parameters as arrays."""
+    return tuple((weight.detach().numpy().copy(), bias.detach().numpy().copy()) for weight, bias in layers)

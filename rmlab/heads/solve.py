@@ -1,8 +1,9 @@
-"""The optimum of a penalised loss over the weights of a linear head: preconditioned L-BFGS.
+"""Minimises a penalised loss over the weights of a linear head by preconditioned L-BFGS.
 
-Why not a library's: along a direction the scores are x (w + t d) = x w + t x d, so a line search needs no
-further product with x; an iteration costs two products, in float32 where the tolerance allows it. Searching
-by slopes instead of values, which rounding blurs near the optimum, makes float32 enough.
+A library's solver would cost more: along a direction the scores are x (w + t d) = x w + t x d, so the line
+search here needs no further product with x, and an iteration costs two products, in float32 where the
+tolerance allows it. float32 suffices because the search uses slopes, not values, which rounding blurs near
+the optimum.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from rmlab.heads.base import mean_loss
 from rmlab.heads.design import Design
 from rmlab.losses.base import Loss
 
-CURVATURE = 0.25  # of the logistic loss at a margin of 0, its largest
+CURVATURE = 0.25  # second derivative of the logistic loss at a margin of 0, where it is largest
 FLOOR = 1e-5  # of the largest diagonal entry: keeps the preconditioner positive definite in float32
 MEMORY = 20
-RENEWAL = 40  # iterations with one guess at the inverse Hessian
-TRIALS, FLAT = 30, 0.1  # of a line search: steps tried, and the share of the first slope that is flat enough
-STUCK = 1e-13  # a step of less than this share of the weights is none
+RENEWAL = 40  # iterations with the same preconditioner
+TRIALS = 30  # steps that a line search tries
+FLAT = 0.1  # the share of the first slope at which a line search stops
+STUCK = 1e-13  # a step of a smaller share of the weights counts as none
 
 Pairs = deque[tuple[Tensor, Tensor, float]]  # step, change of the gradient, 1 / their product
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """parameters: [p]; gradient: its largest absolute entry there."""
+    """A solution. parameters: [p]; gradient: the largest absolute entry of the gradient there."""
 
     l2: float
     parameters: Tensor
@@ -40,7 +42,10 @@ class Solution:
 
 
 class Iterate(NamedTuple):
-    """values: [r] = x w; loss: there, without the penalty; by_value: [r], its gradient by the values."""
+    """A point of the search.
+
+    values: [r] = x w; loss: without the penalty; by_value: [r], its gradient by values.
+    """
 
     values: Tensor
     loss: float
@@ -48,7 +53,7 @@ class Iterate(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A step of t along a direction, and the loss and its gradient by the values that belong to it."""
+    """A step of t along a direction, with the loss there and its gradient by the values."""
 
     t: float
     loss: float
@@ -59,7 +64,7 @@ class Trial(NamedTuple):
 class Problem:
     """f(w) = sum(weight * loss(x w)) / sum(weight) + penalty · w² / 2; penalty: [p], 0 for the intercept.
 
-    Autograd sees only the [n, K] scores, so any loss fits.
+    Autograd differentiates by the [n, K] scores alone, so any loss will do.
     """
 
     design: Design
@@ -67,37 +72,37 @@ class Problem:
     penalty: Tensor
 
     def by_values(self, values: Tensor) -> tuple[float, Tensor]:
-        """values: [r] = x w -> the loss without the penalty and its gradient by the values, [r]."""
+        """Returns the loss without the penalty and its gradient by the values, [r]. values: [r] = x w."""
         scores = self.design.scores(values).requires_grad_()
         value = mean_loss(self.loss, scores, self.design.comparisons)
         by_score = torch.autograd.grad(value, scores)[0]
         return value.item(), self.design.pull_back(by_score)
 
     def curvature(self, values: Tensor) -> Tensor:
-        """values: [r] -> the second derivatives of the loss by them, [r]; each row is one comparison."""
+        """Returns the second derivatives of the loss by the values, [r]; each row must be one comparison."""
         values = values.clone().requires_grad_()
         value = mean_loss(self.loss, self.design.scores(values), self.design.comparisons)
         slope = torch.autograd.grad(value, values, create_graph=True)[0]
         return torch.autograd.grad(slope.sum(), values)[0] if slope.requires_grad else torch.zeros_like(slope)
 
     def gradient(self, w: Tensor, by_value: Tensor) -> Tensor:
+        """Returns the gradient of f by w, [p], from that by the values."""
         return self.design.pull(by_value) + self.penalty * w
 
 
 def objective(w: Tensor, problem: Problem) -> tuple[float, Tensor]:
-    """f and its gradient [p], at once."""
+    """Returns f(w) and its gradient, [p]."""
     value, by_value = problem.by_values(problem.design.values(w))
     return value + 0.5 * float(problem.penalty @ w.square()), problem.gradient(w, by_value)
 
 
 def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: int) -> Solution:
-    """Ends when the largest entry of the gradient is at most the tolerance, after `most` iterations, or
-    when no step helps.
+    """Minimises f from start, until the largest entry of the gradient is at most the tolerance.
 
-    The first guess at the inverse Hessian is that of CURVATURE * gram + penalty: ill-conditioned
-    embeddings take hundreds of iterations without it and some ten with it. After each RENEWAL iterations,
-    which smooth losses hardly need, the guess is the Hessian where the search is: a rounded kink bends a
-    loss much more there than elsewhere.
+    It also ends after `most` iterations, or when no step lowers f. The preconditioner is the inverse of
+    CURVATURE * gram + penalty: ill-conditioned embeddings take hundreds of iterations without it and about
+    ten with it. After every RENEWAL iterations, which smooth losses rarely reach, it is replaced by the
+    inverse Hessian at the current point, since the curvature of a rounded kink differs much between points.
     """
     factor = _factor(CURVATURE * problem.design.gram, problem.penalty)
     w, pairs, iterations = start.clone(), deque(maxlen=MEMORY), 0  # type: tuple[Tensor, Pairs, int]
@@ -106,7 +111,7 @@ def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: in
     gradient = problem.gradient(w, here.by_value)
     while float(gradient.abs().max()) > tolerance and iterations < most:
         if iterations and iterations % RENEWAL == 0 and problem.design.items is None:
-            factor = _factor(problem.design.weighed_gram(problem.curvature(here.values)), problem.penalty)
+            factor = _factor(problem.design.weighted_gram(problem.curvature(here.values)), problem.penalty)
             pairs.clear()
         direction = -_inverse_hessian(gradient, pairs, factor)
         along = problem.design.values(direction)
@@ -126,17 +131,16 @@ def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: in
 def _line_search(
     problem: Problem, w: Tensor, direction: Tensor, along: Tensor, here: Iterate, first: float
 ) -> Trial:
-    """The first trial at which the slope is nearly 0; when the trials run out, the lowest point of the line
-    that was seen, which is t = 0 if no step lowers the objective.
+    """Returns the first trial at which the slope is nearly 0, or else the lowest point that was tried.
 
-    along: [r] = x direction; first: the slope at t = 0. Each third trial halves the bracket, so that it
-    shrinks to the minimum of any convex loss, be its slope as steep there as it may.
+    That is t = 0 if no step lowers the objective. along: [r] = x direction; first: the slope at t = 0. Each
+    third trial bisects the bracket, so that it shrinks to the minimum of any convex loss, however steep.
     """
     pull = float(problem.penalty @ (w * direction))
     stiffness = float(problem.penalty @ direction.square())
     low, low_slope, high, high_slope = 0.0, first, float("inf"), 0.0
     t, best, lowest = 1.0, Trial(0.0, here.loss, here.by_value), here.loss
-    if first >= 0:  # by rounding alone: nothing is left to gain
+    if first >= 0:  # only rounding makes it so: there is nothing left to gain
         return best
     for number in range(1, TRIALS + 1):
         loss, by_value = problem.by_values(here.values + t * along)
@@ -151,12 +155,15 @@ def _line_search(
         else:
             high, high_slope = t, slope
         halve = number % 3 == 0 and high < float("inf")
-        t = 0.5 * (low + high) if halve else _next(low, low_slope, high, high_slope, first)
+        t = 0.5 * (low + high) if halve else _next_trial(low, low_slope, high, high_slope, first)
     return best
 
 
-def _next(low: float, low_slope: float, high: float, high_slope: float, first: float) -> float:
-    """Where the line through the two slopes crosses 0, kept well inside; further out without an end."""
+def _next_trial(low: float, low_slope: float, high: float, high_slope: float, first: float) -> float:
+    """Returns the next t.
+
+    It is the zero of the line through the two slopes, kept well inside the bracket if there is one.
+    """
     if high == float("inf"):
         secant = low * first / (first - low_slope) if low_slope > first else 4 * low
         return min(max(secant, 1.5 * low), 4 * low)
@@ -166,26 +173,26 @@ def _next(low: float, low_slope: float, high: float, high_slope: float, first: f
 
 
 def _inverse_hessian(gradient: Tensor, pairs: Pairs, factor: Tensor) -> Tensor:
-    """The two loops of L-BFGS (Nocedal 1980)."""
+    """Returns the inverse Hessian times the gradient by the two loops of L-BFGS (Nocedal 1980)."""
     q, shares = gradient.clone(), []
     for step, change, scale in reversed(pairs):
         share = scale * float(step @ q)
         q -= share * change
         shares.append(share)
-    r = _by_factor(q, factor)
+    r = _solve_factored(q, factor)
     for (step, change, scale), share in zip(pairs, reversed(shares), strict=True):
         r += (share - scale * float(change @ r)) * step
     return r
 
 
-def _by_factor(q: Tensor, factor: Tensor) -> Tensor:
-    """(L Lᵀ)⁻¹ q in the precision of the factor."""
+def _solve_factored(q: Tensor, factor: Tensor) -> Tensor:
+    """Returns (L Lᵀ)⁻¹ q, computed in the precision of the factor."""
     inner = solve_triangular(factor, q[:, None].to(factor.dtype), upper=False)
     return solve_triangular(factor.T, inner, upper=True)[:, 0].to(q.dtype)
 
 
 def _factor(matrix: Tensor, penalty: Tensor) -> Tensor:
-    """[p, p] lower triangle; any would do, a poor one only takes more iterations."""
+    """Returns the Cholesky factor of matrix + penalty, [p, p]. An inexact one only costs iterations."""
     floor = FLOOR * max(float(matrix.diagonal().max()), FLOOR)
     matrix.diagonal().add_(penalty.to(matrix.dtype).clamp(min=floor))
     return cholesky(matrix)

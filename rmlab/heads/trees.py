@@ -1,4 +1,4 @@
-"""Gradient-boosted trees, as a classifier of single responses or by the Bradley-Terry loss of pairs."""
+"""Fits gradient-boosted trees, as a classifier of single responses or by the Bradley-Terry loss of pairs."""
 
 from __future__ import annotations
 
@@ -21,121 +21,22 @@ if TYPE_CHECKING:
     from rmlab.losses.base import Loss
 
 LARGEST_SEED = 2**31 - 1  # LightGBM's seed is a signed 32-bit integer
-BIN_ROWS = 20_000  # responses that a feature's bins are found from
+BIN_ROWS = 20_000  # responses from which the bins of a feature are computed
 PROBES = 8
 BRADLEY_TERRY = "bradley_terry"
 ROUNDING = 1e-9  # of a loss
 Objective = Literal["classification", "unpaired", "bradley_terry"]
 
 
-def objective_of(loss: Loss, train: Comparisons) -> Objective:
-    """Which loss this is, by its values on a few comparisons; ConfigError if trees do not fit it.
-
-    Its values rather than its name: a variant with class weights would otherwise be silently ignored.
-    """
-    # The first few, and the best and the worst: a weight of one class must not escape.
-    few = np.arange(min(PROBES, len(train)))
-    probe = train.take(np.union1d(few, [np.argmin(train.share), np.argmax(train.share)]))
-    scores = torch.linspace(-3.0, 2.0, probe.items.size, dtype=torch.float64).reshape(probe.items.shape)
-    scores = scores.roll(1)  # not all margins the same
-    given = loss(scores, probe)
-    for name, expected in _expected(scores, probe).items():
-        if given.shape == expected.shape and torch.allclose(given.double(), expected, rtol=1e-6):
-            return name
-    if train.kind == "unpaired":
-        raise ConfigError("head=trees fits loss=unpaired without class weights only; add loss=unpaired")
-    centred = " centring=0" if getattr(loss, "eta", 0) else ""
-    raise ConfigError(
-        "head=trees fits loss=classification and loss=bradley_terry only; "
-        f"add loss=classification{centred} or loss=bradley_terry{centred}"
-    )
-
-
-def _expected(scores: torch.Tensor, probe: Comparisons) -> dict[Objective, torch.Tensor]:
-    """[n] by loss. unpaired: -share log σ(s) - (1 - share) log σ(-s); classification: -log σ(s_w) -
-    log σ(-s_l); bradley_terry: -log σ(s_w - s_l)."""
-    good, bad = softplus(-scores), softplus(scores)
-    if probe.kind == "unpaired":
-        share = torch.from_numpy(np.asarray(probe.share, dtype=np.float64))
-        return {"unpaired": share * good[:, 0] + (1 - share) * bad[:, 0]}
-    return {
-        "classification": good[:, 0] + bad[:, 1],
-        "bradley_terry": softplus(scores[:, 1] - scores[:, 0]),
-    }
-
-
-@dataclass(frozen=True, eq=False)
-class PairLoss:
-    """The Bradley-Terry loss of pairs as a function of the scores of the responses that they compare.
-
-    rows: [r] of the pool; items: [n, 2] places in rows, the preferred one first; weight: [n].
-    """
-
-    rows: np.ndarray
-    items: np.ndarray
-    weight: np.ndarray
-
-    @classmethod
-    def of(cls, comparisons: Comparisons) -> PairLoss:
-        counted = weighted(comparisons)
-        rows, place = np.unique(counted.items, return_inverse=True)
-        return cls(rows, place.reshape(counted.items.shape), counted.weight)
-
-    def loss(self, scores: np.ndarray) -> float:
-        """scores: [r] -> sum(weight * -log σ(s_w - s_l)) / sum(weight)."""
-        return float(np.average(np.logaddexp(0, -self._margin(scores)), weights=self.weight))
-
-    def derivatives(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[r] gradient of sum(weight * loss), and [r] a diagonal bound of its Hessian from above.
-
-        With p = σ(s_l - s_w) a pair adds -p to the gradient of its winner and p to that of its loser. Its
-        Hessian is p(1-p) [[1, -1], [-1, 1]], whose eigenvalue is 2p(1-p): so 2p(1-p) for both. The diagonal
-        alone would make a step in which both move, as they do, twice too long.
-        """
-        wrong = expit(-self._margin(scores))
-        gradient, hessian = np.zeros(len(scores)), np.zeros(len(scores))
-        for column, sign in ((0, -1.0), (1, 1.0)):
-            gradient += np.bincount(self.items[:, column], sign * self.weight * wrong, len(scores))
-            hessian += np.bincount(self.items[:, column], 2 * self.weight * wrong * (1 - wrong), len(scores))
-        return gradient, hessian
-
-    def _margin(self, scores: np.ndarray) -> np.ndarray:
-        return scores[self.items[:, 0]] - scores[self.items[:, 1]]
-
-
-def responses(x: np.ndarray, comparisons: Comparisons) -> dict[str, np.ndarray]:
-    """Single responses, those found good (label 1) then the others (label 0).
-
-    [n, 2] pairs are 2n of them, winners and losers. An unpaired one that a share p of the annotators found
-    good counts p times as good and 1 - p times as not.
-    """
-    items, weight = comparisons.items, comparisons.weight
-    if comparisons.kind == "unpaired":
-        rows, by_row = np.tile(items[:, 0], 2), np.concatenate([comparisons.share, 1 - comparisons.share])
-        weight = np.tile(weight, 2) * by_row
-    else:
-        rows, weight = items.T.ravel(), np.tile(weight, 2)
-    label = np.repeat([1.0, 0.0], len(comparisons))
-    counts = weight > 0  # min_child_samples would count the rest
-    return {"data": x[rows[counts]].astype(np.float32), "label": label[counts], "weight": weight[counts]}
-
-
-def no_split(comparisons: Comparisons) -> float:
-    """The loss of a response when all scores are equal: the entropy of its label."""
-    if comparisons.kind != "unpaired":
-        return math.log(2)
-    good = float(np.average(comparisons.share, weights=comparisons.weight))
-    return -good * math.log(good) - (1 - good) * math.log1p(-good)
-
-
 @dataclass(frozen=True)
 class Trees:
-    """LightGBM's binary classifier on winners and losers, or on unpaired answers; the score is its log-odds.
-    With loss=bradley_terry the trees are grown on the derivatives of the loss of the pairs instead: a row is
-    a response, and the difference of two scores is the log-odds that the first is preferred.
+    """Fits LightGBM's binary classifier to winners and losers, or to unpaired answers; scores are log-odds.
 
-    Stops after early_stopping_rounds trees without a lower validation loss and keeps the best number of
-    trees; 0 never stops early and needs no validation. One thread by default: the same bits everywhere.
+    With loss=bradley_terry trees are grown on the derivatives of the loss of pairs instead: a row is a
+    response, and the difference of two scores is the log-odds that the first is preferred.
+    Training stops after early_stopping_rounds trees without a lower validation loss, and the best number of
+    trees is kept; 0 never stops early and needs no validation. One thread, the default, gives the same bits
+    everywhere.
     """
 
     name: ClassVar[str] = "trees"
@@ -167,6 +68,7 @@ class Trees:
             raise ValueError(f"feature_fraction must be > 0 and <= 1, got {self.feature_fraction}")
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[TreesHead, FitLog]:
+        """Fits the trees for the objective that the loss has."""
         lgb = lightgbm()
         needed_for = "stopping the trees early (or set early_stopping_rounds=0)"
         check_inputs(data, loss, needed_for if self.early_stopping_rounds else "")
@@ -182,6 +84,7 @@ class Trees:
         return head, self._log(data.train, history, best)
 
     def _boost(self, lgb: Any, data: FitData, seed: int, history: dict[str, dict[str, list[float]]]) -> Any:
+        """Fits the classifier of single responses."""
         train = lgb.Dataset(**responses(data.x, data.train))
         sets, names = [train], ["train"]
         if len(data.validation):
@@ -193,6 +96,7 @@ class Trees:
     def _boost_pairs(
         self, lgb: Any, data: FitData, seed: int, history: dict[str, dict[str, list[float]]]
     ) -> Any:
+        """Fits the Bradley-Terry loss of pairs."""
         sides, names = [PairLoss.of(data.train)], ["train"]
         sets: list[Any] = []
         if len(data.validation):
@@ -221,7 +125,7 @@ class Trees:
         history: dict[str, dict[str, list[float]]],
         loss: Callable[[np.ndarray, Any], tuple[str, float, bool]] | None = None,
     ) -> Any:
-        """sets: the training responses, and those for validation if there are any."""
+        """Runs LightGBM. sets: the training responses, then those for validation if there are any."""
         callbacks = [lgb.record_evaluation(history)]
         if self.early_stopping_rounds:
             callbacks.append(lgb.early_stopping(self.early_stopping_rounds, verbose=False))
@@ -236,13 +140,14 @@ class Trees:
         )
 
     def _parameters(self, seed: int) -> dict[str, Any]:
+        """LightGBM's parameters, but for the objective."""
         return {
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
             "min_child_samples": self.min_child_samples,
             "feature_fraction": self.feature_fraction,
             "bin_construct_sample_cnt": BIN_ROWS,
-            "enable_bundle": False,  # for sparse features; the search for bundles is a quarter of the set-up
+            "enable_bundle": False,  # only helps sparse features; the search is a quarter of the set-up
             "lambda_l2": self.l2,
             "deterministic": True,
             "force_col_wise": True,
@@ -252,7 +157,10 @@ class Trees:
         }
 
     def _log(self, train: Comparisons, history: dict[str, dict[str, list[float]]], best: int) -> FitLog:
-        """A row for each tree and split; the loss of a classified pair is twice that of a response."""
+        """Logs the loss of each tree and split.
+
+        The classification loss of a pair is twice that of a response.
+        """
         log = FitLog(chosen={"n_estimators": best})
         for split, metrics in history.items():
             for name, values in metrics.items():
@@ -260,7 +168,7 @@ class Trees:
                 for index, value in enumerate(values):
                     log.add(index + 1, index + 1, split, times * value)
         last = next(iter(history["train"].values()))[best - 1]
-        if last > no_split(train) - ROUNDING:
+        if last > loss_without_split(train) - ROUNDING:
             log.converged = False
             log.message = "the trees made no split: all scores are equal; lower min_child_samples"
         elif self.early_stopping_rounds and best == self.n_estimators:
@@ -270,9 +178,113 @@ class Trees:
 
 
 def _check_size(comparisons: Comparisons) -> None:
+    """Raises ConfigError for comparisons of more than two responses."""
     size = 1 if comparisons.kind == "unpaired" else 2
     if len(comparisons) and comparisons.items.shape[1] != size:
         raise ConfigError(
             f"head=trees compares 2 responses, got {comparisons.items.shape[1]}; "
             "set pairing to pairs, or use head=linear or head=mlp"
         )
+
+
+def objective_of(loss: Loss, train: Comparisons) -> Objective:
+    """Recognises the loss by its values on a few comparisons; raises ConfigError if trees cannot fit it.
+
+    Values are compared, not names, so that a variant such as one with class weights is not ignored silently.
+    """
+    # The first few, and the extremes of share, so that the weight of either class is noticed.
+    few = np.arange(min(PROBES, len(train)))
+    probe = train.take(np.union1d(few, [np.argmin(train.share), np.argmax(train.share)]))
+    scores = torch.linspace(-3.0, 2.0, probe.items.size, dtype=torch.float64).reshape(probe.items.shape)
+    scores = scores.roll(1)  # not all margins the same
+    given = loss(scores, probe)
+    for name, expected in _expected(scores, probe).items():
+        if given.shape == expected.shape and torch.allclose(given.double(), expected, rtol=1e-6):
+            return name
+    if train.kind == "unpaired":
+        raise ConfigError("head=trees fits loss=unpaired without class weights only; add loss=unpaired")
+    centred = " centring=0" if getattr(loss, "eta", 0) else ""
+    raise ConfigError(
+        "head=trees fits loss=classification and loss=bradley_terry only; "
+        f"add loss=classification{centred} or loss=bradley_terry{centred}"
+    )
+
+
+def _expected(scores: torch.Tensor, probe: Comparisons) -> dict[Objective, torch.Tensor]:
+    """Returns the values of each loss that trees can fit, [n].
+
+    unpaired: -share log σ(s) - (1 - share) log σ(-s); classification: -log σ(s_w) - log σ(-s_l);
+    bradley_terry: -log σ(s_w - s_l).
+    """
+    good, bad = softplus(-scores), softplus(scores)
+    if probe.kind == "unpaired":
+        share = torch.from_numpy(np.asarray(probe.share, dtype=np.float64))
+        return {"unpaired": share * good[:, 0] + (1 - share) * bad[:, 0]}
+    return {
+        "classification": good[:, 0] + bad[:, 1],
+        "bradley_terry": softplus(scores[:, 1] - scores[:, 0]),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class PairLoss:
+    """The Bradley-Terry loss of pairs as a function of the scores of the compared responses.
+
+    rows: [r] of the pool; items: [n, 2] positions in rows, the preferred one first; weight: [n].
+    """
+
+    rows: np.ndarray
+    items: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, comparisons: Comparisons) -> PairLoss:
+        counted = weighted(comparisons)
+        rows, place = np.unique(counted.items, return_inverse=True)
+        return cls(rows, place.reshape(counted.items.shape), counted.weight)
+
+    def loss(self, scores: np.ndarray) -> float:
+        """Returns sum(weight * -log σ(s_w - s_l)) / sum(weight). scores: [r]."""
+        return float(np.average(np.logaddexp(0, -self._margin(scores)), weights=self.weight))
+
+    def derivatives(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the gradient of sum(weight * loss), [r], and a diagonal upper bound of its Hessian, [r].
+
+        With p = σ(s_l - s_w) a pair adds -p to the gradient of its winner and p to that of its loser. Its
+        Hessian is p(1-p) [[1, -1], [-1, 1]] with the largest eigenvalue 2p(1-p), so each gets 2p(1-p). With
+        the diagonal p(1-p), a step that moves both would be twice too long.
+        """
+        wrong = expit(-self._margin(scores))
+        gradient, hessian = np.zeros(len(scores)), np.zeros(len(scores))
+        for column, sign in ((0, -1.0), (1, 1.0)):
+            gradient += np.bincount(self.items[:, column], sign * self.weight * wrong, len(scores))
+            hessian += np.bincount(self.items[:, column], 2 * self.weight * wrong * (1 - wrong), len(scores))
+        return gradient, hessian
+
+    def _margin(self, scores: np.ndarray) -> np.ndarray:
+        return scores[self.items[:, 0]] - scores[self.items[:, 1]]
+
+
+def responses(x: np.ndarray, comparisons: Comparisons) -> dict[str, np.ndarray]:
+    """Returns single responses for a classifier, those found good (label 1), then the others (label 0).
+
+    n pairs give n winners and n losers. An unpaired response that a share p of annotators found good is in
+    both classes, with weights p and 1 - p.
+    """
+    items, weight = comparisons.items, comparisons.weight
+    if comparisons.kind == "unpaired":
+        rows, by_row = np.tile(items[:, 0], 2), np.concatenate([comparisons.share, 1 - comparisons.share])
+        weight = np.tile(weight, 2) * by_row
+    else:
+        rows, weight = items.T.ravel(), np.tile(weight, 2)
+    label = np.repeat([1.0, 0.0], len(comparisons))
+    counts = weight > 0  # others would count for min_child_samples
+    return {"data": x[rows[counts]].astype(np.float32), "label": label[counts], "weight": weight[counts]}
+
+
+def loss_without_split(comparisons: Comparisons) -> float:
+    """Returns the loss of a response when all scores are equal, the entropy of the labels."""
+    if comparisons.kind != "unpaired":
+        return math.log(2)
+    good = float(np.average(comparisons.share, weights=comparisons.weight))
+    return -good * math.log(good) - (1 - good) * math.log1p(-good)

@@ -1,4 +1,4 @@
-"""Losses of lists: choice of the best of K, Plackett-Luce rankings, and all pairs of a ranking."""
+"""Losses of lists of K responses: the choice of the best, Plackett-Luce rankings, all pairs of a ranking."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from rmlab.losses.base import check_list, check_ranking
 
 @dataclass(frozen=True)
 class Choice:
-    """-log softmax(s_1 .. s_K) at the chosen response, the first; the order of the rest is not read.
+    """-log softmax(s_1 .. s_K) at the chosen response, which comes first.
 
-    So it takes choices, and pairs (where it is the Bradley-Terry loss) and rankings too.
+    The order of the others is not read, so it takes choices, rankings and pairs, for which it is the
+    Bradley-Terry loss.
     Source: Ziegler et al. 2019 (arXiv 1909.08593), equation 1; Luce 1959.
     """
 
@@ -33,7 +34,7 @@ class Choice:
 class PlackettLuce:
     """-sum_{k < K} [s_(k) - logsumexp_{j >= k} s_(j)]: the best is chosen of all, then the best of the rest.
 
-    The maximum-likelihood loss of rankings; of 2 responses it is the Bradley-Terry loss.
+    This is the maximum-likelihood loss of rankings; for 2 responses it is the Bradley-Terry loss.
     Source: Luce 1959; Plackett 1975.
     """
 

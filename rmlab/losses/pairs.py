@@ -1,5 +1,4 @@
-"""Losses of pairs: Bradley-Terry, classification, and variants with margins, smoothing or noise
-correction."""
+"""Losses of pairs: Bradley-Terry, classification, margins, label smoothing, noise correction, soft labels."""
 
 from __future__ import annotations
 
@@ -33,7 +32,8 @@ class BradleyTerry:
 class Classification:
     """-log sigma(s_w) - log sigma(-s_l), an upper bound of the Bradley-Terry loss.
 
-    It keeps the order but not the freedom to shift all scores of a prompt.
+    Each response is classified by itself as winner or loser, so unlike Bradley-Terry it also fixes the level
+    of the scores of a prompt.
     Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
     """
 
@@ -47,9 +47,10 @@ class Classification:
 
 @dataclass(frozen=True)
 class Margin:
-    """-log sigma(m - mu), m = s_w - s_l and mu = scale * comparisons.margin: clear wins must be won clearly.
+    """-log sigma(m - mu), m = s_w - s_l and mu = scale * comparisons.margin.
 
-    With mu = 0 it is the Bradley-Terry loss, bit for bit.
+    A pair with a larger golden gap needs a larger score margin. With mu = 0 it is the Bradley-Terry loss, bit
+    for bit.
     Source: Touvron et al. 2023, "Llama 2" (arXiv 2307.09288), section 3.2.2.
     """
 
@@ -69,10 +70,10 @@ class Margin:
 
 @dataclass(frozen=True)
 class Hinge:
-    """max(0, margin - m), m = s_w - s_l: pairs won by the margin no longer pull.
+    """max(0, margin - m), m = s_w - s_l: pairs that are won by the margin have no gradient.
 
-    Convex but with a kink at m = margin, where the gradient used is 0. At the optimum some pairs sit on it,
-    so a linear head, which waits for a small gradient, minimises the loss of `rounded` instead.
+    It is convex, with a kink at m = margin, where the gradient used is 0. At the optimum some pairs lie on
+    the kink, so a linear head, which stops at a small gradient, minimises the loss of `rounded` instead.
     Source: Joachims 2002 (ranking SVM); Zhao et al. 2023, "SLiC-HF" (arXiv 2305.10425).
     """
 
@@ -89,7 +90,7 @@ class Hinge:
         return torch.relu(self.margin - pair_margin(scores, "hinge"))
 
     def rounded(self, width: float) -> RoundedHinge:
-        """The same loss, smooth within width · margin / 2 of its kink."""
+        """Returns the hinge loss, smoothed within width · margin / 2 of its kink."""
         return RoundedHinge(self.margin, width * self.margin)
 
 
@@ -97,7 +98,7 @@ class Hinge:
 class RoundedHinge:
     """The hinge loss of u = margin - m with a parabola, (u + width/2)² / (2 width), where |u| < width/2.
 
-    Value and slope are continuous, and it lies above the hinge loss by width/8 at most; so does its minimum,
+    Value and slope are continuous. It exceeds the hinge loss by width/8 at most, and so does its minimum,
     with or without a penalty.
     Source: Chapelle 2007, "Training a Support Vector Machine in the Primal", equation 2.8.
     """
@@ -140,8 +141,8 @@ class NoiseCorrected:
     """[(1 - epsilon) (-log sigma(m)) - epsilon (-log sigma(-m))] / (1 - 2 epsilon), m = s_w - s_l.
 
     Its average over answers flipped at rate epsilon is the Bradley-Terry loss of the right answers.
-    It equals -log sigma(m) - m epsilon / (1 - 2 epsilon): convex, but falling for ever in m, so on
-    separable data there is no minimum without L2.
+    It equals -log sigma(m) - m epsilon / (1 - 2 epsilon): convex, but without a lower bound as m grows, so on
+    separable data it has no minimum without L2.
     Source: Natarajan et al. 2013, "Learning with Noisy Labels", lemma 1; Chowdhury, Kini & Natarajan
     2024 for preferences (arXiv 2403.00409).
     """
@@ -166,8 +167,9 @@ class NoiseCorrected:
 class SoftLabels:
     """p (-log sigma(m)) + (1 - p) (-log sigma(-m)), m = s_w - s_l, p = comparisons.share.
 
-    One pair with a share of n annotators counts as n pairs of weight 1/n, an answer each. Where one
-    annotator answered, p = 1 and it is the Bradley-Terry loss, bit for bit.
+    p is the share of the pair's annotators who prefer the first response; the loss is the mean of the
+    Bradley-Terry losses of their answers. With one annotator p = 1, and it is the Bradley-Terry loss, bit for
+    bit.
     """
 
     name: ClassVar[str] = "soft_labels"

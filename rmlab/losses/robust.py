@@ -1,5 +1,4 @@
-"""Losses of pairs that single out odd answers: robust Bradley-Terry, adaptive scaling, distributional
-(AOT)."""
+"""Losses of pairs for noisy answers: robust Bradley-Terry, adaptive scaling, and distributional (AOT)."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from torch.nn.functional import logsigmoid
 
 from rmlab.comparisons import Comparisons
 from rmlab.errors import InputError
-from rmlab.losses.base import check_pair, column, pair_margin
+from rmlab.losses.base import as_float64, check_pair, pair_margin
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,9 @@ class RobustBtl:
 
     The best delta is max(t - m, 0), t = log(1/lam - 1); with it the loss is -log sigma(m) where m >= t,
     and -log sigma(t) + lam (t - m) below. So it is the Bradley-Terry loss with the slope capped at lam,
-    d/dm = -min(1 - sigma(m), lam): convex with a continuous gradient. lam >= 1 caps nothing (plain
-    Bradley-Terry, bit for bit); under 1/2 the cap also holds at m = 0, so every pair starts as an outlier.
-    lam is the price of each comparison: the paper's equation 3.3, not a total price as in its 3.2.
+    d/dm = -min(1 - sigma(m), lam): convex with a continuous gradient. With lam >= 1 nothing is capped (plain
+    Bradley-Terry, bit for bit); with lam < 1/2 even m = 0 is capped, so every pair starts as an outlier.
+    lam is the price for each comparison, as in the paper's equation 3.3, not for their sum as in its 3.2.
     Source: Bukharin et al. 2024, "Robust Reinforcement Learning from Corrupted Human Feedback" (R3M,
     arXiv 2406.15568).
     """
@@ -43,7 +42,7 @@ class RobustBtl:
 
     @property
     def threshold(self) -> float:
-        """t: margins below it are outliers; there are none from lam = 1 on."""
+        """The margin t below which a pair counts as an outlier; with lam >= 1 there are no outliers."""
         return math.log1p(-self.lam) - math.log(self.lam) if self.lam < 1 else -math.inf
 
     def __call__(self, scores: Tensor, comparisons: Comparisons) -> Tensor:
@@ -55,22 +54,22 @@ class RobustBtl:
         return self.lam * torch.relu(self.threshold - m) - logsigmoid(m.clamp(min=self.threshold))
 
     def diagnose(self, scores: Tensor, comparisons: Comparisons) -> dict[str, np.ndarray]:
-        """scores: [n, 2] -> delta, outlier (1 where delta > 0, else 0) and margin m, [n] each."""
+        """scores: [n, 2] -> `delta`, `outlier` (1 where delta > 0, else 0) and `margin` m, [n] each."""
         m = pair_margin(scores, "robust_btl")
-        delta = column(torch.relu(self.threshold - m))
-        return {"delta": delta, "outlier": (delta > 0).astype(np.float64), "margin": column(m)}
+        delta = as_float64(torch.relu(self.threshold - m))
+        return {"delta": delta, "outlier": (delta > 0).astype(np.float64), "margin": as_float64(m)}
 
 
 @dataclass(frozen=True)
 class Adaptive:
     """min over tau in [tau_min, tau_max] of -tau log sigma(m / tau) + (rho - log 2) tau, m = s_w - s_l.
 
-    The best tau is |m| / x clipped to the range, x the margin at which the answer is rho away from a
-    coin, KL(sigma(x) || 1/2) = rho: clear pairs get a large scale, hence a larger margin. The loss is
-    jointly convex in m and tau, so with the best tau it is convex in m; by the envelope theorem its
-    gradient is that with tau held fixed, -sigma(-m / tau). rho >= log 2 gives tau = tau_min throughout.
-    newton_steps: 0 for the closed form; k > 0 for k safeguarded Newton steps on tau from 1, the way of
-    the paper, whose few steps leave tau, and so the gradient, approximate.
+    The best tau is |m| / x clipped to the range, where x is the margin whose answer has the divergence rho
+    from a fair coin, KL(sigma(x) || 1/2) = rho. So clear pairs get a large scale, hence a larger margin. The
+    loss is jointly convex in m and tau, so with the best tau it is convex in m; by the envelope theorem its
+    gradient is that with tau held fixed, -sigma(-m / tau). rho >= log 2 gives tau = tau_min for all pairs.
+    newton_steps: 0 for the closed form; k > 0 for k safeguarded Newton steps on tau from 1, as in the paper,
+    which leave tau, and so the gradient, approximate.
     Source: Hong et al. 2024, "Adaptive Preference Scaling for RLHF" (arXiv 2406.02764); closed form our own.
     """
 
@@ -96,19 +95,19 @@ class Adaptive:
         return -tau * logsigmoid(m / tau) + (self.rho - math.log(2)) * tau
 
     def diagnose(self, scores: Tensor, comparisons: Comparisons) -> dict[str, np.ndarray]:
-        """scores: [n, 2] -> scale, the tau of each comparison, [n]."""
-        return {"scale": column(self._scale(pair_margin(scores, "adaptive").detach()))}
+        """scores: [n, 2] -> `scale`, the tau of each comparison, [n]."""
+        return {"scale": as_float64(self._scale(pair_margin(scores, "adaptive").detach()))}
 
     def _scale(self, m: Tensor) -> Tensor:
-        """m: [n] -> tau [n]."""
+        """Returns the tau of each margin. m: [n] -> [n]."""
         if self.newton_steps:
             return self._newton(m.abs())
         return (m.abs() / _coin_margin(self.rho)).clamp(self.tau_min, self.tau_max)
 
     def _newton(self, size: Tensor) -> Tensor:
-        """size: [n] = |m| -> tau [n]; a step that leaves the bracket halves it instead.
+        """Finds tau [n] by Newton steps, size = |m| [n]; a step that leaves the bracket bisects it instead.
 
-        The slope in tau, H(sigma(x)) + rho - log 2 with x = |m| / tau, grows with tau.
+        The slope of the loss in tau, H(sigma(x)) + rho - log 2 with x = |m| / tau, increases with tau.
         """
         low, high = torch.full_like(size, self.tau_min), torch.full_like(size, self.tau_max)
         smallest, largest = self._slope(size, low) >= 0, self._slope(size, high) <= 0
@@ -122,31 +121,34 @@ class Adaptive:
         return torch.where(smallest, self.tau_min, tau)
 
     def _slope(self, size: Tensor, tau: Tensor) -> Tensor:
+        """The derivative of the loss by tau, [n]."""
         x = size / tau
         return x * torch.sigmoid(-x) - logsigmoid(x) + (self.rho - math.log(2))
 
 
 @lru_cache
 def _coin_margin(rho: float) -> float:
-    """x > 0 with H(sigma(x)) = log 2 - rho, H the binary entropy; infinite from rho = log 2 on."""
+    """Returns x > 0 with H(sigma(x)) = log 2 - rho, H the binary entropy; infinity for rho >= log 2."""
     entropy = math.log(2) - rho
     if entropy <= 0:
         return math.inf
     x = brentq(lambda x: np.log1p(np.exp(-x)) + x * expit(-x) - entropy, 0.0, 750.0)
-    return max(x, math.sqrt(8 * rho))  # a lower bound, near enough where the entropy is too flat to solve
+    return max(
+        x, math.sqrt(8 * rho)
+    )  # a lower bound, and exact enough where the entropy is too flat for the solver
 
 
 @dataclass(frozen=True)
 class Distributional:
     """mean_i h(u_(i) - v_(i)), u_(i) and v_(i) the sorted scores of preferred and of other responses.
 
-    order: first compares the sorted scores; second compares their running sums / n, which asks less.
+    order: first compares the sorted scores; second compares their running sums / n, a weaker requirement.
     penalty h(x): logistic log(1 + e^(-beta x)), squared_hinge max(beta - x, 0)^2 or
     least_squares (beta - x)^2. First order is the least cost of any matching of the two sets under h;
-    one pair alone is the pairwise loss. A minimum over matchings is not convex: linear heads find a
-    local optimum, the same from the same start.
-    Which response answers which prompt is not read, so it can be met by ranking prompts instead of
-    responses: judge such a head by its accuracy within prompts, and fix their level with centring.
+    for a single pair it is the pairwise loss. A minimum over matchings is not convex: linear heads find a
+    local optimum, which is the same from the same start.
+    The loss does not see which response answers which prompt, so a head can lower it by ranking prompts
+    instead of responses: judge it by its accuracy within prompts, and fix their level with centring.
     Source: Melnyk et al. 2024, "Distributional Preference Alignment of LLMs via Optimal Transport" (AOT,
     arXiv 2406.05882), there for policies.
     """

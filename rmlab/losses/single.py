@@ -1,4 +1,4 @@
-"""Losses of single responses: desirable or not, and regression on the golden reward."""
+"""Losses of single responses: classification as desirable or not, and regression on the golden reward."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class UnpairedLoss:
     """w_d p (-log sigma(s)) + w_u (1 - p) (-log sigma(-s)), s the score of one response.
 
     p = comparisons.share is 1 for a response found desirable, 0 for an undesirable one, or the share of
-    annotators who found it desirable; w_d, w_u: the weights of the two classes, say to balance them.
-    A pair as two responses of p = 1 and p = 0 sums to its classification loss.
+    annotators who found it desirable; w_d, w_u: the weights of the two classes, for instance to balance them.
+    The losses of a pair's responses, with p = 1 and p = 0, add up to its classification loss.
     Source: logistic regression; class weights as in Ethayarajh et al. 2024, "KTO" (arXiv 2402.01306).
     """
 
@@ -49,10 +49,10 @@ class UnpairedLoss:
 
 @dataclass(frozen=True)
 class Regression:
-    """mean_k (s_k - golden_k)^2 over the K responses of a comparison, whatever the answer was.
+    """mean_k (s_k - golden_k)^2 over the K responses of a comparison; answers are not read.
 
-    It reads the golden reward, which no annotator gives: not a method, but the ceiling to hold methods
-    against.
+    It reads the golden reward, which no annotator gives, so it is not a method but the upper bound to compare
+    methods with.
     """
 
     name: ClassVar[str] = "regression"

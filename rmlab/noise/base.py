@@ -1,4 +1,4 @@
-"""Labels turn unordered comparisons into answers: the preferred item comes first."""
+"""The protocols of annotator models, which turn unordered comparisons into answers, and what they share."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from rmlab.errors import ConfigError, InputError
 
 
 class Labels(Protocol):
-    def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons: ...
+    """An annotator model."""
+
+    def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
+        """Returns the comparisons with answers: of each, the preferred item comes first."""
+        ...
 
 
 @runtime_checkable
 class Reporting(Protocol):
-    """Labels that also say something about the answers, which the comparisons no longer show."""
+    """An annotator model that also reports on its answers, such as how far several annotators agreed."""
 
     def answers(
         self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator
     ) -> tuple[Comparisons, dict[str, float]]:
-        """The comparisons that __call__ returns for the same rng, and named numbers to report.
+        """Returns what __call__ returns for the same rng, and named numbers to report.
 
-        Of these n_dropped_ties counts the comparisons that have no answer left.
+        One of them, n_dropped_ties, counts the comparisons that are left without an answer.
         """
         ...
 
 
 @runtime_checkable
 class Settling(Protocol):
-    """Labels whose annotator depends on what is compared, such as on a mean error rate to be met."""
+    """An annotator model that adapts to what is compared, for instance to reach a mean error rate."""
 
     def settled(self, comparisons: Comparisons, pool: Pool) -> Labels:
-        """The annotator of these comparisons, who answers any others by the same law."""
+        """Returns the model with its parameters fixed on these comparisons, to answer others alike."""
         ...
 
 
 def golden_rewards(comparisons: Comparisons, pool: Pool) -> np.ndarray:
-    """[n, K] golden rewards of the items."""
+    """Returns the golden rewards of the items, [n, K]; raises InputError unless all are finite."""
     golden = pool.golden[comparisons.items]
     if not np.isfinite(golden).all():
         raise InputError("some golden rewards are not finite: annotate the responses again")
@@ -46,10 +50,10 @@ def golden_rewards(comparisons: Comparisons, pool: Pool) -> np.ndarray:
 
 
 def golden_gap(comparisons: Comparisons, pool: Pool) -> np.ndarray:
-    """[n] golden reward of the first item less that of the second."""
+    """Returns the golden reward of the first item less that of the second, [n]."""
     if comparisons.items.ndim != 2 or comparisons.items.shape[1] != 2:
         raise ConfigError(
-            "these labels answer pairs alone: set pairing=same_prompt or cross_prompt, or noise=logistic"
+            "these annotators answer pairs alone: set pairing=same_prompt or cross_prompt, or noise=logistic"
         )
     golden = golden_rewards(comparisons, pool)
     gap = golden[:, 0] - golden[:, 1]
@@ -61,10 +65,10 @@ def golden_gap(comparisons: Comparisons, pool: Pool) -> np.ndarray:
 def answer_pairs(
     comparisons: Comparisons, pool: Pool, gap: np.ndarray, right: np.ndarray, prob: np.ndarray
 ) -> Comparisons:
-    """Answers for items [n, 2]: the preferred item first.
+    """Returns the answers to pairs, items [n, 2] with the preferred one first.
 
-    gap: [n] from golden_gap; right: [n] bool, the answer is the better item (at a gap of 0: the first);
-    prob: [n] the annotator's probability of this answer.
+    gap: [n] from golden_gap; right: [n] bool, whether the answer is the better item (at a gap of 0: the
+    first); prob: [n], the annotator's probability of this answer.
     """
     tie = gap == 0
     kept = right == (gap >= 0)
@@ -86,5 +90,5 @@ def answer_pairs(
 
 
 def without_ties(answered: Comparisons) -> Comparisons:
-    """The comparisons that have a right answer."""
+    """Returns the comparisons without ties, that is those that have a right answer."""
     return answered.take(np.flatnonzero(~answered.tie)) if answered.tie.any() else answered

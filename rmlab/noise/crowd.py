@@ -1,4 +1,4 @@
-"""A crowd of annotators who disagree, and how far they agree."""
+"""A crowd of annotators who disagree, and measures of their agreement."""
 
 from __future__ import annotations
 
@@ -13,49 +13,20 @@ from rmlab.noise.base import answer_pairs, golden_gap
 from rmlab.noise.logistic import solve_beta
 
 
-def pairwise_agreement(votes: np.ndarray) -> float:
-    """Chance that two annotators of a comparison, drawn at random, agree; the mean over comparisons.
-
-    P_i = sum_j v_ij (v_ij - 1) / (v_i (v_i - 1)), v_i the votes of comparison i; NaN without two votes.
-    """
-    votes = _answered_twice(votes)
-    if not len(votes):
-        return float("nan")
-    total = votes.sum(axis=1)
-    return float(((votes * (votes - 1)).sum(axis=1) / (total * (total - 1))).mean())
-
-
-def fleiss_kappa(votes: np.ndarray) -> float:
-    """(P - E) / (1 - E): P the pairwise agreement, E = sum_j p_j^2, p_j the share of votes for j.
-
-    1 for full agreement, 0 for that of annotators who vote at random with those shares; NaN where all
-    votes are for one category or no comparison has two. Source: Fleiss 1971.
-    """
-    votes = _answered_twice(votes)
-    if np.count_nonzero(votes.sum(axis=0)) < 2:
-        return float("nan")
-    by_chance = float(((votes.sum(axis=0) / votes.sum()) ** 2).sum())
-    return (pairwise_agreement(votes) - by_chance) / (1 - by_chance)
-
-
-def _answered_twice(votes: np.ndarray) -> np.ndarray:
-    votes = np.asarray(votes, dtype=np.int64)
-    return votes[votes.sum(axis=1) >= 2]
-
-
 @dataclass(frozen=True)
 class Crowd:
     """Annotators who answer pairs independently, each by sigma(beta * |dr|) with its own beta.
 
-    errors: the mean error rate of each annotator over the pairs without a tie, its beta solved for (so
-    no scale is needed); 0 is noiseless. per_comparison: how many of them, drawn at random, answer
-    each pair; null: all. Pairs of equal golden rewards are dropped before anyone answers.
-    merge: rows, one comparison per answer, those of a pair together, annotator its place in errors;
-    share: one per pair in the order of the majority, share that of the votes for it; an even vote stays
-    with share 1/2 in the order of a coin; majority: one per pair, without share; even votes are dropped.
-    label_prob of a merged pair is the mean, over the annotators asked, of the probability to answer so.
-    betas: the inverse noise of each annotator per unit of the golden reward, null for none; then errors are
-    not used, but for their number. `settled` fills them in.
+    errors: the mean error rate of each annotator over the pairs without a tie, from which its beta is solved
+    (so no scale is needed); 0 is noiseless. per_comparison: how many annotators, drawn at random, answer each
+    pair; null: all. Pairs of equal golden rewards are dropped before anyone answers.
+    merge: rows gives a comparison for each answer, those of a pair together, with `annotator` its index in
+    errors; share gives one for each pair in the order of the majority, with the majority's share of the votes
+    (an even vote has share 1/2 and a random order); majority gives one for each pair, without the share, and
+    drops even votes. label_prob of a merged pair is the mean over its annotators of their probabilities of
+    the merged answer.
+    betas: the inverse noise of each annotator per unit of golden reward, null for a noiseless one. They
+    replace errors, of which only the number then counts; `settled` sets them.
     """
 
     name: ClassVar[str] = "crowd"
@@ -81,15 +52,18 @@ class Crowd:
             raise ValueError(f"betas is {self.betas}: use a number >= 0 or null for each of errors")
 
     def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
-        """Answers for items [n, 2]: the preferred item first; the columns as the class says."""
+        """Returns the answers to pairs, items [n, 2] with the preferred one first, as the class describes."""
         return self.answers(comparisons, pool, rng)[0]
 
     def answers(
         self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator
     ) -> tuple[Comparisons, dict[str, float]]:
-        """The answers, and n_answers, n_annotated (the same with those that ties would have had),
-        n_dropped_ties (golden ties, and even votes under majority), n_even_votes, pairwise_agreement and
-        fleiss_kappa of the votes for the response shown first and second."""
+        """Returns the answers, and figures about them.
+
+        These are n_answers; n_annotated, which adds those that ties would have had; n_dropped_ties, golden
+        ties and with merge=majority even votes; n_even_votes; and pairwise_agreement and fleiss_kappa of the
+        votes for the response shown first and second.
+        """
         gap = golden_gap(comparisons, pool)
         untied = np.flatnonzero(gap)
         drawn, gap = comparisons.take(untied), gap[untied]
@@ -118,29 +92,29 @@ class Crowd:
         }
 
     def settled(self, comparisons: Comparisons, pool: Pool) -> Crowd:
-        """The annotators with the betas that they have on these comparisons."""
+        """Returns the crowd with betas fixed to those that reach its error rates on these comparisons."""
         gap = np.abs(golden_gap(comparisons, pool))
         return replace(self, betas=self._betas(gap[gap > 0]))
 
     def _betas(self, size: np.ndarray) -> list[float | None]:
-        """size: [n] golden gaps > 0 -> the beta at which each annotator errs at its rate; null: never."""
+        """Returns each annotator's beta by its error rate, None for a rate of 0. size: [n] gaps > 0."""
         return [solve_beta(size, error) if error > 0 else None for error in self.errors]
 
     def _asked(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """[n, A] bool: who answers what."""
+        """Draws which annotators answer which pair, [n, A] bool."""
         rank = np.argsort(rng.random((n, len(self.errors))), axis=1)
         return rank < (self.per_comparison or len(self.errors))
 
 
 def _prob_right(size: np.ndarray, beta: float | None) -> np.ndarray:
-    """size: [n] golden gaps > 0 -> [n]."""
+    """Returns the probability of the right answer, [n]. size: [n] golden gaps > 0."""
     return np.ones(len(size)) if beta is None else expit(beta * size)
 
 
 def _rows(
     drawn: Comparisons, pool: Pool, gap: np.ndarray, asked: np.ndarray, right: np.ndarray, prob: np.ndarray
 ) -> Comparisons:
-    """gap: [n]; asked, right, prob: [n, A] -> a comparison for each answer."""
+    """Returns a comparison for each answer. gap: [n]; asked, right, prob: [n, A]."""
     row, annotator = np.nonzero(asked)
     prob = np.where(right, prob, 1 - prob)[asked]
     answered = answer_pairs(drawn.take(row), pool, gap[row], right[asked], prob)
@@ -156,9 +130,44 @@ def _merged(
     prob: np.ndarray,
     rng: np.random.Generator,
 ) -> Comparisons:
-    """gap: [n]; asked, right, prob: [n, A] -> [n] in the order of the majority, or of a coin."""
+    """Returns a comparison for each pair, in the order of the majority, or at random where votes are even.
+
+    gap: [n]; asked, right, prob: [n, A].
+    """
     share = (right & asked).sum(axis=1) / asked.sum(axis=1)
     mean = (prob * asked).sum(axis=1) / asked.sum(axis=1)
     majority = np.where(share == 0.5, rng.random(len(gap)) < 0.5, share > 0.5)
     answered = answer_pairs(drawn, pool, gap, majority, np.where(majority, mean, 1 - mean))
     return replace(answered, share=np.maximum(share, 1 - share))
+
+
+def pairwise_agreement(votes: np.ndarray) -> float:
+    """Returns the mean over comparisons of the probability that two of its annotators agree. votes: [n, 2].
+
+    P_i = sum_j v_ij (v_ij - 1) / (v_i (v_i - 1)), v_i the number of votes on comparison i; those with one
+    vote are left out, and without others the result is NaN.
+    """
+    votes = _answered_twice(votes)
+    if not len(votes):
+        return float("nan")
+    total = votes.sum(axis=1)
+    return float(((votes * (votes - 1)).sum(axis=1) / (total * (total - 1))).mean())
+
+
+def fleiss_kappa(votes: np.ndarray) -> float:
+    """Returns (P - E) / (1 - E): P the pairwise agreement, E = sum_j p_j^2, p_j the share of votes for j.
+
+    It is 1 for full agreement, 0 for annotators who vote at random with those shares, and NaN where all votes
+    are for one category or no comparison has two. Source: Fleiss 1971.
+    """
+    votes = _answered_twice(votes)
+    if np.count_nonzero(votes.sum(axis=0)) < 2:
+        return float("nan")
+    by_chance = float(((votes.sum(axis=0) / votes.sum()) ** 2).sum())
+    return (pairwise_agreement(votes) - by_chance) / (1 - by_chance)
+
+
+def _answered_twice(votes: np.ndarray) -> np.ndarray:
+    """The rows of comparisons with two votes or more."""
+    votes = np.asarray(votes, dtype=np.int64)
+    return votes[votes.sum(axis=1) >= 2]

@@ -1,4 +1,4 @@
-"""What the annotators did: error rate and how informative their answers are."""
+"""Figures on annotators' answers: their error rate, and how informative they are."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import numpy as np
 
 from rmlab.comparisons import Comparisons, Kind
 
-NEAR_COIN = 0.45  # realised share of wrong answers from which on they say next to nothing
+NEAR_COIN = 0.45  # answers with a larger share of errors tell next to nothing
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
 def noise_report(
     comparisons: Comparisons, n_dropped_ties: int = 0, n_annotated: int | None = None
 ) -> dict[str, float]:
-    """Counts, the realised error rate, the mean golden gap, and mean and quantiles of p(1-p).
+    """Returns counts, the realised error rate, the mean golden gap, and the mean and quantiles of p(1-p).
 
-    n_dropped_ties: ties the labels left out, len(before) - len(after); n_ties adds those kept.
-    n_annotated: answers that annotators gave, those to ties too; null: one for each comparison.
-    Ties have no right answer, so the rest is over the other comparisons (NaN if there are none).
-    error_rate: answers against the golden order; of rankings the share of all pairs within the lists,
-    but for tied ones, in the wrong order, of choices that of lists whose best was not chosen.
-    mean_margin: mean of |dr| as in Comparisons.margin. p(1-p), p = label_prob, of pairs and single
-    responses is the Fisher information of an answer: 1/4 for a coin, 0 for no noise. Of a list p is the
-    probability of the whole ranking or of the choice, which says less the longer the list.
+    n_dropped_ties: ties that the annotators left out, len(before) - len(after); n_ties adds those kept.
+    n_annotated: answers that annotators gave, to ties too; None: one for each comparison.
+    Ties have no right answer, so all else is over the other comparisons (NaN if there are none).
+    error_rate: the share of answers against the golden order; for rankings, the share of the untied pairs
+    within the lists that are in the wrong order; for choices, the share of lists whose best was not chosen.
+    mean_margin: the mean of Comparisons.margin. p(1-p) with p = label_prob is, for pairs and single
+    responses, the Fisher information of an answer: 1/4 for a coin flip, 0 without noise. For a list, p is the
+    probability of the whole ranking or of the choice, which tells less the longer the list is.
     """
     tie = comparisons.tie
     report: dict[str, float] = {"n": len(comparisons), "n_ties": n_dropped_ties + int(tie.sum())}
@@ -37,9 +37,9 @@ def noise_report(
 
 
 def near_coin_warning(report: dict[str, float], kind: Kind) -> str | None:
-    """What to say of train answers that are wrong nearly half of the time; report: of noise_report.
+    """Returns a warning where nearly half of the train answers are wrong, else None; report: of noise_report.
 
-    None for choices of K, of which a coin gets all but one in K wrong.
+    Choices of K get none, since random choices are wrong in all but one of K cases.
     """
     if kind == "choice" or not report["error_rate"] > NEAR_COIN:
         return None
@@ -52,16 +52,16 @@ def near_coin_warning(report: dict[str, float], kind: Kind) -> str | None:
 
 
 def label_variance_histogram(comparisons: Comparisons, bins: int = 20) -> dict[str, np.ndarray]:
-    """p(1-p) of the comparisons without a tie -> low and high edge and count, arrays of [bins].
+    """Returns a histogram of p(1-p) of the untied comparisons: `low`, `high` and `count`, [bins] each.
 
-    Equal-width bins over [0, 1/4], closed below, the last one above too; p = label_prob, of a list
-    the probability of the whole ranking or of the choice.
+    The bins are of equal width over [0, 1/4], closed below, the last one closed above too.
     """
     count, edges = np.histogram(_variance(comparisons), bins, range=(0, 0.25))
     return {"low": edges[:-1], "high": edges[1:], "count": count}
 
 
 def _variance(comparisons: Comparisons) -> np.ndarray:
+    """p(1-p) of the untied comparisons."""
     prob = comparisons.label_prob[~comparisons.tie]
     return prob * (1 - prob)
 

@@ -1,4 +1,4 @@
-"""Annotators who flip answers: at random, or where the golden rewards differ most."""
+"""Annotators who give wrong answers at random, or where the golden rewards differ most."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rmlab.noise.base import answer_pairs, golden_gap, without_ties
 
 @dataclass(frozen=True)
 class RandomFlips:
-    """The golden order, each answer flipped with probability rate; ties are dropped.
+    """Answers in the golden order, each flipped with probability `rate`; ties are dropped.
 
     Count the dropped ties as len(before) - len(after).
     Source: Bukharin et al. 2024 (R3M), the random-flip noise model.
@@ -28,7 +28,7 @@ class RandomFlips:
             raise ValueError(f"rate is {self.rate}: use a share in [0, 1]")
 
     def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
-        """Answers for items [n, 2]: the preferred item first, with label_prob, margin, correct, golden."""
+        """Returns answers to pairs, the preferred item first, with label_prob, margin, correct and golden."""
         gap = golden_gap(comparisons, pool)
         right = rng.random(len(gap)) >= self.rate
         prob = np.where(right, 1 - self.rate, self.rate)
@@ -37,12 +37,12 @@ class RandomFlips:
 
 @dataclass(frozen=True)
 class LargestMarginFlips:
-    """The golden order, but for the share rate of the pairs with the largest golden gaps: all flipped.
+    """Answers in the golden order, but flips the share `rate` of pairs that have the largest golden gaps.
 
-    Of m pairs without a tie exactly round(rate * m) are flipped; equal gaps at the edge of the share at
-    random. Ties are dropped: count them as len(before) - len(after). label_prob is 1: nothing else
-    about the answers is left to chance. from_gap: flip every pair with a golden gap of this or more instead,
-    whatever their share; `settled` fills it in.
+    Of m pairs without a tie exactly round(rate * m) are flipped; among equal gaps at the boundary they are
+    drawn at random. Ties are dropped: count them as len(before) - len(after). label_prob is 1, since the
+    answers are otherwise deterministic. from_gap: flips every pair with at least this golden gap instead,
+    whatever their share; `settled` sets it.
     Source: Bukharin et al. 2024 (R3M), the irrational noise model.
     """
 
@@ -58,7 +58,7 @@ class LargestMarginFlips:
             raise ValueError(f"from_gap is {self.from_gap}: use a golden gap > 0, or null")
 
     def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
-        """Answers for items [n, 2]: the preferred item first, with label_prob, margin, correct, golden."""
+        """Returns answers to pairs, the preferred item first, with label_prob, margin, correct and golden."""
         gap = golden_gap(comparisons, pool)
         order = np.lexsort((rng.random(len(gap)), -np.abs(gap)))  # ties have gap 0 and come last
         right = np.ones(len(gap), dtype=bool)
@@ -66,12 +66,13 @@ class LargestMarginFlips:
         return without_ties(answer_pairs(comparisons, pool, gap, right, np.ones(len(gap))))
 
     def settled(self, comparisons: Comparisons, pool: Pool) -> LargestMarginFlips:
-        """The annotator who is wrong from the gap on from which it is wrong on these comparisons."""
+        """Returns the annotator with from_gap set to the smallest gap that it flips here."""
         size = np.sort(np.abs(golden_gap(comparisons, pool)))[::-1]
         n = self._n_flipped(size)
         return replace(self, from_gap=float(size[n - 1])) if n else self
 
     def _n_flipped(self, gap: np.ndarray) -> int:
+        """Returns how many of the pairs with the largest gaps are flipped."""
         if self.from_gap is not None:
             return int((np.abs(gap) >= self.from_gap).sum())
         return round(self.rate * np.count_nonzero(gap))

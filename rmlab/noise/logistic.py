@@ -1,5 +1,4 @@
-"""Annotators whose answers follow the Bradley-Terry (logistic) or Plackett-Luce model of the golden
-reward."""
+"""Annotators who answer by the Bradley-Terry (logistic) or Plackett-Luce model of the golden reward."""
 
 from __future__ import annotations
 
@@ -14,80 +13,25 @@ from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import InputError
 from rmlab.noise.base import answer_pairs, golden_gap, golden_rewards, without_ties
 
-
-def solve_beta(gap: np.ndarray, error: float) -> float:
-    """beta with mean sigma(-beta * gap) = error. gap: [n] > 0; error in (0, 1/2).
-
-    Every comparison errs at least so often at -logit(error) / max, and at most so often at
-    -logit(error) / min, so the solution lies between; the mean falls with beta, so there is one.
-    """
-    unreached = InputError(f"no beta gives the error {error}: use a rate further from 0 and 0.5")
-    with np.errstate(over="ignore"):
-        low, high = -logit(error) / gap.max() / 2, -logit(error) / gap.min() * 2
-    if not 0 < low < high < np.inf:
-        raise unreached
-
-    def excess(log_beta: float) -> float:
-        with np.errstate(over="ignore"):  # sigma(-inf) is 0, as it should be
-            return float(expit(-np.exp(log_beta) * gap).mean() - error)
-
-    ends = float(np.log(low)), float(np.log(high))
-    if not excess(ends[0]) >= 0 >= excess(ends[1]):
-        raise unreached
-    return float(np.exp(brentq(excess, *ends)))
-
-
-def draw_ranking(utility: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """utility: [n, K] -> [n, K] columns, best first, with P(order) = prod_k softmax over those left.
-
-    The order of utilities with independent standard Gumbel noise is exactly Plackett-Luce, and any
-    two of a list are in the order of a Bradley-Terry pair: P(i before j) = sigma(u_i - u_j).
-    Source: Luce 1959; Plackett 1975; Yellott 1977 for the Gumbel noise.
-    """
-    return np.argsort(-(utility + rng.gumbel(size=utility.shape)), axis=1)
-
-
-def draw_choice(utility: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """utility: [n, K] -> [n, K] columns, the chosen one first, which has changed places with the first.
-
-    P(chosen) = softmax of the utilities.
-    """
-    n, k = utility.shape
-    chosen = (utility + rng.gumbel(size=utility.shape)).argmax(axis=1)
-    columns = np.tile(np.arange(k), (n, 1))
-    columns[np.arange(n), chosen] = 0
-    columns[:, 0] = chosen
-    return columns
-
-
-def stage_log_prob(utility: np.ndarray) -> np.ndarray:
-    """utility: [n, K] in the order given -> [n, K] log of P(this one is taken before those after it).
-
-    Column 0 is the log-probability of the choice, the sum that of the ranking.
-    """
-    left = np.logaddexp.accumulate(utility[:, ::-1], axis=1)[:, ::-1]
-    return utility - left
-
-
-CERTAIN = 1e4  # a gap of utilities that no Gumbel noise of a double overcomes
+CERTAIN = 1e4  # a difference of utilities that Gumbel noise in double precision cannot overcome
 
 
 @dataclass(frozen=True)
 class Logistic:
     """P(answer agrees with the golden order) = sigma(beta * |dr| / scale), the Bradley-Terry annotator.
 
-    Rankings and choices of K responses follow Plackett-Luce with utilities beta * golden / scale, of
-    which this is the law of any two. A single response is found good with probability
-    sigma(beta * (golden - threshold) / scale): a pair with one that is worth the threshold.
+    Rankings and choices of K responses follow Plackett-Luce with utilities beta * golden / scale, under which
+    any two responses are ordered by the formula above. A single response is found good with probability
+    sigma(beta * (golden - threshold) / scale), as if it were paired with one whose reward is the threshold.
 
-    beta: inverse noise; null with no error: noiseless. scale: a number, or "std", the standard
-    deviation of the pool's golden rewards. error: the mean error rate over the comparisons without a
-    tie; beta is then solved for and the beta above not used; 0 is noiseless. In rankings and choices
-    it is the share of all pairs within the lists, but for tied ones, that a ranking has in the wrong
-    order, so that one rate names one annotator, whatever is asked.
-    threshold: a golden reward, or "median", that of the pool; it is used for single responses only.
-    keep_ties: keep comparisons of equal golden rewards (lists: all of them; single responses: equal to
-    the threshold), answered by chance, else they are dropped: count them as len(before) - len(after).
+    beta: the inverse noise; null, if error is null too, is noiseless. scale: a number, or "std", the standard
+    deviation of the pool's golden rewards. error: the mean error rate over the comparisons without a tie,
+    from which beta is solved, in place of the beta given; 0 is noiseless. For rankings and choices it is the
+    share of the untied pairs within the lists that a ranking has in the wrong order, so that a rate means the
+    same annotator for every kind of question.
+    threshold: a golden reward, or "median", the pool's; for single responses only.
+    keep_ties: keeps comparisons of equal golden rewards (lists: all equal; single responses: equal to the
+    threshold) with random answers; otherwise they are dropped: count them as len(before) - len(after).
     Source: Bradley & Terry 1952; Plackett 1975; annotator and scale as in Sun, Shen & Ton 2025
     (arXiv 2411.04991).
     """
@@ -113,7 +57,7 @@ class Logistic:
             raise ValueError(f"threshold is {self.threshold!r}: use a number, or median")
 
     def __call__(self, comparisons: Comparisons, pool: Pool, rng: np.random.Generator) -> Comparisons:
-        """Answers for items [n, K], of every kind, with label_prob, margin, tie, correct, share, golden."""
+        """Returns answers to comparisons of any kind, with all columns but weight and annotator set."""
         if not np.isfinite(pool.golden).all():
             raise InputError("some golden rewards are not finite: annotate the responses again")
         answer = {"pair": self._pairs, "unpaired": self._single}.get(comparisons.kind, self._lists)
@@ -121,7 +65,7 @@ class Logistic:
         return answered if self.keep_ties else without_ties(answered)
 
     def settled(self, comparisons: Comparisons, pool: Pool) -> Logistic:
-        """The annotator with the beta per unit of golden reward that it has on these comparisons."""
+        """Returns the annotator with its beta on these comparisons, per unit of golden reward."""
         golden = golden_rewards(comparisons, pool)
         threshold = float(np.median(pool.golden)) if self.threshold == "median" else self.threshold
         if comparisons.kind == "unpaired":
@@ -146,7 +90,7 @@ class Logistic:
         gap = golden[:, 0] - threshold
         if not gap.any():
             raise InputError(
-                f"every compared response is worth just the threshold {threshold}: change noise.threshold"
+                f"every compared response has exactly the golden reward {threshold}: change noise.threshold"
             )
         prob = self._prob_right(gap, pool)
         right = rng.random(len(gap)) < prob
@@ -186,13 +130,13 @@ class Logistic:
         )
 
     def _prob_right(self, gap: np.ndarray, pool: Pool) -> np.ndarray:
-        """gap: [n] golden gaps -> [n] probabilities of the right answer, 1/2 at a gap of 0."""
+        """Returns the probability of the right answer, [n], 1/2 at a gap of 0. gap: [n] golden gaps."""
         size = np.abs(gap)
         beta = self._beta(size, pool)
         return np.where(size > 0, 1.0, 0.5) if beta == np.inf else expit(beta * size)
 
     def _utility(self, golden: np.ndarray, pool: Pool) -> np.ndarray:
-        """golden: [n, K] -> [n, K] utilities, of which the order is that of the golden rewards."""
+        """Returns utilities [n, K] in the order of the golden rewards [n, K]."""
         first, second = np.triu_indices(golden.shape[1], 1)
         beta = self._beta(np.abs(golden[:, first] - golden[:, second]), pool)
         if beta == np.inf:
@@ -200,7 +144,7 @@ class Logistic:
         return beta * (golden - golden.max(axis=1, keepdims=True))
 
     def _beta(self, gaps: np.ndarray, pool: Pool) -> float:
-        """The inverse noise per unit of the golden reward, infinite for none. gaps: what can be mistaken."""
+        """Returns the inverse noise per unit of golden reward, infinite without noise. gaps: >= 0."""
         if self.error is not None and self.error > 0:
             return solve_beta(gaps[gaps > 0], self.error)
         if self.error is not None or self.beta is None:
@@ -211,3 +155,58 @@ class Logistic:
                 "all golden rewards are equal: use a reward that varies, or a number as noise.scale"
             )
         return self.beta / scale
+
+
+def solve_beta(gap: np.ndarray, error: float) -> float:
+    """Solves mean sigma(-beta * gap) = error for beta. gap: [n] > 0; error in (0, 1/2).
+
+    At beta = -logit(error) / max(gap) every comparison errs with at least this probability, and at
+    -logit(error) / min(gap) with at most this one, so the solution lies between. It is unique, since the mean
+    decreases with beta.
+    """
+    unreached = InputError(f"no beta gives the error {error}: use a rate further from 0 and 0.5")
+    with np.errstate(over="ignore"):
+        low, high = -logit(error) / gap.max() / 2, -logit(error) / gap.min() * 2
+    if not 0 < low < high < np.inf:
+        raise unreached
+
+    def excess(log_beta: float) -> float:
+        with np.errstate(over="ignore"):  # sigma(-inf) is 0, as it should be
+            return float(expit(-np.exp(log_beta) * gap).mean() - error)
+
+    ends = float(np.log(low)), float(np.log(high))
+    if not excess(ends[0]) >= 0 >= excess(ends[1]):
+        raise unreached
+    return float(np.exp(brentq(excess, *ends)))
+
+
+def draw_ranking(utility: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws rankings: utilities [n, K] -> columns [n, K], best first, P(order) = prod_k softmax of the rest.
+
+    The order of utilities with independent standard Gumbel noise is exactly Plackett-Luce, and any two of a
+    list are ordered as a Bradley-Terry pair: P(i before j) = sigma(u_i - u_j).
+    Source: Luce 1959; Plackett 1975; Yellott 1977 for the Gumbel noise.
+    """
+    return np.argsort(-(utility + rng.gumbel(size=utility.shape)), axis=1)
+
+
+def draw_choice(utility: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws choices from utilities [n, K], P(chosen) = softmax of the utilities.
+
+    Returns columns [n, K] in which the chosen one and the first have changed places.
+    """
+    n, k = utility.shape
+    chosen = (utility + rng.gumbel(size=utility.shape)).argmax(axis=1)
+    columns = np.tile(np.arange(k), (n, 1))
+    columns[np.arange(n), chosen] = 0
+    columns[:, 0] = chosen
+    return columns
+
+
+def stage_log_prob(utility: np.ndarray) -> np.ndarray:
+    """Returns the log-probability of each item to be taken before those after it. utility: [n, K] -> [n, K].
+
+    Column 0 is the log-probability of the choice, the sum over columns that of the ranking.
+    """
+    left = np.logaddexp.accumulate(utility[:, ::-1], axis=1)[:, ::-1]
+    return utility - left

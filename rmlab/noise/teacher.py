@@ -1,4 +1,4 @@
-"""Answers that a fitted head gives in the annotators' place: weak-to-strong."""
+"""Answers that a fitted head gives in place of annotators, for weak-to-strong training."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ def answered_by_scores(
     temperature: float | None,
     rng: np.random.Generator,
 ) -> Comparisons:
-    """Pairs -> the same pairs as a teacher orders them; scores: [m], those that it gives the pool.
+    """Returns the pairs as a teacher orders them. scores: [m], the teacher's scores of the pool.
 
-    temperature None: the response of the higher score comes first, of equal scores either, by a coin, and
-    label_prob is 1. Else the first of a pair is preferred with probability sigma((s_1 - s_2) / temperature),
-    the Bradley-Terry model, and label_prob is the probability of the answer given. `correct` still says
-    whether the answer agrees with the golden order, so the error rate of the result is the teacher's own.
+    With temperature None the response with the higher score comes first (at equal scores, either at random),
+    and label_prob is 1. Otherwise the first of a pair is preferred with probability
+    sigma((s_1 - s_2) / temperature), the Bradley-Terry model, and label_prob is the probability of the
+    answer. `correct` still says whether the answer agrees with the golden order, so the error rate of the
+    result is that of the teacher.
     Source: Burns et al. 2023 (arXiv 2312.09390), where a weak supervisor labels what a strong model is
     trained on.
     """

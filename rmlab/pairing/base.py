@@ -1,5 +1,4 @@
-"""What a pairing is: a pool of responses and a number -> comparisons; and how many distinct ones there
-are."""
+"""The protocol of pairings, which draw comparisons from a pool of responses, and what all of them need."""
 
 from __future__ import annotations
 
@@ -13,21 +12,28 @@ from rmlab.errors import InputError
 
 
 class Pairing(Protocol):
+    """A rule for drawing comparisons."""
+
     def capacity(self, pool: Pool) -> int:
-        """How many distinct comparisons the pool allows."""
+        """Returns the number of distinct comparisons that the pool allows."""
         ...
 
-    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons: ...
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
+        """Draws n distinct comparisons."""
+        ...
 
 
 def check_choice(choice: str, known: tuple[str, ...]) -> None:
-    """Refuses a choice that is not one of the known ones."""
+    """Raises ValueError for a choice that is not one of the known ones."""
     if choice not in known:
         raise ValueError(f"choice is {choice!r}: use {', '.join(known[:-1])} or {known[-1]}")
 
 
 def check_budget(n: int, total: int, what: str) -> None:
-    """Refuses a budget of n of the total distinct ones there are; what: their name, in the plural."""
+    """Raises InputError unless 1 <= n <= total, the number of distinct ones.
+
+    what: their name, in the plural.
+    """
     if n < 1:
         raise InputError(f"asked for {n} comparisons: ask for at least 1")
     if n > total:
@@ -38,7 +44,7 @@ def check_budget(n: int, total: int, what: str) -> None:
 
 
 def check_golden(pool: Pool, choice: str) -> None:
-    """Refuses golden rewards without an order, unless the choice is random and reads none."""
+    """Raises InputError where the choice reads golden rewards (all but random do) and they have no order."""
     if choice == "random":
         return
     if not np.isfinite(pool.golden).all():
@@ -48,17 +54,17 @@ def check_golden(pool: Pool, choice: str) -> None:
 
 
 def random_order(items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """items [n, 2], each pair in the order a coin decides: which response is shown first."""
+    """Puts each pair, items [n, 2], in random order, the order in which annotators see the two."""
     left, right = items[:, 0], items[:, 1]
     first = np.where(rng.integers(0, 2, len(items), dtype=bool), left, right)
     return np.stack([first, left + right - first], axis=1)
 
 
 def distinct_codes(rows: int, q: int, high: int, rng: np.random.Generator) -> np.ndarray:
-    """[rows, q] int64: in each row q distinct numbers below high, in uniformly random order.
+    """Draws in each row q distinct numbers below high, in uniformly random order -> [rows, q] int64.
 
-    Memory and time are of the order of rows * q, whatever high is: a row that takes less than half of
-    the numbers draws again what it has drawn before, any other row shuffles them all.
+    Memory and time are O(rows * q), whatever high is: rows that take at most half of the numbers redraw
+    repeats, and others shuffle all numbers.
     """
     if 2 * q > high:
         return np.argsort(rng.random((rows, high)), axis=1)[:, :q]
@@ -68,12 +74,12 @@ def distinct_codes(rows: int, q: int, high: int, rng: np.random.Generator) -> np
 def draw_distinct(
     rows: int, q: int, draw: Callable[[int], np.ndarray], key: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """[rows, q, ...]: in each row q draws with different keys, as if made one after another.
+    """Makes in each row q draws with different keys -> [rows, q, ...], distributed as if made one by one.
 
     draw(m) -> m independent draws, [m, ...]; key: [r, q, ...] -> [r, q] integers.
-    A draw whose key is that of an earlier one of its row is made again. The keys held by the first t
-    draws of a row only ever grow in number, so each draw ends as the first of its own sequence that is
-    not among them: sequential rejection, which is sampling without replacement.
+    A draw is redrawn while its key repeats that of an earlier one in its row. The set of keys of a row's
+    first t draws only grows, so each draw ends as the first of its own sequence whose key is not in the set:
+    this is sequential rejection, that is, sampling without replacement.
     """
     drawn = draw(rows * q)
     drawn = drawn.reshape(rows, q, *drawn.shape[1:])
@@ -87,7 +93,7 @@ def draw_distinct(
 
 
 def _repeats(keys: np.ndarray) -> np.ndarray:
-    """keys: [r, q] -> [r, q] bool, whether an earlier key of the row is the same."""
+    """Marks the keys that repeat an earlier one of their row. keys: [r, q] -> [r, q] bool."""
     order = np.argsort(keys, axis=1, kind="stable")
     ranked = np.take_along_axis(keys, order, axis=1)
     repeat = np.zeros(keys.shape, dtype=bool)

@@ -14,18 +14,19 @@ from rmlab.errors import InputError
 from rmlab.pairing.base import check_budget, check_choice, check_golden, distinct_codes, draw_distinct
 from rmlab.pairing.draws import capacities, deal, golden_order, prompt_order
 
-MOST = 2**40  # lists a prompt is said to have at most, so that their sum over prompts stays an int64
+MOST = 2**40  # lists counted for a prompt at most, so that their sum over prompts fits an int64
 
 
 @dataclass(frozen=True)
 class Lists:
-    """n distinct lists of k different responses to a prompt, dealt round-robin over the prompts in
-    random order; prompts with fewer than k responses are left out.
+    """Draws distinct lists of k different responses to a prompt, dealt in rounds to randomly ordered prompts.
+
+    Prompts with fewer than k responses are left out.
 
     answer: what the annotators are asked for, a ranking (kind "list": Plackett-Luce 1975) or the best
     of the k (kind "choice": Ziegler et al. 2019).
-    choice: random, any k responses; diverse, with the prompt's responses in golden order (ties at
-    random) cut into k runs of as equal a length as can be, one of each run. diverse reads the golden
+    choice: random takes any k responses; diverse sorts the prompt's responses by golden reward (ties at
+    random), cuts them into k runs of nearly equal length and takes one of each run. diverse reads the golden
     score, so it is a study design, not a collection method.
     """
 
@@ -43,11 +44,14 @@ class Lists:
         check_choice(self.choice, ("random", "diverse"))
 
     def capacity(self, pool: Pool) -> int:
-        """How many distinct lists the pool allows, counting at most MOST of each prompt."""
+        """Returns the number of distinct lists, counting at most MOST of each prompt."""
         return int(self._lists(pool).sum())
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
-        """n lists: items [n, k] int64 rows of the pool in random order; first rows spread evenly too."""
+        """Draws n lists, items [n, k] int64 rows of the pool in random order.
+
+        The first rows are spread evenly.
+        """
         check_golden(pool, self.choice)
         lists = self._lists(pool)
         if not lists.any():
@@ -68,19 +72,21 @@ class Lists:
         return Comparisons(items=items, group=pool.group[items[:, 0]], kind=kind)
 
     def _lists(self, pool: Pool) -> np.ndarray:
+        """The number of distinct lists of each prompt, [P]."""
         return capacities(pool, self._count)
 
     def _count(self, size: int) -> int:
-        """Distinct lists of a prompt of this size, at most MOST."""
+        """Returns the number of distinct lists of a prompt with this many responses, at most MOST."""
         count = math.comb(size, self.k) if self.choice == "random" else math.prod(map(len, self._runs(size)))
         return min(count, MOST)
 
     def _runs(self, size: int) -> list[np.ndarray]:
+        """The golden ranks of a prompt, cut into k runs."""
         return np.array_split(np.arange(size), self.k)
 
     def _columns(self, b: int, q: int, size: int, rng: np.random.Generator) -> np.ndarray:
-        """[b, q, k]: q distinct lists for each of b prompts, as columns of its responses."""
-        if 2 * q > self._count(size):  # few enough to write them all down
+        """Draws q distinct lists for each of b prompts, as columns of its responses, [b, q, k]."""
+        if 2 * q > self._count(size):  # few enough to enumerate them all
             table = self._all(size)
             return table[distinct_codes(b, q, len(table), rng)]
         word = rng.integers(0, 2**64, size, dtype=np.uint64)
@@ -88,12 +94,13 @@ class Lists:
             b,
             q,
             lambda m: self._draw(m, size, rng),
-            # A random word for each response: the sum names the set, and two sets share one sum with
-            # probability 2^-64, when a list is drawn once more than it had to be.
+            # Each response has a random 64-bit word, and the sum over a list identifies its set. Two sets
+            # have the same sum with probability 2^-64; then a list is only redrawn needlessly.
             lambda columns: word[columns].sum(axis=-1),
         )
 
     def _all(self, size: int) -> np.ndarray:
+        """Returns all lists of a prompt with this many responses, [lists, k]."""
         lists = (
             itertools.combinations(range(size), self.k)
             if self.choice == "random"
@@ -102,6 +109,7 @@ class Lists:
         return np.fromiter(itertools.chain.from_iterable(lists), dtype=np.int64).reshape(-1, self.k)
 
     def _draw(self, m: int, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws m independent lists, which may repeat, [m, k]."""
         if self.choice == "random":
             return distinct_codes(m, self.k, size, rng)
         length = np.array([len(run) for run in self._runs(size)])

@@ -1,4 +1,4 @@
-"""One pair a prompt, of a set of two responses of each: the designs of a study of pairings."""
+"""One pair for each prompt, of a set of two of its responses: the pairing designs of the study."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from rmlab.pairing.base import check_choice, check_golden, random_order
 from rmlab.pairing.draws import across_prompts, golden_order, runs
 
 CHOICES = ("random", "similar", "diverse")
-FEWEST = 10  # pairs that are worth a head, where all designs are cut to equal n
+FEWEST = 10  # pairs on which a head is worth fitting, where all designs are cut to equal n
 
 
 @dataclass(frozen=True)
 class ResponseSets:
-    """One pair a prompt: each prompt with two responses or more has a set of two of them, and a pair.
+    """Takes a set of two responses of each prompt that has two or more, and makes one pair for each set.
 
-    choice: the set by golden rank among the prompt's K responses, counted from 0, ties at random. random: any
-    two; similar: the middle ranks K//2 - 1 and K//2; diverse: the extremes, 0 and K - 1.
-    across: false, the two of a set are its pair; true, one response of a set, drawn at random, is paired with
-    one of the set of another prompt, drawn at random too. Each response of each set is in one pair either
-    way, so that the two designs show the very same responses.
-    equal_n: false, the pairs are as many as there are, ties among them, which the labels drop; true, ties are
-    left out here, and each of the six designs (three choices, across or not) has the n of the smallest of the
-    six without ties. All are drawn from the rng in one order, so that they agree on n for equal seeds.
-    No pair of other ranks ever fills up. All but random pairs of unequal n read the golden score: they are
-    study designs, not collection methods.
+    choice: which two, by golden rank among the prompt's K responses, counted from 0, ties at random. random:
+    any two; similar: the middle ranks K//2 - 1 and K//2; diverse: the extremes, 0 and K - 1.
+    across: false makes a pair of the two of a set; true pairs a random one of them with a random one of the
+    set of another prompt. Either way each response of each set is in one pair, so the two designs show the
+    same responses.
+    equal_n: false keeps all pairs, also ties, which annotators drop; true leaves ties out here, and cuts each
+    of the six designs (three choices, across or not) to the size of the smallest of the six without ties. All
+    six are drawn from the rng in a fixed order, so with equal seeds they agree on n. Pairs of other ranks are
+    never used to fill up. All designs but random with unequal n read the golden score: they are study
+    designs, not collection methods.
     Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
     """
 
@@ -43,11 +43,11 @@ class ResponseSets:
         check_choice(self.choice, CHOICES)
 
     def capacity(self, pool: Pool) -> int:
-        """The prompts with two responses or more."""
+        """Returns the number of prompts with two responses or more."""
         return int((np.unique(pool.group, return_counts=True)[1] >= 2).sum())
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
-        """At most n pairs: items [n, 2] int64 rows of the pool, unordered; group is that of the first."""
+        """Draws at most n pairs, items [n, 2] int64 rows of the pool in random order."""
         self._check(n, self.capacity(pool))
         check_golden(pool, "equal-n" if self.equal_n else self.choice)
         sets = _sets(pool, rng)
@@ -78,7 +78,7 @@ class ResponseSets:
     def _of_equal_n(
         self, sets: dict[str, np.ndarray], pool: Pool, n: int, rng: np.random.Generator
     ) -> np.ndarray:
-        """Pairs of this design without ties, as many as the smallest of the six has, at most n."""
+        """Returns untied pairs of this design, as many as the smallest of the six designs has, at most n."""
         untied = {}
         for choice, within in sets.items():
             for across in (False, True):
@@ -101,7 +101,7 @@ class ResponseSets:
 
 
 def _sets(pool: Pool, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """choice -> [P, 2] rows of the pool: the set of each prompt, the prompts in random order."""
+    """Draws the sets of all choices: choice -> [P, 2] rows of the pool, the prompts in random order."""
     order = golden_order(pool, rng)
     start, size = runs(pool.group[order])
     has_two = size >= 2

@@ -1,4 +1,4 @@
-"""Responses to the same prompt are compared (same_prompt), or judged one by one (unpaired)."""
+"""Pairs of responses to the same prompt (same_prompt), and responses judged one by one (unpaired)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rmlab.pairing.draws import capacities, deal, pairs_of_prompts, pairs_within
 
 @dataclass(frozen=True)
 class SamePrompt:
-    """n distinct pairs within prompts, dealt round-robin over the prompts in random order.
+    """Draws distinct pairs within prompts, dealt in rounds to the prompts in random order.
 
     choice decides which pairs of a prompt come first (ties in the order are broken at random):
-    random: any; similar: adjacent golden ranks, then ranks two apart, and so on (equal golden scores
-    are neighbours too); diverse: by decreasing golden gap.
+    random: any; similar: adjacent golden ranks (also of equal rewards), then ranks two apart, and so on;
+    diverse: by decreasing golden gap.
     similar and diverse read the golden score, so they are study designs, not collection methods.
     Source: Sun, Shen & Ton 2025, "Rethinking Bradley-Terry Models" (arXiv 2411.04991).
     """
@@ -35,7 +35,10 @@ class SamePrompt:
         return int(pairs_of_prompts(pool).sum())
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
-        """n pairs: items [n, 2] int64 rows of the pool, unordered; its first rows are spread evenly too."""
+        """Draws n pairs, items [n, 2] int64 rows of the pool in random order.
+
+        The first rows are spread evenly.
+        """
         check_golden(pool, self.choice)
         total = self.capacity(pool)
         if total == 0:
@@ -47,7 +50,7 @@ class SamePrompt:
 
 @dataclass(frozen=True)
 class Unpaired:
-    """n distinct responses at random, dealt round-robin over the prompts in random order."""
+    """Draws distinct responses at random, dealt in rounds to the prompts in random order."""
 
     name: ClassVar[str] = "unpaired"
 
@@ -55,7 +58,7 @@ class Unpaired:
         return len(pool)
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
-        """n responses: items [n, 1] int64 rows of the pool; its first rows are spread evenly too."""
+        """Draws n responses, items [n, 1] int64 rows of the pool; the first rows are spread evenly."""
         check_budget(n, len(pool), "responses")
 
         def draw(members: np.ndarray, q: int) -> np.ndarray:

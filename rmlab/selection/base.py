@@ -1,4 +1,4 @@
-"""A selector chooses which of the possible comparisons are annotated next."""
+"""The protocol of selectors, which choose the comparisons to annotate next, and their checks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from rmlab.errors import InputError
 
-LARGEST = 1e100  # features and margins beyond it would overflow once multiplied
+LARGEST = 1e100  # products of larger features and margins would overflow
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """c comparisons that could be annotated, and p that are annotated already, as the current head sees them.
+    """The c comparisons that can be annotated, and the p that already are, as the head sees them.
 
     z: [c, f] features of the first response less those of the second, any float dtype;
-    margin: [c] score of the first less that of the second; past_z: [p, f] and past_margin: [p], the same
-    of the annotated ones. A pair may be shown in either order, so no selector heeds the sign of a
-    candidate's or a past comparison's (z, margin).
+    margin: [c] score of the first less that of the second; past_z: [p, f] and past_margin: [p], the same of
+    the annotated ones. A pair may be shown in either order, so no selector depends on the common sign of z
+    and margin.
     """
 
     z: np.ndarray
@@ -32,15 +32,20 @@ class Candidates:
 
 
 class Selector(Protocol):
-    needs_head: ClassVar[bool]  # whether z and margin are read; if not, they may hold anything
+    """A rule for choosing which candidates are annotated."""
+
+    needs_head: ClassVar[bool]  # whether it reads z and margin; where not, these may hold anything
 
     def __call__(self, candidates: Candidates, n: int, rng: np.random.Generator) -> np.ndarray:
-        """[n] int64, distinct rows of the candidates in order of choice: with an rng in the same state
-        a smaller n gives the first rows of a larger one."""
+        """Returns n distinct rows of the candidates in order of choice, [n] int64.
+
+        With an rng in the same state a smaller n gives the first rows of a larger n.
+        """
         ...
 
 
 def check_budget(candidates: Candidates, n: int) -> None:
+    """Raises InputError unless 1 <= n <= the number of candidates."""
     if n < 1:
         raise InputError(f"asked for {n} comparisons: ask for at least 1")
     if n > len(candidates):
@@ -51,7 +56,7 @@ def check_budget(candidates: Candidates, n: int) -> None:
 
 
 def check_candidates(candidates: Candidates, n: int) -> None:
-    """For selectors that read z and margin: the budget can be met, and the numbers can be used."""
+    """Checks, for selectors that read z and margin, the budget and that the numbers are usable."""
     check_budget(candidates, n)
     shapes = [(candidates.z, candidates.margin), (candidates.past_z, candidates.past_margin)]
     width = candidates.z.shape[1:]
@@ -66,6 +71,6 @@ def check_candidates(candidates: Candidates, n: int) -> None:
 def _check_finite(values: np.ndarray, what: str) -> None:
     if values.size == 0:
         return
-    ends = np.array([values.min(), values.max()], dtype=np.float64)  # not a number stays so in both
+    ends = np.array([values.min(), values.max()], dtype=np.float64)  # NaN stays NaN in both
     if not (np.abs(ends) <= LARGEST).all():
         raise InputError(f"some {what} are not finite or beyond {LARGEST:g}: fit the head again")

@@ -1,4 +1,4 @@
-"""Selection by the scores of a head: uniform (no selection), entropy of the answer, maximum difference."""
+"""Selection by the head's scores: entropy of the answer, maximum difference; and uniform, without any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rmlab.selection.base import Candidates, check_budget, check_candidates
 
 @dataclass(frozen=True)
 class Uniform:
-    """n candidates uniformly at random: what every other choice has to beat. Reads no head."""
+    """Chooses uniformly at random, without a head: the baseline of the other selectors."""
 
     name: ClassVar[str] = "uniform"
 
@@ -25,10 +25,10 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Entropy:
-    """Largest entropy of the answer, H(p) = -p log p - (1-p) log(1-p) with p = sigma(margin); ties at random.
+    """Chooses the largest entropy of the answer, H(p) = -p log p - (1-p) log(1-p), p = sigma(margin).
 
-    H falls strictly with |margin|, so the smallest |margin| is taken: H itself is 0 in floating point
-    once |margin| exceeds about 750, and then would order nothing.
+    H decreases strictly with |margin|, so the smallest |margin| is taken, ties at random: H itself is 0 in
+    floating point once |margin| exceeds about 750, and would not order those.
     Source: a baseline in Shen, Sun & Ton 2025, "Active Reward Modeling" (arXiv 2502.04354).
     """
 
@@ -43,7 +43,7 @@ class Entropy:
 
 @dataclass(frozen=True)
 class MaxDifference:
-    """Largest |margin|, the answers the head is surest of; ties at random.
+    """Chooses the largest |margin|, where the head is most certain of the answer; ties at random.
 
     Source: a baseline in Shen, Sun & Ton 2025, "Active Reward Modeling" (arXiv 2502.04354).
     """

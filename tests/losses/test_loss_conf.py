@@ -17,8 +17,8 @@ FILES = sorted(shipped("conf").joinpath("loss").glob("*.yaml"))
 def test_the_settings_are_the_defaults_of_the_class(file):
     component = yaml.safe_load(file.read_text())
     loss_class = component_class(component)
-    name = "".join(part.capitalize() for part in file.stem.split("_"))
-    assert component.pop("_target_") == f"rmlab.losses.{file.stem}.{name}"
+    target = component.pop("_target_")
+    assert loss_class.name == file.stem
     assert list(component) == [field.name for field in fields(loss_class)]
-    assert build({"_target_": f"{loss_class.__module__}.{name}", **component}) == loss_class()
+    assert build({"_target_": target, **component}) == loss_class()
     assert all("#" in line for line in file.read_text().splitlines())

@@ -66,7 +66,7 @@ def test_thresholds_that_judge_nothing_are_refused():
     comparisons, pool = singles()
     flat = Pool(np.ones(len(pool)), pool.group)
     rng = np.random.default_rng(0)
-    with pytest.raises(InputError, match="just the threshold 1.0"):
+    with pytest.raises(InputError, match="exactly the golden reward 1.0"):
         Logistic()(comparisons, flat, rng)
     with pytest.raises(InputError, match="all golden rewards are equal"):
         Logistic(threshold=0.0)(comparisons, flat, rng)

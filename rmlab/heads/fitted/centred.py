@@ -1,4 +1,4 @@
-"""A fitted head of embeddings from which the mean of their prompt was subtracted."""
+"""A fitted head for embeddings less the mean of their prompt."""
 
 from __future__ import annotations
 
@@ -16,22 +16,13 @@ from rmlab.heads.fitted.storage import check_members, write_members
 MEMBER = "head"
 
 
-def prompt_means(x: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """[m, d], for each row the float32 mean of the rows of its group. group: [m], the prompt of each row."""
-    _, number, size = np.unique(group, return_inverse=True, return_counts=True)
-    total = np.zeros((len(size), x.shape[1]))
-    np.add.at(total, number, x)
-    return (total / size[:, None]).astype(np.float32)[number]
-
-
 @dataclass(frozen=True, eq=False)
 class CentredHead:
     """reward = head(x - mean of x over the responses to the same prompt), as fitted with head.centre=prompt.
 
-    `head` was fitted on such differences and scores them. What is scored here are embeddings as they are, so
-    each row needs the prompt that it answers (group), and all responses to a prompt that are to be compared
-    must come in one call: their mean is that of these rows. A single response to a prompt has the zero
-    vector, so all such responses get the same reward.
+    `head` was fitted on such differences. This head takes plain embeddings and subtracts the means itself, so
+    it needs the prompt of each row (group), and all responses to a prompt that are to be compared must come
+    in one call. The only response to a prompt has the zero vector, so all such responses get the same reward.
     """
 
     kind: ClassVar[str] = "centred"
@@ -65,19 +56,31 @@ class CentredHead:
         return replace(self, head=self.head.normalised(_centred(reference_x, group)))
 
     def save(self, folder: Path) -> None:
-        """The head in a folder of its own, then head.json, which vouches for the head's own head.json."""
+        """Writes the inner head into a folder, then head.json, which holds the digest of its head.json."""
         write_members(folder, {MEMBER: self.head}, {"kind": self.kind, "centre": "prompt", "d": self.d})
 
     @classmethod
     def load(cls, folder: Path, description: Mapping[str, Any], head: NormalisedHead) -> CentredHead:
-        """head: as loaded from the folder MEMBER."""
+        """Checks the files and returns the head. head: as loaded from the folder MEMBER."""
         check_members(folder, [MEMBER], description)
         if description["centre"] != "prompt" or description["d"] != head.d:
             raise ValueError("centre is not prompt, or d is not that of the head")
         return cls(head)
 
 
+def prompt_means(x: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Returns for each row of x the mean of its group's rows, [m, d] float32.
+
+    group: [m], prompts of the rows.
+    """
+    _, number, size = np.unique(group, return_inverse=True, return_counts=True)
+    total = np.zeros((len(size), x.shape[1]))
+    np.add.at(total, number, x)
+    return (total / size[:, None]).astype(np.float32)[number]
+
+
 def _centred(x: np.ndarray, group: np.ndarray | None) -> np.ndarray:
+    """Returns x less the means of its prompts; raises ConfigError without them."""
     if group is None or len(group) != len(x):
         raise ConfigError(
             "this head was fitted with head.centre=prompt, so it needs the prompt of each response: "

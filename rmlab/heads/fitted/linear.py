@@ -1,4 +1,4 @@
-"""Fitted linear heads: a plain one, and a Bayesian one that knows its uncertainty."""
+"""Fitted linear heads: a plain one, and a Bayesian one with its uncertainty."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class LinearHead(NormalisedHead):
 class LaplaceHead(NormalisedHead):
     """raw = z · weight + intercept - k |L⁻¹ (z - centre)| with z = (x - mean) / scale, in float64.
 
-    The weights have the posterior N(weight, H⁻¹), H = L Lᵀ. A reward is known up to a shift, so its
-    uncertainty is that of its difference from the reward of the mean training response, which lies at
+    The weights have the posterior N(weight, H⁻¹), H = L Lᵀ. Rewards are defined up to a shift, so the
+    uncertainty of one is that of its difference from the reward of the mean training response, which is at
     `centre`: std(x)² = (z - centre)ᵀ H⁻¹ (z - centre). factor: [d, d], L⁻¹; weight, centre: [d].
     """
 
@@ -80,7 +80,7 @@ class LaplaceHead(NormalisedHead):
 
     @property
     def mean_head(self) -> LinearHead:
-        """The most probable weights alone."""
+        """The head with the most probable weights."""
         return LinearHead(weight=self.weight, intercept=self.intercept, standardiser=self.standardiser)
 
     def _raw_block(self, x: np.ndarray) -> np.ndarray:
@@ -89,19 +89,25 @@ class LaplaceHead(NormalisedHead):
         return mean - self.k * self._std(z - self.centre) if self.k else mean
 
     def _std(self, z: np.ndarray) -> np.ndarray:
-        """[b, d] -> [b], sqrt(zᵀ H⁻¹ z) = |L⁻¹ z|."""
+        """Returns sqrt(zᵀ H⁻¹ z) = |L⁻¹ z|, [b]. z: [b, d]."""
         return np.linalg.norm(z @ self.factor.T, axis=1)
 
     def features(self, x: np.ndarray) -> np.ndarray:
         return self.standardiser.apply(x, np.float64)
 
     def uncertainty(self, x: np.ndarray) -> np.ndarray:
-        """[m, d] -> [m], the posterior standard deviation of the score as fitted, gain left out."""
-        # With no mean and k = -1 the score is the standard deviation: the same checks, a block at a time.
+        """Returns the posterior standard deviation of the score as fitted, before the gain, [m].
+
+        x: [m, d].
+        """
+        # With weight 0 and k = -1 the score is the standard deviation, so `raw` checks and blocks x here too.
         return replace(self, weight=np.zeros(self.d), intercept=0.0, k=-1.0).raw(x)
 
     def margin(self, x_a: np.ndarray, x_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[m, d], [m, d] -> posterior mean and standard deviation of raw_a - raw_b, [m] each; k left out."""
+        """Returns posterior mean and standard deviation of raw_a - raw_b with k = 0, [m] each.
+
+        x_a, x_b: [m, d].
+        """
         difference = self.mean_head.raw(x_a) - self.mean_head.raw(x_b)
         std = np.empty(len(difference))
         for block in row_blocks(len(std)):
@@ -110,11 +116,11 @@ class LaplaceHead(NormalisedHead):
         return difference, std
 
     def pair_probability(self, x_a: np.ndarray, x_b: np.ndarray) -> np.ndarray:
-        """P(a is preferred to b), the weights averaged over: [m, d], [m, d] -> [m].
+        """Returns P(a is preferred to b), averaged over the posterior, [m]. x_a, x_b: [m, d].
 
         ∫ σ(m') N(m'; m, v) dm' ≈ σ(m / sqrt(1 + π v / 8)), where m is the difference of the mean scores over
-        the temperature T and v = (z_a - z_b)ᵀ H⁻¹ (z_a - z_b) / T². Source: MacKay 1992. The lower bound k
-        plays no part.
+        the temperature T and v = (z_a - z_b)ᵀ H⁻¹ (z_a - z_b) / T². Source: MacKay 1992. k does not
+        matter here.
         """
         difference, std = (part / self.temperature for part in self.margin(x_a, x_b))
         moderated = difference / np.sqrt(1 + np.pi / 8 * std**2)

@@ -1,4 +1,4 @@
-"""A saved head from its folder, whatever its kind."""
+"""Loads a saved head of any kind."""
 
 from __future__ import annotations
 
@@ -24,25 +24,27 @@ _MEMBER = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 def load_head(folder: Path) -> RewardHead:
-    """The head that `save(folder)` wrote; it scores to the same bits."""
+    """Returns the head that `save(folder)` wrote; its scores are the same to the bit."""
     folder = Path(folder)
     description = read_description(folder)
     kind = str(description.get("kind"))
     if kind not in KINDS:
         raise broken(folder, f"unknown kind {description.get('kind')!r} (known: {', '.join(KINDS)})")
-    return _centred(folder, description) if kind == CentredHead.kind else _scoring(folder, description)
+    return _centred(folder, description) if kind == CentredHead.kind else _uncentred(folder, description)
 
 
 def _centred(folder: Path, description: Mapping[str, Any]) -> CentredHead:
+    """Loads a centred head, which may hold any other kind of head."""
     try:
         return CentredHead.load(
-            folder, description, _scoring(folder / MEMBER, read_description(folder / MEMBER))
+            folder, description, _uncentred(folder / MEMBER, read_description(folder / MEMBER))
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _incomplete(folder, error) from None
 
 
-def _scoring(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
+def _uncentred(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
+    """Loads a head of any kind but a centred one."""
     if description.get("kind") == EnsembleHead.kind:
         return _of_members(EnsembleHead, folder, description)
     if description.get("kind") == WeightedHead.kind:
@@ -51,6 +53,7 @@ def _scoring(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
 
 
 def _single(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
+    """Loads a head without members."""
     head = SINGLE.get(str(description.get("kind")))
     if head is None:
         raise broken(folder, f"a member of kind {description.get('kind')!r} (known: {', '.join(SINGLE)})")
@@ -61,9 +64,10 @@ def _single(folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
 
 
 def _of_members(kind: Several, folder: Path, description: Mapping[str, Any]) -> NormalisedHead:
+    """Loads a head with members."""
     try:
         folders = [_member(folder, name) for name in description["members"]]
-        load = _single if kind is EnsembleHead else _scoring  # objectives may have ensembles
+        load = _single if kind is EnsembleHead else _uncentred  # the head of an objective may be an ensemble
         members = [load(member, read_description(member)) for member in folders]
         return kind.load(folder, description, members)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
@@ -71,7 +75,7 @@ def _of_members(kind: Several, folder: Path, description: Mapping[str, Any]) -> 
 
 
 def _member(folder: Path, name: Any) -> Path:
-    """Of the head's own folder: no name leads elsewhere."""
+    """Returns the folder of a member, which is always within that of the head."""
     if not isinstance(name, str) or not _MEMBER.fullmatch(name):
         raise broken(folder, f"{name!r} is no name of a member")
     return folder / name

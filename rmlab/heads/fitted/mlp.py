@@ -1,4 +1,4 @@
-"""A fitted multilayer perceptron, scored with numpy alone, and a quicker form of it for many responses."""
+"""A fitted multilayer perceptron, which scores with numpy, and a faster approximation for many responses."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from rmlab.heads.fitted.base import NormalisedHead, Standardiser, row_blocks
 from rmlab.heads.fitted.storage import check_shapes, number_of, read_tensors, temperature_of, write_tensors
 
 FittedLayers = tuple[tuple[np.ndarray, np.ndarray], ...]  # (weight [out, in], bias [out]), first to last
+
+RANKS = (64, 128, 256, 512)  # of a compressed layer, to be tried in this order
+AGREEMENT = 0.9995  # rank correlation with the exact head that a compressed one needs
+ROWS = 1024  # scored at once by a compressed head: they fit the processor's cache
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,7 +39,7 @@ class MlpHead(NormalisedHead):
         return (self._hidden(x) @ weight.T + bias)[:, 0]
 
     def _hidden(self, x: np.ndarray) -> np.ndarray:
-        """[b, d] -> [b, f], the last hidden layer."""
+        """Returns the last hidden layer, [b, f]. x: [b, d]."""
         hidden = self.standardiser.apply(x, np.float32)
         for weight, bias in self.layers[:-1]:
             hidden = hidden @ weight.T
@@ -70,7 +74,7 @@ class MlpHead(NormalisedHead):
 
 
 def _check_layers(layers: FittedLayers, tensors: Mapping[str, np.ndarray]) -> None:
-    """ValueError unless each layer takes what the one before it gives, and the last gives one number."""
+    """Raises ValueError unless the shapes of successive layers match and the last has one output."""
     width = layers[0][0].shape[-1] if layers[0][0].ndim else 0
     check_shapes(tensors, {"mean": (width,), "scale": (width,)})
     for i, (weight, _) in enumerate(layers):
@@ -79,14 +83,9 @@ def _check_layers(layers: FittedLayers, tensors: Mapping[str, np.ndarray]) -> No
         width = out
 
 
-RANKS = (64, 128, 256, 512)
-AGREEMENT = 0.9995  # rank correlation with the head itself, on responses that gave no directions
-ROWS = 1024  # at once: few enough for the processor's cache
-
-
 @dataclass(frozen=True, eq=False)
 class ThinLayer:
-    """relu(outer (inner x) + bias), inner: [r, in], outer: [out, r], bias: [out]."""
+    """A layer of low rank, relu(outer (inner x) + bias). inner: [r, in]; outer: [out, r]; bias: [out]."""
 
     inner: np.ndarray
     outer: np.ndarray
@@ -100,9 +99,9 @@ class ThinLayer:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CompressedMlp(NormalisedHead):
-    """raw nearly as of the MlpHead that it was made from; agreement: the rank correlation, as measured.
+    """An approximation of an MlpHead by layers of low rank; agreement: its measured rank correlation.
 
-    The standardisation of the embeddings is part of the first layer.
+    The standardisation of embeddings is part of the first layer.
     """
 
     kind: ClassVar[str] = "compressed mlp"
@@ -116,7 +115,7 @@ class CompressedMlp(NormalisedHead):
 
     @property
     def work(self) -> int:
-        """Multiplications for a response."""
+        """The number of multiplications for a response."""
         return sum(layer.inner.size + layer.outer.size for layer in self.layers)
 
     def _raw_block(self, x: np.ndarray) -> np.ndarray:
@@ -133,10 +132,11 @@ class CompressedMlp(NormalisedHead):
 
 
 def compressed(head: MlpHead, sample: np.ndarray) -> MlpHead | CompressedMlp:
-    """The thinnest form whose scores agree with the head's on half of the sample, else the head itself.
+    """Returns the approximation of lowest rank that agrees with the head, or the head itself.
 
-    sample: [b, d] embeddings like those to score. The outputs of a layer are projected onto their leading
-    principal directions V over the other half: W ≈ V (Vᵀ W), the best approximation of its rank there.
+    sample: [b, d] embeddings like those to score. On one half of them the principal directions V of each
+    layer's outputs are computed, which give W ≈ V (Vᵀ W), the best approximation of its rank there; on the
+    other half agreement is measured.
     """
     fitted, held = sample[::2], sample[1::2]
     exact = head.raw(held)
@@ -153,7 +153,7 @@ def compressed(head: MlpHead, sample: np.ndarray) -> MlpHead | CompressedMlp:
 
 
 def _directions(head: MlpHead, sample: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Mean output [out] and principal directions [out, r], the leading first, of each hidden layer."""
+    """Yields each hidden layer's mean output [out] and principal directions [out, r], largest first."""
     hidden = head.standardiser.apply(sample, np.float32)
     for weight, bias in head.layers[:-1]:
         outputs = hidden @ weight.T
@@ -166,10 +166,11 @@ def _directions(head: MlpHead, sample: np.ndarray) -> Iterator[tuple[np.ndarray,
 
 
 def _of_rank(head: MlpHead, directions: list[tuple[np.ndarray, np.ndarray]], rank: int) -> CompressedMlp:
+    """Returns the approximation of a given rank."""
     layers = []
     for (weight, bias), (mean, vectors) in zip(head.layers[:-1], directions, strict=True):
         outer = np.ascontiguousarray(vectors[:, :rank])
-        rest = mean - outer @ (outer.T @ mean)  # what the directions leave of the mean output
+        rest = mean - outer @ (outer.T @ mean)  # the part of the mean output outside the directions
         layers.append(ThinLayer(outer.T @ weight, outer, bias + rest))
     scale, mean = head.standardiser.scale, head.standardiser.mean
     inner = layers[0].inner / scale

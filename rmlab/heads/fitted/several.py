@@ -1,4 +1,4 @@
-"""Several fitted heads that score as one: an ensemble of one objective, or objectives with weights."""
+"""Several fitted heads that score as one: an ensemble, or a weighted sum of several objectives."""
 
 from __future__ import annotations
 
@@ -16,20 +16,13 @@ from rmlab.heads.fitted.storage import check_members, number_of, temperature_of,
 Combine = Literal["mean", "min", "lcb"]
 
 
-def check_combination(combine: str, k: float) -> None:
-    if combine not in get_args(Combine):
-        raise ValueError(f"combine must be one of {', '.join(get_args(Combine))}, got {combine}")
-    if not 0 <= k < np.inf:
-        raise ValueError(f"k must be a finite number >= 0, got {k}")
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EnsembleHead(NormalisedHead):
-    """reward = gain * c + bias, where c combines the rewards r_j of the members.
+    """An ensemble with reward = gain * c + bias, where c combines the rewards r_j of its members.
 
-    mean: c = mean_j r_j; min: c = min_j r_j; lcb: c = mean_j r_j - k std_j r_j, the population standard
-    deviation over members. Each r_j has mean 0 and standard deviation 1 on the reference responses once the
-    ensemble is `normalised`, so that no member outweighs the others by its scale; before, r_j is as fitted.
+    mean: c = mean_j r_j; min: c = min_j r_j; lcb: c = mean_j r_j - k std_j r_j, with the population standard
+    deviation over members. After `normalised` each r_j has mean 0 and standard deviation 1 on the reference
+    responses, so that no member dominates by its scale; before it, r_j is as fitted.
     """
 
     kind: ClassVar[str] = "ensemble"
@@ -47,7 +40,7 @@ class EnsembleHead(NormalisedHead):
         return self.members[0].d
 
     def _raw_block(self, x: np.ndarray) -> np.ndarray:
-        """The mean of the members' scores as fitted, for what reads their differences as log-odds."""
+        """Returns the mean of the members' scores as fitted, whose differences are read as log-odds."""
         return self.member_raw(x).mean(axis=1)
 
     def member_raw(self, x: np.ndarray) -> np.ndarray:
@@ -63,15 +56,18 @@ class EnsembleHead(NormalisedHead):
         return self.combined(member_raw), member_raw.mean(axis=1)
 
     def features(self, x: np.ndarray) -> np.ndarray:
-        """Those of the first member: features of different members share no axes."""
+        """Returns the features of the first member; those of different members are not comparable."""
         return self.members[0].features(x)
 
     def uncertainty(self, x: np.ndarray) -> np.ndarray:
-        """[m, d] -> [m], the standard deviation over members, in units of the ensemble's reward."""
+        """Returns the standard deviation over members, in units of the ensemble's reward, [m]. x: [m, d]."""
         return self.gain * self._rewards(self.member_raw(x)).std(axis=1)
 
     def margin(self, x_a: np.ndarray, x_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[m, d], [m, d] -> mean and standard deviation (of a sample) over members of raw_a - raw_b, [m]."""
+        """Returns mean and sample standard deviation over members of raw_a - raw_b, [m] each.
+
+        x_a, x_b: [m, d].
+        """
         difference = self.member_raw(x_a) - self.member_raw(x_b)
         return difference.mean(axis=1), difference.std(axis=1, ddof=1 if len(self.members) > 1 else 0)
 
@@ -79,7 +75,7 @@ class EnsembleHead(NormalisedHead):
         return self.calibrated(self.member_raw(reference_x))
 
     def calibrated(self, member_raw: np.ndarray) -> Self:
-        """`normalised`, from the [m, members] scores that `member_raw` gives for the reference responses."""
+        """Returns the normalised ensemble by the scores `member_raw` of reference responses, [m, members]."""
         scales = [mean_zero_std_one(raw) for raw in member_raw.T]
         members = tuple(
             replace(member, gain=gain, bias=bias)
@@ -90,17 +86,19 @@ class EnsembleHead(NormalisedHead):
         return replace(scaled, gain=gain, bias=bias)
 
     def _rewards(self, member_raw: np.ndarray) -> np.ndarray:
+        """Returns the members' rewards, [m, members]."""
         gain = np.array([member.gain for member in self.members])
         return gain * member_raw + np.array([member.bias for member in self.members])
 
     def _combine(self, rewards: np.ndarray) -> np.ndarray:
+        """Returns c, [m], from the members' rewards."""
         if self.combine == "min":
             return rewards.min(axis=1)
         mean = rewards.mean(axis=1)
         return mean - self.k * rewards.std(axis=1) if self.combine == "lcb" else mean
 
     def save(self, folder: Path) -> None:
-        """A folder for each member, then head.json, which vouches for the members' own head.json."""
+        """Writes a folder for each member, then head.json, which holds the digests of their head.json."""
         names = [f"member-{index:03d}" for index in range(len(self.members))]
         record = {**self._description(), "combine": self.combine, "k": self.k, "members": names}
         write_members(folder, dict(zip(names, self.members, strict=True)), record)
@@ -109,7 +107,10 @@ class EnsembleHead(NormalisedHead):
     def load(
         cls, folder: Path, description: Mapping[str, Any], members: Sequence[NormalisedHead]
     ) -> EnsembleHead:
-        """members: as loaded from the folders that the description names."""
+        """Checks the files and returns the head.
+
+        members: loaded from the folders that the description names.
+        """
         check_members(folder, description["members"], description)
         return cls(
             members=tuple(members),
@@ -125,12 +126,12 @@ class EnsembleHead(NormalisedHead):
 class WeightedHead(NormalisedHead):
     """raw = sum_j weights[j] r_j, with r_j = gain_j raw_j + bias_j of member j; reward = gain raw + bias.
 
-    members: one head an objective, by its name, such as a golden reward's: each fitted on comparisons that
-    this reward answers. They are `normalised`, so that a weight says how much of a standard deviation of
-    that objective counts. weights: by the same names, any finite numbers, not all 0; a negative one
-    asks for less of the objective. A linear scalarisation reaches the convex hull of the frontier alone.
-    Of linear heads it is the linear head whose weight is sum_j weights[j] gain_j w_j. The setting
-    `objectives` fits one; `with_weights` gives other weights without another fit.
+    members: a head for each objective by name, fitted on comparisons that the golden reward of this name
+    answers. They are `normalised`, so weights are in units of an objective's standard deviation. weights: any
+    finite numbers by the same names, not all 0; a negative one asks for less of the objective. Such a linear
+    scalarisation only reaches the convex hull of the Pareto frontier. For linear heads it equals the linear
+    head with weight sum_j weights[j] gain_j w_j. The setting `objectives` fits one; `with_weights` gives
+    other weights without another fit.
     Source: linear scalarisation of reward models, as Rame et al. 2023 (arXiv 2306.04488) compare with.
     """
 
@@ -166,11 +167,11 @@ class WeightedHead(NormalisedHead):
         return rewards @ np.array([self.weights[name] for name in self.members], dtype=float)
 
     def with_weights(self, weights: Mapping[str, float]) -> Self:
-        """The same heads, weighted otherwise, with the gain and bias of the last `normalised` undone."""
+        """Returns the same heads with other weights, no longer normalised as a whole."""
         return replace(self, weights=dict(weights), gain=1.0, bias=0.0, temperature=1.0)
 
     def save(self, folder: Path) -> None:
-        """A folder for each member, then head.json, which vouches for the members' own head.json."""
+        """Writes a folder for each member, then head.json, which holds the digests of their head.json."""
         folders = [f"objective-{index:03d}" for index in range(len(self.members))]
         record = {
             **self._description(),
@@ -184,7 +185,10 @@ class WeightedHead(NormalisedHead):
     def load(
         cls, folder: Path, description: Mapping[str, Any], members: Sequence[NormalisedHead]
     ) -> WeightedHead:
-        """members: as loaded from the folders that the description names."""
+        """Checks the files and returns the head.
+
+        members: loaded from the folders that the description names.
+        """
         check_members(folder, description["members"], description)
         names = [str(name) for name in description["objectives"]]
         weights = [float(weight) for weight in description["weights"]]
@@ -197,3 +201,11 @@ class WeightedHead(NormalisedHead):
             bias=number_of(description, "bias"),
             temperature=temperature_of(description),
         )
+
+
+def check_combination(combine: str, k: float) -> None:
+    """Raises ValueError for settings of no ensemble."""
+    if combine not in get_args(Combine):
+        raise ValueError(f"combine must be one of {', '.join(get_args(Combine))}, got {combine}")
+    if not 0 <= k < np.inf:
+        raise ValueError(f"k must be a finite number >= 0, got {k}")

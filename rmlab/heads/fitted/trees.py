@@ -1,4 +1,4 @@
-"""Fitted gradient-boosted trees, and the check of their text format, which LightGBM itself trusts."""
+"""Fitted gradient-boosted trees, and a check of their text format, which LightGBM reads without one."""
 
 from __future__ import annotations
 
@@ -27,103 +27,21 @@ _OF_SPLITS = (
 )  # fmt: skip
 _OF_LEAVES = ("leaf_value", "leaf_weight", "leaf_count")
 _END = "end of trees"
-_CATEGORICAL = 1  # a bit of decision_type; rmlab's features are numbers
+_CATEGORICAL = 1  # a bit of decision_type, never set, since rmlab's features are numbers
 _MOST_FEATURES = 1_000_000
-
-
-def check_trees(text: str) -> None:
-    """ValueError that says what is wrong."""
-    head, mark, rest = text.partition("\nTree=0\n")
-    lines = head.strip().split("\n")
-    if lines[0] != "tree":
-        raise ValueError("it does not begin as a model")
-    header = _fields(lines[1:])
-    # Trees that were grown on the derivatives of a loss of pairs name no objective.
-    if set(header) | {"objective"} != _HEADER or any(header[key] != value for key, value in _FIXED.items()):
-        raise ValueError("its header is not of a model of rewards")
-    if not re.fullmatch(r"binary sigmoid:[0-9.]{1,20}", header.get("objective", "binary sigmoid:1")):
-        raise ValueError("its objective is not that of a classifier")
-    features = int(header["max_feature_idx"]) + 1
-    if not 0 < features <= _MOST_FEATURES:
-        raise ValueError(f"it has {features} features")
-    for key in ("feature_names", "feature_infos"):
-        if len(header[key].split(" ")) != features:
-            raise ValueError(f"{key} are not {features}")
-    sizes = [int(size) for size in header["tree_sizes"].split()]
-    body = (mark[1:] + rest).encode()
-    at = 0
-    for index, size in enumerate(sizes):  # LightGBM jumps from tree to tree by these
-        block = body[at : at + size].decode()
-        if size <= 0 or len(block.encode()) != size or not block.startswith(f"Tree={index}\n"):
-            raise ValueError("tree_sizes are not those of its trees")
-        _check_tree(_fields(block.strip().split("\n")[1:]), features)
-        at += size
-    if not body[at:].startswith(_END.encode()):
-        raise ValueError(f"there is no '{_END}' after its trees")
-
-
-def _fields(lines: list[str]) -> dict[str, str]:
-    pairs = [line.partition("=") for line in lines]
-    found = {key: value for key, _, value in pairs}
-    if len(found) != len(pairs) or not all(mark for _, mark, _ in pairs):
-        raise ValueError("its lines are not key=value, each once")
-    return found
-
-
-def _check_tree(tree: dict[str, str], features: int) -> None:
-    leaves = int(tree["num_leaves"])
-    if tree["num_cat"] != "0" or tree["is_linear"] != "0" or leaves < 1:
-        raise ValueError("a tree is not of numbers and constant leaves")
-    numbers = {key: np.array(tree.get(key, "").split(), dtype=float) for key in (*_OF_SPLITS, *_OF_LEAVES)}
-    for key, found in numbers.items():
-        wanted = leaves - 1 if key in _OF_SPLITS else leaves
-        if leaves == 1 and key != "leaf_value":  # a tree without a split leaves these out
-            continue
-        if len(found) != wanted or not np.isfinite(found).all():
-            raise ValueError(f"{key} of a tree of {leaves} leaves are not {wanted} numbers")
-    if leaves == 1:
-        return
-    split, kind, *children = (
-        _whole(numbers[key]) for key in ("split_feature", "decision_type", "left_child", "right_child")
-    )
-    if split.min() < 0 or split.max() >= features:
-        raise ValueError("a tree splits by a feature that is not there")
-    if (kind & _CATEGORICAL).any() or kind.min() < 0 or kind.max() > 15:
-        raise ValueError("a tree splits in an unknown way")
-    node = np.arange(leaves - 1)
-    if any(((child >= 0) & (child <= node)).any() for child in children):  # a node is made after its parent
-        raise ValueError("a tree leads back to where it came from")
-    if sorted(np.concatenate(children)) != [*range(-leaves, 0), *range(1, leaves - 1)]:
-        raise ValueError("not every node and leaf of a tree has one parent")
-
-
-def _whole(numbers: np.ndarray) -> np.ndarray:
-    if (np.abs(numbers) > 2**31).any() or (numbers % 1).any():
-        raise ValueError("a number of a tree is not whole")
-    return numbers.astype(np.int64)
-
-
-def lightgbm() -> ModuleType:
-    """The optional package, imported only where trees are fitted or scored."""
-    try:
-        import lightgbm as package
-    except ImportError:
-        raise RmlabError('LightGBM is not installed; run: pip install "rmlab[trees]"') from None
-    return package
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TreesHead(NormalisedHead):
-    """raw = the log-odds that a response wins, the sum of the leaves it falls in; of trees grown on the loss
-    of pairs a score whose differences are log-odds.
+    """raw = the sum of the leaves a response falls in: its log-odds of being preferred.
 
-    model: the trees in LightGBM's text format. Trees are blind to the scale of a feature, so there is
-    no standardisation to keep.
+    For trees that were fitted to the loss of pairs, differences of raw are log-odds. model: the trees in
+    LightGBM's text format. Trees do not depend on the scale of features, so there is no standardisation.
     """
 
     kind: ClassVar[str] = "trees"
     model: str = field(repr=False)
-    n_threads: int = 1  # of the run, not of the head: it changes no score and is not saved
+    n_threads: int = 1  # changes no score and is not saved
 
     @cached_property
     def _booster(self) -> Any:
@@ -156,3 +74,87 @@ class TreesHead(NormalisedHead):
         if width != description["d"]:
             raise broken(folder, f"{TREES} has {width} features, not {description['d']}")
         return head
+
+
+def lightgbm() -> ModuleType:
+    """Imports the optional package, when trees are fitted or scored."""
+    try:
+        import lightgbm as package
+    except ImportError:
+        raise RmlabError('LightGBM is not installed; run: pip install "rmlab[trees]"') from None
+    return package
+
+
+def check_trees(text: str) -> None:
+    """Raises ValueError unless the text is a valid LightGBM model of rewards."""
+    head, mark, rest = text.partition("\nTree=0\n")
+    lines = head.strip().split("\n")
+    if lines[0] != "tree":
+        raise ValueError("it does not begin as a model")
+    header = _fields(lines[1:])
+    # Trees that were grown on the derivatives of a loss of pairs name no objective.
+    if set(header) | {"objective"} != _HEADER or any(header[key] != value for key, value in _FIXED.items()):
+        raise ValueError("its header is not of a model of rewards")
+    if not re.fullmatch(r"binary sigmoid:[0-9.]{1,20}", header.get("objective", "binary sigmoid:1")):
+        raise ValueError("its objective is not that of a classifier")
+    features = int(header["max_feature_idx"]) + 1
+    if not 0 < features <= _MOST_FEATURES:
+        raise ValueError(f"it has {features} features")
+    for key in ("feature_names", "feature_infos"):
+        if len(header[key].split(" ")) != features:
+            raise ValueError(f"{key} are not {features}")
+    sizes = [int(size) for size in header["tree_sizes"].split()]
+    body = (mark[1:] + rest).encode()
+    at = 0
+    for index, size in enumerate(sizes):  # LightGBM jumps from tree to tree by these sizes, unchecked
+        block = body[at : at + size].decode()
+        if size <= 0 or len(block.encode()) != size or not block.startswith(f"Tree={index}\n"):
+            raise ValueError("tree_sizes are not those of its trees")
+        _check_tree(_fields(block.strip().split("\n")[1:]), features)
+        at += size
+    if not body[at:].startswith(_END.encode()):
+        raise ValueError(f"there is no '{_END}' after its trees")
+
+
+def _fields(lines: list[str]) -> dict[str, str]:
+    """Parses lines of key=value."""
+    pairs = [line.partition("=") for line in lines]
+    found = {key: value for key, _, value in pairs}
+    if len(found) != len(pairs) or not all(mark for _, mark, _ in pairs):
+        raise ValueError("its lines are not key=value, each once")
+    return found
+
+
+def _check_tree(tree: dict[str, str], features: int) -> None:
+    """Raises ValueError unless the fields describe a binary tree over these features."""
+    leaves = int(tree["num_leaves"])
+    if tree["num_cat"] != "0" or tree["is_linear"] != "0" or leaves < 1:
+        raise ValueError("a tree is not of numbers and constant leaves")
+    numbers = {key: np.array(tree.get(key, "").split(), dtype=float) for key in (*_OF_SPLITS, *_OF_LEAVES)}
+    for key, found in numbers.items():
+        wanted = leaves - 1 if key in _OF_SPLITS else leaves
+        if leaves == 1 and key != "leaf_value":  # a tree without a split leaves these out
+            continue
+        if len(found) != wanted or not np.isfinite(found).all():
+            raise ValueError(f"{key} of a tree of {leaves} leaves are not {wanted} numbers")
+    if leaves == 1:
+        return
+    split, kind, *children = (
+        _whole(numbers[key]) for key in ("split_feature", "decision_type", "left_child", "right_child")
+    )
+    if split.min() < 0 or split.max() >= features:
+        raise ValueError("a tree splits by a feature that is not there")
+    if (kind & _CATEGORICAL).any() or kind.min() < 0 or kind.max() > 15:
+        raise ValueError("a tree splits in an unknown way")
+    node = np.arange(leaves - 1)
+    if any(((child >= 0) & (child <= node)).any() for child in children):  # a node is made after its parent
+        raise ValueError("a tree leads back to where it came from")
+    if sorted(np.concatenate(children)) != [*range(-leaves, 0), *range(1, leaves - 1)]:
+        raise ValueError("not every node and leaf of a tree has one parent")
+
+
+def _whole(numbers: np.ndarray) -> np.ndarray:
+    """Returns the numbers as integers; raises ValueError for fractions."""
+    if (np.abs(numbers) > 2**31).any() or (numbers % 1).any():
+        raise ValueError("a number of a tree is not whole")
+    return numbers.astype(np.int64)
