@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.linalg import eigh
-from scipy.stats import spearmanr
 
 from rmlab.errors import RmlabError
 from rmlab.heads.fitted.base import NormalisedHead, Standardiser, row_blocks
@@ -138,6 +136,8 @@ def compressed(head: MlpHead, sample: np.ndarray) -> MlpHead | CompressedMlp:
     layer's outputs are computed, which give W ≈ V (Vᵀ W), the best approximation of its rank there; on the
     other half agreement is measured.
     """
+    from scipy.stats import spearmanr  # here, so that scoring with a loaded head needs numpy alone
+
     fitted, held = sample[::2], sample[1::2]
     exact = head.raw(held)
     full = sum(weight.size for weight, _ in head.layers[:-1])
@@ -154,6 +154,8 @@ def compressed(head: MlpHead, sample: np.ndarray) -> MlpHead | CompressedMlp:
 
 def _directions(head: MlpHead, sample: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields each hidden layer's mean output [out] and principal directions [out, r], largest first."""
+    from scipy.linalg import eigh
+
     hidden = head.standardiser.apply(sample, np.float32)
     for weight, bias in head.layers[:-1]:
         outputs = hidden @ weight.T
