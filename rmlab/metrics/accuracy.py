@@ -1,5 +1,4 @@
-"""Accuracy: the share of same-prompt pairs that scores put in the golden order, over all pairs or a
-sample."""
+"""Accuracy, the share of same-prompt pairs that scores put in the golden order, and samples of such pairs."""
 
 from __future__ import annotations
 
@@ -14,27 +13,29 @@ from rmlab.metrics.order import GoldenBlock, GoldenOrder, ScoreBlock, ScoreOrder
 
 
 def pairwise_accuracy(scores: np.ndarray, golden: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """scores, golden, group: [m] -> [P], over all pairs of a prompt with different golden rewards.
+    """Returns the accuracy over all pairs of a prompt with different golden rewards, [P].
 
-    A pair of equal scores counts one half, as a coin would. Prompts as in np.unique(group); NaN where
-    no pair has different golden rewards: count them. This is order consistency (arXiv 2411.04991).
+    scores, golden, group: [m]. A pair of equal scores counts one half, the expectation of a random choice.
+    Prompts as in np.unique(group); NaN where no pair has different golden rewards: count these prompts. This
+    is order consistency (arXiv 2411.04991).
     """
     return accuracy_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)))
 
 
 def accuracy_of(order: ScoreOrder) -> np.ndarray:
-    """[P], from scores that are sorted already."""
+    """Returns the accuracy of scores that are sorted already, [P]."""
     return order.per_prompt(_accuracy)
 
 
 def _accuracy(block: ScoreBlock) -> np.ndarray:
+    """Returns the accuracy of the prompts of a block, [b]."""
     untied = block.truth.pairs - block.truth.tied
     right = block.concordant + (block.tied - block.tied_twice) / 2
     return right / np.where(untied > 0, untied, np.nan)
 
 
 class Blocks(Protocol):
-    """A GoldenOrder or a StreamedOrder."""
+    """A GoldenOrder or a StreamedOrder, by blocks of prompts."""
 
     @property
     def blocks(self) -> Iterable[GoldenBlock]: ...
@@ -42,16 +43,16 @@ class Blocks(Protocol):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pairs by number. prompt: [n] position of the prompt; number: [n] of its pairs, from 0."""
+    """A sample of pairs. prompt: [n] position of the prompt; number: [n], which of its pairs, from 0."""
 
     prompt: np.ndarray
     number: np.ndarray
 
     @classmethod
     def of(cls, untied: np.ndarray, size: np.ndarray, most: int, rng: np.random.Generator) -> Drawn:
-        """untied: [P] pairs that each prompt has; size: [P] responses, of which the fewest come first.
+        """Takes every pair if there are at most `most`, else draws so many uniformly without replacement.
 
-        Every pair where there are at most `most`, else so many of them, uniformly and without repetition.
+        untied: [P] pairs of each prompt; size: [P] responses; prompts with the fewest come first.
         """
         order = np.argsort(size, kind="stable")
         n, end = int(untied.sum()), np.cumsum(untied[order])
@@ -64,15 +65,17 @@ class Drawn:
         return len(self.prompt)
 
     def among(self, place: np.ndarray) -> tuple[np.ndarray, Drawn]:
-        """Those of some prompts, of which place: [p] ascending are the positions -> which they are, and they
-        themselves, the prompts numbered by where they stand in `place`."""
+        """Returns which of the pairs belong to some prompts, and these pairs.
+
+        place: [p], the positions of the prompts, ascending; in the result prompts are positions in `place`.
+        """
         at = np.searchsorted(place, self.prompt)
         which = np.flatnonzero(np.append(place, -1)[at] == self.prompt)
         return which, Drawn(at[which], self.number[which])
 
 
 def untied_pairs(truth: Blocks, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """-> (first [n], second [n]) rows of the flat arrays, first < second; n <= most."""
+    """Draws at most `most` untied pairs: (first [n], second [n]) rows of the flat arrays, first < second."""
     counts = [(block.prompts, untied_of(block), block.rows.shape[1]) for block in truth.blocks]
     untied, size = np.zeros((2, sum(len(prompts) for prompts, _, _ in counts)), np.int64)
     for prompts, of_each, n in counts:
@@ -81,22 +84,22 @@ def untied_pairs(truth: Blocks, most: int, rng: np.random.Generator) -> tuple[np
 
 
 def untied_of(block: GoldenBlock) -> np.ndarray:
-    """[b] pairs of different golden rewards."""
+    """Returns the number of pairs with different golden rewards, [b]."""
     return block.pairs - block.tied
 
 
 def pairs_of(truth: Blocks, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
-    """-> (first [n], second [n]) rows of the flat arrays, first < second.
+    """Returns the responses of drawn pairs: (first [n], second [n]) rows of the flat arrays, first < second.
 
-    The pairs of a prompt are numbered, not listed: a response that is better than c others has c numbers,
-    so the response of a number is found by bisection.
+    The pairs of a prompt are numbered, not listed: a response that is better than c others has c consecutive
+    numbers, so the response of a number is found by bisection.
     """
     found = np.empty((2, len(drawn)), np.int64)
     for block in truth.blocks:
         which, here = drawn.among(block.prompts)
         worse = _worse(block).ravel()
         end, k = np.cumsum(worse), block.rows.shape[1]
-        before = np.concatenate([[0], end[k - 1 :: k]])  # pairs of the prompts of the block before each
+        before = np.concatenate([[0], end[k - 1 :: k]])  # pairs of the earlier prompts of the block
         number = before[here.prompt] + here.number
         better = np.searchsorted(end, number, side="right")
         other = better - better % k + number - (end[better] - worse[better])
@@ -106,5 +109,5 @@ def pairs_of(truth: Blocks, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _worse(block: GoldenBlock) -> np.ndarray:
-    """[b, K] others of the prompt that are worse than each response."""
+    """Returns how many responses of the prompt are worse than each, [b, K]."""
     return Runs.of(block.golden).first

@@ -1,4 +1,4 @@
-"""Exact best-of-N: the golden reward of the response a head would choose among N, and its quantile."""
+"""Exact best-of-N: the expected golden reward, or its quantile, of the response that a head picks among N."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from rmlab.metrics.order import GoldenOrder, ScoreBlock, ScoreOrder
 
 
 def best_of_n(scores: np.ndarray, golden: np.ndarray, ns: Sequence[int]) -> np.ndarray:
-    """scores, golden: [P, K] -> [P, len(ns)], E[golden of the best scored of N drawn without replacement].
+    """Returns E[golden of the best scored of N drawn without replacement], [P, len(ns)].
 
-    = sum_k golden_(k) C(K-k, N-1) / C(K, N), k = 1..K the rank by score, best first. Responses of
-    equal score are chosen among at random, so each counts with the mean golden reward of the tie.
+    scores, golden: [P, K]. The expectation is sum_k golden_(k) C(K-k, N-1) / C(K, N), k = 1..K the rank by
+    score, best first. Among responses of equal score the choice is random, so each counts with the mean
+    golden reward of the tie.
     Source: the best of N has rank k if k is drawn and the other N-1 come from the K-k below it.
     """
     n_prompts, k = golden.shape
@@ -27,27 +28,28 @@ def best_of_n(scores: np.ndarray, golden: np.ndarray, ns: Sequence[int]) -> np.n
 def best_of_n_ragged(
     scores: np.ndarray, golden: np.ndarray, group: np.ndarray, ns: Sequence[int]
 ) -> np.ndarray:
-    """scores, golden, group: [m] -> [P, len(ns)], prompts as in np.unique(group); NaN where N > K.
+    """Returns best_of_n for prompts of different sizes, [P, len(ns)]; NaN where N > K.
 
-    ns=(1,) gives the random bound, scores=golden the oracle bound.
+    scores, golden, group: [m]; prompts as in np.unique(group). ns=(1,) gives the random bound, scores=golden
+    the oracle bound.
     """
     return best_of_n_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)), ns)
 
 
 def best_of_n_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
-    """[P, len(ns)], from scores that are sorted already."""
+    """Returns best_of_n of scores that are sorted already, [P, len(ns)]."""
     return expected_of_best(order, lambda block: block.by_score(block.truth.golden), ns)
 
 
 def proxy_of_n_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
-    """[P, len(ns)], E[score of the best scored of N]: what the head itself expects of its choice."""
+    """Returns E[score of the best scored of N], what the head itself expects of its choice, [P, len(ns)]."""
     return expected_of_best(order, lambda block: block.scores, ns)
 
 
 def expected_of_best(
     order: ScoreOrder, values: Callable[[ScoreBlock], np.ndarray], ns: Sequence[int]
 ) -> np.ndarray:
-    """values: block -> [b, K], worst scored first -> [P, len(ns)], E[value of the best scored of N]."""
+    """Returns E[value of the best scored of N], [P, len(ns)]. values: block -> [b, K], worst scored first."""
     if not all(n >= 1 for n in ns):
         raise InputError(f"best-of-N needs N from 1 to the responses of a prompt: got {ns}")
 
@@ -62,29 +64,49 @@ def expected_of_best(
 
 
 def random_bound(golden: np.ndarray) -> np.ndarray:
-    """golden: [P, K] -> [P], what a random choice gets at any N: the mean."""
+    """Returns the mean golden reward, what a random choice gets at any N, [P]. golden: [P, K]."""
     return golden.mean(axis=1)
 
 
 def oracle_bound(golden: np.ndarray, ns: Sequence[int]) -> np.ndarray:
-    """golden: [P, K] -> [P, len(ns)], best-of-N by the golden reward itself."""
+    """Returns best-of-N by the golden reward itself, [P, len(ns)]. golden: [P, K]."""
     return best_of_n(golden, golden, ns)
 
 
 def kl_of_n(n: int) -> float:
-    """KL divergence of best-of-n from the policy, log n - (n-1)/n: exact for continuous scores,
-    else an upper bound (Beirami et al. 2024)."""
+    """Returns the KL divergence of best-of-n from the policy, log n - (n-1)/n.
+
+    It is exact for continuous scores, else an upper bound. Source: Beirami et al. 2024.
+    """
     return float(np.log(n) - (n - 1) / n)
 
 
 def default_ns(k: int) -> list[int]:
-    """1, 2, 4, ... below k, and k."""
+    """Returns 1, 2, 4, ... below k, and k."""
     return [2**i for i in range(k.bit_length()) if 2**i < k] + [k]
+
+
+def selected_quantile(
+    scores: np.ndarray, golden: np.ndarray, group: np.ndarray, ns: Sequence[int]
+) -> np.ndarray:
+    """Returns the expected golden quantile of the best scored of N, [P, len(ns)]. scores, golden, group: [m].
+
+    The quantile of a response is the share of its prompt's other responses with a lower golden reward, ties
+    counting half: 0 for the worst, 1 for the best, 1/2 for a random choice at any N and for prompts of equal
+    golden rewards. It is exact, as best_of_n is; unlike that it has no unit, and depends on the order of
+    golden rewards alone. Prompts as in np.unique(group); NaN where N > K or K = 1.
+    """
+    return selected_quantile_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)), ns)
+
+
+def selected_quantile_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
+    """Returns selected_quantile of scores that are sorted already, [P, len(ns)]."""
+    return expected_of_best(order, lambda block: block.quantile, ns)
 
 
 @lru_cache(maxsize=32)
 def _weights(k: int, ns: tuple[int, ...]) -> np.ndarray:
-    """[k, len(ns)], worst rank first, columns sum to 1: the chance that the best of n has that rank.
+    """Returns the probability that the best of n has each rank, worst rank first, [k, len(ns)].
 
     w_1 = N/K, w_{k+1} = w_k (K-k-N+1)/(K-k), k = 1 the best: no large binomials.
     """
@@ -93,23 +115,5 @@ def _weights(k: int, ns: tuple[int, ...]) -> np.ndarray:
     for column, n in enumerate(ns):
         ratio = np.maximum(k - rank - n + 1, 0) / (k - rank)
         weights[::-1, column] = n / k * np.cumprod(np.concatenate([[1.0], ratio]))
-    weights.flags.writeable = False  # kept for the next arm
+    weights.flags.writeable = False  # the cached array is shared
     return weights
-
-
-def selected_quantile(
-    scores: np.ndarray, golden: np.ndarray, group: np.ndarray, ns: Sequence[int]
-) -> np.ndarray:
-    """scores, golden, group: [m] -> [P, len(ns)] expected golden quantile of the best scored of N.
-
-    The quantile of a response is the share of all its prompt's other responses with a lower golden
-    reward, ties half: 0 the worst, 1 the best; a random choice has 1/2 at any N, and so has a prompt of
-    equal golden rewards. Exact, as best_of_n; unlike it without a unit, the same for every golden
-    reward of one order. Prompts as in np.unique(group); NaN where N > K or K = 1.
-    """
-    return selected_quantile_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)), ns)
-
-
-def selected_quantile_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
-    """[P, len(ns)], from scores that are sorted already."""
-    return expected_of_best(order, lambda block: block.quantile, ns)

@@ -1,4 +1,4 @@
-"""Calibration of pair probabilities and of intervals, and how far two heads decide pairs alike."""
+"""Calibration of pair probabilities and of intervals, and the agreement of two heads on pairs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from scipy.stats import norm
 
 from rmlab.errors import InputError
 
-WIDEST = 1e3  # the temperature lies within this factor of the size of the margins
+WIDEST = 1e3  # a fitted temperature is within this factor of the size of margins
+LEVEL = 0.9
 
 
 def reliability(prob: np.ndarray, correct: np.ndarray, bins: int = 10) -> dict[str, np.ndarray]:
-    """prob: [n] predicted probability, correct: [n] whether it came true, or how often -> arrays of [bins]:
+    """Returns a reliability table, arrays of [bins]: `low`, `high`, `count`, mean `prob`, mean `correct`.
 
-    low and high edge, count, mean prob and mean correct (NaN for an empty bin). Equal-width bins, open
-    below, closed above, as in scikit-learn. For a head, prob = sigma((s_i - s_j) / T) and correct is whether
-    i is the better one; which response is i must not depend on the answer, or correct is always true.
+    prob: [n], predicted probabilities; correct: [n], whether the event happened, or how often. Means of empty
+    bins are NaN. Bins have equal width, open below, closed above, as in scikit-learn. For a head,
+    prob = sigma((s_i - s_j) / T) and correct is whether i is the better one; which response is i must not
+    depend on the answer, or correct is always true.
     """
     if len(prob) == 0 or not ((prob >= 0) & (prob <= 1)).all():
         raise InputError("calibration needs one or more probabilities in [0, 1]: pass sigma(margin)")
@@ -36,7 +38,7 @@ def reliability(prob: np.ndarray, correct: np.ndarray, bins: int = 10) -> dict[s
 
 
 def expected_calibration_error(prob: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
-    """prob, correct: [n] -> sum over bins of count/n * |mean correct - mean prob|.
+    """Returns the sum over bins of count/n * |mean correct - mean prob|. prob, correct: [n].
 
     Source: Naeini et al. 2015; Guo et al. 2017.
     """
@@ -49,7 +51,7 @@ def expected_calibration_error(prob: np.ndarray, correct: np.ndarray, bins: int 
 def negative_log_likelihood(
     log_odds: np.ndarray, answer: np.ndarray, weight: np.ndarray | None = None
 ) -> float:
-    """Weighted mean of -y log sigma(m) - (1 - y) log sigma(-m) = log(1 + e^m) - y m, in nats.
+    """Returns the weighted mean of -y log sigma(m) - (1 - y) log sigma(-m) = log(1 + e^m) - y m, in nats.
 
     log_odds: [n] m, of the first of two responses; answer: [n] y in [0, 1], the share that prefers the first.
     """
@@ -57,17 +59,17 @@ def negative_log_likelihood(
 
 
 def brier_score(prob: np.ndarray, answer: np.ndarray) -> float:
-    """prob: [n], answer: [n] in [0, 1] -> mean of y (1 - p)^2 + (1 - y) p^2. Source: Brier 1950."""
+    """Returns the mean of y (1 - p)^2 + (1 - y) p^2. prob: [n]; answer: [n] in [0, 1]. Source: Brier 1950."""
     return float(np.mean(answer * (1 - prob) ** 2 + (1 - answer) * prob**2))
 
 
 def fit_temperature(margin: np.ndarray, answer: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """T > 0 with which sigma(margin / T) is most likely to have given the answers; 1 without any margin.
+    """Fits T > 0 by maximum likelihood of the answers under sigma(margin / T); 1 if all margins are 0.
 
     margin: [n] score of the first response less that of the second; answer: [n] in [0, 1], the share that
-    prefers the first; weight: [n]. The negative log-likelihood is convex in 1 / T. A head that is right
-    in every answer would have T = 0, so answers are smoothed to (n y + 1) / (n + 2), as Platt 1999 does; a
-    head that is no better than chance ends at the upper limit, where every probability is close to 1/2.
+    prefers the first; weight: [n]. The negative log-likelihood is convex in 1 / T. A head that agrees
+    with every answer would have T = 0, so answers are smoothed to (n y + 1) / (n + 2), as Platt 1999 does; a
+    head no better than chance ends at the upper limit, where every probability is close to 1/2.
     Source: Platt 1999 (a sigmoid of any score); Guo et al. 2017, "On Calibration of Modern Neural Networks".
     """
     size = float(np.sqrt(np.mean(np.square(margin)))) if len(margin) else 0.0
@@ -85,16 +87,13 @@ def fit_temperature(margin: np.ndarray, answer: np.ndarray, weight: np.ndarray |
     return float(size * np.exp(found.x))
 
 
-LEVEL = 0.9
-
-
 def interval_coverage(
     mean: np.ndarray, std: np.ndarray, truth: np.ndarray, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Share of the truths within mean +- z std, z the normal quantile of the level, and the mean width.
+    """Returns the share of truths in mean +- z std, z the normal quantile of the level, and the mean width.
 
-    mean, std, truth: [n], in one unit; NaN for both if n is 0. Coverage alone is met by wide intervals, so
-    the two belong together. Source: Gneiting & Raftery 2007, section 6.
+    mean, std, truth: [n] in the same unit; both results are NaN if n is 0. Wide intervals always have high
+    coverage, so the two belong together. Source: Gneiting & Raftery 2007, section 6.
     """
     if not len(truth):
         return np.nan, np.nan
@@ -104,7 +103,10 @@ def interval_coverage(
 
 @dataclass(frozen=True)
 class PairAgreement:
-    """n: pairs that both decide; share: of them decided alike; kappa: 0 for chance, 1 for always alike."""
+    """Agreement of two heads.
+
+    n: pairs that both decide; share: of these decided alike; kappa: 0 by chance, 1 at most.
+    """
 
     n: int
     share: float
@@ -112,11 +114,11 @@ class PairAgreement:
 
 
 def pair_agreement(a: np.ndarray, b: np.ndarray) -> PairAgreement:
-    """a, b: [n] margins of two heads, first response less second, on the same pairs.
+    """Compares two heads. a, b: [n] their margins, first response less second, on the same pairs.
 
-    kappa = (share - e) / (1 - e), e the share that two heads agree on by chance that prefer the first as
-    often as these two do. Pairs on which either has a tie are left out. NaN where nothing is left, or
-    where both always prefer the first (or the second). Source: Cohen 1960.
+    kappa = (share - e) / (1 - e), e the share on which two heads agree by chance if each prefers the first
+    response as often as these do. Pairs on which either head has a tie are left out. NaN where none is left,
+    or where both always prefer the first (or the second). Source: Cohen 1960.
     """
     decided = (a != 0) & (b != 0)
     first_a, first_b = a[decided] > 0, b[decided] > 0

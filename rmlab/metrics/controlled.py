@@ -1,14 +1,14 @@
-"""How good a head is apart from length and style, and how much of a response copies its prompt.
+"""Accuracy and correlation controlled for length and style, and the overlap of responses with prompts.
 
-Accuracy is balanced. Pairs in which the better answer is also the longer one are easy for a head that likes
-length, and they may be many. So pairs get overlap weights (Li, Morgan & Zaslavsky 2018): with s_i the signs
-of the style differences, better less worse, and e_i = sigma(c . s_i), the probability that style alone
-gives to the truth (a logistic regression without intercept, as the style control of Chatbot Arena has, Li
-et al. 2024), pair i weighs v_i (1 - e_i), v_i one over the pairs of its prompt. At the maximum likelihood
-sum_i v_i (1 - e_i) s_i = 0: no feature goes with being better any more, so a head that orders by a single
-feature is right in exactly one half, while the golden order stays at 1. With length alone, pairs whose
-better answer is longer weigh in total what those do whose better answer is shorter; pairs of equal length,
-which length can't decide, weigh one half.
+Pairs in which the better answer is also the longer one are easy for a head that prefers length, and they may
+be the majority. So accuracy is balanced by overlap weights (Li, Morgan & Zaslavsky 2018): with s_i the signs
+of the style differences, better less worse, and e_i = sigma(c . s_i), the probability that style alone gives
+to the truth (a logistic regression without intercept, as in the style control of Chatbot Arena, Li et al.
+2024), pair i weighs v_i (1 - e_i), v_i one over the pairs of its prompt. At the maximum likelihood
+sum_i v_i (1 - e_i) s_i = 0: no feature is associated with being better any more, so a head that orders by a
+single feature is right in exactly one half of the weight, while the golden order stays at 1. With length
+alone, the pairs whose better answer is longer have the same total weight as those whose better answer is
+shorter, and pairs of equal length, which length cannot decide, weigh one half.
 """
 
 from __future__ import annotations
@@ -21,14 +21,18 @@ import numpy as np
 from scipy.special import expit
 
 STYLE = ("words", "punctuation", "markdown", "variety")
-_LEAST_WEIGHT = 1e-3  # of a mean weight of at most one half: less is left where style decides all pairs
+_LEAST_WEIGHT = 1e-3  # share of the weight that must be left; less means that style decides the pairs
+_WORD = re.compile(r"\w+")
 _PUNCTUATION = str.maketrans("", "", ".,;:!?\"'()-")
 _MARKDOWN = re.compile(r"\n|\*\*|`|^ *(?:#+|[-*]|\d+\.) ", re.MULTILINE)
 
 
 def style_of(text: str) -> tuple[float, ...]:
-    """Numbers named by STYLE: words; share of punctuation among the characters; line breaks and markdown
-    marks (headings, list items, bold, code); different words over words, case apart."""
+    """Returns the features that STYLE names.
+
+    They are the number of words; the share of punctuation among characters; the number of line breaks and
+    markdown marks (headings, list items, bold, code); and distinct words over words, ignoring case.
+    """
     words = text.lower().split()
     marks = len(text) - len(text.translate(_PUNCTUATION))
     return (
@@ -40,15 +44,15 @@ def style_of(text: str) -> tuple[float, ...]:
 
 
 def partial_correlation(with_golden: np.ndarray, with_length: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """with_golden, with_length, both: [P] rank correlations of scores with golden rewards, of scores with
-    lengths, and of golden rewards with lengths -> [P] the partial one of scores and golden rewards given
-    length,
+    """Returns the partial rank correlation of scores and golden rewards given length, [P],
 
     (r_sg - r_sl r_gl) / sqrt((1 - r_sl^2) (1 - r_gl^2)),
 
-    which is the correlation of what is left of the ranks after their regressions on the ranks of length.
-    Equal lengths, whose correlations are NaN, leave r_sg. NaN where golden rewards have no order, or none
-    that length does not give; 0 where the scores have none."""
+    the correlation of the residuals of ranks after regression on the ranks of length. with_golden,
+    with_length, both: [P] rank correlations of scores with golden rewards (r_sg), of scores with lengths
+    (r_sl), and of golden rewards with lengths (r_gl). Where lengths are equal, with correlations NaN, it is
+    r_sg. It is NaN where golden rewards have no order or exactly that of length, and 0 where the scores have.
+    """
     length, shared = np.nan_to_num(with_length), np.nan_to_num(both)
     own, left = 1 - length**2, 1 - shared**2
     no_own, none_left = own < 1e-12, left < 1e-12
@@ -59,8 +63,11 @@ def partial_correlation(with_golden: np.ndarray, with_length: np.ndarray, both: 
 
 @dataclass(frozen=True, eq=False)
 class Balance:
-    """Pairs that style is balanced in. signs: [n, F] of the style differences, better less worse; base: [n]
-    weights v before the balance; chance: [n] e, what style alone gives to the truth."""
+    """Weights of pairs under which style is balanced.
+
+    signs: [n, F] of the style differences, better less worse; base: [n] weights v before the balance; chance:
+    [n] e, the probability that style alone gives to the truth.
+    """
 
     signs: np.ndarray
     base: np.ndarray
@@ -68,7 +75,7 @@ class Balance:
 
     @classmethod
     def of(cls, signs: np.ndarray, base: np.ndarray) -> Balance | None:
-        """None without a pair, or where style tells nearly all better answers: then nothing is left."""
+        """Fits the balance; returns None without pairs, or if style predicts nearly all better answers."""
         if not len(signs):
             return None
         c = np.zeros(signs.shape[1])
@@ -84,29 +91,30 @@ class Balance:
 
     @cached_property
     def weight(self) -> np.ndarray:
-        """[n] under which all signs sum to 0."""
+        """The weights under which each sign sums to 0, [n]."""
         return self.base * (1 - self.chance)
 
     @cached_property
     def bend(self) -> np.ndarray:
-        """[n] by how much the weights fall with c . s."""
+        """The negative derivative of the weights by c . s, [n]."""
         return self.base * self.chance * (1 - self.chance)
 
     @cached_property
     def curvature(self) -> np.ndarray:
-        """[F, F] of the likelihood."""
+        """The negative Hessian of the log-likelihood by c, [F, F]."""
         return (self.signs * self.bend[:, None]).T @ self.signs
 
     def solve(self, slope: np.ndarray) -> np.ndarray:
-        """[F] curvature^-1 slope; features that never differ stay out."""
+        """Returns curvature^-1 slope, [F], with 0 for features that never differ."""
         return np.linalg.lstsq(self.curvature, slope, rcond=None)[0]
 
     def parts(self, credit: np.ndarray, prompt: np.ndarray, n_prompts: int) -> np.ndarray:
-        """credit, prompt: [n] -> [P] whose mean is R = sum w credit / sum w, and whose spread is that of R:
-        the sum over the pairs of a prompt of w (credit - R - s . curvature^-1 sum bend s (credit - R)), in
-        units of the mean weight of prompts. The last term is what a prompt does to c; with it a head that
-        orders by one feature, which has 1/2 in any sample, has no spread. Source: M-estimation, Stefanski &
-        Boos 2002.
+        """Returns a value for each prompt, [P], whose mean is R = sum w credit / sum w. credit, prompt: [n].
+
+        Their spread gives the standard error of R: a value is R plus the sum over the prompt's pairs of
+        w (credit - R - s . curvature^-1 sum bend s (credit - R)), in units of the mean weight of prompts. The
+        last term is the prompt's influence through c; with it a head that orders by one feature, which has
+        1/2 in any sample, has no spread. Source: M-estimation, Stefanski & Boos 2002.
         """
         share = (self.weight @ credit) / self.weight.sum()
         pull = self.signs @ self.solve(self.signs.T @ (self.bend * (credit - share)))
@@ -117,8 +125,10 @@ class Balance:
 
 @dataclass(frozen=True, eq=False)
 class BalancedPairs:
-    """Same-prompt pairs of a split. better_first: [n] bool; prompt: [n] position among the P prompts;
-    balances: by the metric's name."""
+    """Same-prompt pairs of a split with the balances of each metric, by its name.
+
+    better_first: [n] bool; prompt: [n], position among the P prompts.
+    """
 
     better_first: np.ndarray
     prompt: np.ndarray
@@ -129,7 +139,7 @@ class BalancedPairs:
     def of(
         cls, better_first: np.ndarray, style: np.ndarray, prompt: np.ndarray, n_prompts: int
     ) -> BalancedPairs:
-        """style: [n, F] of the first response less that of the second: words alone, or all of STYLE."""
+        """Fits the balances. style: [n, F], first response less second: words alone, or all of STYLE."""
         signs = np.sign(style) * np.where(better_first, 1.0, -1.0)[:, None]
         base = 1 / np.maximum(np.bincount(prompt, minlength=n_prompts), 1)[prompt]
         balances = {"length_controlled_accuracy": Balance.of(signs[:, :1], base)}
@@ -138,9 +148,12 @@ class BalancedPairs:
         return cls(better_first, prompt, n_prompts, balances)
 
     def accuracy(self, margin: np.ndarray) -> dict[str, np.ndarray]:
-        """margin: [n] score of the first less that of the second -> metric -> [P] numbers whose mean is the
-        weighted share of right pairs, equal scores one half, and whose spread is that of this share. NaN for
-        prompts without pairs, and for all where style decides the pairs."""
+        """Returns for each metric values of the prompts, [P], whose mean is the balanced accuracy.
+
+        margin: [n] score of the first response less that of the second; equal scores count one half. The
+        spread of the values gives the standard error. NaN for prompts without pairs, and for all prompts
+        where style decides the pairs.
+        """
         credit = (1 + np.sign(margin) * np.where(self.better_first, 1, -1)) / 2
         return {
             name: np.full(self.n_prompts, np.nan)
@@ -150,11 +163,8 @@ class BalancedPairs:
         }
 
 
-_WORD = re.compile(r"\w+")
-
-
 def prompt_overlap(prompt: str, response: str) -> float:
-    """Share of the response's words that occur in the prompt, 0 to 1; 0 for an empty response."""
+    """Returns the share of the response's words that occur in the prompt; 0 for an empty response."""
     known = set(_WORD.findall(prompt.lower()))
     words = _WORD.findall(response.lower())
     return sum(word in known for word in words) / len(words) if words else 0.0

@@ -7,17 +7,17 @@ import numpy as np
 from rmlab.errors import InputError
 from rmlab.metrics.intervals import Resamples, check_level, widened
 
-ROUNDING = 1e-12  # of the largest value: what varies less does not vary
+ROUNDING = 1e-12  # share of the largest value below which variation is rounding error
 
 
 def group_means(
     values: np.ndarray, group: np.ndarray, resamples: Resamples, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """values: [n, A], group: [n] int, 0 to G-1, none empty -> mean over pairs, low, high, [A] each.
+    """Returns means over pairs with intervals over groups: mean, low, high, [A] each.
 
-    A resample draws G groups with all their pairs; its mean is sum(values) / pairs, so that large groups
-    count as much as their pairs do. Widened as all intervals over prompts are, the standard error that of a
-    ratio. An interval needs 2 groups.
+    values: [n, A]; group: [n] int from 0 to G-1, none empty. A resample draws G groups with all their pairs;
+    its mean is sum(values) / pairs, so that groups count by their pairs. Intervals are widened as all over
+    prompts are, with the standard error of a ratio. An interval needs 2 groups.
     Source: the cluster bootstrap, Field & Welsh 2007.
     """
     check_level(level)
@@ -35,10 +35,12 @@ def group_means(
 
 
 def ratio_parts(numerator: np.ndarray, denominator: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """numerator, denominator: [P] sums of each prompt; counted: [P] bool, prompts with any -> [P] numbers
-    whose mean over these is the ratio R = sum(numerator) / sum(denominator), and whose spread is its:
-    R + (numerator - R denominator) / mean(denominator). NaN of the others, and of all where nothing is
-    summed. Source: the ratio estimator, Cochran 1977, chapter 6.
+    """Returns a value for each prompt, [P], whose mean is the ratio R = sum(numerator) / sum(denominator).
+
+    The values R + (numerator - R denominator) / mean(denominator) also have the spread that gives the
+    standard error of R. numerator, denominator: [P] sums of each prompt; counted: [P] bool, the prompts to
+    use; others get NaN, and so do all if the denominators sum to 0. Source: the ratio estimator, Cochran
+    1977, chapter 6.
     """
     total = denominator[counted].sum()
     if total == 0:
@@ -49,15 +51,18 @@ def ratio_parts(numerator: np.ndarray, denominator: np.ndarray, counted: np.ndar
 
 
 def credit(margin: np.ndarray) -> np.ndarray:
-    """margin: score of the preferred answer less that of the other -> 1 right, 0 wrong, 1/2 for a tie."""
+    """Returns 1 if right, 0 if wrong, 1/2 for a tie.
+
+    margin: score of the preferred less that of the other.
+    """
     return (1 + np.sign(margin)) / 2
 
 
 def within_group_line(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of y ~ intercept + slope x by least squares within groups, x, y, group: [m].
+    """Fits y ~ intercept + slope x by least squares within groups; x, y, group: [m] -> slope, intercept.
 
-    Both are centred in each group, since a head learns no level of a prompt; the line goes through the
-    overall means. The slope is 0 where x does not vary within any group.
+    x and y are centred in each group, since a head does not learn the level of a prompt; the line goes
+    through the overall means. The slope is 0 where x does not vary within any group.
     """
     at = np.unique(group, return_inverse=True)[1]
     size = np.bincount(at)
@@ -70,13 +75,13 @@ def within_group_line(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[
 def gap_recovered(
     weak: np.ndarray, student: np.ndarray, ceiling: np.ndarray, draws: Resamples, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """[P] each, a metric of the three heads on the same prompts -> PGR and the ends of its interval.
+    """Returns the performance gap recovered (PGR) and the ends of its interval.
 
-    PGR = (mean student - mean weak) / (mean ceiling - mean weak): 0 for a student no better than its
-    teacher, 1 for one as good as if the annotators had taught it. Source: Burns et al. 2023 (arXiv
-    2312.09390). Ends: percentiles over resamples of prompts. A ratio says nothing where its denominator may
-    be 0: they are NaN unless the ceiling is ahead of the teacher by the interval of that difference.
-    Prompts on which any of the three is NaN are left out of all three.
+    weak, student, ceiling: [P], a metric of the three heads on the same prompts. PGR = (mean student - mean
+    weak) / (mean ceiling - mean weak): 0 for a student no better than its teacher, 1 for one as good as if
+    the annotators had taught it. Source: Burns et al. 2023 (arXiv 2312.09390). The ends are percentiles over
+    resamples of prompts, or NaN if the interval of the denominator includes 0, where the ratio means nothing.
+    Prompts on which any of the three is NaN are left out.
     """
     if not weak.shape == student.shape == ceiling.shape == (draws.n_prompts,):
         raise InputError("the gap needs the three heads on the same prompts, one value a prompt of each")

@@ -1,13 +1,13 @@
-"""Bootstrap intervals over prompts: resamples are drawn once for all arms and metrics of a split.
+"""Bootstrap intervals over prompts; resamples are drawn once for all arms and metrics of a split.
 
-Intervals of means over few prompts. Plain percentiles of resampled means are too narrow: the variance of a
-resample is (P - 1)/P of what it should be, and normal quantiles stand where a t belongs; at 10 prompts
-they cover .86 to .90 of the truths where they promise .95. So each end of an interval is the farther of two:
+With few prompts plain percentiles of resampled means are too narrow: the variance of a resample is (P - 1)/P
+of what it should be, and they behave like normal quantiles where a t distribution is needed; at 10 prompts
+nominal .95 intervals cover .86 to .90 of the truths. So each end of an interval is the farther of two:
 
 - the percentile interval expanded about the mean by t_{P-1} / z times the unbiased standard error over that
   of the resamples (Hesterberg 2015, the expanded percentile interval), which the study uses too;
 - the skewness-adjusted t interval, mean + se (g/6 (1 + 2 t^2) / sqrt(P) -+ t), g the unbiased skewness
-  (Johnson 1978; Hesterberg 2015), which reaches far enough on the long side of skewed values.
+  (Johnson 1978; Hesterberg 2015), which extends far enough on the long side of skewed values.
 
 Their coverage at 10, 22 and 60 prompts is tested by simulation in tests/metrics/test_coverage.py.
 """
@@ -24,17 +24,17 @@ from scipy import stats
 
 from rmlab.errors import InputError
 
-CELLS = 2**22  # resampled prompts, or resampled means, held at once
-KEPT = 2**26  # bytes of counts that are kept
-_ROUNDING = 1e-12  # a standard error that is less, relative to the values, is the rounding of sums
+CELLS = 2**22  # resampled prompts, or resampled means, in memory at once
+KEPT = 2**26  # bytes of counts that are kept in memory
+_ROUNDING = 1e-12  # a smaller standard error, relative to the values, is rounding error
 
 
 @dataclass(frozen=True, eq=False)
 class Resamples:
     """n resamples of P prompts each: how often each resample draws each prompt.
 
-    kept: [n, P], in the fewest bytes; None where that is more than KEPT bytes: they are drawn anew, the same
-    ones from the same state of the generator, whenever they are gone through.
+    kept: the counts [n, P] in the smallest integer type, or None if they take more than KEPT bytes; then they
+    are drawn again, from the same state of the generator, whenever they are needed.
     """
 
     n: int
@@ -44,6 +44,7 @@ class Resamples:
 
     @classmethod
     def draw(cls, n_prompts: int, rng: np.random.Generator, n: int) -> Resamples:
+        """Draws n resamples; the state of rng stays as it is."""
         if n_prompts == 0:
             raise InputError("there are no prompts to resample: evaluate at least 1")
         if n < 1:
@@ -54,7 +55,7 @@ class Resamples:
 
     @property
     def counts(self) -> np.ndarray:
-        """[n, P]"""
+        """How often each resample draws each prompt, [n, P]."""
         if self.kept is not None:
             return self.kept
         counts = np.empty((self.n, self.n_prompts), dtype=np.min_scalar_type(self.n_prompts))
@@ -63,7 +64,7 @@ class Resamples:
         return counts
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Some resamples at a time, by number, and their counts."""
+        """Yields some resamples at a time: which they are, and their counts."""
         rng, p = copy.deepcopy(self.rng), self.n_prompts
         for rows in slices(self.n, CELLS // p):
             if self.kept is not None:
@@ -74,15 +75,16 @@ class Resamples:
             yield rows, np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
 
     def intervals(self, values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """values: [P, N], one row a prompt -> mean, low, high, [N] each.
+        """Returns mean, low, high, [N] each. values: [P, N], a row for each prompt.
 
-        NaN prompts of a column are left out. An interval needs 2 prompts: low and high are NaN with fewer.
+        Prompts that are NaN in a column are left out of it. An interval needs 2 prompts: low and high are NaN
+        with fewer.
         """
         mean, low, high = self.intervals_of([values], level)[0]
         return mean, low, high
 
     def intervals_of(self, tables: Sequence[np.ndarray], level: float = 0.95) -> list[np.ndarray]:
-        """The same of several tables of values in one pass over the resamples: [3, N] each."""
+        """Returns `intervals` of several tables, stacked to [3, N], in one pass over the resamples."""
         for values in tables:
             if len(values) != self.n_prompts:
                 raise InputError(f"{len(values)} values for {self.n_prompts} prompts: pass one a prompt")
@@ -103,8 +105,11 @@ class Resamples:
 
 @dataclass(frozen=True, eq=False)
 class _Means:
-    """Sums and counts of some columns in every resample. values: [P, N]; filled: 0 in place of NaN;
-    some: the columns that have NaN and numbers; defined: where these have numbers."""
+    """Sums and counts of some columns in each resample.
+
+    values: [P, N]; filled: values with 0 in place of NaN; some: the columns with both NaN and numbers;
+    defined: where these have numbers; total, drawn: [N, n], sums and counts.
+    """
 
     values: np.ndarray
     filled: np.ndarray
@@ -123,12 +128,13 @@ class _Means:
         return cls(values, filled, some, defined[:, some], np.empty_like(drawn), drawn)
 
     def add(self, rows: slice, weights: np.ndarray) -> None:
+        """Adds some resamples. weights: their counts."""
         self.total[:, rows] = (weights @ self.filled).T
         if len(self.some):
             self.drawn[self.some, rows] = (weights @ self.defined).T
 
     def intervals(self, level: float) -> np.ndarray:
-        """[3, N] mean, low, high."""
+        """Returns mean, low and high, [3, N]."""
         with np.errstate(invalid="ignore"):
             mean = self.filled.sum(axis=0) / (~np.isnan(self.values)).sum(axis=0)
             means = self.total / self.drawn  # NaN where a resample drew none of the defined prompts
@@ -138,9 +144,11 @@ class _Means:
 def widened(
     value: np.ndarray, means: np.ndarray, parts: np.ndarray, level: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """value: [N] estimates; means: [N, n] the same on resamples; parts: [P, N] what each prompt adds to them,
-    NaN left out: the spread of their means is that of the estimates -> low, high, [N] each, as the module
-    says. Equal parts have no width.
+    """Returns the ends of intervals as described for the module: low, high, [N] each.
+
+    value: [N] estimates; means: [N, n], the estimates on resamples; parts: [P, N], the contributions of
+    prompts, whose mean has the spread of the estimate (NaN are left out). If parts are all equal the width is
+    0.
     """
     there = ~np.isnan(parts)
     n = there.sum(axis=0)
@@ -154,10 +162,10 @@ def widened(
     some = (n > 1) & (se > _ROUNDING)
     value, n, squares, se = value[some], n[some], squares[some], se[some] * unit[some]
     cubes = (deviation[:, some] ** 3).sum(axis=0)
-    skewness = cubes / squares**1.5 * n * np.sqrt(n - 1) / np.maximum(n - 2, 1)  # of 2 values it is 0
+    skewness = cubes / squares**1.5 * n * np.sqrt(n - 1) / np.maximum(n - 2, 1)  # 0 for 2 values
     t = stats.t.ppf((1 + level) / 2, n - 1)
     shift = se * skewness / 6 * (1 + 2 * t**2) / np.sqrt(n)
-    percentiles, spread = _shape(means[some], level)
+    percentiles, spread = _percentiles(means[some], level)
     stretch = t / stats.norm.ppf((1 + level) / 2) * se / np.where(spread > 0, spread, np.inf)
     below, above = (percentiles - value) * stretch
     low[some] = value + np.minimum(below, shift - t * se)
@@ -165,8 +173,8 @@ def widened(
     return low, high
 
 
-def _shape(means: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """[N, n] -> [2, N] percentiles, [N] standard deviations over resamples."""
+def _percentiles(means: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns percentiles [2, N] and standard deviations [N] over resamples. means: [N, n]."""
     ends = [(1 - level) / 2, (1 + level) / 2]
     percentiles, spread = np.empty((2, len(means))), np.empty(len(means))
     whole = ~np.isnan(means).any(axis=1)
@@ -179,11 +187,13 @@ def _shape(means: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_level(level: float) -> None:
+    """Raises InputError unless 0 < level < 1."""
     if not 0 < level < 1:
         raise InputError(f"bootstrap at level {level}: use 0 < level < 1")
 
 
 def slices(n: int, at_once: int) -> Iterator[slice]:
+    """Yields slices that cover n items, at most at_once each."""
     at_once = max(1, at_once)
     for start in range(0, n, at_once):
         yield slice(start, min(start + at_once, n))
@@ -192,9 +202,9 @@ def slices(n: int, at_once: int) -> Iterator[slice]:
 def interval(
     values: np.ndarray, rng: np.random.Generator, n: int = 1000, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """values: [P], one a prompt -> mean, low, high over n resamples of prompts; NaN prompts are left out.
+    """Returns mean, low and high over n resamples of prompts. values: [P], one for each prompt.
 
-    All NaN gives NaN; an interval needs 2 prompts.
+    NaN are left out; if all are NaN the results are NaN. An interval needs 2 prompts.
     """
     mean, low, high = interval_curves(values[:, None], rng, n, level)
     return float(mean[0]), float(low[0]), float(high[0])
@@ -203,7 +213,10 @@ def interval(
 def paired_interval(
     a: np.ndarray, b: np.ndarray, rng: np.random.Generator, n: int = 1000, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """a, b: [P], the same prompts -> mean, low, high of a - b over prompts where both are defined."""
+    """Returns mean, low and high of a - b over prompts where both are defined.
+
+    a, b: [P], of the same prompts.
+    """
     if a.shape != b.shape:
         raise InputError(f"paired values need the same prompts: got {a.shape} and {b.shape}")
     return interval(a - b, rng, n, level)
@@ -212,5 +225,5 @@ def paired_interval(
 def interval_curves(
     values: np.ndarray, rng: np.random.Generator, n: int = 1000, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """values: [P, N] -> mean, low, high, [N] each; all columns share the n resamples of prompts."""
+    """Returns mean, low, high, [N] each, with the same n resamples for all columns. values: [P, N]."""
     return Resamples.draw(len(values), rng, n).intervals(values, level)
