@@ -164,7 +164,7 @@ def test_embeddings_that_are_no_numbers(cli, lab, value):
 def test_an_embedding_that_is_no_number_and_is_not_compared(cli, lab):
     """It is scored to normalise the rewards, so it is found all the same."""
     spoil_embeddings(lab, ids_of(lab, "train")[::7], np.nan)
-    code, line = refused(cli, lab, "comparisons.n=1", "comparisons.n_validation=1 head.l2=1")
+    code, line = refused(cli, lab, "comparisons.n=4", "comparisons.n_validation=4 head.l2=1")
     assert code == 3 and "NaN or infinity" in line
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rmlab.config.components import build, component_name, meaningful
+from rmlab.config.components import as_component, build, component_name, meaningful, recorded_name
 from rmlab.config.hydra import compose, load_settings
 from rmlab.errors import ConfigError, InputError
 
@@ -151,3 +151,13 @@ def test_every_component_of_conf_has_a_name_that_its_module_does_not_decide():
 def test_identity_has_the_name_of_an_own_component_and_the_path_of_a_foreign_one():
     assert meaningful({"_target_": "rmlab.losses.pairs.Hinge", "margin": 2})["_name_"] == "hinge"
     assert meaningful(own(), [__name__])["_name_"] == f"{__name__}.Own"
+
+
+def test_records_of_before_components_had_names_are_read():
+    old = {"_target_": "rmlab.goldens.sequence_classifier.SequenceClassifier", "layer": 3}
+    assert recorded_name(old) == "sequence_classifier"
+    assert recorded_name({"_target_": "mine.goldens.Own"}) == "mine.goldens.Own"
+    again = as_component({"_target_": "rmlab.losses.hinge.Hinge", "margin": 2.0}, "loss")
+    assert build(again) == build({**again, "_target_": "rmlab.losses.pairs.Hinge"})
+    with pytest.raises(ConfigError, match="loss=gone is not known to this version of rmlab"):
+        as_component({"_name_": "gone"}, "loss")

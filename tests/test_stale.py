@@ -133,7 +133,7 @@ def test_a_changed_file_of_code(cli, tmp_path, monkeypatch, kind):
 
 _CODE = """
 from dataclasses import dataclass
-from rmlab.goldens.length import Length
+from rmlab.goldens.form import Length
 def reward(prompts, responses):
     return [len(r) for r in responses]
 @dataclass(frozen=True)

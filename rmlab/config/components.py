@@ -83,13 +83,25 @@ def component_identity(component: Component, allow: Sequence[str] = (), where: s
 
 
 def as_component(described: Mapping[str, Any], group: str) -> Component:
-    """What `meaningful` made, as a component that can be built. group: of conf/, where rmlab's own are."""
-    known = dict(described)
-    name = str(known.pop(NAME))
+    """Turn the description that an artifact or a set recorded back into a component that can be built.
+
+    group: the group of conf/ that the component belongs to.
+    """
+    known = {key: value for key, value in described.items() if key not in (NAME, "_target_")}
+    name = recorded_name(described)
     target = name if "." in name else _own_targets(group).get(name)
     if target is None:
-        raise ConfigError(f"{group}={name} is not known to this version of rmlab; fit the head again")
+        raise ConfigError(f"{group}={name} is not known to this version of rmlab; make the artifact again")
     return {"_target_": target, **known}
+
+
+def recorded_name(described: Mapping[str, Any]) -> str:
+    """The identity of a recorded component. Records of rmlab 0.1.0 have the dotted path of its class instead;
+    rmlab's own components then had a module of their name: rmlab.heads.mlp.Mlp was mlp."""
+    if NAME in described:
+        return str(described[NAME])
+    path = str(described.get("_target_", ""))
+    return path.rsplit(".", 2)[-2] if path.startswith(_OWN) else path
 
 
 @lru_cache(maxsize=16)

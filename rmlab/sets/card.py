@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from rmlab.config.components import NAME, recorded_name
 from rmlab.storage.set_record import SetEmbedder, SetPolicy, SetRecord, embeddings_file, scales_file
 
 _TASK = (
@@ -95,15 +96,12 @@ def _embedder_line(embedder: SetEmbedder) -> str:
 
 def _settings(config: dict[str, Any]) -> str:
     """A component: its name and its parameters."""
-    named = dict(config)
-    name = str(named.pop("_name_", None) or _old_name(named.pop("_target_", "")))
-    rest = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in named.items()]
-    return ", ".join([name, *rest])
-
-
-def _old_name(target: str) -> str:
-    """Sets of rmlab 0.1.0 have the dotted path of a class: rmlab.goldens.words.Sentiment is sentiment."""
-    return target.removesuffix("." + target.rpartition(".")[2]).rpartition(".")[2]
+    rest = [
+        f"{k}={v if isinstance(v, str) else json.dumps(v)}"
+        for k, v in config.items()
+        if k not in (NAME, "_target_")
+    ]
+    return ", ".join([recorded_name(config), *rest])
 
 
 def _row(cells: list[str]) -> str:

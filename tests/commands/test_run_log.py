@@ -229,7 +229,7 @@ def test_a_killed_run_leaves_all_that_it_told(tmp_path):
 TROUBLED = """
 import logging, warnings
 from dataclasses import dataclass
-from rmlab.goldens.length import Length
+from rmlab.goldens.form import Length
 
 @dataclass(frozen=True)
 class Golden(Length):

@@ -9,7 +9,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
 from rmlab.errors import InputError
-from rmlab.heads.baselines import STRENGTHS, Ridge
+from rmlab.heads.baselines import RIDGE_STRENGTHS as STRENGTHS
+from rmlab.heads.baselines import Ridge
 
 
 def problem(n: int = 400, d: int = 20, noise: float = 2.0) -> tuple[np.ndarray, np.ndarray]:

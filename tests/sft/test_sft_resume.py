@@ -21,15 +21,15 @@ pytestmark = pytest.mark.alone
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from rmlab.training.attempt import attempt
-from rmlab.training.task import Task
+from rmlab.sft.train import attempt
+from rmlab.sft.task import SftTask
 from transformers import Trainer
 step = Trainer.training_step
 def slow(*rest, **more):
     time.sleep(0.1)  # so that the signal comes in the middle
     return step(*rest, **more)
 Trainer.training_step = slow
-attempt(Task.read(Path(sys.argv[1])), 4, lambda *_: None)
+attempt(SftTask.read(Path(sys.argv[1])), 4, lambda *_: None)
 """
 KNOBS = {"checkpoint_steps": 2, "dropout": 0.2, "epochs": 3, "n": 20}
 

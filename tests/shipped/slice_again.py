@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow.parquet as pq
 
-from rmlab.config.components import build
+from rmlab.config.components import as_component, build
 from rmlab.config.settings import Sampling
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
@@ -59,7 +59,7 @@ def compare(opened: EmbeddingSet, policy: SetPolicy, n_prompts: int, n_samples: 
 
 def _texts(policy, messages, rows, n_samples, found):
     config, sources = policy.made_by["sample"]["config"], policy.made_by["sample"]["sources"]
-    sampler = build(config["sampler"])
+    sampler = build(as_component(config["sampler"], "sampler"))
     folder = find_model(sources["model"]["name"]).folder() if sampler.needs_model else None
     session = sampler.open(folder, config["template"], Compute(config["dtype"], "cpu"))
     tasks = [SamplingTask(p, m, session.encode(m), n_samples) for p, m in messages.items()]
@@ -81,7 +81,7 @@ def _scores(opened, policy, exchanges, found):
     table = pq.read_table(opened.folder / scores_file(policy)).to_pylist()
     known = {(r["response_id"], r["reward"]): r["score"] for r in table}
     for reward in opened.record.rewards:
-        scores = build(reward.made_by["config"]["golden"]).open(Compute())(exchanges)
+        scores = build(as_component(reward.made_by["config"]["golden"], "golden")).open(Compute())(exchanges)
         for exchange, score in zip(exchanges, scores):
             found.scores += 1
             if not np.isclose(score, known[exchange.response_id, reward.name], rtol=0, atol=1e-9):
@@ -94,7 +94,7 @@ def _vectors(opened, policy, exchanges, found):
         made = embedder.made_by
         model = made["sources"].get("model", {}).get("name", "")
         config = made["config"]["embedder"] | ({"model": model} if model else {})
-        session = build(config).open(
+        session = build(as_component(config, "embedder")).open(
             model, made["config"]["template"], Compute(made["config"]["dtype"], "cpu")
         )
         x = session.embed(exchanges, lambda rows, tokens: None).vectors

@@ -86,10 +86,10 @@ def test_rewards_are_normalised_on_train_responses_alone():
 
 def test_the_reference_is_all_or_evenly_spaced():
     rows = np.arange(100, 100 + fitting.REFERENCE)
-    np.testing.assert_array_equal(fitting._reference(rows), rows)
+    np.testing.assert_array_equal(fitting.reference_rows(rows), rows)
     many = np.arange(0, 3 * fitting.REFERENCE, 3)[: 2 * fitting.REFERENCE + 7]
     many = np.concatenate([many, many[-1] + 1 + np.arange(fitting.REFERENCE)])
-    found = fitting._reference(many)
+    found = fitting.reference_rows(many)
     assert len(found) == fitting.REFERENCE == len(np.unique(found)) and np.isin(found, many).all()
     assert found[0] == many[0] and found[-1] == many[-1]
     steps = np.diff(np.searchsorted(many, found))

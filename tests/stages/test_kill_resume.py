@@ -26,7 +26,7 @@ import os, time
 from dataclasses import dataclass
 
 from rmlab.embedders.hashing import HashingEmbedder
-from rmlab.goldens.length import Length
+from rmlab.goldens.form import Length
 from rmlab.samplers.transformers import TransformersSampler
 
 

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmlab.errors import InputError
-from rmlab.goldens.length import Length
+from rmlab.goldens.form import Length
 
 
 @dataclass(frozen=True)

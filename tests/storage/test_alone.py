@@ -14,7 +14,7 @@ from rmlab.storage.lock import only_writer
 OTHER = """
 import sys
 from pathlib import Path
-from rmlab.artifacts.alone import only_writer
+from rmlab.storage.lock import only_writer
 with only_writer(Path(sys.argv[1])):
     print("has it", flush=True)
     sys.stdin.readline()
