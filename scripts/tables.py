@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[1] / "TABLES.md"
 
 HEAD = """# Tables
 
-Made by `make tables` from the schemas in `rmlab/artifacts/`; do not edit.
+Made by `make tables` from the schemas in `rmlab/storage/`; do not edit.
 
 Every stage writes an artifact: `artifacts/<stage>/<name>-<fingerprint>/`, with Parquet files and a
 `manifest.json` that is written last (settings, inputs, checksums, versions, counts, timings). All files of

@@ -1,29 +1,151 @@
-"""The commands of the README's reward lab, run on a small experiment."""
+"""README.md and the pages in docs/: their commands work, and their links and paths lead somewhere."""
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
 from small_settings import SMALL
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-LAB = README.partition("## The reward lab")[2].partition("\n## ")[0]
+from rmlab import __version__
+from rmlab.cli import app
+
+ROOT = Path(__file__).parents[1]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*DOCS, *sorted(ROOT.glob("[!R]*.md")), ROOT / "RESULTS.md", ROOT / "data" / "README.md"]
+TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+LAB = TEXTS["docs/reward_lab.md"]
 FITS = re.findall(r"^rmlab fit-rm experiment=demo (.+)$", LAB, flags=re.MULTILINE)
 SWEEPS = re.findall(r"^rmlab sweep experiment=demo (.+)$", LAB, flags=re.MULTILINE)
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+
+def typed(text: str) -> list[list[str]]:
+    """The words of each command in the blocks of a page that have no language."""
+    blocks = re.findall(r"^```\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    found = []
+    for line in lines:
+        words = shlex.split(re.sub(r"\s#.*", "", line))
+        words = words[1:] if words and words[0].startswith("PYTHONPATH=") else words
+        if words and words[0] in ("rmlab", "make", "bash"):
+            found.append(words)
+    return found
+
+
+RMLAB = [
+    pytest.param(words[1:], id=f"{page}: {shlex.join(words)[:70]}")
+    for page, text in TEXTS.items()
+    for words in typed(text)
+    if words[0] == "rmlab"
+]
+
+
+def test_there_are_commands_to_try():
+    assert len(FITS) == 5 and len(SWEEPS) == 1 and len(RMLAB) >= 40
+    assert ["make", "test"] in typed(TEXTS["README.md"])
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_model) -> Path:
+    """A folder with what the commands of the pages read, under the names that they use."""
+    folder = tmp_path_factory.mktemp("place")
+    pair = {"prompt": "Hello", "chosen": "Good day.", "rejected": "What?"}
+    with gzip.open(folder / "pairs.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(pair | {"prompt": f"Hello, number {i}"}) + "\n" for i in range(20))
+    (folder / "FOLDER").mkdir()
+    for name in ("mine.jsonl", "demos.jsonl", "scored.parquet", *(f"FOLDER/{t}.parquet" for t in OWN)):
+        (folder / name).write_text('{"prompt": "Hello", "completion": "Good day."}\n')
+    (folder / "mine.py").write_text(
+        "def reward(prompts, responses):\n    return [len(r) for r in responses]\n"
+    )
+    (folder / "SET").symlink_to(next((ROOT / "data" / "released").iterdir()))
+    (folder / "ORG").mkdir()
+    (folder / "google").mkdir()
+    for name in ("ORG/NAME", "google/gemma-2b"):
+        (folder / name).symlink_to(tiny_model)
+    return folder
+
+
+OWN = ("prompts", "responses", "embeddings")
+
+
+@pytest.mark.parametrize("words", RMLAB)
+def test_a_command_of_the_pages_can_be_run(cli, place, monkeypatch, words):
+    """As a dry run where the command has one, without the arms of its experiment; others are only parsed."""
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(str(place))
+    name, arguments = words[0], words[1:]
+    context = COMMANDS[name].make_context(name, list(arguments))
+    if "dry_run" not in context.params:
+        return
+    arguments = [re.sub(r"=(ORG/NAME|google/gemma-2b)$", r"=./\1", word) for word in arguments]
+    if name == "release":
+        arguments[0] = "NEW"
+    if any("experiment=" in word for word in arguments) and not any("arms=" in word for word in arguments):
+        arguments.append("arms=[]")
+    result = cli(name, *arguments, *([] if "--dry-run" in arguments else ["--dry-run"]))
+    assert result.code == 0, result.err
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_what_a_page_names_is_there(page):
+    text = TEXTS[page]
+    folder = (ROOT / page).parent
+    for target, anchor in re.findall(r"\]\(([^)#\s:]*)(?:#([^)]+))?\)", text):
+        place = folder / target if target else ROOT / page
+        assert place.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", place.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in {h.lower().replace(" ", "-") for h in headings}, anchor
+    made = set(re.findall(r"^`((?:rmlab|conf)/\S+)`[^\n]*:\n```", text, flags=re.MULTILINE))
+    paths = re.findall(r"`(?:\S*python )?((?:rmlab|conf|scripts|tests|docs|data)/[\w/.-]*)", text)
+    for path in set(paths) - made - {"tests/that_file.py"}:
+        assert (ROOT / path).exists() or page == "CHANGELOG.md", path
+    for name in re.findall(r"`(?:\.venv/bin/)?rmlab ([a-z-]+)[ `]", text):
+        assert name in COMMANDS, name
+    blocks = {word for words in typed(text) if words[0] == "make" for word in words[1:] if "=" not in word}
+    for target in blocks | set(re.findall(r"`make ([a-z-]+)", text)):
+        assert target in TARGETS, target
+
+
+def test_the_front_door_is_short_and_its_picture_small():
+    assert len(TEXTS["README.md"].splitlines()) <= 130
+    pictures = re.findall(r"!\[[^]]+\]\((.+?)\)", TEXTS["README.md"])
+    assert len(pictures) == 1
+    assert all(file.stat().st_size < 100_000 for file in (ROOT / "docs" / "figures").iterdir())
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__ and citation["license"] == "Apache-2.0"
+
+
+def test_pre_commit_runs_what_ci_checks():
+    text = (ROOT / ".pre-commit-config.yaml").read_text()
+    hooks = [hook["entry"] for repo in yaml.safe_load(text)["repos"] for hook in repo["hooks"]]
+    recipes = re.findall(
+        r"^(?:lint|type|layers):[^\n]*\n\t@([^\n]+)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    typed_by_make = [
+        part.replace("$(BIN)", ".venv/bin") for recipe in recipes for part in recipe.split(" && ")
+    ]
+    assert hooks == typed_by_make
 
 
 @pytest.fixture(scope="module")
 def out(small_run, tmp_path_factory) -> Path:
     kept = shutil.ignore_patterns("fit_rm", "eval_rm", "report", "sft")
     return Path(shutil.copytree(small_run, tmp_path_factory.mktemp("readme") / "out", ignore=kept))
-
-
-def test_there_are_commands_to_try():
-    assert len(FITS) == 5 and len(SWEEPS) == 1
 
 
 @pytest.mark.parametrize("command", FITS)
@@ -42,7 +164,11 @@ def test_the_sweep_of_the_lab_counts_its_cells(cli, tmp_path):
 
 
 def test_every_choice_of_the_lab_is_named():
-    conf = Path(__file__).parents[1] / "conf"
     for group in ("pairing", "noise", "selection", "loss", "head"):
-        for file in (conf / group).glob("*.yaml"):
+        for file in (ROOT / "conf" / group).glob("*.yaml"):
             assert f"`{file.stem}`" in LAB, f"{group}={file.stem}"
+
+
+def test_every_golden_reward_is_named():
+    for file in (ROOT / "conf" / "golden").glob("*.yaml"):
+        assert f"| `{file.stem}` |" in TEXTS["docs/goldens.md"], file.stem

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 def assert_licences(wheel):
     """Each file of the wheel has its row in the table of licences."""
     files = [name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name]
-    assert "rmlab/shipped/conf/config.yaml" in files and "rmlab/cli.py" in files
+    assert {"rmlab/shipped/conf/config.yaml", "rmlab/cli.py", "rmlab/py.typed"} <= set(files)
     lacking = [name for name in files if licence_of(name.removeprefix("rmlab/shipped/")) is None]
     assert not lacking
 

@@ -52,7 +52,7 @@ class HeldOutFrames:
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything the page shows. Frames have the columns of the tables in `artifacts/schemas.py`.
+    """Everything the page shows. Frames have the columns of the tables in `rmlab/storage/schemas.py`.
 
     title, experiment: heading and name of the run.
     chosen: the head that was chosen on validation prompts; an arm of `metrics`.

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import publish_study
-from publish_study import BEGIN, END, MAIN, crossing, line, number, publish
+from PIL import Image
+from publish_study import BEGIN, END, MAIN, crossing, line, number, publish, small_picture
 
 from rmlab.errors import InputError
 from rmlab.study.finding import load_findings
@@ -87,3 +89,17 @@ def test_pages_are_written_between_their_markers_and_checked(tmp_path, monkeypat
     assert widths == {6}
     with pytest.raises(InputError, match="the study has no claim of best_of_n that begins with"):
         publish(made(tmp_path, rows[1:]), check=False)
+
+
+def test_a_picture_gets_smaller_and_hardly_changes(tmp_path):
+    shades = np.add.outer(np.arange(200), np.arange(300)) % 100
+    whole = Image.fromarray(
+        np.stack([shades, 255 - shades, shades, 255 + 0 * shades], axis=2).astype(np.uint8)
+    )
+    whole.save(tmp_path / "whole.png")
+    small_picture(tmp_path / "whole.png", tmp_path / "small.png")
+    assert (tmp_path / "small.png").stat().st_size < (tmp_path / "whole.png").stat().st_size
+    before, after = (
+        np.asarray(Image.open(tmp_path / f"{n}.png").convert("RGB"), int) for n in ("whole", "small")
+    )
+    assert before.shape == after.shape and np.abs(before - after).max() <= 8
