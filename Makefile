@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 AUDIT_VENV := .venv-audit
 
-.PHONY: help setup setup-dev audit demo smoke reproduce reproduce-all reproduce-full release-data test faults fuzz test-vllm gpu-check lint type layers tables bench wheel clean
+.PHONY: help setup setup-dev audit demo smoke reproduce reproduce-all reproduce-full release-data test test-slow test-all faults fuzz test-vllm gpu-check lint type layers tables bench wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,9 +37,14 @@ ALL_SEEDS ?= range(0,5)
 reproduce-all: setup  ## every finding on all eight set-ups with 5 seeds: about an hour on 2 cores; goes on where it was stopped
 	@$(BIN)/rmlab reproduce experiment=embedding_set input=$(SET) --all-setups 'seed=$(ALL_SEEDS)'
 
-test: setup-dev  ## all tests, on up to 4 cores, but those that need the machine for themselves, which come after
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not alone"
-	@$(BIN)/python -m pytest -m alone
+test: setup-dev  ## the tests, on up to 4 cores; those that need the machine for themselves come after (10 minutes on 2 cores)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not alone and not slow"
+	@$(BIN)/python -m pytest -m "alone and not slow"
+
+test-slow: setup-dev  ## the long tests that `make test` leaves out
+	@$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow test-vllm faults fuzz  ## every test, every fault and the fuzzer at length: hours
 
 FAULTS ?=
 faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes on (up to 40 minutes; FAULTS=--quick: 5)

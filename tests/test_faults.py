@@ -31,6 +31,7 @@ def base(tmp_path_factory):
     return make_base(tmp_path_factory.mktemp("faults") / "work", ["import"], 1, lambda line: None)
 
 
+@pytest.mark.slow
 def test_each_phase_is_struck_where_it_says(base):
     from faults.process import Command, Fault, run
     from faults.same import leftovers, remove, torn
@@ -56,6 +57,7 @@ def test_each_phase_is_struck_where_it_says(base):
     assert base.differences(folder, stage) == [] == leftovers(folder)
 
 
+@pytest.mark.slow
 def test_a_signal_and_a_halt_strike_too(base):
     from faults.process import Command, Fault
     from faults.stages import NAMES
@@ -75,6 +77,7 @@ def test_a_signal_and_a_halt_strike_too(base):
     assert created - {time.strftime("%Y")} and base.differences(jumped, stage) == []
 
 
+@pytest.mark.slow
 def test_one_kill_of_one_stage_from_the_command_line(tmp_path):
     command = [sys.executable, "-m", "faults", "--quick", "--only", "kills", "--stage", "import"]
     done = subprocess.run(

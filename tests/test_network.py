@@ -78,6 +78,7 @@ def commands(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_whole_experiment_reaches_for_nothing(commands, tmp_path):
     settings = [*SMALL, "golden=[sentiment,length]", "label_golden=length", "prompts_per_shard=9"]
     settings += ["sampler=transformers", "sampling.max_new_tokens=24"]

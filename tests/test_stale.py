@@ -202,6 +202,7 @@ def test_parts_of_two_inputs_are_never_mixed(cli, made, tmp_path):
     assert file_digest(embed / "part-00000.parquet") != old
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_over_no_rows_of_what_was_there_before(cli, made):
     grid = ("head=linear", "arms=[]", "seed=0,1")
     assert cli("sweep", *SMALL, f"out={made}", *grid).code == 0

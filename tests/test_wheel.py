@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 from zipfile import ZipFile
 
+import pytest
 from licence_table import licence_of
 from small_settings import SMALL
 
@@ -24,6 +25,7 @@ def assert_licences(wheel):
     assert not lacking
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_in_another_environment(tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
