@@ -14,10 +14,9 @@ from rmlab.data.dataset_rows import dataset_rows, is_dataset
 from rmlab.data.text_lines import LONGEST, byte_lines, decoded, text
 from rmlab.errors import InputError
 from rmlab.storage.files import parse_json
-from rmlab.storage.untrusted import batches, column_names, readable
+from rmlab.storage.untrusted import open_parquet
 
 Row = dict[str, Any]
-_ROWS_AT_ONCE = 4096
 
 
 def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
@@ -79,13 +78,12 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
-    with readable(path):
-        names = column_names(path)
-        read = [n for n in names if columns is None or n in columns]
+    with open_parquet(path, columns) as found:
+        read = [n for n in found.schema.names if columns is None or n in columns]
         _check_header(read, path)
-        unread: Row = dict.fromkeys(n for n in names if n not in read)
+        unread: Row = dict.fromkeys(n for n in found.schema.names if n not in read)
         number = 0
-        for batch in batches(path, read, _ROWS_AT_ONCE):
+        for batch in found:
             values = [column.to_pylist() for column in batch.columns]
             for row in zip(*values, strict=True) if values else [()] * batch.num_rows:
                 number += 1

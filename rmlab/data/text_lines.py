@@ -10,25 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rmlab.errors import InputError
-from rmlab.storage.thrift import Damaged
-from rmlab.storage.untrusted import Unpacked
+from rmlab.storage.untrusted_child import TooMuch, check_unpacked
 
 LONGEST = 2**26  # bytes of a line
 _BUFFER = 1 << 20
 
 
 class _Counted(io.RawIOBase):
-    """What is unpacked, until it is too much."""
+    """The unpacked bytes; TooMuch once they are too many."""
 
-    def __init__(self, packed: gzip.GzipFile, path: Path) -> None:
-        self._packed, self._unpacked = packed, Unpacked(path)
+    def __init__(self, packed: gzip.GzipFile, size: int) -> None:
+        self._packed, self._size, self._unpacked = packed, size, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
         found = self._packed.read(len(buffer))
-        self._unpacked.add(len(found))
+        self._unpacked += len(found)
+        check_unpacked(self._unpacked, self._size)
         buffer[: len(found)] = found
         return len(found)
 
@@ -42,10 +42,10 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
                 yield file
                 return
             with gzip.GzipFile(fileobj=file) as packed:
-                yield io.BufferedReader(_Counted(packed, path), _BUFFER)
+                yield io.BufferedReader(_Counted(packed, path.stat().st_size), _BUFFER)
     except UnicodeDecodeError:
         raise
-    except (OSError, EOFError, zlib.error, Damaged) as error:
+    except (OSError, EOFError, zlib.error, TooMuch) as error:
         raise InputError(f"{path} cannot be read ({error})") from None
 
 

@@ -6,7 +6,6 @@ import mmap
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +21,7 @@ from rmlab.errors import InputError
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
 from rmlab.paths import home_path, user_path
-from rmlab.storage.untrusted import batches, readable
+from rmlab.storage.untrusted import open_parquet
 
 _ROWS_AT_ONCE = 1024
 
@@ -139,16 +138,14 @@ def _batches(path: Path, column: str, scale: np.ndarray | None) -> Iterator[tupl
     scale: [d] of vectors in int8, which are multiplied by it.
     """
     first, dimension = 1, 0
-    with readable(path):
-        check = partial(_check_columns, column=column, path=path, is_scaled=scale is not None)
-        for batch in batches(path, ["response_id", column], _ROWS_AT_ONCE, check):
+    with open_parquet(path, ["response_id", column], _ROWS_AT_ONCE) as found:
+        _check_columns(found.schema, column, path, scale is not None)
+        for batch in found:
             widths = _widths(batch[column])
             dimension = dimension or int(widths[0])
             for k in np.flatnonzero((widths != dimension) | (widths == 0))[:1]:
-                found = (
-                    f"{widths[k]} values where the first row has {dimension}" if widths[k] else "no vector"
-                )
-                raise InputError(f"{path}, row {first + k}: '{column}' has {found}")
+                has = f"{widths[k]} values where the first row has {dimension}" if widths[k] else "no vector"
+                raise InputError(f"{path}, row {first + k}: '{column}' has {has}")
             flat = batch[column].flatten().to_numpy(zero_copy_only=False)
             vectors = _scaled(flat.reshape(-1, dimension), scale, path)
             yield _ids(batch["response_id"], path, first), vectors

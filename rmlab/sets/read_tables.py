@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from rmlab.errors import InputError
 from rmlab.storage.schemas import Table
-from rmlab.storage.untrusted import UNREADABLE, batches, readable, row_count
-
-_ROWS_AT_ONCE = 4096
+from rmlab.storage.untrusted import UNUSABLE, open_parquet, reason_of
 
 
 def read_set_table(folder: Path, name: str, table: Table, rows: int) -> pa.Table:
@@ -24,19 +21,18 @@ def read_set_table(folder: Path, name: str, table: Table, rows: int) -> pa.Table
 
 def stream_set_table(folder: Path, name: str, table: Table, rows: int) -> Iterator[pa.RecordBatch]:
     """The same, some rows at a time."""
-    file, names, first = folder / name, table.schema.names, 1
-    with readable(file, name):
-        if (found := row_count(file)) != rows:
-            raise InputError(f"{name} has {found:,} rows, but set.json says {rows:,}")
-        check = partial(check_columns, table=table, name=name)
-        for batch in batches(file, names, _ROWS_AT_ONCE, check):
+    names, first = table.schema.names, 1
+    with open_parquet(folder / name, names, name=name) as found:
+        if found.rows != rows:
+            raise InputError(f"{name} has {found.rows:,} rows, but set.json says {rows:,}")
+        check_columns(found.schema, table, name)
+        for batch in found:
             yield _typed(batch.select(names), table, name, first)
             first += batch.num_rows
 
 
 def _typed(batch: pa.RecordBatch, table: Table, name: str, first: int) -> pa.RecordBatch:
     """The batch with the table's own types; first: its first row in the file."""
-    batch.validate(full=True)
     columns = []
     for known, column in zip(table.columns, batch.columns, strict=True):
         if column.null_count:
@@ -46,10 +42,9 @@ def _typed(batch: pa.RecordBatch, table: Table, name: str, first: int) -> pa.Rec
             columns.append(_whole(column.cast(known.type), known.name, name, first))
         except InputError:
             raise
-        except UNREADABLE as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        except UNUSABLE as error:
             where = f"{name}, rows {first} to {first + batch.num_rows - 1}"
-            raise InputError(f"{where}: {known.name} is not {known.type} ({reason})") from None
+            raise InputError(f"{where}: {known.name} is not {known.type} ({reason_of(error)})") from None
     return pa.record_batch(columns, schema=table.schema)
 
 

@@ -1,173 +1,155 @@
-"""Parquet files of strangers: opened only where what they declare is bounded, read in bounded pieces.
+"""Files of strangers, opened in a child process whose memory is limited: Parquet, and tensors in `.pt` files.
 
-Bounds, all far from what honest files need: a page unpacks to 64 MiB, or to 200 times its bytes; a file of
-more than a million rows has a byte for each 20; what is read of a file at once is 256 MiB, and in all 512 MiB
-or 200 times its bytes.
+A child is started once for each kind of file, and forks for each file (untrusted_child.py says under which
+limits); whatever the file does to it becomes one line that names the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
-from struct import Struct
-from typing import BinaryIO
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rmlab.errors import InputError
-from rmlab.storage.parquet_pages import DELTA_BYTE_ARRAY, DICTIONARY, Chunk, Group, Page, pages, read_layout
-from rmlab.storage.thrift import Damaged
+from rmlab.storage.untrusted_child import PARQUET, TENSOR
 
-UNPACKED = 2**29  # bytes that a file may unpack to, however small it is
-TIMES = 200  # and how often its own bytes
-AT_ONCE = 2**28
-_PAGE = 2**26
-_PIECE = 2**26  # bytes of rows that are handed on at once
-_SMALL = 2**14  # bytes of a dictionary that is not worth a look
-_ROWS = 2**20
-_ROWS_A_BYTE = 20
-_LISTED = 2**24  # values of the lists of a row group, beyond one for each row
-# a large row group is read piece by piece, never held whole
-_STREAMED = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
-UNREADABLE = (
-    pa.ArrowException,
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-)
+# one arena and one thread, since each takes address space of its own, which is what is limited
+_ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+class _Child:
+    """Ends when this process does, which closes the socket between them."""
+
+    def __init__(self, kind: str) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "rmlab.storage.untrusted_child", kind, str(theirs.fileno())],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **_ENVIRONMENT},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C at the terminal is for this process alone
+            )
+        atexit.register(self.stop)
+
+    def ask(self, request: dict[str, Any]) -> Connection:
+        ours, theirs = Pipe()
+        with theirs:
+            socket.send_fds(self._socket, [b"."], [theirs.fileno()])
+        ours.send_bytes(json.dumps(request).encode())
+        return ours
+
+    def stop(self) -> None:
+        self._socket.close()
+        self.process.wait()
+
+
+_CHILDREN: dict[tuple[int, str], _Child] = {}  # by the process that started it, and the kind of file
+
+
+def start_child(kind: str) -> _Child:
+    """The child of this process for a kind of file, started if there is none."""
+    known = _CHILDREN.get((os.getpid(), kind))
+    if known is None or known.process.poll() is not None:
+        known = _CHILDREN[os.getpid(), kind] = _Child(kind)
+    return known
+
+
+class _Answer:
+    """What a child sends of one file. name: what an error calls the file."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection, self._name = connection, name
+
+    def message(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.data())
+        if "refused" in found:
+            raise InputError(f"{self._name} {found['refused']}")
+        return found
+
+    def data(self) -> bytes:
+        return self._connection.recv_bytes()
+
+    def pieces(self) -> Iterator[bytes]:
+        while "piece" in self.message():
+            yield self.data()
 
 
 @contextmanager
-def readable(path: Path, name: str | Path | None = None) -> Iterator[None]:
-    """Whatever reading the file may raise becomes one line. name: what the line calls the file."""
+def _asked(kind: str, path: Path, name: str | None, **request: Any) -> Iterator[_Answer]:
     try:
-        yield
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{name or path} is not a readable Parquet file ({reason})") from None
+        connection = start_child(kind).ask({"path": str(path.absolute()), **request})
+        with connection:
+            yield _Answer(connection, name or str(path))
+    except (EOFError, ConnectionError):
+        raise InputError(
+            f"{name or path} cannot be read: the process that read it died of it; write it again"
+        ) from None
 
 
-def check_file(path: Path, columns: Collection[str] | None = None) -> int:
-    """Damaged where the file declares what is out of bounds; else how many of its rows may be read at once.
+class ParquetRows:
+    """schema: of all columns of the file; rows: how many it declares. Iterated over once, in batches."""
 
-    columns: those that will be read; None for all.
+    def __init__(self, answer: _Answer) -> None:
+        self._answer = answer
+        self.rows = int(answer.message()["rows"])
+        self.schema = pa.ipc.read_schema(pa.py_buffer(answer.data()))
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for piece in self._answer.pieces():
+            yield from pa.ipc.open_stream(piece)
+
+
+@contextmanager
+def open_parquet(
+    path: Path, columns: Collection[str] | None = None, rows: int = 4096, name: str | None = None
+) -> Iterator[ParquetRows]:
+    """The rows of a Parquet file, at most so many in a batch; whatever is wrong with the file is one line.
+
+    columns: those that are read; None for all. name: what the line calls the file.
     """
-    layout = read_layout(path)
-    if layout.rows > max(_ROWS, _ROWS_A_BYTE * layout.size):
-        raise Damaged(f"it declares {layout.rows:,} rows in {layout.size:,} bytes")
-    with path.open("rb") as file:
-        longest = max((_longest_row(file, group, columns) for group in layout.groups), default=1)
-    return max(1, AT_ONCE // max(1, longest))
-
-
-def _longest_row(file: BinaryIO, group: Group, columns: Collection[str] | None) -> int:
-    """Bytes that the texts of a row may have at most, where many rows could be as long; else 0."""
-    shared = plain = plain_page = 0
-    for chunk in group.chunks:
-        if columns is not None and chunk.leaf.name not in columns:
-            continue
-        values = longest = 0
-        for page in pages(file, chunk):
-            _check_page(page)
-            if page.kind != DICTIONARY:
-                values += page.values
-                plain += page.unpacked
-                plain_page = max(plain_page, page.unpacked)
-            if chunk.leaf.is_text and (page.kind == DICTIONARY or page.encoding == DELTA_BYTE_ARRAY):
-                longest = max(longest, _longest_text(file, chunk, page))
-        shared += longest
-        if chunk.leaf.repeated and values > group.rows + max(_LISTED, TIMES * chunk.size):
-            raise Damaged(f"column {chunk.leaf.name} declares {values:,} values in {chunk.size:,} bytes")
-    return shared + (plain_page if plain > AT_ONCE else 0)
-
-
-def _check_page(page: Page) -> None:
-    if page.unpacked > max(_PAGE, TIMES * page.packed):
-        raise Damaged(f"a page of {page.packed:,} bytes unpacks to {page.unpacked:,}")
-
-
-def _longest_text(file: BinaryIO, chunk: Chunk, page: Page) -> int:
-    """Bytes of the longest text that many rows may have: exact for a large dictionary."""
-    if page.kind != DICTIONARY or page.unpacked <= _SMALL or page.unpacked > AT_ONCE:
-        return page.unpacked
-    file.seek(page.at)
-    raw = file.read(page.packed)
+    wanted = None if columns is None else list(columns)
     try:
-        raw = (
-            raw if chunk.codec is None else pa.Codec(chunk.codec).decompress(raw, page.unpacked, asbytes=True)
-        )
-    except (pa.ArrowException, OSError, ValueError):
-        return page.unpacked
-    at, longest, length_at = 0, 0, Struct("<I").unpack_from
-    while at + 4 <= len(raw):  # each text stands behind its length
-        (length,) = length_at(raw, at)
-        longest = max(longest, length)
-        at += 4 + length
-    return min(longest, page.unpacked)
+        with _asked(PARQUET, path, name, columns=wanted, rows=rows) as answer:
+            yield ParquetRows(answer)
+    except UNUSABLE as error:  # values that Arrow has and Python does not, such as dates after the year 9999
+        raise InputError(f"{name or path} is not a readable Parquet file ({reason_of(error)})") from None
 
 
-class Unpacked:
-    """Counts the bytes that a file has been unpacked to; Damaged where these are out of bounds."""
-
-    def __init__(self, path: Path) -> None:
-        self._most = max(UNPACKED, TIMES * path.stat().st_size)
-        self._n = 0
-
-    def add(self, n: int) -> None:
-        self._n += n
-        if self._n > self._most:
-            raise Damaged(f"it unpacks to more than {self._most:,} bytes, {TIMES} times what it has")
+UNUSABLE = (pa.ArrowException, ValueError, LookupError, TypeError, OverflowError, MemoryError)
 
 
-def _decoded(schema: pa.Schema) -> pa.Schema:
-    """With plain values in place of dictionaries, whose size says nothing of what they stand for."""
-    return pa.schema([pa.field(f.name, _plain(f.type)) for f in schema])
+def reason_of(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_dictionary(kind):
-        return _plain(kind.value_type)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
-        return make(pa.field(kind.value_field.name, _plain(kind.value_type)))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(pa.field(kind.value_field.name, _plain(kind.value_type)), kind.list_size)
-    if pa.types.is_struct(kind):
-        return pa.struct([pa.field(f.name, _plain(f.type)) for f in kind])
-    return kind
-
-
-def row_count(path: Path) -> int:
-    return read_layout(path).rows
-
-
-def column_names(path: Path) -> list[str]:
-    read_layout(path)
-    return list(pq.read_schema(path).names)
-
-
-def batches(
-    path: Path, columns: Sequence[str] | None, rows: int, read: Callable[[pa.Schema], None] | None = None
-) -> Iterator[pa.RecordBatch]:
-    """The file's rows, at most so many at a time. read: is shown the schema before any row is read."""
-    most = check_file(path, columns)
-    unpacked = Unpacked(path)
-    with pq.ParquetFile(path, **_STREAMED) as file:
-        if read is not None:
-            read(file.schema_arrow)
-        for found in file.iter_batches(min(rows, most), columns=columns):
-            plain = _decoded(found.schema)
-            # a batch without columns would lose its rows
-            batch = found if plain == found.schema else found.cast(plain)
-            unpacked.add(batch.nbytes)
-            step = max(1, batch.num_rows * _PIECE // max(1, batch.nbytes))
-            for start in range(0, batch.num_rows, step):
-                yield batch.slice(start, step)
+def read_tensor(path: Path) -> np.ndarray:
+    """The one tensor in a `.pt` file, read without running code."""
+    with _asked(TENSOR, path, None) as answer:
+        about = answer.message()
+        found = np.empty(about["shape"], about["dtype"])
+        left = found.reshape(-1).view(np.uint8)
+        for piece in answer.pieces():
+            left[: len(piece)] = np.frombuffer(piece, np.uint8)
+            left = left[len(piece) :]
+        return found

@@ -11,6 +11,9 @@ import fuzz_case
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
+from rmlab.storage.untrusted import start_child
+from rmlab.storage.untrusted_child import PARQUET, TENSOR
+
 
 @pytest.fixture(scope="session", autouse=True)
 def watched(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[None]:
@@ -19,6 +22,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
     for name in before:
         os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
     tempfile.tempdir = os.environ["TMPDIR"]
+    for kind in (PARQUET, TENSOR):
+        start_child(kind)  # a case that starts a program is a failure
     fuzz_case.watch(pytestconfig.stash.get(fault_handler_stderr_fd_key, 2))
     yield
     tempfile.tempdir = None

@@ -74,6 +74,7 @@ class Cases:
         assert [file.name for file in self.outside.iterdir()] == ["sentinel"]
         assert (self.outside / "sentinel").read_text() == "untouched"
         assert _TRAPS == []
+        assert not Path("owned").exists()  # in the child's folder, which is this process's
 
 
 def read(call: Callable[[], Any]) -> Any:

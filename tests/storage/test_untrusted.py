@@ -1,8 +1,15 @@
-"""Parquet files as strangers write them: the honest ones in full, the others refused by what they declare."""
+"""Parquet files as strangers write them: read in a child process, whose death or refusal is one line."""
 
 from __future__ import annotations
 
 import datetime
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmlab.errors import InputError
-from rmlab.storage.parquet_pages import DICTIONARY, pages, read_layout
-from rmlab.storage.thrift import Damaged, Reader
-from rmlab.storage.untrusted import AT_ONCE, batches, check_file, readable
+from rmlab.storage.untrusted import open_parquet, start_child
+from rmlab.storage.untrusted_child import PARQUET
 
 MESSAGES = [
     [{"role": "user", "content": f"question {k}"}, {"role": "user", "content": "?"}] for k in range(3000)
@@ -51,74 +57,114 @@ WAYS = {
 def test_an_honest_file_is_read_in_full(tmp_path, way):
     path = tmp_path / "a.parquet"
     pq.write_table(HONEST, path, **WAYS[way])
-    found = pa.Table.from_batches(batches(path, None, 1000))
-    assert found.drop_columns("group").to_pylist() == HONEST.drop_columns("group").to_pylist()
-    assert found["group"].to_pylist() == HONEST["group"].to_pylist()
-    assert check_file(path) >= 4096  # no honest file is read in smaller pieces
+    with open_parquet(path, rows=1000) as found:
+        assert found.rows == 3000 and found.schema.names == HONEST.column_names
+        batches = list(found)
+    assert {batch.num_rows for batch in batches} <= {1000, 100}  # no honest file is read in smaller pieces
+    assert pa.Table.from_batches(batches).to_pylist() == HONEST.to_pylist()
 
 
-def test_the_layout_is_what_arrow_knows(tmp_path):
-    path = tmp_path / "a.parquet"
-    pq.write_table(HONEST, path, row_group_size=1000, compression="zstd")
-    layout, known = read_layout(path), pq.read_metadata(path)
-    assert [g.rows for g in layout.groups] == [1000] * 3 and layout.rows == known.num_rows
-    for i, group in enumerate(layout.groups):
-        for j, chunk in enumerate(group.chunks):
-            column = known.row_group(i).column(j)
-            assert chunk.size == column.total_compressed_size and chunk.values == column.num_values
-            assert column.path_in_schema.split(".")[0] == chunk.leaf.name
-            with path.open("rb") as file:
-                found = list(pages(file, chunk))
-            assert sum(p.values for p in found if p.kind != DICTIONARY) == column.num_values
-            assert (found[0].kind == DICTIONARY) == column.has_dictionary_page
+def test_columns_that_are_asked_for_and_rows_without_any(tmp_path):
+    pq.write_table(HONEST, tmp_path / "a.parquet")
+    with open_parquet(tmp_path / "a.parquet", ["text", "id", "other"]) as found:
+        assert found.schema.names == HONEST.column_names
+        assert pa.Table.from_batches(found).to_pylist() == HONEST.select(["id", "text"]).to_pylist()
+    with open_parquet(tmp_path / "a.parquet", ["other"]) as found:
+        assert sum(batch.num_rows for batch in found) == 3000
 
 
 def test_an_empty_table_and_one_without_columns(tmp_path):
     for name, table in {"rows": HONEST.slice(0, 0), "columns": pa.table({})}.items():
         pq.write_table(table, tmp_path / name)
-        assert sum(b.num_rows for b in batches(tmp_path / name, None, 10)) == 0
+        with open_parquet(tmp_path / name) as found:
+            assert found.rows == sum(b.num_rows for b in found) == 0
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\x1c" * 100,
-        b"\x19\xff\xff\xff\xff\x7f",
-        b"\xf5" + b"\xff" * 20,
-        b"\x18\xff\xff\x03",
-        b"\x1d\x00",
-        b"\x15",
-    ],
-)
-def test_what_is_no_thrift_is_damaged(data):
-    with pytest.raises(Damaged):
-        Reader(data).struct()
-
-
-def test_a_long_text_in_a_dictionary_bounds_the_rows_at_once(tmp_path):
-    """Exactly: a dictionary of many short texts, as large in all, bounds nothing."""
-    long, short = tmp_path / "long.parquet", tmp_path / "short.parquet"
-    many = pa.DictionaryArray.from_arrays(np.arange(2000, dtype=np.int32) % 2, ["x" * 1_000_000, "y"])
-    pq.write_table(pa.table({"t": many}), long, dictionary_pagesize_limit=2**30)
-    pq.write_table(
-        pa.table({"t": [f"{k:020}" for k in range(40_000)]}), short, dictionary_pagesize_limit=2**30
-    )
-    assert check_file(long) == AT_ONCE // 1_000_000
-    assert check_file(short) > 100_000
-    assert check_file(long, columns=["other"]) > 1_000_000
+def test_several_files_at_once_and_a_path_that_is_relative(tmp_path, monkeypatch):
+    for name in "ab":
+        pq.write_table(pa.table({"x": [f"{name}{k}" for k in range(9)]}), tmp_path / name)
+    start_child(PARQUET)
+    monkeypatch.chdir(tmp_path)
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_parquet(Path(name), rows=3)) for name in "ab"]
+        read = [batch["x"].to_pylist() for pair in zip(*files, strict=True) for batch in pair]
+    assert read[:2] == [["a0", "a1", "a2"], ["b0", "b1", "b2"]] and len(read) == 6
 
 
 def test_a_footer_of_nonsense_is_one_line(tmp_path):
     pq.write_table(HONEST, tmp_path / "a.parquet")
     whole = (tmp_path / "a.parquet").read_bytes()
-    length = int.from_bytes(whole[-8:-4], "little")
+    length, lines = int.from_bytes(whole[-8:-4], "little"), 0
     for at in range(0, length, 37):
         spoilt = bytearray(whole)
         spoilt[-9 - at] ^= 0x5A
         (tmp_path / "b.parquet").write_bytes(spoilt)
         try:
-            with readable(tmp_path / "b.parquet"):
-                list(batches(tmp_path / "b.parquet", None, 4096))
+            with open_parquet(tmp_path / "b.parquet") as found:
+                list(found)
         except InputError as error:
-            assert "b.parquet is not a readable Parquet file" in str(error)
+            lines += 1
+            assert f"{tmp_path / 'b.parquet'} " in str(error) and "write" in str(error)
+    assert lines > 10
+
+
+@pytest.mark.parametrize("make", [lambda p: None, Path.mkdir, os.mkfifo, Path.touch])
+def test_what_is_no_file_of_rows_is_one_line(tmp_path, make):
+    make(tmp_path / "a.parquet")
+    line = "^x is not a readable Parquet file .*; write it again$"
+    with pytest.raises(InputError, match=line), open_parquet(tmp_path / "a.parquet", name="x"):
+        pass
+
+
+def forks() -> list[int]:
+    pid = start_child(PARQUET).process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def large(path: Path) -> Path:
+    """More than fits between two processes, so that the one that reads it waits."""
+    pq.write_table(pa.table({"x": np.random.default_rng(0).normal(size=(400_000))}), path)
+    return path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_child_that_dies_is_one_line_and_the_next_file_is_read(tmp_path):
+    path = large(tmp_path / "a.parquet")
+    line = "a.parquet cannot be read: the process that read it died"
+    with pytest.raises(InputError, match=line), open_parquet(path) as found:
+        [fork] = forks()
+        os.kill(fork, signal.SIGKILL)
+        list(found)
+    start_child(PARQUET).process.kill()
+    start_child(PARQUET).process.wait()
+    with open_parquet(path) as found:
+        assert sum(batch.num_rows for batch in found) == 400_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_who_wants_no_more_rows_leaves_no_process(tmp_path):
+    with open_parquet(large(tmp_path / "a.parquet")) as found:
+        next(iter(found))
+        assert len(forks()) == 1
+    end = time.monotonic() + 60
+    while forks() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert forks() == []
+
+
+SAY = """
+import sys
+from pathlib import Path
+from rmlab.storage.untrusted import open_parquet, start_child
+with open_parquet(Path(sys.argv[1])) as found:
+    print(start_child("parquet").process.pid)
+    print("torch" in open(f"/proc/{start_child('parquet').process.pid}/maps").read())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_child_has_no_torch_and_ends_with_its_parent(tmp_path):
+    path = large(tmp_path / "a.parquet")
+    done = subprocess.run([sys.executable, "-c", SAY, path], capture_output=True, text=True, check=True)
+    pid, has_torch = done.stdout.split()
+    assert not Path(f"/proc/{pid}").exists() and has_torch == "False"

@@ -3,21 +3,20 @@
 Each is a .npy or .pt file; either once, to be split by hash, or for train and for test apart, such as
 `train_embeddings.npy`, `embeddings_train.npy` or `train/embeddings.npy`. There are no texts: prompts and
 responses have their place as their name. .npy files are mapped; .pt files must hold one tensor and are read
-without running code.
+in a child process, without running code.
 """
 
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rmlab.errors import InputError
+from rmlab.storage.untrusted import read_tensor
 
 _NAME = re.compile(r"(?:(train|test)[/_.-])?(embeddings|rewards)(?:[_.-](train|test))?\.(npy|pt)")
 _ALL = "all"  # in place of train or test
@@ -160,46 +159,9 @@ def _check_kind(array: np.ndarray, file: Path, axes: int, named: str) -> None:
 
 
 def _open(file: Path) -> np.ndarray:
+    if file.suffix == ".pt":
+        return read_tensor(file)
     try:
-        if file.suffix == ".npy":
-            return np.lib.format.open_memmap(file, mode="r")  # np.load would open an archive too
-        return _tensor(file)
-    except InputError:
-        raise
+        return np.lib.format.open_memmap(file, mode="r")  # np.load would open an archive too
     except Exception as error:  # numpy evaluates the header, which may break its tokenizer
         raise InputError(f"{file} is not a readable array ({str(error) or type(error).__name__})") from None
-
-
-def _tensor(file: Path) -> np.ndarray:
-    """The one place where rmlab reads a pickle: the study's public code keeps its embeddings in `.pt` files.
-
-    weights_only is torch's restricted reader: it builds tensors and plain containers, refuses every other
-    name that the file asks for, and so runs nothing of it (before torch 2.6 it could be made to; rmlab needs
-    2.11). Whatever is not one tensor is refused below.
-    """
-    import torch
-
-    _check_zip(file)
-    try:
-        # no pickle of a stranger is run: weights_only, as told above
-        found: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception:  # the reader raises whatever the file's own opcodes make it stumble over
-        raise InputError(f"{file} is not a plain tensor; write it with torch.save(tensor, path)") from None
-    if not isinstance(found, torch.Tensor):
-        raise InputError(f"{file} holds a {type(found).__name__}, not one tensor")
-    try:
-        if found.numel() * found.element_size() > file.stat().st_size:
-            raise InputError(f"{file} declares {found.numel():,} values and has not as many; save them all")
-        found = found.detach()
-        return (found.float() if found.dtype == torch.bfloat16 else found).numpy()
-    except (RuntimeError, TypeError, NotImplementedError):
-        raise InputError(f"{file} holds a tensor of {found.layout}, not of plain numbers") from None
-
-
-def _check_zip(file: Path) -> None:
-    """torch packs nothing: a file that would unpack to more than itself was not written by it."""
-    if not zipfile.is_zipfile(file):
-        return  # as older versions of torch have it
-    with zipfile.ZipFile(file) as packed:
-        if sum(part.file_size for part in packed.infolist()) > file.stat().st_size:
-            raise InputError(f"{file} unpacks to more than it has; write it with torch.save(tensor, path)")
