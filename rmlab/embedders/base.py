@@ -1,4 +1,4 @@
-"""An embedder turns exchanges into vectors."""
+"""The protocols of embedders, which turn prompts with responses into vectors."""
 
 from __future__ import annotations
 
@@ -15,36 +15,48 @@ from rmlab.models.text.rendering import Exchange
 
 @dataclass(frozen=True)
 class Embedded:
-    """vectors [n, d] float32; n_tokens [n] response tokens; truncated [n] bool."""
+    """Embeddings of n responses.
+
+    vectors: [n, d] float32; n_tokens: [n] response tokens; truncated: [n] bool.
+    """
 
     vectors: np.ndarray
     n_tokens: np.ndarray
     truncated: np.ndarray
 
 
-Tick = Callable[[int, int], None]  # told the rows and the tokens just done
+Tick = Callable[[int, int], None]  # called with the rows and the tokens just embedded
 
 
 class OpenEmbedder(Protocol):
+    """An embedder whose model is loaded."""
+
     dimension: int
     template_hash: str
 
-    def embed(self, exchanges: Sequence[Exchange], tick: Tick) -> Embedded: ...
+    def embed(self, exchanges: Sequence[Exchange], tick: Tick) -> Embedded:
+        """Embeds responses with their prompts."""
+        ...
 
 
 @runtime_checkable
 class ManyViews(Protocol):
-    """An opened embedder whose one pass over the texts serves several embedders.
+    """An opened embedder whose single pass over the texts can serve several embedders.
 
     They differ only in fields marked `field(metadata={"view": True})`, such as layer and pooling.
     """
 
     def embed_views(self, exchanges: Sequence[Exchange], views: Sequence[Any], tick: Tick) -> list[Embedded]:
-        """One for each of the embedders `views`, in their order; rows and tokens are told once."""
+        """Returns the embeddings by each of the embedders `views`, in order.
+
+        tick is called once for each text.
+        """
         ...
 
 
 class Embedder(Protocol):
+    """The settings of an embedder."""
+
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
-        """model: the policy's model, used where the embedder names none of its own."""
+        """Loads the model. model: the policy's, for embedders that name none of their own."""
         ...

@@ -1,4 +1,4 @@
-"""Embeddings without a model: signed hashes of the response's words. For smoke runs and tests."""
+"""Embeddings without a model, by signed hashes of the response's words, for smoke runs and tests."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from rmlab.models.text.rendering import Exchange
 
 @dataclass(frozen=True)
 class HashingEmbedder:
+    """Adds ±1 for each word at a position that depends on its hash."""
+
     name: ClassVar[str] = "hashing"
     dimension: int = 64
     storage: str = "float32"
@@ -26,6 +28,8 @@ class HashingEmbedder:
 
 
 class _HashingSession:
+    """The opened embedder."""
+
     template_hash = "hashing"
 
     def __init__(self, dimension: int) -> None:

@@ -1,4 +1,4 @@
-"""Embeddings by a sentence-transformers model: network, pooling, dense layers, normalisation."""
+"""Embeddings by a sentence-transformers model: its network, pooling, dense layers and normalisation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,21 +17,18 @@ from rmlab.config.settings import TemplateName
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import InputError
 from rmlab.models.compute import Compute
-from rmlab.models.oom_retry import Halving
+from rmlab.models.oom_retry import AdaptiveBatch
 from rmlab.models.text.rendering import Exchange, template_hash
 from rmlab.models.text.tokens import context_length, encode_all, end_tokens
 from rmlab.models.weights import find_model
 
-if TYPE_CHECKING:
-    pass  # EMPTY
-
 
 @dataclass(frozen=True)
 class SentenceEmbedder:
-    """A vector of the response in its context: pooled over all tokens of prompt and response.
+    """Embeds prompt and response together, pooled over all of their tokens.
 
-    Prompt and response are tokenised apart, as everywhere. What is longer than the model was trained for
-    loses the start of its prompt, where sentence-transformers would cut the response.
+    They are tokenised apart, as everywhere. A text that is longer than the model was trained for loses the
+    start of its prompt, where sentence-transformers would cut the response.
     """
 
     name: ClassVar[str] = "sentence"
@@ -46,8 +43,6 @@ class SentenceEmbedder:
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
         from transformers import AutoModel
 
-        pass  # EMPTY
-
         folder = find_model(self.model, self.revision, compute.trust_remote_code).folder()
         modules = read_modules(folder, compute.torch_device())
         _refuse_instructions(folder)
@@ -59,7 +54,7 @@ class SentenceEmbedder:
 
 
 def _refuse_instructions(folder: Path) -> None:
-    """Some models put an instruction before every text, which would have to be left out of the pooling."""
+    """Raises InputError for models that put an instruction before each text, which pooling would include."""
     file = folder / "config_sentence_transformers.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     if (name := config.get("default_prompt_name")) and config.get("prompts", {}).get(name):
@@ -70,18 +65,18 @@ def _refuse_instructions(folder: Path) -> None:
 
 
 class _SentenceSession:
-    def __init__(self, model: Any, tokenizer: Any, modules: SentenceModules, how: SentenceEmbedder) -> None:
-        pass  # EMPTY
+    """The opened embedder."""
 
+    def __init__(self, model: Any, tokenizer: Any, modules: SentenceModules, how: SentenceEmbedder) -> None:
         self.model, self.tokenizer, self.modules, self.how = model, tokenizer, modules, how
         self.template_hash = template_hash(how.template, tokenizer)
         self.ending = end_tokens(tokenizer)
         settings = text_settings(modules.network)
         if settings.get("do_lower_case") and tokenizer("A")["input_ids"] != tokenizer("a")["input_ids"]:
-            raise InputError(f"{modules.network}: wants its texts in lower case; use another model")
+            raise InputError(f"{modules.network}: needs its texts in lower case; use another model")
         limits = [how.max_tokens, settings.get("max_seq_length"), context_length(model.config, tokenizer)]
         self.limit = min(n for n in limits if n) - len(self.ending)
-        self.halving = Halving(how.batch_size, "lower embedder.max_tokens")
+        self.batch = AdaptiveBatch(how.batch_size, "lower embedder.max_tokens")
         self.dimension = modules.dimension(model.config.hidden_size, model.device)
 
     def embed(self, exchanges: Sequence[Exchange], tick: Tick) -> Embedded:
@@ -89,16 +84,14 @@ class _SentenceSession:
         texts = [row.prompt + row.response + self.ending for row in rows]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for batch, found in self.halving.batches(order, partial(self._vectors, texts)):
+        for batch, found in self.batch.batches(order, partial(self._vectors, texts)):
             vectors[batch] = found
             tick(len(batch), sum(len(rows[i].response) for i in batch))
         counts = np.array([len(r.response) for r in rows], dtype=np.int32)
         return Embedded(vectors, counts, np.array([r.truncated for r in rows], dtype=bool))
 
     def _vectors(self, texts: list[list[int]], batch: list[int]) -> np.ndarray:
-        """[n, d] float32"""
-        import torch
-
+        """Returns the vectors of a batch, [n, d] float32."""
         from rmlab.models.decoding.batches import pad_right
 
         ids, mask = pad_right([texts[i] for i in batch], self.tokenizer.pad_token_id, self.model.device)
@@ -114,17 +107,22 @@ Then = Callable[[Tensor], Tensor]  # [n, d] -> [n, e]
 
 @dataclass(frozen=True)
 class SentenceModules:
-    """network: folder of the transformer; the rest turns its last states into a vector."""
+    """The modules of a model.
+
+    network: folder of the transformer; the others turn its last states into vectors.
+    """
 
     network: Path
     pools: tuple[Pool, ...]
     then: tuple[Then, ...]
 
     def dimension(self, hidden: int, device: Any) -> int:
+        """Returns the width of vectors, from that of hidden states."""
         one = torch.ones(1, 1, device=device)
         return int(self.vectors(one[:, :, None].expand(1, 1, hidden), one).shape[1])
 
     def vectors(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Returns the vectors of texts. states: [n, t, hidden]; mask: [n, t]."""
         states = states.float()
         found = torch.cat([pool(states, mask) for pool in self.pools], dim=1)
         for step in self.then:
@@ -133,7 +131,7 @@ class SentenceModules:
 
 
 def read_modules(folder: Path, device: Any) -> SentenceModules:
-    """In the order of modules.json: a Transformer, a Pooling, then any of Dense and Normalize."""
+    """Reads modules.json: a Transformer, a Pooling, then any number of Dense and Normalize."""
     listed = _json(folder / "modules.json")
     kinds = [str(module["type"]).rpartition(".")[2] for module in listed]
     places = [folder / str(module["path"]) for module in listed]
@@ -154,7 +152,7 @@ def read_modules(folder: Path, device: Any) -> SentenceModules:
 
 
 def text_settings(network: Path) -> dict[str, Any]:
-    """sentence_bert_config.json, or a file of that kind: max_seq_length and do_lower_case, both optional."""
+    """Reads sentence_bert_config.json or the like: max_seq_length and do_lower_case, both optional."""
     files = sorted(network.glob("sentence_*_config.json"))
     return dict(_json(files[0])) if files else {}
 
@@ -178,7 +176,7 @@ def _mean_sqrt(states: Tensor, mask: Tensor) -> Tensor:
 
 
 def _weighted_mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Position t counts t times."""
+    """Weighs position t, counted from 1, by t."""
     weights = mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)
     return _sum(states, weights) / weights.sum(dim=1, keepdim=True)
 
@@ -199,7 +197,7 @@ def _sum(states: Tensor, weights: Tensor) -> Tensor:
     return (states * weights[:, :, None]).sum(dim=1)
 
 
-# mode -> its key in older configurations, and how
+# mode -> (its key in older configurations, its function)
 _MODES: dict[str, tuple[str, Pool]] = {
     "cls": ("pooling_mode_cls_token", _first),
     "max": ("pooling_mode_max_tokens", _max),
@@ -211,7 +209,7 @@ _MODES: dict[str, tuple[str, Pool]] = {
 
 
 def _pools(place: Path) -> tuple[Pool, ...]:
-    """Several modes are put side by side, in the order of _MODES where the configuration gives none."""
+    """Returns the pooling modes, whose vectors are concatenated; _MODES gives the order of older files."""
     config = _json(place / "config.json")
     modes = config.get("pooling_mode") or [m for m, (key, _) in _MODES.items() if config.get(key)] or "mean"
     modes = [modes] if isinstance(modes, str) else modes
@@ -224,7 +222,7 @@ _ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
 
 
 def _dense(place: Path, device: Any) -> Then:
-    """activation(x W^T + b)"""
+    """Reads a dense layer, activation(x W^T + b)."""
     from safetensors.torch import load_file
 
     config, file = _json(place / "config.json"), place / "model.safetensors"
@@ -233,7 +231,7 @@ def _dense(place: Path, device: Any) -> Then:
         what = "residual layers" if name in _ACTIVATIONS else f"activation {name}"
         raise InputError(f"{place}: embedder=sentence has no {what}; use another model")
     if not file.is_file():
-        raise InputError(f"{file} is not there, and nothing but safetensors is read; save the model so")
+        raise InputError(f"{file} is missing, and only safetensors are read; save the model as safetensors")
     weights = load_file(file, device=str(device))
     weight, bias = weights["linear.weight"].float(), weights.get("linear.bias")
     bias = None if bias is None else bias.float()

@@ -1,4 +1,4 @@
-"""Embeddings by a transformers model: mean or last of the response's tokens, at any layer."""
+"""Embeddings by a transformers model: the mean or the last of the response's tokens, at any layer."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from rmlab.models.weights import find_model
 if TYPE_CHECKING:
     from torch import Tensor
 
-_VIEW = {"view": True}  # one pass gives several of these
+_VIEW = {"view": True}  # embedders that differ in these alone share a pass
 
 
 @dataclass(frozen=True)
 class TransformersEmbedder:
-    """model null: the policy's base model; layer: 0 is the input embeddings, -1 the last.
+    """Pools the hidden states of the response's tokens.
 
-    batch_tokens: of texts read together, padding included; null: 512 on a CPU, 65,536 on a GPU.
+    model null: the policy's base model; layer: 0 for the input embeddings, -1 for the last; batch_tokens: the
+    size of a batch in tokens, with padding; null: 512 on a CPU, 65,536 on a GPU.
     """
 
     name: ClassVar[str] = "transformers"
@@ -58,6 +59,8 @@ class TransformersEmbedder:
 
 
 class EmbeddingSession:
+    """The opened embedder."""
+
     def __init__(
         self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersEmbedder, name: str
     ) -> None:
@@ -74,6 +77,7 @@ class EmbeddingSession:
         self.reader = TextReader(model, pad, causal, how.batch_tokens, "lower embedder.max_tokens")
 
     def check_layer(self, view: TransformersEmbedder) -> None:
+        """Raises ConfigError unless the model has the layer."""
         depth = self.model.config.num_hidden_layers
         if not -depth - 1 <= view.layer <= depth:
             raise ConfigError(f"embedder.layer={view.layer}: {self.name} has layers 0 to {depth}")
@@ -84,7 +88,7 @@ class EmbeddingSession:
     def embed_views(
         self, exchanges: Sequence[Exchange], views: Sequence[TransformersEmbedder], tick: Tick
     ) -> list[Embedded]:
-        """A causal model reads a prompt once for all of its responses."""
+        """Embeds by several views in one pass; a causal model reads each prompt once."""
         for view in views:
             self.check_layer(view)
         rows = encode_all(exchanges, self.template, self.tokenizer, self.limit)
@@ -101,7 +105,7 @@ class EmbeddingSession:
 def _pooled(
     views: Sequence[TransformersEmbedder], layers: Sequence[int], states: list[Tensor], mask: Tensor
 ) -> np.ndarray:
-    """[views, n, d] float32, from one pass."""
+    """Returns the embeddings by each view, [views, n, d] float32."""
     import torch
 
     from rmlab.models.decoding.text_reader import pool

@@ -1,6 +1,6 @@
-"""What a golden reward is: it scores responses and stands for the annotators' taste.
+"""The protocols of golden rewards, which score responses and define what annotators prefer.
 
-To add one: a frozen dataclass whose open() returns a function from exchanges to scores.
+To add one, write a frozen dataclass whose open() returns a function from exchanges to scores.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rmlab.models.text.rendering import Exchange, Message
 
 @dataclass(frozen=True)
 class Failed:
-    """In place of a score: why there is none. NaN, infinity and exceptions come to the same."""
+    """The reason why a response has no score. NaN, infinity and exceptions are treated alike."""
 
     reason: str
 
@@ -29,36 +29,42 @@ Scorer = Callable[[Sequence[Exchange]], Sequence[Score]]
 
 @runtime_checkable
 class TextScorer(Protocol):
-    """A scorer that shows texts to a model: counts of what it did to them since they were last taken."""
+    """A scorer that shows texts to a model. counts: such as of truncated texts, reset by the caller."""
 
     template_hash: str
     counts: Counter[str]
 
 
 class Golden(Protocol):
-    """A golden reward with `recorded = True` has its scores from a file: what failed was not failing now."""
+    """The settings of a golden reward.
+
+    One with an attribute `recorded = True` reads its scores from a file, so trying again mends no failure.
+    """
 
     def open(self, compute: Compute) -> Scorer:
-        """Loads what is needed, once; the scorer is then called shard by shard."""
+        """Loads what is needed, once; the scorer is then called for shard after shard."""
         ...
 
 
 @runtime_checkable
 class Combination(Protocol):
-    """A golden reward made of other golden rewards of the experiment, which it reads as they were saved."""
+    """A golden reward computed from the saved scores of other golden rewards of the experiment."""
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of those others."""
+        """The names of these other golden rewards."""
         ...
 
     def combine(self, scores: Mapping[str, np.ndarray], train: np.ndarray) -> tuple[np.ndarray, Any]:
-        """scores: [m] float64 of each part, NaN where it failed; train: [m] bool -> [m], facts to record."""
+        """Returns scores, [m], and facts to record.
+
+        scores: [m] of each part, NaN if failed; train: [m] bool.
+        """
         ...
 
 
 def conversation(messages: Sequence[Message]) -> str:
-    """The content of a single message; several with their roles, a blank line between."""
+    """Returns the content of a single message, or of several with their roles and blank lines between."""
     if len(messages) == 1:
         return messages[0]["content"]
     return "\n\n".join(f"{m['role'].capitalize()}: {m['content']}" for m in messages)

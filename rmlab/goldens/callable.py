@@ -1,4 +1,4 @@
-"""A user's own function, by its dotted path."""
+"""A golden reward by a user's own function."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from rmlab.models.text.rendering import Exchange
 
 @dataclass(frozen=True)
 class Callable:
-    """path: of a function (prompts, responses) -> a number a response, None or NaN where it has none.
+    """Calls the function at a dotted path with prompts and responses, lists of up to 256.
 
-    It is called with lists of up to 256, and may name what it takes: prompts, responses, or completions,
-    as TRL's reward functions do; these can take **kwargs too. Texts by default; conversational: prompts are
-    lists of messages and responses [{"role": "assistant", "content": ...}], as TRL gives for chats.
-    Where a call raises, each response of it is tried alone, and those that raise again count as failed.
+    It returns a number for each response, None or NaN for a failure. It may take its arguments by name:
+    prompts, responses, or completions, as TRL's reward functions do; these may take **kwargs too. They are
+    texts; with conversational, prompts are lists of messages and responses
+    [{"role": "assistant", "content": ...}], as TRL passes for chats.
+    If a call raises an error, each of its responses is tried alone, and those that raise again have failed.
     """
 
     name: ClassVar[str] = "callable"
@@ -47,14 +48,17 @@ class Callable:
 
 
 def _function(path: str) -> Function[..., Any]:
-    function = imported(path, [path.rpartition(".")[0]], "golden.callable.path")  # allowed when planned
+    """Imports the function."""
+    function = imported(
+        path, [path.rpartition(".")[0]], "golden.callable.path"
+    )  # its use was allowed when the run was planned
     if not callable(function) or inspect.isclass(function) or inspect.iscoroutinefunction(function):
         raise InputError(f"{path} is not a plain function; give the dotted path of one, such as mine.reward")
     return function
 
 
 def _caller(function: Function[..., Any], path: str) -> Function[[list[Any], list[Any]], Any]:
-    """Calls by the names that the function has, else by position."""
+    """Returns a call of the function by the names of its parameters, or else by position."""
     parameters = inspect.signature(function).parameters.values()
     names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)
@@ -64,7 +68,7 @@ def _caller(function: Function[..., Any], path: str) -> Function[[list[Any], lis
         if needed - known:
             missing = ", ".join(sorted(needed - known))
             raise InputError(
-                f"{path} wants {missing}, which there is not: only prompts, responses (or completions); "
+                f"{path} requires {missing}, but gets only prompts and responses (or completions); "
                 "give it a default"
             )
         wanted = (names & known) or {"prompts", "completions"}
@@ -79,6 +83,7 @@ def _caller(function: Function[..., Any], path: str) -> Function[[list[Any], lis
 
 
 def _takes_two(function: Function[..., Any]) -> bool:
+    """Returns whether the function can be called with two positional arguments."""
     try:
         inspect.signature(function).bind([], [])
     except TypeError:

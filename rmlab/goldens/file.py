@@ -1,4 +1,4 @@
-"""Golden scores that exist already: read from a user's file."""
+"""A golden reward by scores from a user's file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
 
 @dataclass(frozen=True)
 class FileGolden:
-    """path: of any form; scored rows have a score and response_id, or prompt (or prompt_id) and response.
+    """Reads scores from a file of any form.
 
-    reward: of a file that has several, each under its name in the column `reward`, the one that counts.
-    NaN says that the reward failed on this response; no score at all is an error.
-    test_path: scored rows too, which are read beside those of path: of the responses of another policy, on
-    which heads are judged.
+    Scored rows have a score and response_id, or prompt (or prompt_id) and response. reward: which one to read
+    from a file of several rewards, which are named in its column `reward`. A score of NaN means that the
+    reward failed on this response; a missing score is an error. test_path: further scored rows, of the
+    responses of another policy, on which heads are judged.
     """
 
     name: ClassVar[str] = "file"
@@ -53,7 +53,7 @@ class FileGolden:
         if self.test_path is not None:
             if answers is not None:
                 raise InputError(
-                    f"{path} has no scored rows; golden.file.test_path goes with such: leave it out"
+                    f"{path} has no scored rows, which golden.file.test_path needs: leave it out"
                 )
             scores |= self._scores(user_path(self.test_path))
 
@@ -64,7 +64,10 @@ class FileGolden:
         return score
 
     def _scores(self, path: Path) -> dict[Key, float]:
-        """By the response's id; without one by the id that its place gives it, and by prompt and text."""
+        """Reads scores by response id.
+
+        Rows without one get the id of their place, and also prompt and text as key.
+        """
         scores: dict[Key, float] = {}
         ids = AnswerIds()
         for number, row in read_rows(path, (*_COLUMNS, "reward", self.column)):
@@ -86,6 +89,7 @@ class FileGolden:
 
 
 def _known(value: float | None, exchange: Exchange, path: Path) -> Score:
+    """Returns the score; raises InputError if there is none."""
     if value is None:
         raise InputError(
             f"{path}: no score for response {exchange.response_id} of prompt {exchange.prompt_id}"
@@ -94,11 +98,12 @@ def _known(value: float | None, exchange: Exchange, path: Path) -> Score:
 
 
 def _find(scores: dict[Key, float], exchange: Exchange) -> float | None:
+    """Returns the score of a response, or None."""
     return next((scores[key] for key in _keys(exchange) if key in scores), None)
 
 
 def _keys(exchange: Exchange) -> Iterator[Key]:
-    """What a row may call a response, the cheapest to make first."""
+    """Yields the keys under which a response may be found, the cheapest to compute first."""
     yield (exchange.response_id,)
     yield (exchange.prompt_id, exchange.response)
     yield (content_id(exchange.messages), exchange.response)

@@ -1,4 +1,4 @@
-"""Golden rewards by form: length in words, or a wanted format."""
+"""Golden rewards by form: the length of a response, or its format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rmlab.models.text.rendering import Exchange
 
 @dataclass(frozen=True)
 class Length:
-    """The length of the response, or with a target -|length - target|: 0 is best."""
+    """Scores the length of the response, or with a target -|length - target|."""
 
     name: ClassVar[str] = "length"
 
@@ -39,11 +39,12 @@ class Length:
 
 @dataclass(frozen=True)
 class Format:
-    """1 or 0 for search (somewhere), fullmatch (all of it) and json (all of it is one JSON value);
-    for count the number of matches that do not overlap.
+    """Scores whether a response has a format, 1 or 0, or counts matches of a pattern.
 
-    Patterns are Python's; (?m), (?s) and (?i) at the start set its flags. Space around the response does
-    not count for fullmatch and json.
+    kind: search, whether the pattern matches anywhere; fullmatch, whether it matches the whole response;
+    json, whether the response is one JSON value; count, the number of non-overlapping matches. Patterns are
+    regular expressions of Python, with flags as (?m), (?s) and (?i) at their start. fullmatch and json ignore
+    space around the response.
     """
 
     name: ClassVar[str] = "format"
@@ -79,7 +80,7 @@ class Format:
 
 
 def _is_json(text: str) -> bool:
-    """By the standard, so without NaN and Infinity, which Python's reader takes too."""
+    """Returns whether the text is JSON by the standard, without the NaN and Infinity that Python accepts."""
     try:
         json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -88,4 +89,5 @@ def _is_json(text: str) -> bool:
 
 
 def _refuse(constant: str) -> Any:
+    """Raises ValueError for NaN and Infinity."""
     raise ValueError(constant)

@@ -1,4 +1,4 @@
-"""Any Hugging Face sequence classifier with one label: its logit is the score."""
+"""A golden reward by a Hugging Face sequence classifier with one label, whose logit is the score."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from rmlab.models.weights import find_model
 
 @dataclass(frozen=True)
 class SequenceClassifier:
-    """batch_tokens: of texts scored together, padding included; null: 512 on a CPU, 65,536 on a GPU.
+    """Scores by the logit of a classifier, such as a reward model.
 
-    dtype null: the experiment's.
+    batch_tokens: the size of a batch in tokens, with padding; null: 512 on a CPU, 65,536 on a GPU. dtype
+    null: the experiment's.
     """
 
     name: ClassVar[str] = "sequence_classifier"
@@ -45,11 +46,11 @@ class SequenceClassifier:
             raise InputError(
                 f"golden model {self.model} has {model.config.num_labels} labels; a reward model has one"
             )
-        return _Scorer(model, tokenizer, self)
+        return _ClassifierScorer(model, tokenizer, self)
 
 
-class _Scorer:
-    """counts: texts that were cut to the model's context since they were last taken."""
+class _ClassifierScorer:
+    """The opened classifier. counts: texts that were cut to its context, until they are taken."""
 
     def __init__(self, model: Any, tokenizer: Any, how: SequenceClassifier) -> None:
         from rmlab.models.decoding.text_reader import ClassifierReader
@@ -66,5 +67,7 @@ class _Scorer:
         scores = np.empty(len(encoded))
         for numbers, found in self.reader.score([Encoded(e.prompt, e.response + self.end) for e in encoded]):
             scores[numbers] = found
-        self.counts["truncated"] += sum(e.truncated for e in encoded)  # only now: rows may be tried again
+        self.counts["truncated"] += sum(
+            e.truncated for e in encoded
+        )  # counted at the end, since rows may be tried again
         return scores.tolist()

@@ -1,4 +1,4 @@
-"""A weighted sum of other golden rewards, each brought to one scale on the train responses first."""
+"""A golden reward that is a weighted sum of others, each standardised on the train responses."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 
 from rmlab.errors import InputError
 
-_CONSTANT = 1e-12  # a deviation below this share of the mean is rounding
+_CONSTANT = 1e-12  # share of the mean below which a deviation is rounding error
 
 
 @dataclass(frozen=True)
 class Weighted:
-    """sum over parts of weight (score - mean) / deviation; unstandardised: sum of weight score.
+    """Scores the sum over parts of weight (score - mean) / deviation, or unstandardised of weight * score.
 
-    Mean and population deviation are those of the train responses that all parts score. A response
-    that a part failed on has no sum.
+    Mean and population standard deviation are over the train responses that all parts score. A response on
+    which a part failed has no score.
     """
 
     name: ClassVar[str] = "weighted"
@@ -51,6 +51,7 @@ class Weighted:
         return total, facts
 
     def _scaled(self, name: str, score: np.ndarray, mean: float, deviation: float) -> np.ndarray:
+        """Standardises the scores of a part; raises InputError if they are constant."""
         if not self.standardise:
             return score
         if deviation <= _CONSTANT * abs(mean):

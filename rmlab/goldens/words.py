@@ -14,9 +14,21 @@ from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
 from rmlab.paths import user_path
 
+Tagger = Callable[[str], Sequence[tuple[str, str]]]
+_MODIFIERS = ("JJ", "RB")  # Penn tags: JJ JJR JJS, RB RBR RBS
+_NEGATIONS = {"not", "n't"}  # tagged as adverbs
+# Characters that stand for a letter in disguised words: sh1t, b!tch, fvck. They do not count in words of up
+# to
+# three letters, nor as digits in front, since numbers and names of roads are no insults.
+_LOOKALIKES = {"a": "@4", "e": "3", "i": "1!", "l": "1", "o": "0", "s": "$5", "t": "7", "u": "v"}
+_SPACE = r"[\s_.-]*"  # within an entry of several words
+_WORDS = re.compile(r"\S+")
+
 
 @dataclass(frozen=True)
 class Sentiment:
+    """Scores the compound sentiment of VADER, from -1 to 1 (Hutto & Gilbert 2014)."""
+
     name: ClassVar[str] = "sentiment"
 
     def open(self, compute: Compute) -> Scorer:
@@ -34,19 +46,12 @@ class Sentiment:
         return score
 
 
-# What stands for a letter in words that try to slip through: sh1t, b!tch, fvck; not in words of up to three
-# letters, nor digits in front, as numbers and names of roads are no insults.
-_LOOKALIKES = {"a": "@4", "e": "3", "i": "1!", "l": "1", "o": "0", "s": "$5", "t": "7", "u": "v"}
-_SPACE = r"[\s_.-]*"  # within an entry of several words
-_WORDS = re.compile(r"\S+")
-
-
 @dataclass(frozen=True)
 class Offensive:
-    """-(offensive words) / (words), from -1 to 0, or with unit=count just -(offensive words).
+    """Scores -(offensive words) / (words), from -1 to 0, or with unit=count -(offensive words).
 
-    It counts words that are rude wherever they stand: it sees neither insults in plain words ("nobody
-    would miss you") nor that a word is quoted. Most responses tie at 0.
+    It only counts rude words: it neither notices insults in plain words ("nobody would miss you") nor that a
+    word is quoted. Most responses tie at 0.
     """
 
     name: ClassVar[str] = "offensive"
@@ -69,26 +74,32 @@ class Offensive:
 
 
 def _pattern(file: Path) -> re.Pattern[str]:
-    """One pattern for the whole list: an entry a line; `stem*` has any ending, `#` begins a comment."""
+    """Compiles the list, an entry on each line; `stem*` matches any ending, `#` begins a comment."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot read this list of words ({error}); one word a line") from None
+        raise InputError(
+            f"{file}: cannot read this list of words ({error}); it needs one word on each line"
+        ) from None
     entries = {line.partition("#")[0].strip().lower() for line in lines} - {"", "*"}
     if not entries:
-        raise InputError(f"{file} has no words; put one a line")
+        raise InputError(f"{file} has no words; put one on each line")
     every = "|".join(_entry(e) for e in sorted(entries, key=lambda e: (-len(e), e)))
     return re.compile(rf"(?<![^\W_])(?:{every})(?![^\W_])", re.IGNORECASE)
 
 
 def _entry(entry: str) -> str:
+    """Returns the pattern of an entry."""
     stem = entry.removesuffix("*")
     words = [_word(word) for word in re.split(r"[\s-]+", stem)]
     return _SPACE.join(words) + (r"[^\W_]*" if entry.endswith("*") else "")
 
 
 def _word(word: str) -> str:
-    """Letters may be look-alikes, drawn out to three or more (shiiit) or, inside the word, starred (f**k)."""
+    """Returns the pattern of a word.
+
+    Its letters may be look-alikes, repeated (shiiit), or inside it starred (f**k).
+    """
     if len(word) <= 3:
         return re.escape(word)
     last = len(word) - 1
@@ -96,6 +107,7 @@ def _word(word: str) -> str:
 
 
 def _letter(character: str, first: bool, inside: bool) -> str:
+    """Returns the pattern of a letter."""
     others = _LOOKALIKES.get(character, "")
     if first:
         others = "".join(c for c in others if not c.isdigit())
@@ -103,19 +115,13 @@ def _letter(character: str, first: bool, inside: bool) -> str:
     return rf"{one}(?:{one}{{2,5}})?"
 
 
-Tagger = Callable[[str], Sequence[tuple[str, str]]]
-_MODIFIERS = ("JJ", "RB")  # Penn tags: JJ JJR JJS, RB RBR RBS
-_NEGATIONS = {"not", "n't"}  # tagged as adverbs
-
-
 @dataclass(frozen=True)
 class Descriptiveness:
-    """(adjectives + adverbs) / max(words, min_words), in English; negations count as plain words.
+    """Scores (adjectives + adverbs) / max(words, min_words) of English; negations are not adverbs here.
 
-    Parts of speech come from a lexicon with rules of context (the tagger of De Smedt and Daelemans 2012,
-    "Pattern for Python", as TextBlob carries it), without a model. It measures how densely things are
-    qualified: not whether nouns and verbs are vivid, nor whether the text is any good; a mere list of
-    adjectives has the highest score.
+    Parts of speech come from a lexicon with context rules, not a model: the tagger of De Smedt and Daelemans
+    2012, "Pattern for Python", as in TextBlob. It measures the density of modifiers, not how vivid nouns and
+    verbs are, nor the quality of the text: a mere list of adjectives has the highest score.
     """
 
     name: ClassVar[str] = "descriptiveness"
@@ -141,6 +147,7 @@ class Descriptiveness:
 
 
 def _tagger() -> Tagger:
+    """Returns a function from a text to its words with Penn tags."""
     try:
         from textblob.en import tag
     except ImportError:

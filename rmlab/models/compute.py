@@ -1,4 +1,4 @@
-"""Where and in which precision models run, and how they are loaded: safetensors only."""
+"""The device and precision of models, and their loading, from safetensors only."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from typing import Any
 from rmlab.errors import InputError
 from rmlab.models.weights import ADAPTER_WEIGHTS, base_folder, is_adapter
 
-_UNUSED = ("pooler.",)
+_UNUSED = ("pooler.",)  # an encoder's pooler, which no stage uses
 
 
 def available_cores() -> int:
-    """Those that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Compute:
+    """The settings with which models are loaded."""
+
     dtype: str = "float32"
     device: str = "auto"
     trust_remote_code: bool = False
     revision: str | None = None  # of the experiment's model
 
     def torch_device(self) -> Any:
+        """Returns the device; auto is the GPU if there is one."""
         import torch
 
         if self.device != "auto":
@@ -35,7 +38,7 @@ class Compute:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def load_tokenizer(self, folder: Path) -> Any:
-        """The tokenizer, with a pad token; padding is always masked, so which one it is does not matter."""
+        """Loads the tokenizer, with any pad token if it has none, since padding is always masked."""
         from transformers import AutoTokenizer
 
         try:
@@ -50,7 +53,7 @@ class Compute:
         return tokenizer
 
     def load_model(self, auto_class: Any, folder: Path) -> Any:
-        """The model of a folder, ready to use; an adapter's is its base with the adapter merged in."""
+        """Loads the model of a folder, ready to use; for an adapter, its base with the adapter merged in."""
         from safetensors import SafetensorError
         from transformers.utils import logging
 
@@ -77,7 +80,7 @@ class Compute:
         return model
 
     def _adapted(self, auto_class: Any, folder: Path) -> Any:
-        """Merged, so that it is as fast as a whole model. Adapters are of language models: see rmlab sft."""
+        """Loads the base of an adapter of a language model and merges the adapter, for full speed."""
         from transformers import AutoModel, AutoModelForCausalLM
 
         if auto_class not in (AutoModel, AutoModelForCausalLM):
@@ -90,7 +93,9 @@ class Compute:
             raise InputError(
                 f'{folder}: an adapter needs peft ({error}); run: pip install "rmlab[train]"'
             ) from None
-        base = self._load(AutoModelForCausalLM, base_folder(folder))  # which may be one of an adapter, too
+        base = self._load(
+            AutoModelForCausalLM, base_folder(folder)
+        )  # which may be the base of another adapter
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             merged = PeftModel.from_pretrained(base, folder).merge_and_unload()
@@ -100,7 +105,7 @@ class Compute:
 
 
 def _refuse_random_weights(folder: Path, missing: Iterable[str]) -> None:
-    """What a file lacks, transformers fills with random values. No stage uses an encoder's pooler."""
+    """Raises InputError if weights are missing, which transformers would fill with random values."""
     lacking = sorted(name for name in missing if not name.startswith(_UNUSED))
     if lacking:
         raise InputError(
@@ -110,5 +115,6 @@ def _refuse_random_weights(folder: Path, missing: Iterable[str]) -> None:
 
 
 def _first_line(error: Exception) -> str:
+    """Returns the first line of an error, cut if long."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Batches that fit: sized by free memory, and halved when a device runs out of it."""
+"""Batch sizes that fit into memory: estimated from a budget, and halved when memory runs out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from rmlab.errors import InputError, RmlabError
 
 T = TypeVar("T")
 R = TypeVar("R")
-# what torch and the libraries under it say where they cannot have more, besides torch.OutOfMemoryError
+_CPU_GIB = 2.0
+_GPU_SHARE = 0.4  # of the device's memory; weights, logits and activations take the rest
+_GIB = 2**30
+# words in the errors of torch and its libraries when memory runs out, besides torch.OutOfMemoryError
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
@@ -23,10 +26,11 @@ def _to_stderr(text: str) -> None:
 
 
 @dataclass
-class Halving:
-    """size: items a batch; it only falls. hint: what helps where a single item does not fit.
+class AdaptiveBatch:
+    """Splits items into batches, and halves the size of batches when memory runs out.
 
-    The same items come out in the same order whatever was halved; in float32 results differ by rounding.
+    size: the number of items in a batch, which only decreases; hint: what the user can do if a single item
+    does not fit. Items stay in order whatever the size; results in float32 differ by rounding.
     """
 
     size: int
@@ -34,7 +38,7 @@ class Halving:
     say: Callable[[str], None] = _to_stderr
 
     def batches(self, items: Sequence[T], run: Callable[[list[T]], R]) -> Iterator[tuple[list[T], R]]:
-        """(batch, run(batch)) for one batch of items after another."""
+        """Yields (batch, run(batch)) for one batch of items after another."""
         start = 0
         while start < len(items):
             batch = list(items[start : start + self.size])
@@ -47,10 +51,11 @@ class Halving:
                 yield batch, result
                 start += len(batch)
                 continue
-            # only out here: until the error is gone, its frames hold the tensors that filled the memory
+            # not within `except`: there the frames of the error still hold the tensors that filled the memory
             self._halve(len(batch))
 
     def _halve(self, n: int) -> None:
+        """Frees memory and halves the size; raises RmlabError if a batch of one did not fit."""
         _free()
         if n == 1:
             raise RmlabError(
@@ -61,8 +66,6 @@ class Halving:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
@@ -70,20 +73,13 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _free() -> None:
-    import torch
-
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-_CPU_GIB = 2.0
-_GPU_SHARE = 0.4  # of the device's memory; weights, logits and activations take the rest
-_GIB = 2**30
-
-
 def rows_that_fit(model: Any, tokens: int, gib: float | None) -> int:
-    """Rows of so many tokens whose keys, values and logits fill the budget; at least one."""
+    """Returns how many rows of so many tokens have keys, values and logits within the budget; at least 1."""
     budget = (gib or _default_gib(model.device)) * _GIB
     return max(1, int(budget / (tokens * _cache_bytes(model) + _logit_bytes(model.config))))
 
@@ -95,7 +91,7 @@ def _default_gib(device: Any) -> float:
 
 
 def _cache_bytes(model: Any) -> int:
-    """Of one token's keys and values in all layers."""
+    """Returns the bytes of the keys and values of a token in all layers."""
     text = model.config.get_text_config(decoder=True)
     if not getattr(text, "num_attention_heads", None):
         raise InputError(
@@ -107,5 +103,5 @@ def _cache_bytes(model: Any) -> int:
 
 
 def _logit_bytes(config: Any) -> int:
-    """Of one row's logits: as computed, in float32, and in order."""
+    """Returns the bytes of the logits of a row: as computed, in float32, and their probabilities."""
     return 12 * int(config.get_text_config(decoder=True).vocab_size)

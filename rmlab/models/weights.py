@@ -1,4 +1,4 @@
-"""Finding a model: bundled, in a folder, an adapter, or a snapshot of the Hugging Face hub."""
+"""Finds models: bundled ones, folders, adapters, and snapshots of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -9,41 +9,57 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmlab.errors import InputError
-from rmlab.models.bundled import catalogue as carried
+from rmlab.models.bundled import catalogue
 from rmlab.paths import home_path
 from rmlab.storage.digest import digest
 from rmlab.storage.integrity import file_digest_of, folder_digest_of
 
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+BASE_RECORD = "base_model.json"  # holds the base's name as rmlab knows it
+_HUB_LINE = "check the name and the network, log in with `hf auth login`, or give a local folder"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def check_snapshot(folder: Path, name: str) -> Path:
-    """The folder itself, or InputError for the first weights that are not those that were fetched.
+@dataclass(frozen=True)
+class Model:
+    """A model by name. identity: of its contents; equal identities mean equal weights and tokenizers."""
 
-    A snapshot links to blobs; the blob of a large file bears its sha256. Files that are no such links
-    have no checksum here, and are as they are.
-    """
-    for link in sorted(folder.rglob("*.safetensors")):
-        blob = link.resolve()
-        if _SHA256.fullmatch(blob.name) and (not blob.is_file() or file_digest_of(blob) != blob.name):
-            raise InputError(
-                f"{link}: its contents differ from the checksum it was fetched with; fetch it again: "
-                f"hf download {name} --revision {folder.name} --force-download"
-            )
-    return folder
+    name: str
+    identity: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    def folder(self) -> Path:
+        """Returns the local folder; converts a bundled model or downloads a hub model at first use."""
+        if catalogue.is_bundled(self.name):
+            return catalogue.folder(self.name)
+        if _is_folder(self.name):
+            return home_path(self.name)
+        commit = self.identity.rpartition("@")[2]  # the one that find_model saw
+        return check_snapshot(_snapshot(self.name, commit), self.name)
 
 
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-BASE_RECORD = "base_model.json"  # the base's name as rmlab knows it
+def find_model(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Model:
+    """Identifies a model without loading or downloading it; raises InputError when there is none."""
+    if catalogue.is_bundled(name):
+        return Model(name, catalogue.identity(name))
+    if _is_folder(name):
+        folder = home_path(name)
+        _check_folder(folder)
+        return Model(name, f"folder:{_folder_identity(folder)}", trust_remote_code=trust_remote_code)
+    if name.startswith((".", "/", "~")):
+        raise InputError(f"model={name}: no such folder")
+    return Model(name, f"hub:{name}@{_commit(name, revision)}", revision, trust_remote_code)
 
 
 def is_adapter(folder: Path) -> bool:
+    """Returns whether the folder holds an adapter rather than a whole model."""
     return (folder / ADAPTER_CONFIG).is_file()
 
 
 def base_folder(folder: Path) -> Path:
-    """The base of an adapter: the folder that it names, else a carried model, else a hub id in the cache."""
+    """Returns the base of an adapter: the folder it names, a bundled model, or a hub id in the cache."""
     try:
         config = json.loads((folder / ADAPTER_CONFIG).read_text())
         record = folder / BASE_RECORD
@@ -56,12 +72,13 @@ def base_folder(folder: Path) -> Path:
     if place and home_path(place).is_dir():
         return home_path(place)
     for known in (name, place):
-        if carried.is_carried(known):
-            return carried.folder(known)
+        if catalogue.is_bundled(known):
+            return catalogue.folder(known)
     return _cached(folder, place, config.get("revision"))
 
 
 def _cached(folder: Path, place: str, revision: str | None) -> Path:
+    """Returns the base of an adapter from the local cache of the hub."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -74,43 +91,8 @@ def _cached(folder: Path, place: str, revision: str | None) -> Path:
     return check_snapshot(found, place)
 
 
-_HUB_LINE = "check the name and the network, log in with `hf auth login`, or give a local folder"
-
-
-@dataclass(frozen=True)
-class Model:
-    """Where weights and tokenizer are, and what they are: equal identities mean equal contents."""
-
-    name: str
-    identity: str
-    revision: str | None = None
-    trust_remote_code: bool = False
-
-    def folder(self) -> Path:
-        """The local folder; converts a carried model or downloads a hub model at first use."""
-        if carried.is_carried(self.name):
-            return carried.folder(self.name)
-        if _is_folder(self.name):
-            return home_path(self.name)
-        commit = self.identity.rpartition("@")[2]  # the one that was identified
-        return check_snapshot(_snapshot(self.name, commit), self.name)
-
-
-def find_model(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Model:
-    """Identifies a model without loading or downloading it; raises InputError when there is none."""
-    if carried.is_carried(name):
-        return Model(name, carried.identity(name))
-    if _is_folder(name):
-        folder = home_path(name)
-        _check_folder(folder)
-        return Model(name, f"folder:{_folder_identity(folder)}", trust_remote_code=trust_remote_code)
-    if name.startswith((".", "/", "~")):
-        raise InputError(f"model={name}: no such folder")
-    return Model(name, f"hub:{name}@{_commit(name, revision)}", revision, trust_remote_code)
-
-
 def _folder_identity(folder: Path) -> str:
-    """Of its contents, and of the base's where the folder holds an adapter."""
+    """Returns the digest of the folder, with that of the base if it holds an adapter."""
     own = folder_digest_of(folder)
     return digest([own, folder_digest_of(base_folder(folder))]) if is_adapter(folder) else own
 
@@ -120,6 +102,7 @@ def _is_folder(name: str) -> bool:
 
 
 def _check_folder(folder: Path) -> None:
+    """Raises InputError unless the folder has a configuration and a tokenizer."""
     if not (folder / "config.json").is_file():
         raise InputError(f"model={folder}: no config.json; a model folder is what save_pretrained writes")
     if not any(
@@ -132,7 +115,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _commit(name: str, revision: str | None) -> str:
-    """The commit of a hub model: from the local cache when it is there, else asked of the hub."""
+    """Returns the commit of a hub model, from the local cache or else from the hub."""
     try:
         return _snapshot(name, revision, local_only=True).name
     except InputError:
@@ -149,6 +132,7 @@ def _commit(name: str, revision: str | None) -> str:
 
 
 def _snapshot(name: str, revision: str | None, local_only: bool = False) -> Path:
+    """Returns the folder of a snapshot, downloading it unless local_only."""
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
@@ -161,5 +145,22 @@ def _snapshot(name: str, revision: str | None, local_only: bool = False) -> Path
 
 
 def _short(error: Exception) -> str:
+    """Returns the type and the first line of an error."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__
+
+
+def check_snapshot(folder: Path, name: str) -> Path:
+    """Returns the folder of a snapshot; raises InputError if weights differ from those that were fetched.
+
+    A snapshot links to blobs, and the blob of a large file is named by its sha256. Files that are no such
+    links have no checksum and are not checked.
+    """
+    for link in sorted(folder.rglob("*.safetensors")):
+        blob = link.resolve()
+        if _SHA256.fullmatch(blob.name) and (not blob.is_file() or file_digest_of(blob) != blob.name):
+            raise InputError(
+                f"{link}: its contents differ from the checksum it was fetched with; fetch it again: "
+                f"hf download {name} --revision {folder.name} --force-download"
+            )
+    return folder

@@ -1,4 +1,4 @@
-"""A sampler draws n responses for each prompt."""
+"""The protocols of samplers, which draw n responses for each prompt, and what they share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rmlab.storage.digest import digest
 
 @dataclass(frozen=True)
 class SamplingTask:
-    """A prompt to answer n times; tokens may have been cut, messages never are."""
+    """A prompt to answer n times; tokens may be cut to fit, messages never are."""
 
     prompt_id: str
     messages: list[Message]
@@ -27,8 +27,11 @@ class SamplingTask:
 
 @dataclass(frozen=True)
 class Sample:
-    """finish_reason: stop or length (imported for texts from a file); logprob: untempered, summed;
-    near_ties: tokens that rounding could have chosen otherwise."""
+    """A response. finish_reason: stop or length, or imported for texts from a file.
+
+    logprob: the sum over tokens at temperature 1; near_ties: the number of tokens whose choice rounding could
+    have changed.
+    """
 
     text: str
     n_tokens: int
@@ -38,37 +41,47 @@ class Sample:
     near_ties: int = 0
 
 
-Tick = Callable[[int], None]  # told the number of tokens just generated
+Tick = Callable[[int], None]  # called with the number of tokens just generated
 
 
 class OpenSampler(Protocol):
+    """A sampler whose model or file is loaded."""
+
     context: int  # longest prompt and response together, in tokens
     template_hash: str
 
-    def encode(self, messages: Sequence[Message]) -> list[int]: ...
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """Returns the tokens of a prompt."""
+        ...
 
     def cut(self, tokens: list[int], limit: int) -> list[int]:
-        """The end of a prompt that is too long."""
+        """Returns the end of a prompt that is too long."""
         ...
 
     def generate(
         self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
-    ) -> list[list[Sample]]: ...
+    ) -> list[list[Sample]]:
+        """Returns the samples of each task."""
+        ...
 
 
 class Sampler(Protocol):
+    """The settings of a sampler."""
+
     needs_model: bool
 
-    def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler: ...
+    def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
+        """Loads what is needed. folder: of the model, if needs_model."""
+        ...
 
 
 def sample_rng(seed: int, prompt_id: str, index: int) -> np.random.Generator:
-    """The random stream of one sample: the same in any batch, shard or order."""
+    """Returns the random generator of one sample, the same in any batch, shard or order."""
     key = int(digest([seed, "sample", prompt_id, index])[:32], 16)
     return np.random.Generator(np.random.Philox(key=key))
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str | None:
-    """The text before the first stop string, or None where there is none."""
+    """Returns the text before the first stop string, or None without one."""
     found = [text.index(s) for s in stop if s in text]
     return text[: min(found)] if found else None

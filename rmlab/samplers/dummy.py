@@ -1,4 +1,4 @@
-"""Words drawn at random, whatever the policy. For smoke runs and tests of the plumbing."""
+"""A sampler of random words, which ignores the policy, for smoke runs and tests."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ _WORDS = [
 
 @dataclass(frozen=True)
 class DummySampler:
+    """Draws random words; the model is looked up but not loaded."""
+
     name: ClassVar[str] = "dummy"
     needs_model = True
 
@@ -61,6 +63,8 @@ class DummySampler:
 
 
 class _DummySession:
+    """The opened sampler."""
+
     context = 10**6
     template_hash = "dummy"
 
@@ -82,6 +86,7 @@ class _DummySession:
 
 
 def _sample(rng: np.random.Generator, params: Sampling) -> Sample:
+    """Draws a response of up to max_new_tokens words."""
     n = int(rng.integers(1, params.max_new_tokens + 1))
     text = " " + " ".join(rng.choice(_WORDS, size=n))
     cut = cut_at_stop(text, params.stop)

@@ -1,5 +1,4 @@
-"""Responses that exist already: from a user's file, or from a table of responses such as an embedding
-set's."""
+"""Samplers of recorded responses: from a user's file, or from the responses table of an embedding set."""
 
 from __future__ import annotations
 
@@ -22,18 +21,24 @@ from rmlab.paths import user_path
 from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick
 
 _FILE_COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
+_IDS = ("split", "prompt_id", "response_id")
+_TABLE_COLUMNS = (*_IDS, "sample_index", "text", "n_tokens", "finish_reason", "logprob")
+_LARGEST = 2**31 - 1
+_Drawn = tuple[int, Sample]  # (sample_index, sample)
 
 
 @dataclass(frozen=True)
 class _Answer:
+    """A response of a file."""
+
     text: str
     response_id: str
-    is_given: bool  # the id, by the file
+    is_given: bool  # whether the id is the file's
 
 
 @dataclass(frozen=True)
 class FileSampler:
-    """path: of any form; scored rows have `response` and `prompt_id`, `prompt` or `messages`."""
+    """Reads a file of any form. Scored rows have `response` and `prompt_id`, `prompt` or `messages`."""
 
     name: ClassVar[str] = "file"
 
@@ -45,15 +50,14 @@ class FileSampler:
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         path = user_path(self.path)
         answers = open_answers(path, self.form, self.unusable)
-        return _Forms(path, answers) if answers is not None else _Scored(path, self.unusable)
+        return _FormSession(path, answers) if answers is not None else _ScoredSession(path, self.unusable)
 
 
-class _ResponseFileSession:
+class _RecordedSession:
+    """A sampler of recorded responses, which encodes no prompts."""
+
     context = 10**9
     template_hash = "file"
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return [0]
@@ -61,10 +65,17 @@ class _ResponseFileSession:
     def cut(self, tokens: list[int], limit: int) -> list[int]:
         return tokens[-limit:]
 
+
+class _FileSession(_RecordedSession):
+    """Responses of a user's file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
     def generate(
         self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
     ) -> list[list[Sample]]:
-        """All responses that the file has for each prompt, whatever n says."""
+        """Returns all responses that the file has for each prompt, whatever n is."""
         return [
             [Sample(text, -1, "imported", math.nan, response_id) for text, response_id in self._answers(task)]
             for task in tasks
@@ -77,11 +88,12 @@ class _ResponseFileSession:
         return found
 
     def find(self, task: SamplingTask) -> list[tuple[str, str | None]] | None:
+        """Returns the texts and ids of the responses to a prompt, or None where the file has none."""
         raise NotImplementedError
 
 
-class _Forms(_ResponseFileSession):
-    """Of forms whose items have ids of their own."""
+class _FormSession(_FileSession):
+    """Responses of forms whose items have ids."""
 
     def __init__(self, path: Path, answers: Answers) -> None:
         super().__init__(path)
@@ -92,8 +104,8 @@ class _Forms(_ResponseFileSession):
         return None if found is None else [*found]
 
 
-class _Scored(_ResponseFileSession):
-    """Of scored rows, whose prompts may be in another file, under the same ids or with the same content."""
+class _ScoredSession(_FileSession):
+    """Responses of scored rows, whose prompts may be in another file, with the same ids or content."""
 
     def __init__(self, path: Path, unusable: Unusable) -> None:
         super().__init__(path)
@@ -114,25 +126,19 @@ class _Scored(_ResponseFileSession):
     def find(self, task: SamplingTask) -> list[tuple[str, str | None]] | None:
         if task.prompt_id in self.responses:
             return [(a.text, a.response_id) for a in self.responses[task.prompt_id]]
-        # several prompts may have this content: only ids that the file gives are theirs
+        # several prompts may have this content, so only ids that the file gives can be used
         found = self.responses.get(content_id(task.messages))
         if found is None:
             return None
         return [(a.text, a.response_id if a.is_given else None) for a in found]
 
 
-_IDS = ("split", "prompt_id", "response_id")
-_TABLE_COLUMNS = (*_IDS, "sample_index", "text", "n_tokens", "finish_reason", "logprob")
-_LARGEST = 2**31 - 1
-_Drawn = tuple[int, Sample]  # sample_index first
-
-
 @dataclass(frozen=True)
 class ResponsesSampler:
-    """path: Parquet rows as TABLES.md has them for `responses`. A prompt without responses stays without.
+    """Reads rows of the table `responses` (see TABLES.md) from a Parquet file; prompts may have none.
 
-    test_path: the same of another policy, for transfer: of path the rows of split train are taken, of
-    test_path those of split test.
+    test_path: a table of another policy, for transfer; then rows of split train are read from path and rows
+    of split test from test_path.
     """
 
     name: ClassVar[str] = "responses"
@@ -143,16 +149,15 @@ class ResponsesSampler:
 
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         if self.test_path is None:
-            return _TableSession({None: user_path(self.path)})
-        return _TableSession({"train": user_path(self.path), "test": user_path(self.test_path)})
+            return _ResponsesSession({None: user_path(self.path)})
+        return _ResponsesSession({"train": user_path(self.path), "test": user_path(self.test_path)})
 
 
-class _TableSession:
-    context = 10**9
-    template_hash = "file"
+class _ResponsesSession(_RecordedSession):
+    """Responses of one or two tables."""
 
     def __init__(self, paths: Mapping[str | None, Path]) -> None:
-        """paths: of the file whose rows of this split count; None: all rows do."""
+        """Reads the tables. paths: the file by the split whose rows are read; None: all rows are."""
         self.responses: dict[str, list[_Drawn]] = {}
         seen: dict[str, str] = {}
         for split, path in paths.items():
@@ -166,16 +171,10 @@ class _TableSession:
                     raise InputError(f"{where}: response_id {response_id} repeats {_place(first, path)}")
                 self.responses.setdefault(need_text(row, "prompt_id", where), []).append(drawn)
 
-    def encode(self, messages: Sequence[Message]) -> list[int]:
-        return [0]
-
-    def cut(self, tokens: list[int], limit: int) -> list[int]:
-        return tokens[-limit:]
-
     def generate(
         self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
     ) -> list[list[Sample]]:
-        """All responses that the file has for each prompt, whatever n says."""
+        """Returns all responses that the file has for each prompt, whatever n is."""
         found = [self.responses.get(task.prompt_id, []) for task in tasks]
         return [[sample for _, sample in sorted(drawn, key=lambda d: d[0])] for drawn in found]
 
@@ -188,11 +187,12 @@ def _split(row: Row, where: str) -> str:
 
 
 def _place(where: str, path: Path) -> str:
-    """Without the path, where it is the same file."""
+    """Returns the row's place without its path if it is in the same file."""
     return where.removeprefix(f"{path}, ")
 
 
 def _drawn(row: Row, where: str) -> _Drawn:
+    """Parses a row of the table."""
     text = check_text(row.get("text"), "text", where, blank=True)
     index, n_tokens = (_whole(row.get(k), k, where) for k in ("sample_index", "n_tokens"))
     reason = need_text(row, "finish_reason", where)

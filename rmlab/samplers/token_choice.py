@@ -1,8 +1,7 @@
-"""Choosing tokens: temperature and exact top-p without sorting, with random numbers addressed by sample and
-step.
+"""Draws tokens with a temperature and exact top-p, without sorting; random numbers depend on sample and step.
 
-A token is drawn from all of them and, while it lies outside the most likely ones that make up top_p, drawn
-again. That takes one pass over the probabilities to see whether it does; sorting would take many.
+A token is drawn from the whole vocabulary, and drawn again while it is outside the most likely ones that make
+up top_p. To see whether it is takes one pass over the probabilities; sorting would take many.
 """
 
 from __future__ import annotations
@@ -14,45 +13,18 @@ from torch import Tensor
 
 from rmlab.storage.digest import digest
 
-_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, the increment of splitmix64, as a signed number
-_FIRST, _SECOND = -4658895280553007687, -7723592293110705685  # its multipliers
-
-
-def sample_key(seed: int, prompt_id: str, index: int) -> int:
-    """64 bits that name a sample, signed as torch has them."""
-    key = int(digest([seed, "noise", prompt_id, index])[:16], 16)
-    return key - 2**64 if key >= 2**63 else key
-
-
-def step_keys(keys: Tensor, step: int) -> Tensor:
-    """[n] int64 of samples -> of their step."""
-    return _mixed(keys + torch.tensor(step + 1, device=keys.device) * _GOLDEN)
-
-
-def gumbel(keys: Tensor, ids: Tensor) -> Tensor:
-    """keys [n], ids [n, k] -> [n, k] float64: -log(-log u), u uniform by key and id."""
-    bits = _mixed(keys[:, None] + (ids + 1) * _GOLDEN)
-    uniform = (((bits >> 11) & (2**53 - 1)).double() + 0.5) * 2.0**-53
-    return uniform.log_().neg_().log_().neg_()
-
-
-def _mixed(z: Tensor) -> Tensor:
-    """The finaliser of splitmix64 (Steele et al. 2014); int64 products wrap around, shifts are logical."""
-    z = (z ^ ((z >> 30) & (2**34 - 1))) * _FIRST
-    z = (z ^ ((z >> 27) & (2**37 - 1))) * _SECOND
-    return z ^ ((z >> 31) & (2**33 - 1))
-
-
-_BLOCK = 256  # tokens, about the root of a vocabulary's size
-_CLOSE = 1e-4  # what rounding can move logits by in float32, when batches differ; a mass moves by less
+_INCREMENT = -7046029254386353131  # 0x9E3779B97F4A7C15, of splitmix64, as a signed number
+_FIRST, _SECOND = -4658895280553007687, -7723592293110705685  # multipliers of splitmix64
+_BLOCK = 256  # tokens, about the square root of a vocabulary's size
+_CLOSE = 1e-4  # bound on the effect of batching on float32 logits; on a probability mass it is less
 
 
 def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
-    """logits [n, V], keys [n] of the noise -> token ids [n] and near ties [n].
+    """Draws a token for each row: logits [n, V], keys [n] of the noise -> token ids [n], near ties [n] bool.
 
-    Tokens are kept in order of probability, equal ones in order of id, up to the first that brings the mass
-    to top_p (Holtzman et al. 2020). A near tie is a choice that rounding could turn: of two that come in
-    together, or of a token at the edge of the kept mass.
+    Tokens are eligible in order of probability, equal ones in order of id, up to the first that brings their
+    mass to top_p (Holtzman et al. 2020). A near tie is a choice that rounding could change: between two
+    nearly equal candidates, or of a token at the boundary of the eligible mass.
     """
     if temperature == 0:
         top = logits.float().topk(min(2, logits.shape[-1]), dim=-1).values
@@ -78,9 +50,9 @@ def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> tu
 
 
 def _draw(scaled: Tensor, mass: Tensor, keys: Tensor, close: float) -> tuple[Tensor, Tensor]:
-    """The largest of log-probability plus Gumbel noise, first among blocks of tokens, then in the block.
+    """Draws by the largest log-probability plus Gumbel noise, first a block of tokens, then a token in it.
 
-    A draw in proportion to probability that, unlike an inverse transform, depends on no order.
+    The draw is proportional to probability and, unlike inverse transform sampling, depends on no order.
     """
     n, size = scaled.shape
     whole = size - size % _BLOCK
@@ -97,20 +69,23 @@ def _draw(scaled: Tensor, mass: Tensor, keys: Tensor, close: float) -> tuple[Ten
 
 
 def _winner(logits: Tensor, ids: Tensor, keys: Tensor, close: float) -> tuple[Tensor, Tensor]:
-    """Which of logits [n, k] comes in first, and whether another comes in with it."""
-    raced = logits.double() + gumbel(keys, ids)
-    first = raced.topk(min(2, raced.shape[1]), dim=-1)
-    if raced.shape[1] == 1:
-        return first.indices[:, 0], torch.zeros_like(keys, dtype=torch.bool)
-    return first.indices[:, 0], first.values[:, 0] - first.values[:, 1] < close
+    """Returns the index of the largest noisy logit, [n], and whether another is close.
+
+    logits, ids: [n, k].
+    """
+    noisy = logits.double() + gumbel(keys, ids)
+    top = noisy.topk(min(2, noisy.shape[1]), dim=-1)
+    if noisy.shape[1] == 1:
+        return top.indices[:, 0], torch.zeros_like(keys, dtype=torch.bool)
+    return top.indices[:, 0], top.values[:, 0] - top.values[:, 1] < close
 
 
 def _outside(
     scaled: Tensor, mass: Tensor, tokens: Tensor, top_p: float, close: float
 ) -> tuple[Tensor, Tensor]:
-    """Whether more likely tokens make up top_p already, and whether rounding could say otherwise.
+    """Returns whether more likely tokens already make up top_p, and whether rounding could change that.
 
-    The tokens that rounding could make more likely are counted first; few rows need a closer look.
+    First the mass of all tokens that could be more likely is computed; only few rows need more than this.
     """
     own = scaled.gather(1, tokens[:, None])
     most = _mass_of(scaled > own - close, mass) - mass.gather(1, tokens[:, None]).squeeze(1)
@@ -127,4 +102,30 @@ def _outside(
 
 
 def _mass_of(which: Tensor, mass: Tensor) -> Tensor:
+    """Returns the total mass of the marked tokens, [n]."""
     return torch.where(which, mass, 0.0).sum(dim=-1)
+
+
+def sample_key(seed: int, prompt_id: str, index: int) -> int:
+    """Returns 64 bits that identify a sample, as a signed number for torch."""
+    key = int(digest([seed, "noise", prompt_id, index])[:16], 16)
+    return key - 2**64 if key >= 2**63 else key
+
+
+def step_keys(keys: Tensor, step: int) -> Tensor:
+    """Returns the keys of a step from those of samples, [n] int64."""
+    return _mixed(keys + torch.tensor(step + 1, device=keys.device) * _INCREMENT)
+
+
+def gumbel(keys: Tensor, ids: Tensor) -> Tensor:
+    """Returns Gumbel noise -log(-log u), u uniform by key and id, [n, k] float64. keys: [n]; ids: [n, k]."""
+    bits = _mixed(keys[:, None] + (ids + 1) * _INCREMENT)
+    uniform = (((bits >> 11) & (2**53 - 1)).double() + 0.5) * 2.0**-53
+    return uniform.log_().neg_().log_().neg_()
+
+
+def _mixed(z: Tensor) -> Tensor:
+    """Applies the finaliser of splitmix64 (Steele et al. 2014); int64 products wrap, shifts are logical."""
+    z = (z ^ ((z >> 30) & (2**34 - 1))) * _FIRST
+    z = (z ^ ((z >> 27) & (2**37 - 1))) * _SECOND
+    return z ^ ((z >> 31) & (2**33 - 1))

@@ -1,4 +1,4 @@
-"""Sampling with transformers: one pass a prompt, shared by its samples; finished rows leave the batch."""
+"""Sampling with transformers: prompts are read once for all samples, and finished rows leave the batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from rmlab.config.settings import Sampling, TemplateName
 from rmlab.errors import InputError
 from rmlab.models.compute import Compute
-from rmlab.models.oom_retry import Halving
+from rmlab.models.oom_retry import AdaptiveBatch
 from rmlab.models.text.rendering import Message, render, template_hash
 from rmlab.models.text.tokens import context_length, cut_prompt, encode_prompt, response_text
 from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, cut_at_stop
@@ -18,7 +18,10 @@ from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, cut_at_
 
 @dataclass(frozen=True)
 class TransformersSampler:
-    """cache_gib: memory for keys, values and logits of a batch; null: 2 on a CPU, 40 % of a GPU's."""
+    """Samples by transformers.
+
+    cache_gib: memory for keys, values and logits; null: 2 on a CPU, 40 % of a GPU's.
+    """
 
     name: ClassVar[str] = "transformers"
 
@@ -28,7 +31,7 @@ class TransformersSampler:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or (self.cache_gib is not None and self.cache_gib <= 0):
-            raise ValueError("batch_size and cache_gib are above 0")
+            raise ValueError("batch_size and cache_gib must be above 0")
 
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         from transformers import AutoModelForCausalLM
@@ -42,16 +45,18 @@ class TransformersSampler:
 
 @dataclass
 class _Row:
-    """One sample in the making: the sample `index` of the task `task`."""
+    """A sample that is being generated. task: its index among the tasks."""
 
     task: int
-    key: int  # of its noise
+    key: int  # of its random numbers
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
     near_ties: int = 0
 
 
 class SamplingSession:
+    """The opened sampler."""
+
     def __init__(self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersSampler) -> None:
         from rmlab.models.decoding.decoder import may_share
 
@@ -60,7 +65,7 @@ class SamplingSession:
         self.template_hash = template_hash(template, tokenizer)
         self.end_tokens = _end_tokens(model, tokenizer)
         self.shares = may_share(model, tokenizer.pad_token_id)
-        self.batch_size = how.batch_size  # less once memory has run out
+        self.batch_size = how.batch_size  # lowered when memory runs out
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return encode_prompt(
@@ -73,7 +78,7 @@ class SamplingSession:
     def generate(
         self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
     ) -> list[list[Sample]]:
-        """Prompts of like length together; the samples of one prompt stay in order."""
+        """Samples prompts of similar length together; the samples of a prompt stay in order."""
         from rmlab.models.oom_retry import rows_that_fit
 
         order = sorted((i for i, t in enumerate(tasks) if t.n), key=lambda i: len(tasks[i].tokens))
@@ -84,7 +89,7 @@ class SamplingSession:
         fit = rows_that_fit(self.model, longest // copies + params.max_new_tokens, self.how.cache_gib)
         wanted = [(i, k) for i in order for k in range(tasks[i].n)]
         samples: list[list[Sample]] = [[] for _ in tasks]
-        fits = Halving(min(self.batch_size, fit), hint="lower sampling.max_new_tokens")
+        fits = AdaptiveBatch(min(self.batch_size, fit), hint="lower sampling.max_new_tokens")
         for batch, made in fits.batches(wanted, lambda b: self._batch(tasks, b, params, seed, tick)):
             for (i, _), sample in zip(batch, made, strict=True):
                 samples[i].append(sample)
@@ -130,7 +135,7 @@ class SamplingSession:
                 logits = decoder.step(tokens)
 
     def _choose(self, logits: Any, rows: list[_Row], step: int, params: Sampling) -> Any:
-        """Draws a token for each row and books its untempered log-probability."""
+        """Draws a token for each row and adds its log-probability, at temperature 1, to the row's."""
         import torch
 
         from rmlab.samplers.token_choice import choose, step_keys
@@ -169,7 +174,7 @@ class SamplingSession:
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """All tokens that end a response: the model's and the tokenizer's."""
+    """Returns all tokens that end a response, the model's and the tokenizer's."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     ends = configured if isinstance(configured, list) else [configured]
     return {int(t) for t in [*ends, tokenizer.eos_token_id] if t is not None}

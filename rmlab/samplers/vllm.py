@@ -1,4 +1,4 @@
-"""Sampling with vLLM: every sample is a request of its own, with its own seed."""
+"""Sampling with vLLM: each sample is a separate request with a seed of its own."""
 
 from __future__ import annotations
 
@@ -19,22 +19,12 @@ from rmlab.models.weights import ADAPTER_CONFIG, base_folder, is_adapter
 from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, cut_at_stop, sample_rng
 from rmlab.samplers.vllm_engine import Engine, open_engine
 
-_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has kernels for
-
-
-def adapter_arguments(folder: Path) -> dict[str, Any]:
-    """Arguments of vllm.LLM, from peft's record of the adapter."""
-    config = json.loads((folder / ADAPTER_CONFIG).read_text())
-    ranks = [int(config.get("r", 0)), *map(int, config.get("rank_pattern", {}).values())]
-    if max(ranks) > _RANKS[-1]:
-        raise InputError(f"{folder}: vLLM takes no LoRA of rank {max(ranks)}; use sft.output=merged")
-    rank = next(r for r in _RANKS if r >= max(ranks))
-    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks that vLLM has kernels for
 
 
 @dataclass(frozen=True)
 class VllmSampler:
-    """The parameters are those of vllm.LLM; `engine` holds any others of them by name."""
+    """Samples by vLLM. Parameters are those of vllm.LLM; `engine` holds further ones by name."""
 
     name: ClassVar[str] = "vllm"
 
@@ -50,14 +40,14 @@ class VllmSampler:
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         if folder is None:
             raise InputError("sampler=vllm needs a model; give model=...")
-        # What is imported here keeps frames, with those of all callers and what these hold, the engine too.
-        # In a thread they end where it began, so that the engine goes when the stage does.
+        # vLLM's imports keep references to stack frames, and through those of the callers to the engine. In a
+        # thread the stack ends at its start, so the engine is freed when the stage ends.
         with ThreadPoolExecutor(1) as thread:
             opened = thread.submit(self._open, folder, compute).result()
         return _VllmSession(*opened, folder, template)
 
     def _open(self, folder: Path, compute: Compute) -> tuple[Engine, Any, int, set[int]]:
-        """Engine, tokenizer, context and end tokens."""
+        """Returns the engine, the tokenizer, the context length and the end tokens."""
         tokenizer = compute.load_tokenizer(folder)
         base = base_folder(folder) if is_adapter(folder) else folder
         config, ends = _config(base, tokenizer, compute)
@@ -66,7 +56,7 @@ class VllmSampler:
         return engine, tokenizer, context, ends
 
     def _arguments(self, folder: Path, context: int, compute: Compute) -> dict[str, Any]:
-        """What vllm.LLM is called with; what is None is left to rmlab.samplers.vllm_engine and to vLLM."""
+        """Returns the arguments of vllm.LLM; those that are None are left to vllm_engine and to vLLM."""
         chosen = {
             "max_num_seqs": self.max_num_seqs,
             "max_num_batched_tokens": self.max_num_batched_tokens,
@@ -89,7 +79,7 @@ class VllmSampler:
 
 
 class _VllmSession:
-    """Holds the engine; when nothing holds the session any more, the engine's processes end."""
+    """The opened sampler. When it is garbage collected, the engine's processes end."""
 
     def __init__(
         self,
@@ -125,7 +115,7 @@ class _VllmSession:
         return samples
 
     def _how(self, params: Sampling, seed: int, prompt_id: str, index: int) -> dict[str, Any]:
-        """vLLM's SamplingParams for one sample. Its end tokens are ours alone, and so is its decoding."""
+        """Returns vLLM's SamplingParams for one sample; end tokens and decoding are rmlab's, not vLLM's."""
         return {
             "seed": int(sample_rng(seed, prompt_id, index).integers(2**63)),
             "temperature": params.temperature,
@@ -140,7 +130,7 @@ class _VllmSession:
         }
 
     def _sample(self, output: Any, params: Sampling) -> Sample:
-        """output: a CompletionOutput, with the log-probability of the token chosen at each place."""
+        """Returns the sample of a CompletionOutput, which has the log-probability of each token."""
         if output.finish_reason not in ("stop", "length"):
             raise RmlabError(
                 f"vLLM ended a response early ({output.finish_reason}); run the same command again"
@@ -153,8 +143,18 @@ class _VllmSession:
         return Sample(text if cut is None else cut, len(tokens), output.finish_reason, logprob)
 
 
+def adapter_arguments(folder: Path) -> dict[str, Any]:
+    """Returns arguments of vllm.LLM, from peft's configuration of the adapter."""
+    config = json.loads((folder / ADAPTER_CONFIG).read_text())
+    ranks = [int(config.get("r", 0)), *map(int, config.get("rank_pattern", {}).values())]
+    if max(ranks) > _RANKS[-1]:
+        raise InputError(f"{folder}: vLLM takes no LoRA of rank {max(ranks)}; use sft.output=merged")
+    rank = next(r for r in _RANKS if r >= max(ranks))
+    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
+
+
 def _config(base: Path, tokenizer: Any, compute: Compute) -> tuple[Any, set[int]]:
-    """The model's configuration, and all tokens that end a response: the model's and the tokenizer's."""
+    """Returns the model's configuration, and the end tokens of the model and of the tokenizer."""
     from transformers import AutoConfig, GenerationConfig
 
     try:

@@ -1,7 +1,7 @@
-"""The vLLM engine in processes of its own, and the options it is run with by default.
+"""The vLLM engine, which runs in processes of its own, and its default options.
 
-What its processes write goes to a temporary file, from which a failure takes its reason (and the run's log
-the end); with RMLAB_DEBUG=1 it goes to stderr. Nothing of it ever reaches stdout.
+The output of its processes goes to a temporary file, in which the reason of a failure is looked up and whose
+end goes to the run's log; with RMLAB_DEBUG=1 it goes to stderr. It never goes to stdout.
 """
 
 from __future__ import annotations
@@ -21,62 +21,19 @@ from rmlab.models.compute import Compute
 from rmlab.threads import torch_threads_kept
 
 _GIB = 2**30
-
-
-def environment(device: str) -> dict[str, str]:
-    """Of the engine's processes, on any machine."""
-    found = {
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_LOGGING_LEVEL": "WARNING",
-        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, which a fork would lose
-    }
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and index:
-        shown = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        names = [name for name in shown.split(",") if name]
-        found["CUDA_VISIBLE_DEVICES"] = names[int(index)] if int(index) < len(names) else index
-    return found
-
-
-def cpu_environment() -> dict[str, str]:
-    """On a CPU. Nothing is compiled at run time, for which a C++ compiler would have to be there."""
-    return {
-        "VLLM_CPU_KVCACHE_SPACE": str(_cache_gib()),
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # all cores; bound, it would leave one of them idle
-        "TORCH_COMPILE_DISABLE": "1",
-        "GOMP_SPINCOUNT": "20000",  # threads that spin long while they wait stall the others
-    }
-
-
-def cpu_arguments(max_model_len: int) -> dict[str, object]:
-    """Of vllm.LLM on a CPU, where a request with a seed fails if its prompt is split over two passes."""
-    return {
-        "enforce_eager": True,
-        "block_size": 32,  # tokens; prompts are shared in whole blocks, and the default there is 128
-        "enable_chunked_prefill": False,
-        "max_num_batched_tokens": max(4096, max_model_len),
-    }
-
-
-def _cache_gib() -> int:
-    """A quarter of the memory, from 1 to 4 GiB: a thousand responses of a small model at once."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _GIB
-    return max(1, min(4, total // 4))
-
-
 _MISSING = (
     'sampler=vllm needs vLLM; run: pip install "rmlab[vllm]" (without a GPU: `make test-vllm` sets it up)'
 )
-_RECORDED = 10_000  # bytes of what they wrote last, in the log of the run
+_RECORDED = 10_000  # bytes of the output's end that go to the log of the run
 _REASON = re.compile(
     rb"(?:^|[\s:(])(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Interrupt): [^\r\n]+)", re.MULTILINE
 )
+_HINT = "; RMLAB_DEBUG=1 shows all its output"
 
 
 @dataclass
 class Engine:
-    """An open vllm.LLM; log: what its processes write."""
+    """An open vllm.LLM. log: the output of its processes."""
 
     llm: Any
     log: BinaryIO = field(repr=False)
@@ -84,7 +41,7 @@ class Engine:
     def generate(
         self, prompts: Sequence[list[int]], how: Sequence[dict[str, Any]], adapter: Path | None
     ) -> list[Any]:
-        """One CompletionOutput a prompt (token ids), in order; how: its SamplingParams."""
+        """Returns a CompletionOutput for each prompt (token ids), in order. how: SamplingParams of each."""
         from vllm import SamplingParams, TokensPrompt
         from vllm.lora.request import LoRARequest
 
@@ -101,16 +58,13 @@ class Engine:
         return [output.outputs[0] for output in outputs]
 
     def close(self) -> None:
-        """Ends its processes, which frees their memory."""
+        """Ends the engine's processes, which frees their memory."""
         self.llm.llm_engine.engine_core.shutdown(timeout=30)
         self.log.close()
 
 
-_HINT = "; RMLAB_DEBUG=1 shows all that it says"
-
-
 def open_engine(folder: Path, compute: Compute, arguments: dict[str, Any]) -> Engine:
-    """arguments: of vllm.LLM; on a CPU, those that it needs there are added."""
+    """Opens the engine. arguments: of vllm.LLM, to which those for a CPU are added on one."""
     log = tempfile.TemporaryFile()  # noqa: SIM115, closed with the engine
     try:
         with _environment(environment(compute.device)), _output_to(log), torch_threads_kept():
@@ -121,6 +75,48 @@ def open_engine(folder: Path, compute: Compute, arguments: dict[str, Any]) -> En
         if isinstance(error, RmlabError) or not isinstance(error, Exception):
             raise
         raise RmlabError(f"vLLM cannot open {folder} ({reason}){_HINT}") from None
+
+
+def environment(device: str) -> dict[str, str]:
+    """Returns the environment variables of the engine's processes on any machine."""
+    found = {
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, which a fork would lose
+    }
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and index:
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        names = [name for name in shown.split(",") if name]
+        found["CUDA_VISIBLE_DEVICES"] = names[int(index)] if int(index) < len(names) else index
+    return found
+
+
+def cpu_environment() -> dict[str, str]:
+    """Returns further variables on a CPU. Compilation at run time is off, since it needs a C++ compiler."""
+    return {
+        "VLLM_CPU_KVCACHE_SPACE": str(_cache_gib()),
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # all cores; bound, it would leave one of them idle
+        "TORCH_COMPILE_DISABLE": "1",
+        "GOMP_SPINCOUNT": "20000",  # threads that spin long while they wait stall the others
+    }
+
+
+def cpu_arguments(max_model_len: int) -> dict[str, object]:
+    """Returns arguments of vllm.LLM on a CPU, where seeded requests fail if a prompt takes two passes."""
+    return {
+        "enforce_eager": True,
+        "block_size": 32,  # tokens; prompts are shared in whole blocks, and the default there is 128
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(4096, max_model_len),
+    }
+
+
+def _cache_gib() -> int:
+    """Returns a quarter of the memory, from 1 to 4 GiB, enough for a thousand responses of a small model."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _GIB
+    return max(1, min(4, total // 4))
 
 
 def _open(folder: Path, compute: Compute, arguments: dict[str, Any]) -> Any:
@@ -141,15 +137,15 @@ def _open(folder: Path, compute: Compute, arguments: dict[str, Any]) -> Any:
 
 
 def _is_absent(error: ImportError) -> bool:
-    """vLLM itself is not there; else something that it imports is not."""
+    """Returns whether vLLM itself is missing, rather than something that it imports."""
     return (error.name or "").partition(".")[0] == "vllm"
 
 
 @contextlib.contextmanager
 def _environment(defaults: dict[str, str]) -> Iterator[None]:
-    """Values where the user's environment has none, as the engine's processes inherit them.
+    """Sets variables that the user's environment lacks, for the engine's processes to inherit.
 
-    Gone when it is open, with those that vLLM sets by itself: later stages have their own processes.
+    They are removed at the end, as are those that vLLM sets, since later stages start processes of their own.
     """
     before = dict(os.environ)
     try:
@@ -165,7 +161,7 @@ def _environment(defaults: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _output_to(log: BinaryIO) -> Iterator[None]:
-    """Standard output and error of processes started meanwhile: the log's, or under RMLAB_DEBUG stderr."""
+    """Redirects stdout and stderr of processes started within to the log, or with RMLAB_DEBUG to stderr."""
     kept = [os.dup(1), os.dup(2)]
     try:
         if not os.environ.get("RMLAB_DEBUG"):
@@ -179,7 +175,7 @@ def _output_to(log: BinaryIO) -> Iterator[None]:
 
 
 def _reason(error: BaseException, log: BinaryIO) -> str:
-    """The first error that the engine's processes wrote, else this one: it is what the others follow from."""
+    """Returns the first error in the processes' output, which caused the others, or else this one."""
     said = os.pread(log.fileno(), 10**7, 0) if "ngine" in str(error) + type(error).__name__ else b""
     run_log.event("processes", "error", what="vllm", text=said[-_RECORDED:].decode(errors="replace"))
     found = _REASON.search(said)

@@ -190,7 +190,7 @@ def test_what_it_cannot_do_is_one_line(network, tmp_path):
         "model.safetensors is not there": make(network, tmp_path / "p", mean, ("Dense", half)),
         "unknown pooling attention; there is: cls, max": make(network, tmp_path / "a", {"pooling_mode": "attention"}),
         "modules.json cannot be read .*use embedder=transformers": network,
-        "wants its texts in lower case": lower,
+        "needs its texts in lower case": lower,
         "puts an instruction before every text": told,
     }  # fmt: skip
     write(

@@ -71,7 +71,7 @@ def test_the_wrong_number_of_scores_is_an_error():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("needy", "wants solution, which there is not"),
+        ("needy", "requires solution, but gets only"),
         ("three", "must take two arguments"),
         ("one", "must take two arguments"),
         ("later", "not a plain function"),

@@ -12,7 +12,7 @@ from rmlab.goldens.base import Failed, TextScorer
 from rmlab.goldens.judge import AnswerLogprobs, Judge
 from rmlab.models.bundled.random_tiny import write_random_model
 from rmlab.models.compute import Compute
-from rmlab.models.oom_retry import Halving
+from rmlab.models.oom_retry import AdaptiveBatch
 from rmlab.models.text.rendering import Exchange
 
 ASK = "{prompt} / {response} ?"
@@ -111,7 +111,7 @@ class Table:
 def test_the_shares_of_longer_answers_by_hand():
     after = [[0.1, 0.6, 0.2, 0.1], [0.5, 0.3, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25], [0.7, 0.1, 0.1, 0.1]]
     answers = [(1,), (2,), (1, 0), (1, 0, 3)]
-    found = AnswerLogprobs(Table(after), 0, answers, Halving(2, ""))([[2, 0], [3, 3, 0], [0, 2]])
+    found = AnswerLogprobs(Table(after), 0, answers, AdaptiveBatch(2, ""))([[2, 0], [3, 3, 0], [0, 2]])
     first = [0.6, 0.6, 0.25]  # of token 1 after the question
     for row, p, q in zip(np.exp(found), first, [0.2, 0.2, 0.25]):
         assert row == pytest.approx([p * 0.5, q, p * 0.5 * 0.9, p * 0.5 * 0.1], rel=1e-5)

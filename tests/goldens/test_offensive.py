@@ -51,7 +51,7 @@ def test_a_list_of_one_s_own(tmp_path):
 @pytest.mark.parametrize("content", ["", "# nothing\n*\n"])
 def test_an_empty_list_is_one_line(tmp_path, content):
     (tmp_path / "w.txt").write_text(content)
-    with pytest.raises(InputError, match="has no words; put one a line"):
+    with pytest.raises(InputError, match="has no words; put one on each line"):
         Offensive(words=str(tmp_path / "w.txt")).open(Compute())
 
 

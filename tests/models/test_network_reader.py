@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_decoder import FAMILIES
 from transformers import AutoModel, BertConfig
 
-from rmlab.models.decoding.batches import by_length, by_prompt, by_response, divided
+from rmlab.models.decoding.batches import by_length, by_prompt, by_response, split_by_sharing
 from rmlab.models.decoding.text_reader import TextReader, pool
 from rmlab.models.text.tokens import Encoded
 
@@ -106,7 +106,7 @@ def test_out_of_memory_reads_fewer_together(monkeypatch, capsys):
 @settings(max_examples=200, deadline=None)
 @given(rows_of_tokens, st.integers(1, 200), st.booleans())
 def test_batches_hold_every_row_once_within_the_tokens(rows, tokens, shares):
-    alone, together = divided(rows, shares)
+    alone, together = split_by_sharing(rows, shares)
     assert not together or shares
     seen = []
     for batch in by_length(rows, alone, tokens):

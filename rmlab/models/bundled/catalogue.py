@@ -1,4 +1,4 @@
-"""Models that need no model hub: carried by a Python package, or made on the spot."""
+"""The bundled models, which need no model hub: they come with a Python package or are generated."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ _MODULES = {smollm2.NAME: smollm2, minilm.NAME: minilm, random_tiny.NAME: random
 NAMES = tuple(_MODULES)
 
 
-def is_carried(name: str) -> bool:
+def is_bundled(name: str) -> bool:
     return name in _MODULES
 
 
 def identity(name: str) -> str:
+    """Returns the identity of its contents."""
     return _MODULES[name].identity()
 
 
 def folder(name: str) -> Path:
+    """Returns its folder, made or converted at first use."""
     return _MODULES[name].folder()

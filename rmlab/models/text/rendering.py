@@ -1,4 +1,4 @@
-"""Messages and a response as the text that a model sees, by one of three templates."""
+"""Renders messages and a response as the text that a model sees, by one of three templates."""
 
 from __future__ import annotations
 
@@ -13,31 +13,6 @@ from typing import Any
 from rmlab.config.settings import TemplateName
 from rmlab.errors import InputError
 from rmlab.storage.digest import digest
-
-
-def special_names(tokenizer: Any) -> re.Pattern[str] | None:
-    """Matches the first character of every special token's name; None: the tokenizer has no such token."""
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    return _first_characters(tuple(t.content for t in added if t.special and len(t.content) > 1))
-
-
-@lru_cache(maxsize=64)
-def _first_characters(names: tuple[str, ...]) -> re.Pattern[str] | None:
-    if not names:
-        return None
-    firsts = "".join(sorted({re.escape(name[0]) for name in names}))  # tried first: names may be thousands
-    return re.compile(f"(?=[{firsts}])(?={'|'.join(map(re.escape, names))}).", re.DOTALL)
-
-
-def breaks_in(text: str, names: re.Pattern[str] | None) -> tuple[int, ...]:
-    """Where to take the text apart."""
-    return tuple(m.end() for m in names.finditer(text)) if names else ()
-
-
-def apart(text: str, breaks: tuple[int, ...]) -> list[str]:
-    """The pieces of the text, at least one; joined they are the text."""
-    return [text[a:b] for a, b in pairwise((0, *breaks, len(text)))]
-
 
 Message = dict[str, str]
 _STAND_IN = "rmlab-response-stand-in"
@@ -58,9 +33,9 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Rendered:
-    """The text a model sees is prompt + response + closing.
+    """The text that a model sees, prompt + response + closing.
 
-    breaks: where to take the prompt apart, so that content that spells a special token stays text.
+    breaks: where to split the prompt, so that content that spells a special token stays plain text.
     """
 
     prompt: str
@@ -70,11 +45,12 @@ class Rendered:
 
 
 def render(messages: Sequence[Message], response: str, template: TemplateName, tokenizer: Any) -> Rendered:
+    """Renders messages and a response."""
     return answered(frame(messages, template, tokenizer), response)
 
 
 def frame(messages: Sequence[Message], template: TemplateName, tokenizer: Any) -> Rendered:
-    """All but the response: in its place, the space that the template writes before it."""
+    """Renders all but the response, in whose place is the space that the template puts before it."""
     messages, mark = _marked(messages, tokenizer)
     if template == "plain":
         shown = Rendered("\n\n".join(m["content"] for m in messages), "", "")
@@ -89,12 +65,12 @@ def frame(messages: Sequence[Message], template: TemplateName, tokenizer: Any) -
 
 
 def answered(framed: Rendered, response: str) -> Rendered:
-    """With a response, which brings its own space if it begins with one."""
+    """Adds the response, after the template's space unless it begins with a space of its own."""
     return replace(framed, response=response if response[:1].isspace() else framed.response + response)
 
 
 def _marked(messages: Sequence[Message], tokenizer: Any) -> tuple[Sequence[Message], str]:
-    """Messages with a mark wherever their content is to be taken apart; no mark: nowhere."""
+    """Returns the messages with a mark at each break of their contents, and the mark; "" without breaks."""
     names = special_names(tokenizer)
     texts = [m["content"] for m in messages]
     breaks = [breaks_in(text, names) for text in texts]
@@ -106,6 +82,7 @@ def _marked(messages: Sequence[Message], tokenizer: Any) -> tuple[Sequence[Messa
 
 
 def _hh_turn(message: Message) -> str:
+    """Renders a message by the template hh."""
     if message["role"] not in _HH_NAMES:
         raise InputError(
             f"template hh has no name for the role {message['role']!r}; use {', '.join(_HH_NAMES)}"
@@ -114,6 +91,7 @@ def _hh_turn(message: Message) -> str:
 
 
 def _chat(messages: Sequence[Message], tokenizer: Any) -> Rendered:
+    """Renders by the tokenizer's chat template."""
     if not getattr(tokenizer, "chat_template", None):
         raise InputError(
             f"{_name(tokenizer)} has no chat template; use a template that needs none: plain or hh"
@@ -123,11 +101,12 @@ def _chat(messages: Sequence[Message], tokenizer: Any) -> Rendered:
     full = _apply(tokenizer, [*messages, {"role": "assistant", "content": _STAND_IN}])
     before, found, closing = full.rpartition(_STAND_IN)
     lead = before[len(prompt) :] if before.startswith(prompt) else ""
-    # only space: what else may stand there, such as an empty thinking block, is the model's to write
+    # only space is kept: anything else there, such as an empty thinking block, is for the model to write
     return Rendered(prompt, lead if lead.isspace() else "", closing if found else "")
 
 
 def _apply(tokenizer: Any, messages: Sequence[Message], **options: Any) -> str:
+    """Applies the chat template; raises InputError if it fails."""
     from jinja2 import TemplateError
 
     try:
@@ -144,7 +123,7 @@ def _apply(tokenizer: Any, messages: Sequence[Message], **options: Any) -> str:
 
 
 def _undated(chat_template: str) -> str:
-    """Today is always the same day, since stages that run on different days must show the same prompt."""
+    """Fixes the date that the template shows, so that stages on different days show the same prompt."""
     return _TODAY.sub(lambda call: repr(_ONE_DAY.strftime(call[2])), chat_template)
 
 
@@ -153,13 +132,39 @@ def _name(tokenizer: Any) -> str:
 
 
 def template_hash(template: TemplateName, tokenizer: Any) -> str:
-    """Names the rendering: kept in the artifact of every stage that shows text to a model."""
+    """Returns a hash of the template, which is kept in the artifact of each stage that renders text."""
     own = getattr(tokenizer, "chat_template", None) if template == "chat" else None
     return digest({"template": template, "chat_template": own, **_variables(own, tokenizer)})[:16]
 
 
 def _variables(chat_template: Any, tokenizer: Any) -> dict[str, str]:
-    """The special tokens that a chat template writes by name, such as bos_token."""
+    """Returns the special tokens that a chat template refers to by name, such as bos_token."""
     texts = chat_template.values() if isinstance(chat_template, dict) else [chat_template or ""]
     tokens = tokenizer.special_tokens_map.items() if chat_template else ()
     return {name: str(token) for name, token in tokens if any(name in text for text in texts)}
+
+
+def special_names(tokenizer: Any) -> re.Pattern[str] | None:
+    """Returns a pattern for the first character of each special token's name; None without such tokens."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    return _first_characters(tuple(t.content for t in added if t.special and len(t.content) > 1))
+
+
+@lru_cache(maxsize=64)
+def _first_characters(names: tuple[str, ...]) -> re.Pattern[str] | None:
+    if not names:
+        return None
+    firsts = "".join(
+        sorted({re.escape(name[0]) for name in names})
+    )  # tried first, since there may be thousands of names
+    return re.compile(f"(?=[{firsts}])(?={'|'.join(map(re.escape, names))}).", re.DOTALL)
+
+
+def breaks_in(text: str, names: re.Pattern[str] | None) -> tuple[int, ...]:
+    """Returns the positions at which to split a text so that no special token's name stays whole."""
+    return tuple(m.end() for m in names.finditer(text)) if names else ()
+
+
+def apart(text: str, breaks: tuple[int, ...]) -> list[str]:
+    """Returns the pieces of the text, at least one, split at the breaks."""
+    return [text[a:b] for a, b in pairwise((0, *breaks, len(text)))]

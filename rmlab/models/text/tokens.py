@@ -1,7 +1,7 @@
-"""Prompts and responses as token ids, cut to a limit where they must be.
+"""Tokenises prompts and responses, cut to a limit where necessary.
 
-The two differ for tokenizers that put a space before the text they are given (SentencePiece's habit):
-a response or a closing that follows other text has no such space.
+Some tokenizers, such as SentencePiece's, put a space before each text they are given. A response or a closing
+follows other text, so it is tokenised without that space.
 """
 
 from __future__ import annotations
@@ -29,98 +29,9 @@ _SPLITS_AT_SPACE = {"WhitespaceSplit", "Whitespace", "BertPreTokenizer"}
 _UNPREFIXED: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # tokenizer -> its copy that adds no space
 
 
-def token_ids(rows: Sequence[Sequence[str]], tokenizer: Any, opens: bool) -> list[list[int]]:
-    """Ids of each row of pieces, without begin and end tokens; opens: its first piece begins a text."""
-    encode_first = _opening if opens else _following
-    firsts = encode_first([pieces[0] for pieces in rows], tokenizer)
-    others = iter(_following([piece for pieces in rows for piece in pieces[1:]], tokenizer))
-    return [
-        first + [token for _ in pieces[1:] for token in next(others)]
-        for first, pieces in zip(firsts, rows, strict=True)
-    ]
-
-
-def begin_tokens(tokenizer: Any) -> list[int]:
-    """What the tokenizer puts before plain text: [bos], an encoder's [cls], or nothing."""
-    return _around(tokenizer)[0]
-
-
-def end_tokens(tokenizer: Any) -> list[int]:
-    """What the tokenizer puts after plain text: an encoder's [sep], some models' [eos], or nothing."""
-    return _around(tokenizer)[1]
-
-
-def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    bare, whole = _opening(["a"], tokenizer)[0], list(tokenizer("a")["input_ids"])
-    starts = range(len(whole) - len(bare) + 1)
-    start = next((i for i in starts if whole[i : i + len(bare)] == bare), None)
-    return ([], []) if start is None else (whole[:start], whole[start + len(bare) :])
-
-
-def response_text(tokens: Sequence[int], tokenizer: Any) -> str:
-    """The text that generated tokens add to a prompt: with its first space, which decoding alone may drop."""
-    before = _following(["a"], tokenizer)[0]
-    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    whole = str(tokenizer.decode([*before, *tokens], **options))
-    return whole[len(tokenizer.decode(before, **options)) :]
-
-
-def _opening(texts: list[str], tokenizer: Any) -> list[list[int]]:
-    if not texts:
-        return []
-    ids = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
-    return [list(row) for row in ids]
-
-
-def _following(texts: list[str], tokenizer: Any) -> list[list[int]]:
-    backend = _unprefixed(tokenizer)
-    if backend is None:
-        return _opening(texts, tokenizer)
-    return [e.ids for e in backend.encode_batch(texts, add_special_tokens=False)]
-
-
-def _unprefixed(tokenizer: Any) -> Any:
-    """The tokenizer's own engine, told to add no space; None where it adds none anyway."""
-    from tokenizers import Tokenizer
-
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return None
-    parts = {"normalizer": _state(backend.normalizer), "pre_tokenizer": _state(backend.pre_tokenizer)}
-    plain = {name: _without_prefix(part) for name, part in parts.items()}
-    if plain == parts:
-        return None
-    if tokenizer not in _UNPREFIXED:
-        state = {**json.loads(backend.to_str()), **plain, "truncation": None, "padding": None}
-        _UNPREFIXED[tokenizer] = Tokenizer.from_str(json.dumps(state))
-    return _UNPREFIXED[tokenizer]
-
-
-def _state(component: Any) -> Any:
-    return None if component is None else json.loads(component.__getstate__())
-
-
-def _without_prefix(state: Any) -> Any:
-    """A normalizer or pre-tokenizer as it would be if it put no space before the text."""
-    kind = state["type"] if state else None
-    if kind == "Prepend":
-        return None
-    if kind == "Metaspace":
-        return {**state, "prepend_scheme": "never"}
-    if kind == "ByteLevel" and "add_prefix_space" in state:
-        return {**state, "add_prefix_space": False}
-    if kind != "Sequence":
-        return state
-    name = "normalizers" if "normalizers" in state else "pretokenizers"
-    if any(part["type"] in _SPLITS_AT_SPACE for part in state[name]):
-        return state  # its prefix marks words, not the start: spaces are gone by then
-    parts = [_without_prefix(part) for part in state[name]]
-    return {**state, name: [part for part in parts if part is not None]}
-
-
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of prompt and response; truncated says that something was cut to fit."""
+    """Token ids of prompt and response. truncated: whether something was cut."""
 
     prompt: list[int]
     response: list[int]
@@ -130,7 +41,10 @@ class Encoded:
 def encode(
     exchange: Exchange, template: TemplateName, tokenizer: Any, max_tokens: int, closing: bool = False
 ) -> Encoded:
-    """Token ids of prompt and response. What is too long loses the start of its prompt, then its end."""
+    """Tokenises prompt and response.
+
+    If too long, the start of the prompt is cut, then the end of the response.
+    """
     return encode_all([exchange], template, tokenizer, max_tokens, closing)[0]
 
 
@@ -141,7 +55,7 @@ def encode_all(
     max_tokens: int,
     closing: bool = False,
 ) -> list[Encoded]:
-    """encode() of each, much faster: a prompt is rendered once, and all texts are tokenised together."""
+    """Tokenises many as `encode` does, faster: each prompt is rendered once, and texts are batched."""
     if max_tokens < 1:
         raise InputError(f"a limit of {max_tokens} tokens leaves no room for a prompt; raise max_tokens")
     keys = [_key(e.messages) for e in exchanges]
@@ -160,12 +74,12 @@ def encode_all(
 
 
 def encode_prompt(rendered: Rendered, template: TemplateName, tokenizer: Any) -> list[int]:
-    """Token ids of the prompt, with one begin-of-sequence token where the tokenizer uses one."""
+    """Tokenises a prompt, with one begin-of-sequence token if the tokenizer uses one."""
     return _prompts([rendered], tokenizer, begin_tokens(tokenizer))[0]
 
 
 def cut_prompt(prompt: list[int], limit: int, tokenizer: Any) -> list[int]:
-    """The end of a prompt, and its begin token if it has one; limit is at least 1."""
+    """Returns the end of a prompt, after its begin token if it has one. limit: at least 1."""
     return _cut(prompt, limit, begin_tokens(tokenizer)) if len(prompt) > limit else prompt
 
 
@@ -187,6 +101,7 @@ def _closings(framed: Any, tokenizer: Any) -> dict[str, list[int]]:
 
 
 def _fit(prompt: list[int], response: list[int], limit: int, begin: list[int]) -> Encoded:
+    """Cuts prompt and response to the limit."""
     if len(prompt) + len(response) <= limit:
         return Encoded(prompt, response)
     begins = bool(begin) and prompt[: len(begin)] == begin
@@ -204,8 +119,100 @@ def _cut(prompt: list[int], limit: int, begin: list[int]) -> list[int]:
 
 
 def context_length(config: Any, tokenizer: Any) -> int:
-    """The longest input of a model, by its configuration and its tokenizer."""
+    """Returns the longest input of a model by its configuration and tokenizer, in tokens."""
     sizes = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
     sizes.append(getattr(tokenizer, "model_max_length", None))
     known = [int(s) for s in sizes if s and 0 < s < 10**7]
     return min(known) if known else 4096
+
+
+def token_ids(rows: Sequence[Sequence[str]], tokenizer: Any, opens: bool) -> list[list[int]]:
+    """Tokenises rows of pieces, without begin and end tokens. opens: whether first pieces begin a text."""
+    encode_first = _opening if opens else _following
+    firsts = encode_first([pieces[0] for pieces in rows], tokenizer)
+    others = iter(_following([piece for pieces in rows for piece in pieces[1:]], tokenizer))
+    return [
+        first + [token for _ in pieces[1:] for token in next(others)]
+        for first, pieces in zip(firsts, rows, strict=True)
+    ]
+
+
+def begin_tokens(tokenizer: Any) -> list[int]:
+    """Returns the tokens that the tokenizer puts before a text: [bos], an encoder's [cls], or none."""
+    return _around(tokenizer)[0]
+
+
+def end_tokens(tokenizer: Any) -> list[int]:
+    """Returns the tokens that the tokenizer puts after a text: an encoder's [sep], [eos], or none."""
+    return _around(tokenizer)[1]
+
+
+def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Returns begin and end tokens."""
+    bare, whole = _opening(["a"], tokenizer)[0], list(tokenizer("a")["input_ids"])
+    starts = range(len(whole) - len(bare) + 1)
+    start = next((i for i in starts if whole[i : i + len(bare)] == bare), None)
+    return ([], []) if start is None else (whole[:start], whole[start + len(bare) :])
+
+
+def response_text(tokens: Sequence[int], tokenizer: Any) -> str:
+    """Decodes generated tokens, with the first space, which decoding them alone may drop."""
+    before = _following(["a"], tokenizer)[0]
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    whole = str(tokenizer.decode([*before, *tokens], **options))
+    return whole[len(tokenizer.decode(before, **options)) :]
+
+
+def _opening(texts: list[str], tokenizer: Any) -> list[list[int]]:
+    """Tokenises texts that begin a text."""
+    if not texts:
+        return []
+    ids = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+    return [list(row) for row in ids]
+
+
+def _following(texts: list[str], tokenizer: Any) -> list[list[int]]:
+    """Tokenises texts that follow others."""
+    backend = _unprefixed(tokenizer)
+    if backend is None:
+        return _opening(texts, tokenizer)
+    return [e.ids for e in backend.encode_batch(texts, add_special_tokens=False)]
+
+
+def _unprefixed(tokenizer: Any) -> Any:
+    """Returns a copy of the tokenizer's engine that adds no space; None if the engine adds none."""
+    from tokenizers import Tokenizer
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    parts = {"normalizer": _state(backend.normalizer), "pre_tokenizer": _state(backend.pre_tokenizer)}
+    plain = {name: _without_prefix(part) for name, part in parts.items()}
+    if plain == parts:
+        return None
+    if tokenizer not in _UNPREFIXED:
+        state = {**json.loads(backend.to_str()), **plain, "truncation": None, "padding": None}
+        _UNPREFIXED[tokenizer] = Tokenizer.from_str(json.dumps(state))
+    return _UNPREFIXED[tokenizer]
+
+
+def _state(component: Any) -> Any:
+    return None if component is None else json.loads(component.__getstate__())
+
+
+def _without_prefix(state: Any) -> Any:
+    """Returns the state of a normalizer or pre-tokenizer without the option that adds a space."""
+    kind = state["type"] if state else None
+    if kind == "Prepend":
+        return None
+    if kind == "Metaspace":
+        return {**state, "prepend_scheme": "never"}
+    if kind == "ByteLevel" and "add_prefix_space" in state:
+        return {**state, "add_prefix_space": False}
+    if kind != "Sequence":
+        return state
+    name = "normalizers" if "normalizers" in state else "pretokenizers"
+    if any(part["type"] in _SPLITS_AT_SPACE for part in state[name]):
+        return state  # its prefix marks all words, since spaces were removed before
+    parts = [_without_prefix(part) for part in state[name]]
+    return {**state, name: [part for part in parts if part is not None]}

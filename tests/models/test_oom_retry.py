@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rmlab.errors import RmlabError
-from rmlab.models.oom_retry import Halving
+from rmlab.models.oom_retry import AdaptiveBatch
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ class Small:
 
 
 def halving(size, said=None):
-    return Halving(size, "lower max_tokens", (said if said is not None else []).append)
+    return AdaptiveBatch(size, "lower max_tokens", (said if said is not None else []).append)
 
 
 @pytest.mark.parametrize("room", [1, 2, 3, 7, 16, 64])
