@@ -32,14 +32,14 @@ class Small:
         return [x * x for x in batch]
 
 
-def halving(size, said=None):
+def adaptive(size, said=None):
     return AdaptiveBatch(size, "lower max_tokens", (said if said is not None else []).append)
 
 
 @pytest.mark.parametrize("room", [1, 2, 3, 7, 16, 64])
 @pytest.mark.parametrize("n", [0, 1, 5, 16, 37])
 def test_every_item_comes_once_and_in_order(n, room):
-    found = list(halving(16).batches(range(n), Small(room)))
+    found = list(adaptive(16).batches(range(n), Small(room)))
     assert [x for batch, _ in found for x in batch] == list(range(n))
     assert [y for _, result in found for y in result] == [x * x for x in range(n)]
     assert all(len(batch) <= room for batch, _ in found)
@@ -47,7 +47,7 @@ def test_every_item_comes_once_and_in_order(n, room):
 
 def test_the_smaller_size_is_said_and_kept_for_later_batches():
     said, run = [], Small(room=20)
-    sizes = halving(64, said)
+    sizes = adaptive(64, said)
     list(sizes.batches(range(100), run))
     assert run.tried == [64, 32, *[16] * 6, 4] and sizes.size == 16
     assert said == [
@@ -60,7 +60,7 @@ def test_the_smaller_size_is_said_and_kept_for_later_batches():
 
 def test_a_short_last_batch_is_halved_from_its_own_length():
     run = Small(room=2)
-    sizes = halving(64)
+    sizes = adaptive(64)
     list(sizes.batches(range(6), run))
     assert run.tried == [6, 3, 1, 1, 1, 1, 1, 1] and sizes.size == 1
 
@@ -76,26 +76,26 @@ def test_a_short_last_batch_is_halved_from_its_own_length():
     ],
 )
 def test_every_kind_of_it_is_known(error):
-    assert len(list(halving(8).batches(range(8), Small(4, error)))) == 2
+    assert len(list(adaptive(8).batches(range(8), Small(4, error)))) == 2
 
 
 def test_a_real_refusal_of_the_cpu_s_allocator_is_known():
     def run(batch):
         return torch.empty(2**58 if len(batch) > 1 else 1).sum()
 
-    assert len(list(halving(2).batches(range(2), run))) == 2
+    assert len(list(adaptive(2).batches(range(2), run))) == 2
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("out of memory"), KeyError("x")])
 def test_other_errors_are_raised_as_they_are(error):
     with pytest.raises(type(error)) as found:
-        list(halving(8).batches(range(8), Small(4, error)))
+        list(adaptive(8).batches(range(8), Small(4, error)))
     assert found.value is error
 
 
 def test_one_item_too_large_is_one_line_with_what_to_do():
     with pytest.raises(RmlabError, match="lower max_tokens, use a smaller model, or dtype=bfloat16") as found:
-        list(halving(4).batches(range(3), Small(0)))
+        list(adaptive(4).batches(range(3), Small(0)))
     assert "\n" not in str(found.value) and found.value.__cause__ is None and found.value.__context__ is None
 
 
@@ -112,14 +112,14 @@ def test_what_filled_the_memory_is_let_go_before_the_next_try():
 
     gc.disable()
     try:
-        list(halving(4).batches(range(1, 5), run))
+        list(adaptive(4).batches(range(1, 5), run))
     finally:
         gc.enable()
     assert len(alive) == 6 and not any(any(seen) for seen in alive)
 
 
 def test_an_error_in_what_uses_the_results_is_not_taken_for_one_of_the_run():
-    sizes = halving(2)
+    sizes = adaptive(2)
     batches = sizes.batches(range(4), Small(9))
     next(batches)
     with pytest.raises(MemoryError):
