@@ -46,9 +46,11 @@ class Inline:
         self.stop_after: int | None = None
         monkeypatch.setattr("rmlab.stages.sweep.in_workers", self)
 
-    def __call__(self, call: Callable, tasks: Iterator, workers: int) -> Iterator:
+    def __call__(self, work: Callable, tasks: Iterator, *_: object) -> Iterator:
         for n, task in enumerate(tasks):
             if n == self.stop_after:
                 raise KeyboardInterrupt
             self.axes.append(dict(task[0].axes))
-            yield call(task)
+            told: list[object] = []
+            work(iter([task]), told.append)
+            yield from told

@@ -20,11 +20,15 @@ class Progress:
         self, label: str, unit: str = "rows", quiet: bool = False, stream: TextIO | None = None
     ) -> None:
         self.label, self.unit, self.quiet = label, unit, quiet
-        self.stream = stream or sys.stderr
+        self._stream = stream
         self.total = self.done = self.tokens = self.resumed = 0
         self.started = self.last_line = time.monotonic()
         self._bar: Any = None
         self._live: Any = None
+
+    @property
+    def stream(self) -> TextIO:
+        return self._stream or sys.stderr
 
     def start(self, total: int, unit: str | None = None) -> None:
         """Begins a count of `total` things; a stage that has none to count never calls this."""

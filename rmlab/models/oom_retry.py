@@ -45,7 +45,7 @@ class AdaptiveBatch:
             try:
                 result = run(batch)
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
             else:
                 yield batch, result
@@ -56,7 +56,7 @@ class AdaptiveBatch:
 
     def _halve(self, n: int) -> None:
         """Frees memory and halves the size; raises RmlabError if a batch of one did not fit."""
-        _free()
+        free_memory()
         if n == 1:
             raise RmlabError(
                 f"out of memory with a single text; {self.hint}, use a smaller model, or dtype=bfloat16"
@@ -65,14 +65,14 @@ class AdaptiveBatch:
         self.say(f"out of memory with a batch of {n}: goes on with {self.size}")
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tells whether a GPU, Python, or torch on a CPU (which has no class for it) ran out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    text = str(error).lower()
-    return any(sign in text for sign in _SIGNS)
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
-def _free() -> None:
+def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,14 +1,24 @@
-"""A stage that maps over shards: each part of its artifact is made by itself, here or in workers."""
+"""A stage that maps over shards: each part of its artifact is made by itself, here or in workers.
+
+A process reads the next part and writes the last one while it computes one.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
+from rmlab.logs.progress import Progress
 from rmlab.models.compute import available_cores
-from rmlab.pipeline.job import Job, Make
-from rmlab.pipeline.parts import missing_jobs, write_parts
-from rmlab.pipeline.shard_workers import in_workers
+from rmlab.pipeline.job import Job, Made, Make, Shards
+from rmlab.pipeline.workers import Tell, in_workers
+from rmlab.storage.writer import Writer
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -56,7 +66,7 @@ def _number(text: str | None) -> int | None:
 def map_shards(jobs: Sequence[Job], make: Make) -> None:
     """Writes the parts that an earlier run has not, here or in worker processes, and adds up their counts.
 
-    make: a function of a module, since every worker calls it by its name, with jobs of its own.
+    make: a function of a module, since every worker imports it, and calls it with jobs of its own.
     """
     first, shards = jobs[0], make(jobs)
     parts = range(len(shards.rows))
@@ -64,9 +74,125 @@ def map_shards(jobs: Sequence[Job], make: Make) -> None:
     first.progress.skip(sum(shards.rows) - sum(shards.rows[part] for part in missing))
     workers = places(first.settings.workers, first.settings.device, len(missing), shards.gpus)
     if len(workers) > 1:
-        in_workers(jobs, make, missing, workers)
+        _in_workers(jobs, make, missing, workers)
     else:
         write_parts(jobs, shards, missing)
     for job in jobs:
         for part in parts:
             job.writer.add(job.writer.part_counts(part))
+
+
+def _in_workers(
+    jobs: Sequence[Job], make: Make, missing: Sequence[int], workers: Sequence[dict[str, str]]
+) -> None:
+    """The locks on the folders of the artifacts stay with this process, which shows all progress."""
+    progress = jobs[0].progress
+    progress.say(f"{len(workers)} worker processes")
+    quiet = Progress(progress.label, quiet=True)
+    theirs = [replace(job, writer=Writer(job.writer.path), progress=quiet) for job in jobs]
+    try:
+        with closing(in_workers(partial(_write_some, theirs, make), missing, workers, "workers=...")) as told:
+            for method, *values in told:
+                getattr(progress, method)(*values)
+    finally:
+        for job in jobs:
+            job.writer.remove_leftovers()
+
+
+def _write_some(jobs: Sequence[Job], make: Make, parts: Iterator[int], tell: Tell[tuple]) -> None:
+    """In a worker: its share of the parts."""
+    progress = _Told(jobs[0].progress.label, tell)
+    own = [replace(job, progress=progress) for job in jobs]
+    write_parts(own, make(own), parts)
+    progress.flush()
+
+
+_TELL_EVERY = 0.2  # seconds
+
+
+class _Told(Progress):
+    """Progress that another process shows: it is told the name of a method of Progress, and its arguments."""
+
+    def __init__(self, label: str, tell: Tell[tuple]) -> None:
+        super().__init__(label, quiet=True)
+        self.tell, self.fresh, self.told = tell, (0, 0), time.monotonic()
+
+    def advance(self, n: int = 0, tokens: int = 0) -> None:
+        self.fresh = self.fresh[0] + n, self.fresh[1] + tokens
+        if time.monotonic() - self.told > _TELL_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        self.tell(("advance", *self.fresh))
+        self.fresh, self.told = (0, 0), time.monotonic()
+
+    def show(self, text: str) -> None:
+        self.tell(("show", text))
+
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def pipelined(
+    indices: Iterable[int],
+    read: Callable[[int], A],
+    compute: Callable[[A], B],
+    write: Callable[[int, B], None],
+) -> None:
+    """write(k, compute(read(k))) for each k in its order; compute runs in the caller's thread.
+
+    One read, one computation and one write at a time, so memory holds no more than three parts. Whatever
+    one of them raises is raised here, before anything else is computed, and a write that has begun ends.
+    """
+    todo = iter(indices)
+    writing: Future[None] | None = None
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+
+        def ahead() -> tuple[int, Future[A]] | None:
+            index = next(todo, None)
+            return None if index is None else (index, reader.submit(read, index))
+
+        coming = ahead()
+        while coming is not None:
+            index, reading = coming
+            data = reading.result()
+            if writing is not None and writing.done():
+                writing.result()
+            coming = ahead()
+            made = compute(data)
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(write, index, made)
+            del reading, data, made  # else a part more would be held while the next one comes
+        if writing is not None:
+            writing.result()
+
+
+T = TypeVar("T")
+
+
+def missing_jobs(jobs: Sequence[Job], part: int) -> list[int]:
+    """Numbers of the jobs that an earlier run has not written this part of."""
+    return [k for k, job in enumerate(jobs) if not job.writer.has_part(part)]
+
+
+def write_parts(jobs: Sequence[Job], shards: Shards[T], parts: Iterable[int]) -> None:
+    """Each part in its turn; the next is read and the last is written while one is computed."""
+
+    def read(part: int) -> tuple[list[int], T]:
+        return missing_jobs(jobs, part), shards.read(part)
+
+    def compute(found: tuple[list[int], T]) -> dict[int, Made]:
+        wanted, data = found
+        made = dict(zip(wanted, shards.compute(data, wanted), strict=True))
+        for k, m in made.items():
+            jobs[k].writer.metrics.update(m.metrics)
+        # metrics as they are now: what is computed while this is written may add to them
+        return {k: Made(m.table, m.counts, dict(jobs[k].writer.metrics)) for k, m in made.items()}
+
+    def write(part: int, made: dict[int, Made]) -> None:
+        for k, m in made.items():
+            jobs[k].writer.part(part, m.table, m.counts, m.metrics)
+
+    pipelined(parts, read, compute, write)

@@ -7,10 +7,12 @@ stage is done: nothing of them is in a finished artifact.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +62,14 @@ NOT_FINITE = (
 class Watch(TrainerCallback):
     """Shows steps and stops at a loss that is not a number, before more steps are spent on it."""
 
-    def __init__(self, tell: Tell, parent: int | None = None) -> None:
-        self.tell, self.parent = tell, parent
+    def __init__(self, tell: Tell) -> None:
+        self.tell = tell
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         self.tell(state.global_step, state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         self.tell(state.global_step, state.max_steps)
-        if self.parent is not None and not _runs(self.parent):
-            raise RmlabError("the process that started this training is gone")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **rest: Any) -> None:
         for name in ("loss", "eval_loss"):
@@ -100,9 +100,20 @@ class Seal(TrainerCallback):
             seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
-def _runs(process: int) -> bool:
+_TORCH = ("PytorchStreamWriter", "inline_container.cc")  # torch.save, which does not say why it failed
+
+
+@contextmanager
+def as_os_error() -> Iterator[None]:
+    """What is raised within and tells of the disk is raised as the OSError that it stands for."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        said = str(error)
+        if "no space left" in said.lower():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        if any(word in said for word in _TORCH):
+            raise OSError(errno.EIO, "a checkpoint could not be written") from error
+        raise

@@ -1,97 +1,24 @@
-"""Supervised fine-tuning, resumed from a checkpoint, with smaller batches where memory is short."""
+"""Supervised fine-tuning, here or in several processes, with smaller batches where memory is short."""
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-import shutil
-from typing import Any
+import subprocess
+from pathlib import Path
+from typing import IO, Any
 
-from rmlab.errors import RmlabError
+from rmlab.errors import ConfigError, InputError, RmlabError
+from rmlab.logs import log
 from rmlab.logs.progress import Progress
-from rmlab.models.compute import Compute
-from rmlab.sft.checkpoints import Tell, Watch, last_whole_checkpoint
-from rmlab.sft.failures import OutOfMemory, is_out_of_memory, next_smaller
-from rmlab.sft.launch import launch, needs_own_processes
+from rmlab.models.compute import available_cores
+from rmlab.models.oom_retry import free_memory
+from rmlab.processes import error_from_json, start_child
+from rmlab.sft.attempt import STEP, attempt
+from rmlab.sft.checkpoints import Tell
 from rmlab.sft.task import SftTask
-from rmlab.storage.files import write_json
 
-
-def attempt(task: SftTask, rows_at_once: int, tell: Tell, parent: int | None = None) -> None:
-    """Trains from the last whole checkpoint on; writes the log and what was trained.
-
-    Raises OutOfMemory where rows_at_once rows do not fit; another attempt may go on with fewer.
-    """
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
-        _train(task, rows_at_once, tell, parent)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        # its traceback would hold what takes the memory
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-    else:
-        return
-    raise OutOfMemory(reason)
-
-
-def _train(task: SftTask, rows_at_once: int, tell: Tell, parent: int | None) -> None:
-    try:
-        from transformers.trainer_utils import set_seed
-
-        from rmlab.sft.trainer import make_trainer
-    except ImportError as error:
-        raise RmlabError(f'sft needs TRL and peft ({error}); run: pip install "rmlab[train]"') from None
-
-    parts = task.read_rows()
-    model, tokenizer = _load(task)
-    set_seed(task.seed)
-    checkpoint = last_whole_checkpoint(task.work)
-    watch = Watch(tell, parent)
-    trainer, steps = make_trainer(task, model, tokenizer, parts, rows_at_once, checkpoint is None, [watch])
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    if trainer.is_world_process_zero():
-        _write(task, trainer, steps)
-
-
-def _load(task: SftTask) -> tuple[Any, Any]:
-    """The model in 32-bit weights, so that small updates are not rounded away; in bfloat16 the computation.
-
-    A base that LoRA leaves as it is needs no more bits than the computation; the adapter has 32.
-    """
-    from transformers import AutoModelForCausalLM
-
-    dtype = task.precision if task.how.method == "lora" else "float32"
-    device = task.device
-    if "LOCAL_RANK" in os.environ and device != "cpu":
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-    compute = Compute(dtype, device, task.trust_remote_code)
-    return compute.load_model(AutoModelForCausalLM, task.base), compute.load_tokenizer(task.base)
-
-
-def _write(task: SftTask, trainer: Any, steps: int) -> None:
-    import torch
-
-    shutil.rmtree(task.trained, ignore_errors=True)
-    model = trainer.model
-    if task.how.method == "full":
-        model = model.to(getattr(torch, task.saved))
-    model.save_pretrained(task.trained)
-    write_json(task.log, _log_rows(trainer.state.log_history, steps))
-
-
-def _log_rows(history: list[dict[str, Any]], steps_an_epoch: int) -> list[dict[str, Any]]:
-    """Rows of the training log: (step, split) once each."""
-    found: dict[tuple[int, str], float] = {}
-    for entry in history:
-        for name, split in (("loss", "train"), ("eval_loss", "validation")):
-            if name in entry:
-                found[int(entry["step"]), split] = float(entry[name])
-    return [
-        {"step": step, "epoch": step / steps_an_epoch, "split": split, "loss": loss}
-        for (step, split), loss in sorted(found.items())
-    ]
+_RECORDED = 10_000  # letters of what the processes wrote last, in the log of the run
 
 
 def train(task: SftTask, progress: Progress) -> tuple[list[dict[str, Any]], list[str]]:
@@ -103,9 +30,9 @@ def train(task: SftTask, progress: Progress) -> tuple[list[dict[str, Any]], list
         try:
             run(task, rows_a_device * task.how.devices, _Steps(progress))
             return json.loads(task.log.read_text()), warnings
-        except OutOfMemory as error:
+        except MemoryError as error:
             reason = str(error)
-        smaller = next_smaller(rows_a_device)
+        smaller = _next_smaller(rows_a_device)
         if smaller is None:
             raise RmlabError(
                 f"out of memory with one demonstration at a time ({reason}); lower sft.max_tokens, "
@@ -114,7 +41,13 @@ def train(task: SftTask, progress: Progress) -> tuple[list[dict[str, Any]], list
         warnings.append(_warning(task, rows_a_device, smaller))
         progress.say(warnings[-1])
         rows_a_device = smaller
-        _free()
+        free_memory()
+
+
+def _next_smaller(rows_at_once: int) -> int | None:
+    """Half as many or, where that does not divide, the next divisor below; None: one is the least."""
+    smaller = [n for n in range(1, rows_at_once // 2 + 1) if rows_at_once % n == 0]
+    return smaller[-1] if smaller else None
 
 
 def _warning(task: SftTask, before: int, after: int) -> str:
@@ -124,14 +57,6 @@ def _warning(task: SftTask, before: int, after: int) -> str:
         f"out of memory with {before} demonstrations at once on a device; went on from the last checkpoint "
         f"with {after}, the gradients of {added} added up: the same {how.batch_size * how.accumulate} a step"
     )
-
-
-def _free() -> None:
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 class _Steps:
@@ -148,3 +73,82 @@ class _Steps:
         else:
             self.progress.advance(done - self.done)
         self.done = done
+
+
+def needs_own_processes(task: SftTask) -> bool:
+    import torch
+
+    if task.how.devices > 1:
+        return True
+    on_gpu = task.device != "cpu" and torch.cuda.is_available()
+    return on_gpu and torch.cuda.device_count() > 1
+
+
+def launch(task: SftTask, rows_at_once: int, tell: Tell) -> None:
+    """As attempt() does, in one process a device, each of which sees its device alone.
+
+    Trainer takes every GPU that it sees, and multiplies the batch by their number; so where this process sees
+    others than those asked for, it trains in processes that do not. Torch's launcher starts them, and
+    accelerate, inside Trainer, joins them (DDP: each has its share of a step's rows, gradients are averaged).
+    """
+    task.failure.unlink(missing_ok=True)
+    messages = task.work / "processes.log"
+    with messages.open("w") as errors:
+        process = start_child(
+            "torch.distributed.run",
+            *("--standalone", "--nproc-per-node", str(task.how.devices), "-m", "rmlab.sft.attempt"),
+            *(str(task.write()), str(rows_at_once)),
+            environment=_environment(task),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            _follow(process.stdout, tell)
+            code = process.wait()
+        finally:
+            process.stdin.close()  # the processes end at once, and the launcher with them
+            process.terminate()
+            process.wait()
+    if code:
+        _raise(task, messages)
+
+
+def _environment(task: SftTask) -> dict[str, str]:
+    return _devices(task) | {"OMP_NUM_THREADS": str(max(1, available_cores() // task.how.devices))}
+
+
+def _devices(task: SftTask) -> dict[str, str]:
+    """What the processes see of the GPUs: those asked for, of those that this process sees."""
+    import torch
+
+    n, (kind, _, index) = task.how.devices, task.device.partition(":")
+    if kind == "cpu" or not torch.cuda.is_available():
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    if index and n > 1:
+        raise ConfigError(f"sft.devices={n} and device={task.device} do not go together; set device=auto")
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    visible = seen if seen != [""] else [str(i) for i in range(torch.cuda.device_count())]
+    first = int(index or 0)
+    if first + n > len(visible):
+        raise InputError(f"sft.devices={n}: this machine shows {len(visible)} GPUs; set sft.devices to fewer")
+    return {"CUDA_VISIBLE_DEVICES": ",".join(visible[first : first + n])}
+
+
+def _follow(lines: IO[bytes], tell: Tell) -> None:
+    for line in lines:
+        if line.startswith(STEP.encode()):
+            done, total = json.loads(line.removeprefix(STEP.encode()))
+            tell(done, total)
+
+
+def _raise(task: SftTask, messages: Path) -> None:
+    text = messages.read_text(errors="replace") if messages.is_file() else ""
+    log.event("processes", "error", what="sft", text=text[-_RECORDED:])
+    if not task.failure.is_file():
+        said = [line for line in text.splitlines() if "Error" in line]
+        raise RmlabError(
+            f"training in {task.how.devices} processes failed ({said[-1][:160] if said else 'no message'}); "
+            f"see {messages}, and run the same command to go on from the last checkpoint"
+        )
+    raise error_from_json(json.loads(task.failure.read_text()))

@@ -14,7 +14,7 @@ from rmlab.models.weights import find_model
 from rmlab.paths import user_path
 from rmlab.pipeline.job import Job
 from rmlab.sft import train as training
-from rmlab.sft.failures import as_os_error
+from rmlab.sft.checkpoints import as_os_error
 from rmlab.sft.saving import save_policy
 from rmlab.sft.task import Rows, SftTask, hold_out, training_precision
 from rmlab.storage.schemas import TRAINING_LOG

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -10,12 +11,23 @@ import pyarrow as pa
 
 from rmlab.pipeline.job import Job
 from rmlab.pipeline.node import Cell, Grid
-from rmlab.pipeline.pool import in_workers
+from rmlab.pipeline.workers import Tell, in_workers
 from rmlab.storage.files import plain
 from rmlab.storage.sweep_schema import cell_prompts_table, sweep_table
 from rmlab.sweeps.cell import run_cell
 from rmlab.sweeps.data import forget_data, write_data
 from rmlab.sweeps.rows import LiveCells, Row, RowLog, control_rows, prompt_rows
+
+_AHEAD = 1  # cells that a worker has before it while it is at one
+ONE_THREAD = {  # the environment of a worker
+    **dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+    ),
+    # glibc keeps the memory of one cell for the next instead of giving it back and faulting it in again.
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**29),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
 
 
 def run(job: Job) -> None:
@@ -36,7 +48,8 @@ def run(job: Job) -> None:
     live = LiveCells(job.progress, {cell.fingerprint: cell.axes for cell in grid.cells}, rows.values())
     tasks = ((cell, folders[cell.data]) for cell in left)
     if left:
-        with closing(in_workers(_run, tasks, min(grid.workers, len(left)))) as done:
+        workers = [ONE_THREAD] * min(grid.workers, len(left))
+        with closing(in_workers(_run_cells, tasks, workers, "--workers", _AHEAD)) as done:
             for row in done:
                 log.append([row])
                 rows[row["cell"]] = row
@@ -52,8 +65,10 @@ def _taken_over(job: Job) -> dict[str, Row]:
     return {cell: dict(known.row) for cell, known in rows.items() if known.is_of(data[cell], now)}
 
 
-def _run(task: tuple[Cell, Path]) -> Row:
-    return run_cell(*task)
+def _run_cells(tasks: Iterator[tuple[Cell, Path]], tell: Tell[Row]) -> None:
+    """In a worker: its share of the cells."""
+    for cell, folder in tasks:
+        tell(run_cell(cell, folder))
 
 
 def _together(grid: Grid, cells: list[Cell]) -> list[Cell]:

@@ -18,7 +18,7 @@ from small_settings import SMALL
 
 from rmlab.logs import log
 from rmlab.logs.records import LogFile
-from rmlab.pipeline.pool import in_workers
+from rmlab.pipeline.workers import in_workers
 from rmlab.stages import prompts as first_stage
 from rmlab.sweeps import cell as cell_module
 
@@ -277,16 +277,17 @@ def test_a_bug_in_a_cell_is_a_row_and_its_trace_is_in_the_log(cli, out, inline, 
     assert len(found) == 2 and all('raise KeyError("x")' in r["trace"] and r["cell"] for r in found)
 
 
-def warned(n):
-    logging.getLogger("some.package").warning("beware of %d", n)
-    return n
+def warned(tasks, tell):
+    for n in tasks:
+        logging.getLogger("some.package").warning("beware of %d", n)
+        tell(n)
 
 
 def test_workers_of_a_sweep_write_to_the_same_log(tmp_path):
     log.start(["rmlab", "sweep"])
     try:
         log.keep_in(str(tmp_path), {})
-        assert sorted(in_workers(warned, [1, 2, 3], 2)) == [1, 2, 3]
+        assert sorted(in_workers(warned, [1, 2, 3], [{}, {}], "--workers")) == [1, 2, 3]
     finally:
         log.stop()
     found = only(records(tmp_path), "library")

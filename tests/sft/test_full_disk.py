@@ -7,7 +7,7 @@ import errno
 import pytest
 from safetensors import SafetensorError
 
-from rmlab.sft.failures import as_os_error
+from rmlab.sft.checkpoints import as_os_error
 
 
 def test_a_full_disk_is_told_as_the_system_does():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -11,15 +10,6 @@ from rmlab.errors import RmlabError
 from rmlab.sft.checkpoints import Evaluate, Watch
 
 STATE = SimpleNamespace(global_step=3, max_steps=9)
-
-
-def test_a_process_ends_when_the_one_that_started_it_is_gone():
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    told = []
-    with pytest.raises(RmlabError, match="is gone"):
-        Watch(lambda *step: told.append(step), gone.pid).on_step_end(None, STATE, None)
-    assert told == [(3, 9)]
 
 
 @pytest.mark.parametrize("logs", [{"loss": float("nan")}, {"eval_loss": float("inf")}])

@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from rmlab.errors import RmlabError
-from rmlab.sft import launch
-from rmlab.sft.failures import OutOfMemory
+from rmlab.sft import train as launch
 from rmlab.sft.train import train
 
 pytestmark = pytest.mark.alone
@@ -55,8 +54,8 @@ def test_an_error_that_none_foresaw_says_where_to_look(task, quiet):
 
 def test_out_of_memory_in_a_process_is_told_apart(task):
     made = task()
-    made.failure.write_text('{"kind": "memory", "message": "CUDA out of memory"}')
-    with pytest.raises(OutOfMemory, match="CUDA"):
+    made.failure.write_text('{"kind": "MemoryError", "message": "CUDA out of memory", "trace": ""}')
+    with pytest.raises(MemoryError, match="CUDA"):
         launch._raise(made, made.work / "processes.log")
 
 

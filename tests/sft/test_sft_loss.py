@@ -9,8 +9,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
+from rmlab.sft.attempt import attempt
 from rmlab.sft.task import Rows, step_order
-from rmlab.sft.train import attempt, train
+from rmlab.sft.train import train
 from rmlab.sft.trainer import make_trainer
 
 IGNORED = -100

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaModel
 
 from rmlab.errors import RmlabError
-from rmlab.sft.failures import is_out_of_memory, next_smaller
-from rmlab.sft.train import train
+from rmlab.models.oom_retry import is_out_of_memory
+from rmlab.sft.train import _next_smaller, train
 
 CPU_WORDS = (
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
@@ -84,4 +84,4 @@ def test_other_errors_are_not_taken_for_it(task, quiet, small_memory):
 
 
 def test_the_next_smaller_batch_divides_the_step():
-    assert [next_smaller(n) for n in (8, 6, 9, 7, 2, 1)] == [4, 3, 3, 1, 1, None]
+    assert [_next_smaller(n) for n in (8, 6, 9, 7, 2, 1)] == [4, 3, 3, 1, 1, None]

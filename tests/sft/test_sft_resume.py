@@ -21,7 +21,7 @@ pytestmark = pytest.mark.alone
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from rmlab.sft.train import attempt
+from rmlab.sft.attempt import attempt
 from rmlab.sft.task import SftTask
 from transformers import Trainer
 step = Trainer.training_step

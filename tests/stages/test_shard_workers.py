@@ -19,8 +19,8 @@ from rmlab.logs.records import trace_of
 from rmlab.pipeline import shards as places_module
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.run import run_nodes
-from rmlab.pipeline.shard_workers import error_from_json, error_to_json
 from rmlab.pipeline.shards import places
+from rmlab.processes import error_from_json, error_to_json
 
 pytestmark = pytest.mark.alone
 

@@ -13,10 +13,9 @@ from small_settings import SMALL
 from rmlab.config.hydra import load_settings
 from rmlab.logs.progress import Progress
 from rmlab.pipeline.job import Job, Made, Shards
-from rmlab.pipeline.parts import pipelined
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.run import run_nodes
-from rmlab.pipeline.shards import map_shards
+from rmlab.pipeline.shards import map_shards, pipelined
 from rmlab.pipeline.stages import STAGES as TABLE
 from rmlab.storage.digest import read_sealed
 from rmlab.storage.writer import writing

@@ -1,7 +1,6 @@
 import itertools
 import os
 import signal
-import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -9,13 +8,20 @@ from pathlib import Path
 import pytest
 
 from rmlab.errors import RmlabError
-from rmlab.pipeline.pool import AHEAD, _no_interrupt, in_workers
+from rmlab.pipeline.workers import in_workers
+from rmlab.stages.sweep import ONE_THREAD
 
 pytestmark = pytest.mark.alone
+AHEAD = 2
 
 
-def about(task):
+def about(tasks, tell):
     """In a worker: who it is, and how many threads it may use. A task of its own kind ends its process."""
+    for task in tasks:
+        tell(_about(task))
+
+
+def _about(task):
     import numpy as np
     import torch
     from threadpoolctl import threadpool_info
@@ -31,10 +37,10 @@ def about(task):
 def test_tasks_run_in_processes_of_one_thread_that_ctrl_c_does_not_reach_and_that_go_when_closed():
     before = signal.getsignal(signal.SIGINT)
     asked = itertools.count()
-    with closing(in_workers(about, asked, 2)) as done:
+    with closing(in_workers(about, asked, [ONE_THREAD] * 2, "--workers", AHEAD)) as done:
         found = list(itertools.islice(done, 20))
         assert signal.getsignal(signal.SIGINT) == before
-    assert next(asked) <= 20 + 2 * 2 * AHEAD  # tasks are taken as they are needed
+    assert next(asked) <= 20 + 2 * (AHEAD + 1)  # tasks are taken as they are needed
     assert len({f[0] for f in found}) == 20
     processes = {f[1] for f in found}
     assert 1 <= len(processes) <= 2 and os.getpid() not in processes
@@ -45,7 +51,7 @@ def test_tasks_run_in_processes_of_one_thread_that_ctrl_c_does_not_reach_and_tha
 def test_a_killed_worker_is_one_line_and_what_was_done_before_is_not_lost():
     found, error = [], None
     try:
-        with closing(in_workers(about, [1, 2, 3, "die", 4], 1)) as done:
+        with closing(in_workers(about, [1, 2, 3, "die", 4], [ONE_THREAD], "--workers")) as done:
             for row in done:
                 found.append(row)
     except RmlabError as caught:
@@ -63,28 +69,3 @@ def _lives(process: int) -> bool:
         return stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def test_an_interrupt_while_processes_start_counts_afterwards_and_is_not_theirs():
-    reached = []
-    with pytest.raises(KeyboardInterrupt), _no_interrupt(True):
-        with subprocess.Popen(["sleep", "30"]) as child:
-            os.kill(os.getpid(), signal.SIGINT)
-            status = Path(f"/proc/{child.pid}/status").read_text()
-            blocked = int(next(x for x in status.splitlines() if x.startswith("SigBlk")).split()[1], 16)
-            child.kill()
-        reached.append(blocked >> (signal.SIGINT - 1) & 1)
-    assert reached == [1]
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
-    with _no_interrupt(False):
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_a_process_that_ignores_interrupts_goes_on_ignoring_them():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with _no_interrupt(True):
-            os.kill(os.getpid(), signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
