@@ -55,7 +55,7 @@ class Resamples:
 
     @property
     def counts(self) -> np.ndarray:
-        """How often each resample draws each prompt, [n, P]."""
+        """The number of times each resample draws each prompt, [n, P]."""
         if self.kept is not None:
             return self.kept
         counts = np.empty((self.n, self.n_prompts), dtype=np.min_scalar_type(self.n_prompts))
