@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,7 @@ def test_a_command_of_the_pages_can_be_run(cli, place, monkeypatch, words):
     """As a dry run where the command has one, without the arms of its experiment; others are only parsed."""
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # the module of another test
     name, arguments = words[0], words[1:]
     context = COMMANDS[name].make_context(name, list(arguments))
     if "dry_run" not in context.params:
