@@ -14,8 +14,8 @@ from rmlab.commands import sets as sets_cli
 from rmlab.commands.options import AsJson, ConfigDir, DryRun, Force, Overrides, Workers
 from rmlab.pipeline.stages import STAGES, Stage
 
-_HELP = """Tests recipes for reward models: run the language model once (sft, sample, annotate, embed), keep the
-embeddings, fit and judge small heads on them in seconds each, on a CPU.
+_HELP = """Tests recipes for reward models: run the language model once (sft, sample, annotate, embed), keep
+the embeddings, fit and judge small heads on them in seconds each, on a CPU.
 
 Settings trail as overrides:  rmlab fit-rm experiment=demo head=mlp seed=3
 
