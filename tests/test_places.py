@@ -59,7 +59,7 @@ def test_places_that_cannot_be_are_one_line(cli, tmp_path):
         (["status", "out=''"], 2, "out"),
         (["status", 'out="~nosuchuser/x"'], 3, "no such place"),
         (["status", 'model="~nosuchuser/x"', "sampler=transformers"], 3, "no such place"),
-        (["status", "prompts=file", "prompts.path=''"], 3, "an empty path"),
+        (["status", "prompts=file", "prompts.path=''"], 3, "the path is empty"),
     ]:
         result = cli(command[0], *SMALL, *command[1:])
         assert result.code == code and message in result.line, command

@@ -1,4 +1,5 @@
-"""What no honest settings hold: YAML that grows without end, numbers that cannot be written, broken text."""
+"""Limits on settings: YAML that grows without end, numbers that cannot be stored and broken text are
+refused."""
 
 from __future__ import annotations
 
@@ -12,15 +13,18 @@ import yaml
 
 from rmlab.errors import ConfigError
 
-_LARGEST = 2**20  # bytes of a file of settings
-_MOST_NODES = 100_000  # values in it, aliases followed
-_DEEPEST = 50
+_LARGEST_FILE = 2**20  # bytes
+_MOST_VALUES = 100_000  # in one file, counting every alias as a copy of what it names
+_DEEPEST = 50  # levels of nesting
 _LARGEST_NUMBER = 2**64
 _LONGEST_TEXT = 10**6
 
 
 def check_yaml_files(folder: Path, groups: Collection[str]) -> None:
-    """Of all that could be composed: its own, and those of groups; hidden ones are none of it."""
+    """Checks every YAML file that Hydra could read: those in the folder itself and in the folders of groups.
+
+    Hidden files and folders are left out, as Hydra does not read them.
+    """
     files = [*folder.glob("*.yaml"), *(f for group in groups for f in (folder / group).rglob("*.yaml"))]
     for file in sorted(files):
         if any(part.startswith(".") for part in file.relative_to(folder).parts) or file.is_dir():
@@ -33,16 +37,16 @@ def check_yaml_files(folder: Path, groups: Collection[str]) -> None:
 
 @lru_cache(maxsize=1024)
 def _check_yaml(file: Path, size: int, changed: int) -> None:
-    if size > _LARGEST:
-        raise ConfigError(f"{file} has {size:,} bytes; settings have at most {_LARGEST:,}")
+    if size > _LARGEST_FILE:
+        raise ConfigError(f"{file} has {size:,} bytes; a settings file may have at most {_LARGEST_FILE:,}")
     try:
         _check_growth(file)
     except (yaml.YAMLError, ValueError, OSError):
-        return  # whoever composes it is told; it may be a file that an editor left behind
+        return  # an unreadable file is an error only if Hydra needs it; it may be an editor's backup
 
 
 def _check_growth(file: Path) -> None:
-    """Counts values as they are once every alias is a copy of what it names."""
+    """Counts the values, every alias as a copy of what it names, and stops at the first that is too many."""
     known: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = [(None, 0)]  # anchor, values so far
     for event in yaml.parse(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -58,15 +62,15 @@ def _check_growth(file: Path) -> None:
             known[anchor or ""] = added
         above, n = open_nodes.pop()
         open_nodes.append((above, n + added))
-        if n + added > _MOST_NODES or len(open_nodes) > _DEEPEST:
+        if n + added > _MOST_VALUES or len(open_nodes) > _DEEPEST:
             raise ConfigError(
-                f"{file} holds more than {_MOST_NODES:,} values, its aliases followed, or more than "
-                f"{_DEEPEST} levels; write it plainly"
+                f"{file} holds more than {_MOST_VALUES:,} values, counting aliases as copies, or more than "
+                f"{_DEEPEST} levels; write it with fewer"
             )
 
 
 def check_values(value: Any, where: str = "", depth: int = 0) -> None:
-    """ConfigError that names the first setting with a value that nothing could store."""
+    """Raises a ConfigError that names the first setting whose value cannot be stored."""
     problem = _problem(value, depth)
     if problem:
         raise ConfigError(f"{where or 'the settings'}: {problem}")

@@ -1,4 +1,4 @@
-"""Components: the classes that `_target_` names in the settings, built from their parameters."""
+"""Components: objects of the classes that `_target_` names in the settings, built from their parameters."""
 
 from __future__ import annotations
 
@@ -16,34 +16,11 @@ from rmlab.errors import ConfigError
 from rmlab.paths import shipped
 
 _OWN = "rmlab."
-NAME = "_name_"  # of a component, in the configuration that an artifact's manifest has
-
-
-def imported(target: str, allow: Sequence[str], where: str) -> Any:
-    """What a dotted path names, if its module is on the allow-list."""
-    if not any(target.startswith(prefix.rstrip(".") + ".") for prefix in (_OWN, *allow)):
-        module = target.rpartition(".")[0]
-        raise ConfigError(f"{where}: {target} is outside rmlab; allow it with 'allow_modules=[{module}]'")
-    module, _, name = target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where}: cannot import {target} ({error})") from None
-
-
-def component_class(component: Component, allow: Sequence[str] = (), where: str = "component") -> type:
-    """The class that `_target_` names, if its module is on the allow-list."""
-    target = component.get("_target_")
-    if not isinstance(target, str) or "." not in target:
-        raise ConfigError(f"{where} has no _target_: give it the dotted path of a class")
-    found = imported(target, allow, where)
-    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
-        raise ConfigError(f"{where}: {target} is not a dataclass; components are dataclasses")
-    return found
+NAME = "_name_"  # key of a component's name in the configuration that a manifest records
 
 
 def build(component: Component, allow: Sequence[str] = (), where: str = "component") -> Any:
-    """The only place that makes components: checks names and types of parameters, then calls the class."""
+    """Makes a component, after checking the names and types of its parameters; nothing else makes one."""
     cls = component_class(component, allow, where)
     parameters = {k: v for k, v in component.items() if k != "_target_"}
     unknown = sorted(set(parameters) - {f.name for f in dataclasses.fields(cls) if f.init})
@@ -60,8 +37,31 @@ def _adapter(cls: type) -> TypeAdapter:
     return TypeAdapter(cls)
 
 
+def component_class(component: Component, allow: Sequence[str] = (), where: str = "component") -> type:
+    """The dataclass that `_target_` names, if its module is rmlab's or on the allow-list."""
+    target = component.get("_target_")
+    if not isinstance(target, str) or "." not in target:
+        raise ConfigError(f"{where} has no _target_: give it the dotted path of a class")
+    found = imported(target, allow, where)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise ConfigError(f"{where}: {target} is not a dataclass; components are dataclasses")
+    return found
+
+
+def imported(target: str, allow: Sequence[str], where: str) -> Any:
+    """The object at a dotted path, if its module is rmlab's or on the allow-list."""
+    if not any(target.startswith(prefix.rstrip(".") + ".") for prefix in (_OWN, *allow)):
+        module = target.rpartition(".")[0]
+        raise ConfigError(f"{where}: {target} is outside rmlab; allow it with 'allow_modules=[{module}]'")
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}: cannot import {target} ({error})") from None
+
+
 def meaningful(component: Component, allow: Sequence[str] = (), where: str = "component") -> Component:
-    """The component's parameters that decide its results; run-time knobs are left out."""
+    """The component's name and the parameters that decide its results; run-time parameters are left out."""
     cls = component_class(component, allow, where)
     runtime = {f.name for f in dataclasses.fields(cls) if f.metadata.get("runtime")}
     values = dataclasses.asdict(build(component, allow, where))
@@ -70,16 +70,20 @@ def meaningful(component: Component, allow: Sequence[str] = (), where: str = "co
 
 
 def component_name(component: Component, allow: Sequence[str] = (), where: str = "component") -> str:
-    """What people call it: bradley_terry, or the class of a user's own component."""
+    """The name for people, such as bradley_terry; for a user's own component the name of its class."""
     cls = component_class(component, allow, where)
     return str(getattr(cls, "name", cls.__name__)) if _is_own(cls) else cls.__name__
 
 
 def component_identity(component: Component, allow: Sequence[str] = (), where: str = "component") -> str:
-    """What stands in fingerprints: the name that rmlab's own components keep wherever their module goes, or
-    the dotted path of a user's."""
+    """The name that goes into fingerprints: for a component of rmlab its own name, which does not change when
+    its module moves; for a user's component its dotted path."""
     cls = component_class(component, allow, where)
     return component_name(component, allow, where) if _is_own(cls) else str(component["_target_"])
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__.startswith(_OWN)
 
 
 def as_component(described: Mapping[str, Any], group: str) -> Component:
@@ -106,17 +110,14 @@ def recorded_name(described: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=16)
 def _own_targets(group: str) -> dict[str, str]:
-    """Name of a component -> the class that a file of conf/GROUP names."""
+    """The dotted path of each component of conf/GROUP, by the component's name."""
     files = sorted(shipped(f"conf/{group}").glob("*.yaml"))
     components = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
     return {component_name(c): str(c["_target_"]) for c in components}
 
 
-def _is_own(cls: type) -> bool:
-    return cls.__module__.startswith(_OWN)
-
-
 def first_problem(error: ValidationError, prefix: str = "") -> str:
+    """The first error of a validation as one line: the setting, what is wrong, and the value given."""
     problem = error.errors()[0]
     where = ".".join([prefix, *map(str, problem["loc"])]).strip(".")
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")

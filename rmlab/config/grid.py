@@ -1,4 +1,4 @@
-"""A grid over settings: `head=linear,mlp seed=0,1,2` as one list of overrides for each combination."""
+"""A grid over settings: `head=linear,mlp seed=0,1,2` becomes one list of overrides for each combination."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rmlab.errors import ConfigError, RmlabError
 
 @dataclass(frozen=True)
 class GridPoint:
-    """One combination: its overrides, its value on each axis as typed on the command line, its settings."""
+    """One combination of a grid; axes: its value on each axis, as typed on the command line."""
 
     overrides: tuple[str, ...]
     axes: dict[str, str]
@@ -28,14 +28,14 @@ class GridPoint:
 def points(
     overrides: Sequence[str], config_dir: Path | None = None, composer: Composer | None = None
 ) -> list[GridPoint]:
-    """All combinations, the last axis fastest. Commas separate values, as in Hydra's multirun.
+    """All combinations, the last axis varying fastest. Commas separate values, as in Hydra's multirun.
 
-    composer: what other grids have composed is used again; its own overrides come before these.
+    composer: one that other grids have used, whose results are used again; its overrides come before these.
     """
     parsed = [_parsed(text) for text in overrides]
     keys = Counter(p.key for p in parsed)
     repeated = {p.key for p in parsed if _is_swept(p) and keys[p.key] > 1}
-    if repeated:  # of plain overrides the last counts, as in every command
+    if repeated:  # a plain override may be repeated: the last one counts, as in every command
         raise ConfigError(f"'{min(repeated)}' is given twice; write its values in one: key=a,b")
     swept = [_values(p) for p in parsed if _is_swept(p)]
     fixed = [p.text for p in parsed if not _is_swept(p)]
@@ -53,23 +53,8 @@ def points(
     return found
 
 
-def _located(problem: str, texts: Sequence[str], is_later: bool) -> str:
-    """With the combination that is wrong; what is wrong with the first is wrong with most."""
-    where = " ".join(texts)
-    return f"{where}: {problem}" if is_later and not problem.startswith(where) else problem
-
-
-def _parsed(text: str) -> Override:
-    try:
-        return Override.parse(text)
-    except RmlabError:
-        raise
-    except Exception as error:  # such as glob(*) or interval(0,1), which have no list of values
-        raise ConfigError(f"cannot list the values of {text} ({error}); write them: key=a,b") from None
-
-
 def is_swept(text: str) -> bool:
-    """Whether an override has several values."""
+    """True if an override has several values, so that it is an axis of the grid."""
     return _is_swept(_parsed(text))
 
 
@@ -77,8 +62,17 @@ def _is_swept(override: Override) -> bool:
     return override.values != (override.text,)
 
 
+def _parsed(text: str) -> Override:
+    try:
+        return Override.parse(text)
+    except RmlabError:
+        raise
+    except Exception as error:  # glob(*) and interval(0,1), for example, have no list of values
+        raise ConfigError(f"cannot list the values of {text} ({error}); write them: key=a,b") from None
+
+
 def _values(override: Override) -> list[Override]:
-    """An override for each value of an axis, each once, with the + that may stand before its name."""
+    """One override for each distinct value of an axis; a + or ~ before the axis's name is kept."""
     if not override.values:
         raise ConfigError(f"{override.text} has no values; give it some: {override.key}=a,b")
     sign = override.text[: len(override.text) - len(override.text.lstrip("+~"))]
@@ -86,35 +80,24 @@ def _values(override: Override) -> list[Override]:
 
 
 def _shown(override: Override) -> str:
-    """The value without the quotes that the command line needed."""
+    """The override's value, without the quotes that the command line needed."""
     return override.value if isinstance(override.value, str) else override.text.partition("=")[2]
 
 
-@dataclass(frozen=True)
-class Composed:
-    """A configuration: its values, and `raw` with the references that stand in it, such as ${input}."""
-
-    values: dict[str, Any]
-    raw: dict[str, Any]
-
-    @cached_property
-    def referred(self) -> set[str]:
-        """Every name that stands in one of its references."""
-        return {w for text in _references(self.raw) for w in re.findall(r"\w+", text)}
-
-    def changed_from(self, base: Composed) -> set[str]:
-        """The sections that differ, in values or in references."""
-        pairs = ((self.values, base.values), (self.raw, base.raw))
-        return {k for a, b in pairs for k in a.keys() | b.keys() if k not in a or k not in b or a[k] != b[k]}
-
-    def with_section(self, key: str, other: Composed) -> Composed:
-        return Composed({**self.values, key: other.values[key]}, {**self.raw, key: other.raw[key]})
+def _located(problem: str, texts: Sequence[str], is_later: bool) -> str:
+    """The problem with its combination before it, unless it is the first: its problem is probably that of
+    all."""
+    where = " ".join(texts)
+    return f"{where}: {problem}" if is_later and not problem.startswith(where) else problem
 
 
 class Composer:
-    """Hydra composes each choice of a file once; choices that do not touch each other are then put together,
-    and plain values set, in copies of the results. What `parent` has composed without the last of the fixed
-    values serves here too, where these do not touch it."""
+    """Composes the settings of many combinations with few calls of Hydra, which takes most of the time.
+
+    Hydra composes each choice of a file, such as head=mlp, once. Choices that do not affect each other are
+    then combined, and plain values set, in copies of those results. `parent` is a composer with fewer fixed
+    values, whose results are used here where the further fixed values do not affect them.
+    """
 
     def __init__(self, fixed: Sequence[str], config_dir: Path | None, parent: Composer | None = None) -> None:
         self.fixed, self.config_dir, self._parent = list(fixed), config_dir, parent
@@ -135,16 +118,18 @@ class Composer:
             path = override.key.split(".")
             changed = None if composed.referred & set(path) else _with(config, path, override.value)
             if changed is None:
-                return typed(compose(texts, self.config_dir))  # Hydra knows, or says what is wrong
+                return typed(compose(texts, self.config_dir))  # Hydra resolves it, or says what is wrong
             config = changed
         return typed(config)
 
     def _read_elsewhere(self, chosen: Sequence[Override]) -> list[Override]:
-        """Plain values that other settings refer to, as files of an embedding set refer to set.policy: each
-        combination of these has a composer of its own, so that it is composed once."""
+        """The chosen plain values that other settings refer to, as file names refer to set.policy.
+
+        Each combination of such values gets its own composer, so that it is composed once.
+        """
         try:
             referred = self._of_files(()).referred
-        except ConfigError:  # what is missing is among the chosen
+        except ConfigError:  # a mandatory value is among the chosen, so it is missing without them
             return []
         texts = [*self.fixed, *(c.text for c in chosen)]
         return [c for c in chosen if referred & set(c.key.split(".")) and not self._needs_hydra(c, texts)]
@@ -166,13 +151,16 @@ class Composer:
         return self._composed[files]
 
     def _of_parent(self, text: str, parent: Composer) -> Composed | None:
-        """The section of the choice as the parent composed it, in the configuration of this composer; None
-        where that section refers to anything, or more than it differs between the two."""
+        """This composer's configuration with the section of one choice as the parent composed it.
+
+        None if the section refers to other settings, or if the choice or the further fixed values affect more
+        than their own sections.
+        """
         key = _parsed(text).key
         set_here = {_parsed(t).key.split(".")[0] for t in self.fixed[len(parent.fixed) :]}
         try:
             base, own, choice = parent._of_files(()), self._of_files(()), parent._of_files((text,))
-        except ConfigError:  # what is missing is among this composer's own values
+        except ConfigError:  # a mandatory value is among this composer's own fixed values
             return None
         alone = choice.changed_from(base) <= {key} and key not in choice.referred
         untouched = key not in set_here and key not in own.changed_from(base)
@@ -181,12 +169,13 @@ class Composer:
         return own.with_section(key, choice)
 
     def _put_together(self, files: tuple[str, ...]) -> Composed | None:
-        """From each choice alone; None where one changes more than its own place, or refers to another's."""
+        """Combines choices that were composed one by one; None if one changes or refers to another's
+        section."""
         keys = [_parsed(text).key for text in files]
         try:
             base = whole = self._of_files(())
             alone = [self._of_files((text,)) for text in files]
-        except ConfigError:  # a choice may need another one
+        except ConfigError:  # one choice may need another, such as a mandatory value
             return None
         for key, choice in zip(keys, alone, strict=True):
             elsewhere = not choice.changed_from(base) <= {key} or key not in base.values
@@ -196,7 +185,7 @@ class Composer:
         return whole if len(set(keys)) == len(keys) else None
 
     def _needs_hydra(self, override: Override, texts: list[str]) -> bool:
-        """Whether it is more than a plain value for a place of its own. texts: some whole combination."""
+        """True unless the override sets one plain value. texts: the overrides of any full combination."""
         key = override.key
         if not override.text.startswith(key) or "$" in override.text or override.value == "???":
             return True
@@ -207,8 +196,30 @@ class Composer:
         return self._groups[key]
 
 
+@dataclass(frozen=True)
+class Composed:
+    """A configuration twice: `values` with references such as ${input} resolved, `raw` with them as
+    written."""
+
+    values: dict[str, Any]
+    raw: dict[str, Any]
+
+    @cached_property
+    def referred(self) -> set[str]:
+        """Every name that occurs in a reference."""
+        return {w for text in _references(self.raw) for w in re.findall(r"\w+", text)}
+
+    def changed_from(self, base: Composed) -> set[str]:
+        """The names of the top-level sections that differ, in values or in references."""
+        pairs = ((self.values, base.values), (self.raw, base.raw))
+        return {k for a, b in pairs for k in a.keys() | b.keys() if k not in a or k not in b or a[k] != b[k]}
+
+    def with_section(self, key: str, other: Composed) -> Composed:
+        return Composed({**self.values, key: other.values[key]}, {**self.raw, key: other.raw[key]})
+
+
 def _with(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any] | None:
-    """A copy with another value at the end of the path, sharing the rest; None if there is no such place."""
+    """A copy with another value at the path, sharing all else; None if the path does not exist."""
     name, *rest = path
     if name not in config or (isinstance(config[name], dict) is not bool(rest)):
         return None
@@ -217,7 +228,7 @@ def _with(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, 
 
 
 def _references(value: Any) -> Iterator[str]:
-    """The texts within a value that hold a reference."""
+    """Yields every text within a value that holds a reference."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _references(item)

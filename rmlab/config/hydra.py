@@ -1,4 +1,4 @@
-"""Settings from YAML files and overrides: the only module that knows Hydra."""
+"""Settings from YAML files and overrides. No other module imports Hydra."""
 
 from __future__ import annotations
 
@@ -20,13 +20,113 @@ from rmlab.errors import ConfigError, RmlabError
 from rmlab.paths import shipped
 
 _LONGEST = 10**5  # characters of an override
-_MOST_OPEN = 100  # brackets within each other, on which Hydra's parser spends seconds
-_MOST_VALUES = 10**5  # of an axis of a grid
+_MOST_NESTED = 100  # brackets; Hydra's parser takes seconds for more
+_MOST_VALUES = 10**5  # on one axis of a grid
+
+
+def load_settings(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Settings:
+    """The settings of one run: composed by Hydra, then checked."""
+    return typed(compose(overrides, config_dir))
+
+
+def typed(config: dict[str, Any]) -> Settings:
+    """The configuration as Settings, after checking types, ranges and unknown keys."""
+    check_values(config)
+    try:
+        return Settings.model_validate(config)
+    except ValidationError as error:
+        raise ConfigError(first_problem(error)) from None
+
+
+def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
+    """The configuration as plain data: conf/config.yaml, the experiment, then the overrides."""
+    return compose_both(overrides, config_dir)[0]
+
+
+def unresolved(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
+    """The same configuration with references such as ${input} left unresolved."""
+    return _plain(_composed(overrides, config_dir), resolve=False)
+
+
+def compose_both(
+    overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The results of compose() and unresolved(), from one call of Hydra."""
+    config = _composed(overrides, config_dir)
+    return _plain(config, resolve=True), _plain(config, resolve=False)
+
+
+def _plain(config: Any, resolve: bool) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    try:
+        return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
+    except Exception as error:  # a resolver may raise anything
+        raise _cause(error) or ConfigError(_explain(error)) from None
+
+
+def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    for resolver in (set_choice, set_file, set_test_file):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
+    arguments = [*_search_path(config_dir), *_last_wins(overrides)]
+    _check_grammar(overrides)
+    try:
+        with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"):
+            config = hydra_compose("config", overrides=arguments)
+            _check_grants(config, overrides)
+            return config
+    except Exception as error:  # Hydra's own errors, and anything that a broken YAML file raises
+        raise _cause(error) or ConfigError(_explain(error)) from None
+
+
+def _search_path(config_dir: Path | None) -> list[str]:
+    if config_dir is None:
+        return []
+    if not config_dir.is_dir():
+        raise ConfigError(f"--config-dir {config_dir} is not a folder")
+    groups = [place.name for place in shipped("conf").iterdir() if place.is_dir()]
+    check_yaml_files(config_dir, groups)
+    folder = str(config_dir.resolve()).replace("'", "\\'")
+    return [f"hydra.searchpath=['file://{folder}']"]
+
+
+def _last_wins(overrides: Sequence[str]) -> list[str]:
+    """Keeps the last override of each key, so that a user's override replaces an arm's."""
+    by_key: dict[str, str] = {}
+    for override in overrides:
+        if "=" not in override and not override.startswith("~"):
+            raise ConfigError(f"'{override}' is not an override; write key=value, such as head=mlp or seed=3")
+        key = _key(override)
+        by_key.pop(key, None)
+        by_key[key] = override
+    return list(by_key.values())
+
+
+def _check_grammar(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        if _parsed(override).is_sweep_override():
+            raise ConfigError(f"{override} has several values; use `rmlab sweep`, or quote the value")
+
+
+def _check_grants(config: Any, overrides: Sequence[str]) -> None:
+    """Settings that let code run count only on the command line, so that no settings file can allow its
+    own."""
+    for grant in GRANTS:
+        if config.get(grant) and not any(_key(o) == grant for o in overrides):
+            raise ConfigError(f"{grant} lets code run, and a file sets it; give it on the command line")
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+~")
 
 
 @dataclasses.dataclass(frozen=True)
 class Override:
-    """key=value as Hydra reads it; values: a text for each, where commas or range() give several."""
+    """key=value as Hydra reads it; values: one override text for each value that commas or range() give."""
 
     text: str
     key: str
@@ -48,99 +148,18 @@ class Override:
         return values
 
 
-def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
-    """The configuration as plain data: conf/config.yaml, the experiment, then the overrides."""
-    return compose_both(overrides, config_dir)[0]
-
-
-def unresolved(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
-    """The same with references such as ${input} as they stand."""
-    return _plain(_composed(overrides, config_dir), resolve=False)
-
-
-def compose_both(
-    overrides: Sequence[str] = (), config_dir: Path | None = None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """compose() and unresolved(), at the cost of one."""
-    config = _composed(overrides, config_dir)
-    return _plain(config, resolve=True), _plain(config, resolve=False)
-
-
-def _plain(config: Any, resolve: bool) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    try:
-        return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
-    except Exception as error:  # a resolver raises whatever its arguments make it stumble over
-        raise _cause(error) or ConfigError(_explain(error)) from None
-
-
-def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
-
-    for resolver in (set_choice, set_file, set_test_file):
-        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
-    arguments = [*_search_path(config_dir), *_last_wins(overrides)]
-    _check_grammar(overrides)
-    try:
-        with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"):
-            config = hydra_compose("config", overrides=arguments)
-            _check_grants(config, overrides)
-            return config
-    except Exception as error:  # Hydra's own, and all that a file may make a YAML parser raise
-        raise _cause(error) or ConfigError(_explain(error)) from None
-
-
-def _cause(error: BaseException | None) -> RmlabError | None:
-    """What rmlab itself said of a value, such as a file that ${set_file:...} did not find."""
-    while error is not None and not isinstance(error, RmlabError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
-def _search_path(config_dir: Path | None) -> list[str]:
-    if config_dir is None:
-        return []
-    if not config_dir.is_dir():
-        raise ConfigError(f"--config-dir {config_dir} is not a folder")
-    groups = [place.name for place in shipped("conf").iterdir() if place.is_dir()]
-    check_yaml_files(config_dir, groups)
-    folder = str(config_dir.resolve()).replace("'", "\\'")
-    return [f"hydra.searchpath=['file://{folder}']"]
-
-
-def _last_wins(overrides: Sequence[str]) -> list[str]:
-    """Of several overrides of one key the last counts, so that a user's override beats an arm's."""
-    by_key: dict[str, str] = {}
-    for override in overrides:
-        if "=" not in override and not override.startswith("~"):
-            raise ConfigError(f"'{override}' is not an override; write key=value, such as head=mlp or seed=3")
-        key = _key(override)
-        by_key.pop(key, None)
-        by_key[key] = override
-    return list(by_key.values())
-
-
-def _check_grammar(overrides: Sequence[str]) -> None:
-    for override in overrides:
-        if _parsed(override).is_sweep_override():
-            raise ConfigError(f"{override} has several values; use `rmlab sweep`, or quote the value")
-
-
 @lru_cache(maxsize=4096)
 def _parsed(override: str) -> Any:
-    """Hydra's reading of an override; an error names the one at fault, which Hydra's own does not."""
+    """Parses one override with Hydra; the error names the override, which Hydra's own does not."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     try:
         if len(override) > _LONGEST:
             raise ValueError(f"longer than {_LONGEST:,} characters")
-        if any(override.count(bracket) > _MOST_OPEN and _depth(override) > _MOST_OPEN for bracket in "[{("):
-            raise ValueError(f"more than {_MOST_OPEN} brackets within each other")
+        if _depth(override) > _MOST_NESTED:
+            raise ValueError(f"more than {_MOST_NESTED} nested brackets")
         return OverridesParser.create().parse_override(override)
-    except Exception as error:  # Hydra's own; deep brackets exhaust its parser
+    except Exception as error:  # Hydra's own errors, and a RecursionError for deep brackets
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"cannot read the override {override} ({reason}); quote it: 'key=\"value\"'"
@@ -148,7 +167,7 @@ def _parsed(override: str) -> Any:
 
 
 def _depth(text: str) -> int:
-    """Of brackets; those within quotes count too."""
+    """The depth of nested brackets, those within quotes included."""
     opened = deepest = 0
     for c in text:
         opened += (c in "[{(") - (c in "]})")
@@ -156,8 +175,16 @@ def _depth(text: str) -> int:
     return deepest
 
 
+def _cause(error: BaseException | None) -> RmlabError | None:
+    """The error of rmlab behind an error of Hydra, such as that of a file that ${set_file:...} did not
+    find."""
+    while error is not None and not isinstance(error, RmlabError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def _explain(error: Exception) -> str:
-    """Hydra's message as one line with what to type."""
+    """Turns Hydra's message into one line that says what to type."""
     text = str(error)
     if missing := re.search(r"Could not find '([^']+)'", text):
         group, _, option = missing.group(1).rpartition("/")
@@ -169,27 +196,3 @@ def _explain(error: Exception) -> str:
     if needed := re.search(r"Missing mandatory value: \S+\s+full_key: (\S+)", text):
         return f"{needed.group(1)} has no value and needs one: give {needed.group(1)}=..."
     return " ".join(text.split()) or f"the settings cannot be read ({type(error).__name__})"
-
-
-def typed(config: dict[str, Any]) -> Settings:
-    """Checks types, ranges and unknown keys."""
-    check_values(config)
-    try:
-        return Settings.model_validate(config)
-    except ValidationError as error:
-        raise ConfigError(first_problem(error)) from None
-
-
-def load_settings(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Settings:
-    return typed(compose(overrides, config_dir))
-
-
-def _check_grants(config: Any, overrides: Sequence[str]) -> None:
-    """What lets code run is given on the command line: no file of settings can allow itself to."""
-    for grant in GRANTS:
-        if config.get(grant) and not any(_key(o) == grant for o in overrides):
-            raise ConfigError(f"{grant} lets code run, and a file sets it; give it on the command line")
-
-
-def _key(override: str) -> str:
-    return override.split("=", 1)[0].lstrip("+~")

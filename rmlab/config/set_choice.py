@@ -1,4 +1,5 @@
-"""Which file of an embedding set settings mean: `${set_file:scores,${input},${set.policy}}` in conf/."""
+"""Hydra resolvers that find files of an embedding set: `${set_file:scores,${input},${set.policy}}` in
+conf/."""
 
 from __future__ import annotations
 
@@ -19,18 +20,19 @@ _KINDS = {"policy": "policies", "test_policy": "policies", "reward": "rewards", 
 
 
 def set_choice(kind: str, folder: str | None, name: str | None) -> str:
-    """kind: policy, reward or embedder -> the one that is named, else the set's first."""
+    """Checks a name of this kind (policy, reward or embedder) and returns it; without one, the set's
+    first."""
     return _chosen(_opened(folder), kind, name)
 
 
 def set_file(kind: str, folder: str | None, policy: str | None = None, embedder: str | None = None) -> str:
-    """kind: prompts, responses, scores, embeddings or scales -> the path of the file, under the folder."""
+    """The path of the set's file of this kind: prompts, responses, scores, embeddings or scales."""
     opened = _opened(folder)
     name = _file_name(opened, kind, policy, embedder)
     file = opened.folder / name
     known = opened.record.files.get(name)
     if known is None or not file.is_file() or file_digest_of(file) != known.sha256:
-        raise InputError(f"{file} is not as set.json has it; `rmlab validate {folder}` says what is wrong")
+        raise InputError(f"{file} differs from what set.json records; `rmlab validate {folder}` says how")
     return f"{str(folder).rstrip('/')}/{name}"
 
 
@@ -41,7 +43,8 @@ def set_test_file(
     test_policy: str | None = None,
     embedder: str | None = None,
 ) -> str | None:
-    """The same file of the policy that test prompts are judged on; None where that is the policy itself."""
+    """The file of `test_policy`, whose responses to test prompts are judged; None if it is the policy
+    itself."""
     opened = _opened(folder)
     if test_policy is None:
         return None

@@ -1,4 +1,4 @@
-"""The types of the configuration. The values, each with a comment, are in conf/."""
+"""The types and limits of all settings. Their default values, each with a comment, are in conf/."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rmlab.paths import home_path
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
-GRANTS = ("allow_modules", "trust_remote_code")  # given on the command line alone: they let code run
+GRANTS = ("allow_modules", "trust_remote_code")  # let code run, so only the command line may set them
 
 
 def _grants_nothing(overrides: str) -> str:
@@ -23,13 +23,13 @@ def _grants_nothing(overrides: str) -> str:
 
 
 Overrides = Annotated[str, AfterValidator(_grants_nothing)]
-# NAME: overrides, of a release
+# a part of a release, "NAME: overrides"
 Part = Annotated[Overrides, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,59}:")]
 TemplateName = Literal["plain", "chat", "hh"]
 FormName = Literal["auto", "prompts", "hh", "preference", "scored", "ranking", "unpaired", "votes", "arrays"]
 Unusable = Literal["error", "drop"]
 LARGEST_SEED = 2**63 - 1
-UNIFORM = "rmlab.selection.by_score.Uniform"  # the selection that leaves all to chance
+UNIFORM = "rmlab.selection.by_score.Uniform"  # the selection that draws at random
 
 
 class _Section(BaseModel):
@@ -109,7 +109,7 @@ class ComparisonSettings(_Section):
             raise ValueError(f"rounds={self.rounds} is more than n={self.n}; lower comparisons.rounds")
         if self.rounds > 1 and self.candidates is not None and self.candidates < self.n:
             raise ValueError(
-                f"candidates={self.candidates} is less than the n={self.n} to choose of them; "
+                f"candidates={self.candidates} is less than n={self.n}, the comparisons to choose from them; "
                 "raise comparisons.candidates or lower comparisons.n"
             )
         return self
@@ -123,7 +123,7 @@ class EnsembleSettings(_Section):
 
 
 class Teacher(_Section):
-    """A weaker head whose answers another head is fitted on; n null: none."""
+    """A weaker head, fitted on n comparisons, that labels those of the main head; n null: no teacher."""
 
     n: int | None = Field(ge=1)
     head: Component
@@ -165,7 +165,7 @@ class SetChoice(_Section):
 
 
 class Release(_Section):
-    """policies, embedders: each "NAME: overrides"."""
+    """The parts and licence of a released embedding set; policies, embedders: a list of "NAME: overrides"."""
 
     policies: list[Part]
     embedders: list[Part]
@@ -218,9 +218,9 @@ class Settings(_Section):
     @model_validator(mode="before")
     @classmethod
     def _split_follows_the_seed(cls, values: Any) -> Any:
-        """validation.seed=null is the seed itself, so that no split is shared by all seeds.
+        """Sets validation.seed=null to the seed, so that each seed draws a validation split of its own.
 
-        A seed that is missing or no number is left for its own check to name.
+        A seed that is missing or not a number is reported by its own check.
         """
         validation = values.get("validation") if isinstance(values, dict) else None
         if isinstance(validation, dict) and validation.get("seed", 0) is None:
@@ -232,8 +232,8 @@ class Settings(_Section):
     @model_validator(mode="before")
     @classmethod
     def _objectives_are_in_the_scores_file(cls, values: Any) -> Any:
-        """An objective that is not listed among the golden rewards is another reward of the file that
-        golden.file reads one reward from, such as those of an embedding set."""
+        """Adds a golden reward for each objective that is not listed among them: another reward of the scores
+        file that golden.file reads, such as that of an embedding set."""
         golden, objectives = (
             (values.get(k) for k in ("golden", "objectives")) if isinstance(values, dict) else (0, 0)
         )
@@ -253,13 +253,13 @@ class Settings(_Section):
         if not all(math.isfinite(weight) for weight in value.values()):
             raise ValueError("weights must be finite numbers")
         if not any(value.values()):
-            raise ValueError("all weights are 0, so that nothing counts; give one at least another weight")
+            raise ValueError("all weights are 0; give at least one another weight")
         return value
 
     @field_validator("out")
     @classmethod
     def _out_may_be_a_folder(cls, value: str) -> str:
-        """Of what is there already, all is folders."""
+        """Refuses a path that is, or lies under, a file."""
         place = home_path(value)
         there = next((part for part in (place, *place.parents) if os.path.lexists(part)), place)
         if os.path.lexists(there) and not os.path.isdir(there):  # noqa: PTH112
@@ -298,7 +298,7 @@ class Settings(_Section):
 
     @property
     def budgets(self) -> tuple[int | None, int | None]:
-        """Comparisons for training and for validation; None: all there are."""
+        """The numbers of comparisons for training and for validation; None stands for all there are."""
         how = self.comparisons
         if how.budget == "train":
             return how.n, how.n_validation
@@ -319,7 +319,7 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _selection_has_rounds(self) -> Settings:
-        """The first round is drawn before a head could say anything of it, so one round has no choice."""
+        """Active selection needs two rounds: the first is drawn at random, as there is no head yet."""
         if self.comparisons.rounds == 1 and self.selection.get("_target_") != UNIFORM:
             raise ValueError(
                 "a selection other than uniform needs rounds to choose in; "
@@ -331,12 +331,12 @@ class Settings(_Section):
     def _folds_are_of_one_policy(self) -> Settings:
         if self.crossval.folds and self.set.test_policy not in (None, self.set.policy):
             raise ValueError(
-                "crossval.folds fits heads on train and test prompts alike, and set.test_policy gives these "
-                "responses of two policies; leave out one of the two"
+                "crossval.folds fits heads on train and test prompts together, but set.test_policy takes "
+                "their responses from two policies; leave out one of the two settings"
             )
         return self
 
     @property
     def labelling(self) -> str:
-        """The golden reward that labels comparisons and judges heads."""
+        """The name of the golden reward that labels comparisons and judges heads."""
         return self.label_golden or next(iter(self.golden))

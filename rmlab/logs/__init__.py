@@ -1,1 +1,2 @@
-"""The log of a run: what it was, did, said and failed of, one JSON object a line."""
+"""The log of a run: its command and settings, what it did and said, and its errors, one JSON object a
+line."""

@@ -1,4 +1,4 @@
-"""Messages and warnings of libraries: into the run's log, not to the terminal."""
+"""Sends the messages and warnings of libraries to the run's log, not to the terminal."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ from typing import Any
 from rmlab.logs import log
 from rmlab.logs.records import shortened
 
-DEBUG = "RMLAB_DEBUG"  # shows it on the terminal, too
-_MOST = 2000  # records of a process
-_LONGEST = 4000  # letters of a text
-_NOISE = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+DEBUG = "RMLAB_DEBUG"  # if set, they are shown on the terminal, too
+_MOST = 2000  # records from one process
+_LONGEST = 4000  # characters of one message
+_IGNORED = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 
-def record_chatter() -> Callable[[], None]:
-    """Errors of libraries are shown as well. Returns what undoes all of it.
+def record_library_logs() -> Callable[[], None]:
+    """Starts the redirection and returns the function that ends it. Errors are also shown on the terminal.
 
-    Libraries have handlers of their own, which no root handler sees; so it is done where all records pass.
+    Libraries have handlers of their own, whose records may never reach a root handler. So the one method that
+    all records pass through, Logger.callHandlers, is replaced.
     """
-    chatter = _Chatter(bool(os.environ.get(DEBUG)))
+    recorder = _Recorder(bool(os.environ.get(DEBUG)))
     own = logging.getLogger("rmlab")
     level = own.level
     own.setLevel(logging.INFO)
     filters = warnings.catch_warnings()
     filters.__enter__()
-    if not chatter.is_shown:
+    if not recorder.is_shown:
         warnings.simplefilter("default")
-        for kind in _NOISE:
+        for kind in _IGNORED:
             warnings.simplefilter("ignore", kind)
-    warnings.showwarning = chatter.warn
-    logging.Logger.callHandlers = chatter.handle()  # type: ignore[method-assign, assignment]
+    warnings.showwarning = recorder.warn
+    logging.Logger.callHandlers = recorder.handle()  # type: ignore[method-assign, assignment]
 
     def undo() -> None:
         own.setLevel(level)
-        logging.Logger.callHandlers = chatter.handlers  # type: ignore[method-assign, assignment]
+        logging.Logger.callHandlers = recorder.handlers  # type: ignore[method-assign, assignment]
         filters.__exit__(None, None, None)
 
     return undo
 
 
-class _Chatter:
+class _Recorder:
     def __init__(self, is_shown: bool) -> None:
         self.is_shown, self.n = is_shown, 0
         self.handlers, self.show = logging.Logger.callHandlers, warnings.showwarning
@@ -53,7 +54,7 @@ class _Chatter:
         def call(logger: logging.Logger, record: logging.LogRecord) -> None:
             is_own = record.name.partition(".")[0] == "rmlab"
             if record.levelno >= (logging.INFO if is_own else logging.WARNING):
-                with suppress(Exception):  # a message that cannot be made
+                with suppress(Exception):  # a message whose format does not fit its arguments
                     self.log(record)
             if self.is_shown or record.levelno > logging.WARNING:
                 self.handlers(logger, record)
@@ -85,4 +86,4 @@ class _Chatter:
         if self.n <= _MOST:
             log.event("library", level, source=source, text=shortened(text, _LONGEST), place=place)
         elif self.n == _MOST + 1:
-            log.event("library", "warning", text="libraries said more, which is left out")
+            log.event("library", "warning", text="further messages of libraries are left out")

@@ -1,6 +1,7 @@
-"""The log of this process's run, held in memory until a folder for it is known.
+"""The log of this process's run, held in memory until the folder of its file is known.
 
-Nothing that goes wrong with a log ends a run or adds to what it says; outside a run nothing is recorded.
+An error while logging is ignored: it neither ends the run nor prints anything. Outside a run nothing is
+logged.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from rmlab.provenance import git_state, versions
 
 FOLDER = "logs"
 _FILE = "RMLAB_LOG"  # tells a worker process where its parent's log is
-_TROUBLES = 200
-_HELD = 1000  # records in memory; of more, the first and the last
+_MOST_TROUBLES = 200
+_MOST_HELD = 1000  # records in memory; with more, the first and the latest are kept
 _ENVIRONMENT = (
     *("RMLAB_CACHE", "RMLAB_DEBUG", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
     *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
@@ -36,7 +37,7 @@ class _Log:
     command: str
     file: LogFile | None = None
     held: list[bytes] = field(default_factory=list)
-    is_written: bool = False  # the last record
+    is_written: bool = False  # true if the latest record is in the file
     has_begun: bool = False
     has_versions: bool = False
     troubles: int = 0
@@ -44,12 +45,12 @@ class _Log:
 
     def add(self, record: bytes) -> None:
         self.held.append(record)
-        if len(self.held) > _HELD:
-            del self.held[1 : 1 + _HELD // 10]
+        if len(self.held) > _MOST_HELD:
+            del self.held[1 : 1 + _MOST_HELD // 10]
         self.is_written = self.file is not None and self.file.append(record)
 
     def move_to(self, folder: Path) -> None:
-        """Begins a file there, with what is held."""
+        """Starts a file in the folder and writes the records held in memory to it."""
         file = LogFile.create(folder, self.command)
         for record in self.held:
             self.is_written = file.append(record)
@@ -62,8 +63,8 @@ _log: _Log | None = None
 
 
 def start(arguments: Sequence[str]) -> None:
-    """arguments: sys.argv of the run."""
-    global _log  # noqa: PLW0603, one run a process
+    """Starts the log of a run. arguments: its sys.argv."""
+    global _log  # noqa: PLW0603, a process has one run
     names = (a for a in arguments[1:] if re.fullmatch("[a-z-]{1,20}", a) and not a.startswith("-"))
     _log = _Log(next(names, "rmlab"))
     event(
@@ -78,19 +79,19 @@ def start(arguments: Sequence[str]) -> None:
 
 
 def join() -> None:
-    """In a worker process: the log of the parent, where it has a file."""
+    """In a worker process, continues the log of the parent process, if that has a file."""
     global _log  # noqa: PLW0603
     with suppress(KeyError, OSError, ValueError):
         _log = _Log("worker", LogFile.join(Path(os.environ[_FILE])))
 
 
 def for_workers() -> dict[str, str]:
-    """What their environment must say, for them to join."""
+    """The environment variables that worker processes need to `join` this log."""
     return {_FILE: str(_log.file.path.absolute())} if _log and _log.file else {}
 
 
 def keep_in(out: str, settings: Mapping[str, Any]) -> None:
-    """From now on in a file of the artifacts' folder. Without room or permission there, in memory alone."""
+    """Writes the log to a file under the folder `out` from now on; if that fails, it stays in memory."""
     if _log is None or _log.has_begun:
         return
     _log.has_begun = True
@@ -101,36 +102,37 @@ def keep_in(out: str, settings: Mapping[str, Any]) -> None:
 
 
 def has_begun() -> bool:
-    """Whether artifacts are being made."""
+    """True once the run has begun to make artifacts."""
     return _log is not None and _log.has_begun
 
 
 def event(event: str, level: str = "info", **fields: Any) -> None:
-    """level: info, warning or error."""
+    """Adds a record to the log. level: info, warning or error."""
     if _log is not None:
         with suppress(Exception):
             _log.add(line(event, level, fields))
 
 
 def failure(error: BaseException) -> None:
-    """What ended the run, as it was raised, whatever the terminal says of it."""
-    _tell_of(error, "failure", "error", {})
+    """Logs the error that ended the run, with its traceback, which the terminal does not show."""
+    _log_error(error, "failure", "error", {})
 
 
 def trouble(error: BaseException, **fields: Any) -> None:
-    """What ended a part of the work alone, such as the cell of a sweep; the first of a process."""
+    """Logs an error that ended only a part of the work, such as a cell of a sweep, up to a limit of
+    records."""
     if _log is not None:
         _log.troubles += 1
-        if _log.troubles <= _TROUBLES:
-            _tell_of(error, "trouble", "warning", fields)
+        if _log.troubles <= _MOST_TROUBLES:
+            _log_error(error, "trouble", "warning", fields)
 
 
 def stopped(what: str, error: BaseException) -> None:
-    """Which stage an error, or the user, put an end to, and where."""
-    _tell_of(error, "stopped", "warning", {"what": what})
+    """Logs that an error, or the user, stopped a stage. what: the label of the stage."""
+    _log_error(error, "stopped", "warning", {"what": what})
 
 
-def _tell_of(error: BaseException, kind: str, level: str, fields: dict[str, Any]) -> None:
+def _log_error(error: BaseException, kind: str, level: str, fields: dict[str, Any]) -> None:
     if _log is not None:
         with suppress(Exception):
             told = {"kind": type(error).__name__, "message": message_of(error), "trace": trace_of(error)}
@@ -138,7 +140,7 @@ def _tell_of(error: BaseException, kind: str, level: str, fields: dict[str, Any]
 
 
 def saved() -> Path | None:
-    """Where the last record can be read: the log's file, else one in the user's cache."""
+    """The file that holds the latest record: the log's own or, if that failed, one in the user's cache."""
     if _log is None:
         return None
     if not _log.is_written:
@@ -161,7 +163,7 @@ def stop() -> None:
 
 
 def _folder() -> str | None:
-    """None where it was deleted."""
+    """The current folder, or None if it was deleted."""
     try:
         return str(Path.cwd())
     except OSError:
@@ -169,7 +171,7 @@ def _folder() -> str | None:
 
 
 def _versions() -> None:
-    """Not at the start: to ask git takes longer than what a command that only reads has to do."""
+    """Logs versions and git state, once. Not at the start: git is slower than a command that only reads."""
     if _log is None or _log.has_versions:
         return
     _log.has_versions = True

@@ -1,4 +1,4 @@
-"""What a stage is doing, how fast, and how long yet: a bar at a terminal, plain lines otherwise."""
+"""Progress of a stage, its speed and the time left: a bar on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINE_EVERY = 15.0  # seconds between plain lines, and between records in the lo
 
 
 class Progress:
-    """Counts rows, and tokens where there are any. In the run's log, and on stderr unless `quiet`."""
+    """Counts rows, and tokens if there are any; writes to the run's log, and to stderr unless `quiet`."""
 
     def __init__(
         self, label: str, unit: str = "rows", quiet: bool = False, stream: TextIO | None = None
@@ -31,7 +31,7 @@ class Progress:
         return self._stream or sys.stderr
 
     def start(self, total: int, unit: str | None = None) -> None:
-        """Begins a count of `total` things; a stage that has none to count never calls this."""
+        """Starts to count to `total`; a stage with nothing to count does not call this."""
         self.unit = unit or self.unit
         self.total, self.done, self.tokens, self.resumed = total, 0, 0, 0
         self.started = self.last_line = time.monotonic()
@@ -39,7 +39,7 @@ class Progress:
             self._open_bar()
 
     def skip(self, n: int) -> None:
-        """n things were done by an earlier run."""
+        """Counts n things that an earlier run has done, which do not count for the speed."""
         self.resumed += n
         self.advance(n)
 
@@ -64,7 +64,7 @@ class Progress:
         self.show(f"warning: {text}")
 
     def show(self, text: str) -> None:
-        """For the terminal alone."""
+        """Prints a line on the terminal, without logging it."""
         if self._live is not None:
             self._live.console.print(f"{self.label}: {text}", markup=False, highlight=False)
         elif not self.quiet:
@@ -103,9 +103,9 @@ class Progress:
         self._live.start()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Shown under the bar, in place of the last one; nothing where there is no terminal.
+        """Shows a table under the bar in place of the previous one; does nothing without a terminal.
 
-        Columns that a narrow terminal has no room for are left out, the last ones first.
+        On a narrow terminal the last columns are left out.
         """
         if self._live is None:
             return
@@ -113,7 +113,7 @@ class Progress:
         from rich.markup import escape
         from rich.table import Table
 
-        n = _that_fit(columns, self._live.console.width)
+        n = _n_fitting(columns, self._live.console.width)
         table = Table(*columns[:n], box=None, pad_edge=False)
         for row in rows:
             table.add_row(*map(escape, row[:n]))
@@ -135,8 +135,9 @@ class Progress:
             log.stopped(self.label, error)
 
 
-def _that_fit(columns: Sequence[str], width: int) -> int:
-    """The first column, which may take several lines, and as many others as stand beside half of it."""
+def _n_fitting(columns: Sequence[str], width: int) -> int:
+    """The number of columns that fit: the first, which may be wrapped to half its width, and those after
+    it."""
     left = width - len(columns[0]) // 2
     n = 1
     while n < len(columns) and left >= len(columns[n]) + 2:

@@ -1,4 +1,4 @@
-"""The records of a run's log: as a line, as an error's whole story, and as lines of a file."""
+"""Records of a run's log: their JSON lines, the text of errors, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -14,37 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-
-def shell_line(words: Sequence[str]) -> str:
-    """What to type for these words; none of them can end the line."""
-    return " ".join(shlex.quote(word) if word.isprintable() else _ansi_quoted(word) for word in words)
-
-
-def shortened(text: str, most: int) -> str:
-    """The two ends of a text that is too long."""
-    half = most // 2
-    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
-
-
-def _escaped(letter: str) -> str:
-    """As $'...' of a shell reads it; a byte that was no letter (Python's lone surrogate) as that byte."""
-    number = ord(letter)
-    if 0xDC80 <= number <= 0xDCFF:
-        return f"\\x{number - 0xDC00:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
-
-
-def _ansi_quoted(word: str) -> str:
-    safe = re.sub(r"([\\'])", r"\\\1", word)
-    return "$'" + "".join(c if c.isprintable() else _escaped(c) for c in safe) + "'"
-
-
-LONGEST = 200_000  # letters of a line
-_CUT = LONGEST // 16  # of each text in a line that would be longer: an escape takes up to twelve
+LONGEST = 200_000  # characters of a line
+_CUT = LONGEST // 16  # characters of a text that is cut; an escape takes up to twelve
+KEPT = 100  # logs in a folder
+_NAME = re.compile(r"\d{8}T\d{6}Z-[a-z-]+-\d+(-\d+)?\.jsonl")
 
 
 def line(event: str, level: str, fields: dict[str, Any]) -> bytes:
-    """In ASCII, so that no text can end the line, whatever it holds."""
+    """One record as a line of JSON, in ASCII, so that no character within it can end the line."""
     head = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "event": event}
     head["pid"] = os.getpid()  # type: ignore[assignment]
     text = _json(head | fields)
@@ -54,7 +31,7 @@ def line(event: str, level: str, fields: dict[str, Any]) -> bytes:
 
 
 def _json(value: dict[str, Any]) -> str | None:
-    """None for what JSON cannot tell."""
+    """The value as JSON, or None if JSON cannot represent it."""
     try:
         return json.dumps(value, allow_nan=False, default=str)
     except (ValueError, TypeError, RecursionError):
@@ -62,14 +39,15 @@ def _json(value: dict[str, Any]) -> str | None:
 
 
 def message_of(error: BaseException) -> str:
+    """The message of an error, even of one whose __str__ fails."""
     try:
         return str(error)
     except Exception:
-        return "a message that cannot be made"
+        return "(its message cannot be made)"
 
 
 def trace_of(error: BaseException) -> str:
-    """Where it was raised, and after it the errors that it came from, those that its message hides too."""
+    """The traceback of an error, followed by those of its causes, also of suppressed ones (`from None`)."""
     parts: list[str] = []
     known: set[int] = set()
     cause: BaseException | None = error
@@ -80,18 +58,41 @@ def trace_of(error: BaseException) -> str:
     return shortened("\nIt came from:\n".join(parts), _CUT)
 
 
-KEPT = 100  # logs of a folder
-_NAME = re.compile(r"\d{8}T\d{6}Z-[a-z-]+-\d+(-\d+)?\.jsonl")
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning and end if it is longer than `most` characters."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """A shell command of these words, quoted so that it is always one line."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _ansi_quoted(word) for word in words)
+
+
+def _ansi_quoted(word: str) -> str:
+    safe = re.sub(r"([\\'])", r"\\\1", word)
+    return "$'" + "".join(c if c.isprintable() else _escaped(c) for c in safe) + "'"
+
+
+def _escaped(letter: str) -> str:
+    """The escape of one character within a shell's $'...'; a lone surrogate is the byte that it stands
+    for."""
+    number = ord(letter)
+    if 0xDC80 <= number <= 0xDCFF:
+        return f"\\x{number - 0xDC00:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 @dataclass(frozen=True)
 class LogFile:
+    """An open log file, to which several processes may append."""
+
     path: Path
     descriptor: int
 
     @classmethod
     def create(cls, folder: Path, command: str) -> LogFile:
-        """A new one; the oldest of the folder make room for it."""
+        """Starts a new file; if the folder is full, the oldest logs are deleted."""
         folder.mkdir(parents=True, exist_ok=True)
         _make_room(folder)
         for name in _names(command):
@@ -102,11 +103,11 @@ class LogFile:
 
     @classmethod
     def join(cls, path: Path) -> LogFile:
-        """One that another process has begun."""
+        """Opens a file that another process has started."""
         return cls(path, os.open(path, os.O_WRONLY | os.O_APPEND))
 
     def append(self, line: bytes) -> bool:
-        """Whether it is written. Of a line that a full disk has cut, nothing stays."""
+        """Writes a line and returns True if all of it is written; a line cut by a full disk is removed."""
         written = 0
         with suppress(OSError):
             written = os.write(self.descriptor, line)
@@ -122,14 +123,14 @@ class LogFile:
 
 
 def _names(command: str) -> Iterator[str]:
-    """The process's own; another machine on the same disk may have a process of that number."""
+    """File names to try: numbered ones follow, as another machine may have a process of the same id."""
     first = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{command}-{os.getpid()}"
     yield f"{first}.jsonl"
     yield from (f"{first}-{n}.jsonl" for n in range(2, KEPT))
 
 
 def _make_room(folder: Path) -> None:
-    """By the time of the last line: those of running processes are never the oldest."""
+    """Deletes the logs that were written to longest ago, which are never those of running processes."""
     ages: list[tuple[float, Path]] = []
     for entry in os.scandir(folder):
         with suppress(OSError):

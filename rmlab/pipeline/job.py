@@ -1,4 +1,4 @@
-"""The job that a stage is given: its settings, opened inputs and a writer. It builds no path itself."""
+"""The job that a stage is given: its settings, opened inputs and a writer. A stage builds no path itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Job:
-    """inputs: role -> artifact; a role is a stage's name, or stage:name where there are several."""
+    """One run of a stage. inputs: artifacts by role: the name of a stage, or stage:name if there are
+    several."""
 
     name: str
     fingerprint: str
@@ -32,7 +33,7 @@ class Job:
     inputs: dict[str, Artifact]
     writer: Writer
     progress: Progress
-    grid: Grid | None = None  # of a sweep
+    grid: Grid | None = None  # for a sweep
 
     @property
     def compute(self) -> Compute:
@@ -49,14 +50,14 @@ class Job:
         return build(component, self.settings.allow_modules, where)
 
     def several(self, stage: str) -> dict[str, Artifact]:
-        """The inputs of one stage by their names."""
+        """The inputs whose role is stage:name, by name."""
         prefix = stage + ":"
         return {r.removeprefix(prefix): a for r, a in self.inputs.items() if r.startswith(prefix)}
 
 
 @dataclass(frozen=True)
 class Made:
-    """One part of an artifact, and what the manifest says of the whole."""
+    """One part of an artifact; its counts are added to the manifest's, its metrics replace the manifest's."""
 
     table: pa.Table
     counts: Counts
@@ -65,11 +66,11 @@ class Made:
 
 @dataclass(frozen=True)
 class Shards(Generic[T]):
-    """The parts of a job's artifact, or of the artifacts of several that one pass makes.
+    """Says how to make the parts of a job's artifact, or of the artifacts of several jobs in one pass.
 
-    Part k is compute(read(k), wanted), in any order and in any process: one for each of the `wanted`,
-    the numbers of the jobs whose part k is missing. rows: of progress in each part. gpus: that one worker
-    needs, where there are any.
+    compute(read(k), wanted) returns part k of each of the wanted jobs, the indices of those that lack it;
+    parts are made in any order and in any process. rows: the rows of each part, for progress. gpus: how many
+    one worker needs, on a machine that has any.
     """
 
     rows: Sequence[int]
@@ -82,7 +83,7 @@ Make = Callable[[Sequence[Job]], Shards[Any]]
 
 
 def note_left_out(job: Job, n: int, reward: str) -> None:
-    """Counts the n of them in the manifest, with one warning."""
+    """Counts in the manifest, and warns of, the n responses that a golden reward failed on."""
     if not n:
         return
     job.writer.add({"failed_rows_left_out": n})

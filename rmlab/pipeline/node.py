@@ -1,4 +1,4 @@
-"""Nodes: one run of a stage each, with its configuration, inputs and fingerprint; cells of a sweep."""
+"""A node is one run of a stage, with its configuration, inputs and fingerprint; that of a sweep has cells."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from rmlab.storage.manifest import InputRecord
 
 @dataclass(frozen=True)
 class Cell:
-    """fingerprint: of everything that decides the row; data: names the artifacts that the cell reads.
+    """One combination of a sweep's grid: a head that is fitted and judged.
 
-    axes: its value on each axis of the grid, as typed; an axis that does not concern it is not there.
+    fingerprint: that of everything that decides its result row; data: a name for the artifacts that it reads.
+    axes: its value on each axis of the grid, as typed, without axes that do not concern it.
     """
 
     fingerprint: str
@@ -39,20 +40,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Known:
-    """The row of a cell that was done before, and what was read for it: role -> content."""
+    """The row of a cell that an earlier sweep has done, and the content of each input that it read, by
+    role."""
 
     row: Mapping[str, Any]
     made_of: Mapping[str, str]
 
     def is_of(self, data: str, now: Mapping[str, str]) -> bool:
-        """Whether what it was made of is what is there now."""
+        """True if its inputs for this data had the content that they have now."""
         roles = [role for role in now if role.endswith(f":{data}")]
         return all(self.made_of.get(role) == now[role] for role in roles)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """known: cells that were done before; made_by: data -> the overrides that make it."""
+    """The cells of a sweep. known: rows that earlier sweeps have done; made_by: data -> overrides that make
+    it."""
 
     cells: Sequence[Cell]
     axes: Sequence[str]
@@ -66,28 +69,30 @@ class Grid:
 
     @property
     def left(self) -> list[Cell]:
-        """Cells that were not done before."""
+        """The cells that no earlier sweep has done."""
         known = {known.row["cell"] for known in self.known}
         return [cell for cell in self.cells if cell.fingerprint not in known]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Something from outside that a stage reads: a file or a model."""
+    """Something that a stage reads from outside the artifacts, such as a file or a model."""
 
     kind: str  # file, folder, dataset, model or code
     name: str
     identity: str
-    files: tuple[str, ...] = ()  # of code
+    files: tuple[str, ...] = ()  # those of code
 
     @property
     def place(self) -> str:
-        """Where it is looked up again."""
+        """The path or name by which it is found again."""
         return os.pathsep.join(self.files) or self.name
 
 
 @dataclass(frozen=True)
 class Node:
+    """One run of a stage. config: the settings that decide its result, which make up its fingerprint."""
+
     stage: str
     version: int
     name: str
@@ -95,7 +100,7 @@ class Node:
     inputs: Mapping[str, Node]
     sources: Mapping[str, Source]
     settings: Settings = field(repr=False)
-    grid: Grid | None = field(default=None, repr=False)  # of a sweep
+    grid: Grid | None = field(default=None, repr=False)  # for a sweep
 
     @cached_property
     def fingerprint(self) -> str:
@@ -111,7 +116,8 @@ class Node:
 
     @property
     def folder(self) -> Path:
-        """The finished or begun artifact with this fingerprint, whatever its name, else where it will be."""
+        """The folder of the artifact with this fingerprint, whatever its name, or the one that it will
+        have."""
         root = home_path(self.settings.out) / self.stage
         short = self.fingerprint[:16]
         begun = sorted(root.glob(f"[!.]*-{short}")) if root.is_dir() else []
@@ -126,7 +132,7 @@ class Node:
         return self.state.name == "done"
 
     def open(self, states: States | None = None) -> Artifact:
-        """The artifact as these settings ask for it, neither stale nor damaged."""
+        """The finished artifact; raises an InputError if it is missing, stale or damaged."""
         state = (states or States()).of(self)
         if state.name == "done" and state.artifact:
             return state.artifact
@@ -136,7 +142,7 @@ class Node:
         raise InputError(f"{self.stage} is {state.name}{why}: {self.folder}; run its stage again")
 
     def input_records(self, made_of: Mapping[str, str]) -> list[InputRecord]:
-        """made_of: what the inputs hold, by role."""
+        """The manifest's records of all inputs and sources. made_of: the content of each input, by role."""
         inside = [
             InputRecord(
                 role,
@@ -153,15 +159,16 @@ class Node:
 
 
 def file_source(path: str) -> Source:
+    """A user's file, folder or dataset as a source, identified by its content."""
     if not path:
-        raise InputError("an empty path; point at a JSONL, CSV or Parquet file")
+        raise InputError("the path is empty; give a JSONL, CSV or Parquet file")
     file = user_path(path)
     if file.is_dir():
         return Source("folder", str(file.resolve()), f"sha256:{folder_digest_of(file.resolve())}")
     if is_dataset(file):
         return Source("dataset", path, _dataset_identity(file))
     if not file.is_file():
-        raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
+        raise InputError(f"{path} does not exist; give a JSONL, CSV or Parquet file")
     name = path if path.startswith(PREFIX) else str(file.resolve())
     return Source("file", name, f"sha256:{file_digest_of(file)}")
 
@@ -176,7 +183,10 @@ def model_source(name: str, revision: str | None, settings: Settings) -> Source:
 
 
 def _own_code(cls: type, where: str) -> dict[str, Source]:
-    """The file of a component from outside rmlab: editing it is a change; rmlab's own have stage versions."""
+    """The code of a user's component as a source, so that editing it remakes the artifact.
+
+    rmlab's own code is not a source: changes of it raise the version of its stage.
+    """
     if cls.__module__.startswith("rmlab."):
         return {}
     file = sys.modules[cls.__module__].__file__
@@ -185,9 +195,10 @@ def _own_code(cls: type, where: str) -> dict[str, Source]:
 
 
 def _function_code(path: str, where: str, settings: Settings) -> Source:
-    """The files of a user's function, by its dotted path: that of its module, and where it comes from."""
+    """The code of a user's function as a source: the module of its dotted path, and the one that defines
+    it."""
     if "." not in path:
-        raise ConfigError(f"{where}: '{path}' is no dotted path; write one, such as mymodule.reward")
+        raise ConfigError(f"{where}: '{path}' is not a dotted path; write one, such as mymodule.reward")
     function = imported(path, settings.allow_modules, where)
     modules = {path.rpartition(".")[0], getattr(function, "__module__", None)} - {None}
     places = (getattr(sys.modules.get(str(m)), "__file__", None) for m in modules)
@@ -200,7 +211,8 @@ def code_identity(files: Sequence[str]) -> str:
 
 
 def described(component: Component, where: str, settings: Settings) -> tuple[Component, dict[str, Source]]:
-    """A component's meaningful parameters; those that name files or models become sources."""
+    """A component's parameters that decide its results, and the files and models that it names, as
+    sources."""
     values = meaningful(component, settings.allow_modules, where)
     cls = component_class(component, settings.allow_modules, where)
     sources = _own_code(cls, where)

@@ -1,4 +1,4 @@
-"""From settings to nodes: which stage reads what, and what in the settings decides its result.
+"""Makes nodes from settings: the inputs of each stage, and the settings that decide its result.
 
 prompts -> [sft] -> sample -> annotate (one a golden reward) -> fit_rm (one an arm) -> eval_rm -> report
                            -> embed  (one an embedder)       ->
@@ -22,12 +22,16 @@ from rmlab.pipeline.node import Node, Source, described, file_source, model_sour
 from rmlab.pipeline.stages import ANNOTATE, CROSSVAL, EMBED, FIT_RM, PROMPTS, SAMPLE, SFT, STAGES, Stage
 
 _FITTED = ("pairing", "noise", "selection", "head", "loss")
-_SHARED_BY_ARMS = ("prompts", "sample", "judge")
-_JUDGED_BY = ("validation", "crossval")  # settings that no arm may change, nor `out`
+_SHARED_BY_ARMS = ("prompts", "sample", "judge")  # nodes that must be the same for all arms
+_JUDGED_BY = ("validation", "crossval")  # settings that must be the same for all arms
+_UNIFORM = "selection=uniform"
 
 
 def load_arms(overrides: Sequence[str], config_dir: Path | None = None) -> dict[str, Settings]:
-    """The experiment's settings under "" and those of each arm under its overrides."""
+    """The settings of the experiment under "" and of each arm under its overrides.
+
+    Command-line overrides apply to every arm and replace the arm's own.
+    """
     base = load_settings(overrides, config_dir)
     arms = {"": base}
     for arm in base.arms:
@@ -35,25 +39,8 @@ def load_arms(overrides: Sequence[str], config_dir: Path | None = None) -> dict[
     return _with_random_arms(arms)
 
 
-_UNIFORM = "selection=uniform"
-
-
-def selects(settings: Settings) -> bool:
-    """Whether comparisons are selected by anything but chance."""
-    return selection_name(settings) != "uniform"
-
-
-def selection_name(settings: Settings) -> str:
-    return component_name(settings.selection, settings.allow_modules, "selection")
-
-
-def without_selection(settings: Settings) -> Settings:
-    """The random arm of an active selection: all else the same."""
-    return settings.model_copy(update={"selection": {"_target_": UNIFORM}})
-
-
 def _with_random_arms(arms: dict[str, Settings]) -> dict[str, Settings]:
-    """Active selection never stands alone: each arm that selects brings one that draws at random."""
+    """Adds, for each arm with active selection, the same arm with random selection to compare it with."""
     found: dict[str, Settings] = {}
     for arm, settings in arms.items():
         if selects(settings) and (arm or len(arms) == 1):
@@ -67,8 +54,22 @@ def _with_random_arms(arms: dict[str, Settings]) -> dict[str, Settings]:
     return found
 
 
+def selects(settings: Settings) -> bool:
+    """True if comparisons are selected actively, not at random."""
+    return selection_name(settings) != "uniform"
+
+
+def selection_name(settings: Settings) -> str:
+    return component_name(settings.selection, settings.allow_modules, "selection")
+
+
+def without_selection(settings: Settings) -> Settings:
+    """The same settings with random selection."""
+    return settings.model_copy(update={"selection": {"_target_": UNIFORM}})
+
+
 def plan(arms: dict[str, Settings]) -> list[Node]:
-    """Every node of an experiment, inputs before what reads them; equal nodes once."""
+    """Every node of an experiment, each once, inputs before the nodes that read them."""
     base = arms[""]
     chains = _distinct(_named(arms))
     first = chain_of(base)
@@ -97,17 +98,47 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
     return in_order(*made.values())
 
 
+def _named(arms: dict[str, Settings]) -> dict[str, dict[str, Node]]:
+    """The chain of each arm by the arm's name; arms of equal names are numbered."""
+    chains: dict[str, dict[str, Node]] = {}
+    for arm, s in arms.items():
+        if arm or len(arms) == 1:
+            name, n = _arm_name(s, arm), 2
+            while name in chains:
+                name, n = f"{_arm_name(s, arm)}-{n}", n + 1
+            chains[name] = chain_of(s)
+    return chains
+
+
+def _arm_name(s: Settings, arm: str) -> str:
+    """The arm's name: head-loss, then its other overrides, in characters that are safe in a folder's name."""
+    part = {k: component_name(getattr(s, k), s.allow_modules, k) for k in ("head", "loss")}
+    pairs = [override.partition("=") for override in arm.split()]
+    rest = [f"{k.rpartition('.')[2]}_{v}" for k, _, v in pairs if k not in ("head", "loss")]
+    name = ".".join([f"{part['head']}-{part['loss']}", *rest])
+    return re.sub(r"_*[^A-Za-z0-9_.+-]+_*", "_", name).strip("_")
+
+
+def _distinct(chains: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:
+    """The chains without duplicates: overrides may make arms identical, and these run once."""
+    by_fingerprint: dict[str, str] = {}
+    for name, chain in chains.items():
+        by_fingerprint.setdefault(fit_node(chain, name).fingerprint, name)
+    return {name: chains[name] for name in by_fingerprint.values()}
+
+
 def _is_wanted(stage: Stage, s: Settings) -> bool:
     return not stage.wanted_by or _setting(s, stage.wanted_by) is not None
 
 
 def _once(stage: Stage, s: Settings, made: Mapping[str, Node]) -> Node:
-    """The node of a stage that an experiment has once, as its record in the table says."""
+    """The node of a stage of which an experiment has one, made from its record in the table of stages."""
     config = {name: _setting(s, name) for name in stage.decided_by}
     return _node(s, stage, s.name, config, {role: made[role] for role in stage.roles(made)})
 
 
 def _setting(s: Settings, name: str) -> Any:
+    """The value of a setting by its dotted name."""
     value: Any = s.model_dump()
     for part in name.split("."):
         value = value[part]
@@ -115,12 +146,13 @@ def _setting(s: Settings, name: str) -> Any:
 
 
 def chain_of(s: Settings) -> dict[str, Node]:
-    """The nodes before the heads."""
+    """All nodes that the heads read, by role."""
     return data_nodes(s, embed=True)
 
 
 def data_nodes(s: Settings, embed: bool = False) -> dict[str, Node]:
-    """Those of prompts, responses and scores; embeddings, which need a model, only where asked for."""
+    """The nodes of prompts, responses and scores by role; those of embeddings, which need a model, if
+    asked."""
     chain = _sampled(s)
     inputs = {"prompts": chain["prompts"], "sample": chain["sample"]}
     chain |= _annotations(s, inputs)
@@ -177,23 +209,16 @@ def _annotations(s: Settings, inputs: dict[str, Node]) -> dict[str, Node]:
     return chain | {"judge": chain[f"annotate:{s.labelling}"]}
 
 
-def _embed(s: Settings, inputs: dict[str, Node]) -> Node:
-    config, sources = described(s.embedder, "embedder", s)
-    name = component_name(s.embedder, s.allow_modules, "embedder")
-    if "model" in config and "embedder.model" not in sources:
-        config.pop("model")
-        sources["embedder.model"] = model_source(s.model, s.revision, s)
-    embed_config = {"embedder": config, "template": s.prompts.template, "dtype": s.dtype}
-    return _node(s, EMBED, name, embed_config, inputs, _plain_roles(sources))
-
-
 def _annotate(
     s: Settings, name: str, inputs: dict[str, Node], made: dict[str, Node], within: tuple[str, ...] = ()
 ) -> Node:
-    """Adds the node of a golden reward to those made, after the ones that it is a combination of."""
+    """Adds the node of a golden reward to `made`, after those of the rewards that it combines.
+
+    within: the rewards that are being made of this one, to detect a circle.
+    """
     where, path = f"golden.{name}", (*within, name)
     if name in within:
-        raise ConfigError(f"golden rewards are made of each other in a circle: {' of '.join(path)}")
+        raise ConfigError(f"golden rewards are combinations of each other in a circle: {' of '.join(path)}")
     if name not in s.golden:
         known = ", ".join(s.golden)
         raise ConfigError(
@@ -211,13 +236,23 @@ def _annotate(
     return made[name]
 
 
+def _embed(s: Settings, inputs: dict[str, Node]) -> Node:
+    config, sources = described(s.embedder, "embedder", s)
+    name = component_name(s.embedder, s.allow_modules, "embedder")
+    if "model" in config and "embedder.model" not in sources:
+        config.pop("model")
+        sources["embedder.model"] = model_source(s.model, s.revision, s)
+    embed_config = {"embedder": config, "template": s.prompts.template, "dtype": s.dtype}
+    return _node(s, EMBED, name, embed_config, inputs, _plain_roles(sources))
+
+
 def _plain_roles(sources: dict) -> dict:
     """Roles without the user's own names for components, so that renaming one changes nothing."""
     return {role.rpartition(".")[2]: source for role, source in sources.items()}
 
 
 def fit_node(chain: dict[str, Node], name: str, settings: Settings | None = None) -> Node:
-    """settings: of the head, where they are not those that the chain was made of."""
+    """The node of a head. settings: the head's, if they are not those that the chain was made from."""
     s = settings or chain["sample"].settings
     found = {k: described(getattr(s, k), k, s) for k in _FITTED}
     parts = {k: config for k, (config, _) in found.items()}
@@ -241,44 +276,15 @@ def fit_node(chain: dict[str, Node], name: str, settings: Settings | None = None
 
 
 def objective_nodes(s: Settings, chain: dict[str, Node]) -> dict[str, Node]:
-    """The golden rewards of several objectives, by role."""
+    """The nodes of the golden rewards that are objectives, by role."""
     return {f"objective:{name}": chain[f"annotate:{name}"] for name in s.objectives or {}}
 
 
 def _crossval(fitted: Node) -> Node:
-    """The same head, fitted anew without each fold."""
+    """The node that fits the same head again without each fold."""
     s = fitted.settings
     config = {**fitted.config, "crossval": s.crossval.model_dump()}
     return _node(s, CROSSVAL, fitted.name, config, fitted.inputs, fitted.sources)
-
-
-def _distinct(chains: dict[str, dict[str, Node]]) -> dict[str, dict[str, Node]]:
-    """Arms that a user's override made equal count once."""
-    by_fingerprint: dict[str, str] = {}
-    for name, chain in chains.items():
-        by_fingerprint.setdefault(fit_node(chain, name).fingerprint, name)
-    return {name: chains[name] for name in by_fingerprint.values()}
-
-
-def _arm_name(s: Settings, arm: str) -> str:
-    """head-loss, then what else the arm changes, in characters that a folder may bear."""
-    part = {k: component_name(getattr(s, k), s.allow_modules, k) for k in ("head", "loss")}
-    pairs = [override.partition("=") for override in arm.split()]
-    rest = [f"{k.rpartition('.')[2]}_{v}" for k, _, v in pairs if k not in ("head", "loss")]
-    name = ".".join([f"{part['head']}-{part['loss']}", *rest])
-    return re.sub(r"_*[^A-Za-z0-9_.+-]+_*", "_", name).strip("_")
-
-
-def _named(arms: dict[str, Settings]) -> dict[str, dict[str, Node]]:
-    """The chain of each arm by its name; equal names of different arms are numbered."""
-    chains: dict[str, dict[str, Node]] = {}
-    for arm, s in arms.items():
-        if arm or len(arms) == 1:
-            name, n = _arm_name(s, arm), 2
-            while name in chains:
-                name, n = f"{_arm_name(s, arm)}-{n}", n + 1
-            chains[name] = chain_of(s)
-    return chains
 
 
 def _node(
@@ -293,7 +299,7 @@ def _node(
 
 
 def in_order(*last: Node) -> list[Node]:
-    """These nodes and all that they read, equal ones once."""
+    """These nodes and all their inputs, each once, in the order of the table of stages."""
     found: dict[str, Node] = {}
 
     def visit(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""The table of stages: what each is called, what it reads and how it runs. There is no other list."""
+"""The table of stages: the name, inputs and way of running of each. There is no other list of stages."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 class Stage:
     """One stage. Its code is `run(job)` in the module of its name in rmlab/stages/.
 
-    name: also of the folder that holds its artifacts.
+    name: its name, also that of the folder that holds its artifacts.
     version: part of every fingerprint; raise it when equal settings give another result.
-    reads: the roles of its inputs, each named after a stage; "fit_rm:*" stands for all of that stage.
-    summary: what it does, for --help.
-    command: what runs it, if that is not the command of its own that most stages have.
-    has_several: an experiment may have several, which progress lines tell apart by name.
-    over_shards: it makes its parts one by one, in worker processes where there are several.
+    reads: the roles of its inputs, each named after a stage; "fit_rm:*" stands for all nodes of that stage.
+    summary: its purpose, for --help.
+    command: the command that runs it; empty if that is its own, as for most stages.
+    has_several: an experiment may have several nodes of it, so progress lines show their names.
+    over_shards: it makes its parts one by one, in worker processes if there are several.
     shares_pass: nodes that are views of one result are made together; the module then also has
     `pass_key(settings, config)` and `run_pass(jobs)`.
-    once: an experiment has one, which the planner makes from this record: of the inputs that it reads, the
-    settings that it is `decided_by`, and only if the setting `wanted_by` is not null.
-    absent: why settings may have no such stage.
+    once: an experiment has one node of it, which the planner makes from this record: with the inputs that it
+    reads and the settings that it is `decided_by`, and only if the setting `wanted_by` is not null.
+    absent: why an experiment may have no such stage.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Stage:
         return f"rmlab.stages.{self.name}"
 
     def roles(self, known: Iterable[str]) -> list[str]:
-        """Those of the known roles that it reads."""
+        """The roles among `known` that it reads."""
         return [role for role in known if role in self.reads or f"{role.partition(':')[0]}:*" in self.reads]
 
 

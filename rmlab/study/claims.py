@@ -1,4 +1,4 @@
-"""From the values of cells to effects and verdicts."""
+"""Judges claims: from the metrics of cells to effects and verdicts."""
 
 from __future__ import annotations
 
@@ -25,67 +25,7 @@ from rmlab.study.plan import ARM, SEED, Member
 from rmlab.study.values import CellValues, NotThere
 from rmlab.study.verdict import VERDICTS, Verdict, is_at_edge, p_values, survivors, verdict
 
-ROUGH = 2000  # resamples where no verdict hangs on an interval
-
-
-@dataclass(frozen=True)
-class JudgedClaim:
-    """A claim with its effect over all set-ups, and on each where there are several.
-
-    p: of what each word denies; survives: whether the evidence for its word does, in the correction over all
-    claims; crossing: where a line along an axis crosses 0; setup: the set-up, or how many are pooled;
-    reason: why it was not run.
-    """
-
-    finding: Finding
-    claim: Claim
-    verdict: Verdict
-    effect: Effect | None = None
-    p: Mapping[Verdict, float] = field(default_factory=dict)
-    survives: bool = False
-    is_at_edge: bool = False
-    crossing: Crossing | None = None
-    by_setup: Mapping[str, Effect] = field(default_factory=dict)
-    setup: str = ""
-    reason: str = ""
-
-    @property
-    def corrected(self) -> Verdict:
-        """The word where its evidence survives the correction; else undecided."""
-        return self.verdict if self.survives or self.verdict == "not run" else "undecided"
-
-    @property
-    def words(self) -> str:
-        """The verdict as reports show it."""
-        edge = " (at the edge)" if self.is_at_edge else ""
-        return self.verdict + (" ★" if self.survives else "") + edge
-
-    @property
-    def n_in_favour(self) -> int:
-        """Set-ups whose own effect is above 0; of a claim of no worse, above minus the smallest effect."""
-        bound = -self.claim.smallest if self.claim.kind == "not_less" else 0.0
-        return sum(e.value > bound for e in self.by_setup.values())
-
-
-def counts(judged: Sequence[JudgedClaim]) -> dict[Verdict, int]:
-    """Of each word that is there, how many claims have it after the correction."""
-    found = Counter(j.corrected for j in judged)
-    return {word: found[word] for word in VERDICTS if found[word]}
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A metric of the cells that differ in their seed and set-up alone; error_rate: of their annotators."""
-
-    axes: Mapping[str, str]
-    metric: str
-    effect: Effect
-    error_rate: float = float("nan")
-
-    @property
-    def is_coin(self) -> bool:
-        """Whether the answers say next to nothing, so that no claim is judged here."""
-        return self.error_rate > NEAR_COIN
+ROUGH = 2000  # resamples for intervals that decide no verdict
 
 
 def judge(
@@ -94,7 +34,7 @@ def judge(
     values: CellValues,
     n: int = RESAMPLES,
 ) -> list[JudgedClaim]:
-    """members: of each finding, by its name; n: resamples of an interval."""
+    """Judges every claim of the findings. members: by finding name; n: resamples for each interval."""
     found = [_judge(f, claim, members[f.name], values, n) for f in findings for claim in f.claims]
     survive = survivors([j.p for j in found])
     return [replace(j, survives=j.verdict in words) for j, words in zip(found, survive, strict=True)]
@@ -137,7 +77,7 @@ def effect_of(
     rng: np.random.Generator,
     n: int = RESAMPLES,
 ) -> Effect:
-    """Over all set-ups of the members; NotThere says why there is none."""
+    """The effect of a claim over all set-ups of the members; raises NotThere if there is none."""
     _check_answers(claim.wheres, members, values)
     if claim.plus_of:
         return _effect_of_shares(claim, members, values, rng, n)
@@ -145,7 +85,7 @@ def effect_of(
 
 
 def contrast(claim: Claim, members: Sequence[Member], values: CellValues) -> np.ndarray:
-    """[U, S, P]: what the claim is about, of each set-up, seed and prompt."""
+    """The quantity whose mean is the claim's effect, for each set-up, seed and prompt: [U, S, P]."""
     if claim.along:
         x, differences = _curve(claim, members, values)
         slope = np.tensordot(slope_weights(x), differences, axes=1)
@@ -160,6 +100,23 @@ def contrast(claim: Claim, members: Sequence[Member], values: CellValues) -> np.
     return np.tensordot(weights, values.at(members, wheres, claim.metric).values, axes=1)
 
 
+def _weights_of_places(claim: Claim, members: Sequence[Member], values: CellValues) -> np.ndarray:
+    """Weights of the regression on the column `by`; golden gaps are in standard deviations."""
+    x = np.array([_mean_of(members, where, str(claim.by), values) for where in claim.slope])
+    if not np.isfinite(x).all() or np.ptp(x) == 0:
+        raise NotThere(f"{claim.by} is unknown or the same everywhere, so there is no slope")
+    return slope_weights(x)
+
+
+def _mean_of(members: Sequence[Member], where: Where, column: str, values: CellValues) -> float:
+    found = []
+    for member in members:
+        if member.is_at(where):
+            unit = values.column(member.cell, "test_golden_deviation") if column == "mean_margin" else 1.0
+            found.append(values.column(member.cell, column) / unit)
+    return float(np.mean(found))
+
+
 def _curve(claim: Claim, members: Sequence[Member], values: CellValues) -> tuple[np.ndarray, np.ndarray]:
     """The values x [X] of the axis, and the differences there, [X, U, S, P]."""
     axis = str(claim.along)
@@ -167,7 +124,7 @@ def _curve(claim: Claim, members: Sequence[Member], values: CellValues) -> tuple
     try:
         x = sorted(dict.fromkeys(found), key=float)
     except ValueError:
-        raise NotThere(f"{axis} has values that are no numbers: there is no line along it") from None
+        raise NotThere(f"a line along {axis} needs numbers, and it has other values") from None
     if len(x) < 3:
         raise NotThere(f"a line along {axis} needs 3 values of it; there are {len(x)}")
     sides = [(1.0, where) for where in claim.plus] + [(-1.0, where) for where in claim.minus]
@@ -187,7 +144,7 @@ def _crossing(claim: Claim, members: Sequence[Member], values: CellValues) -> Cr
 def _effect_of_shares(
     claim: Claim, members: Sequence[Member], values: CellValues, rng: np.random.Generator, n: int
 ) -> Effect:
-    """A head that gains nothing has no share of its gain to keep."""
+    """The effect of a claim on shares; raises NotThere if a head whose gain is shared gains nothing."""
     wheres = [*claim.plus, *claim.plus_of, *claim.minus, *claim.minus_of]
     parts = values.at(members, wheres, claim.metric).values
     for part, where in ((parts[1], wheres[1]), (parts[3], wheres[3])):
@@ -197,7 +154,7 @@ def _effect_of_shares(
 
 
 def _check_answers(wheres: Sequence[Where], members: Sequence[Member], values: CellValues) -> None:
-    """Of answers like those of a coin nothing is learnt, and what such cells differ in is no finding."""
+    """Raises NotThere if a place's annotators err about as often as a coin: heads learn nothing from them."""
     for where in wheres:
         rate = values.error_rate(members, where)
         if rate > NEAR_COIN:
@@ -210,25 +167,54 @@ def _shown(where: Where) -> str:
     return " ".join(",".join(found) for found in where.values())
 
 
-def _weights_of_places(claim: Claim, members: Sequence[Member], values: CellValues) -> np.ndarray:
-    """Of the regression on `by`; golden gaps in deviations."""
-    x = np.array([_mean_of(members, where, str(claim.by), values) for where in claim.slope])
-    if not np.isfinite(x).all() or np.ptp(x) == 0:
-        raise NotThere(f"{claim.by} is the same everywhere, or not known: there is no slope")
-    return slope_weights(x)
+@dataclass(frozen=True)
+class JudgedClaim:
+    """A claim with its verdict, its effect over all set-ups, and on each of them if there are several.
+
+    p: p-values of the hypotheses that the verdicts deny; survives: true if the evidence for the verdict
+    survives the correction over all claims; crossing: where the line of a claim along an axis crosses 0;
+    setup: the name of the set-up, or how many are pooled; reason: why the claim was not run.
+    """
+
+    finding: Finding
+    claim: Claim
+    verdict: Verdict
+    effect: Effect | None = None
+    p: Mapping[Verdict, float] = field(default_factory=dict)
+    survives: bool = False
+    is_at_edge: bool = False
+    crossing: Crossing | None = None
+    by_setup: Mapping[str, Effect] = field(default_factory=dict)
+    setup: str = ""
+    reason: str = ""
+
+    @property
+    def corrected(self) -> Verdict:
+        """The verdict if its evidence survives the correction, else undecided."""
+        return self.verdict if self.survives or self.verdict == "not run" else "undecided"
+
+    @property
+    def words(self) -> str:
+        """The verdict as reports show it."""
+        edge = " (at the edge)" if self.is_at_edge else ""
+        return self.verdict + (" ★" if self.survives else "") + edge
+
+    @property
+    def n_in_favour(self) -> int:
+        """Number of set-ups whose effect is above 0 (for "not_less" claims, above minus the smallest
+        effect)."""
+        bound = -self.claim.smallest if self.claim.kind == "not_less" else 0.0
+        return sum(e.value > bound for e in self.by_setup.values())
 
 
-def _mean_of(members: Sequence[Member], where: Where, column: str, values: CellValues) -> float:
-    found = []
-    for member in members:
-        if member.is_at(where):
-            unit = values.column(member.cell, "test_golden_deviation") if column == "mean_margin" else 1.0
-            found.append(values.column(member.cell, column) / unit)
-    return float(np.mean(found))
+def counts(judged: Sequence[JudgedClaim]) -> dict[Verdict, int]:
+    """Number of claims with each verdict after the correction; verdicts that no claim has are left out."""
+    found = Counter(j.corrected for j in judged)
+    return {word: found[word] for word in VERDICTS if found[word]}
 
 
 def means(members: Sequence[Member], values: CellValues, metrics: Sequence[str]) -> list[Mean]:
-    """Every place of a finding, with intervals over prompts, seeds and set-ups; what failed is left out."""
+    """The mean of each metric at every place of a finding; places where cells failed are left out."""
     places: dict[tuple[tuple[str, str], ...], Where] = {}
     for member in members:
         axes = {axis: value for axis, value in member.axes.items() if axis != SEED}
@@ -247,6 +233,22 @@ def means(members: Sequence[Member], values: CellValues, metrics: Sequence[str])
     return found
 
 
+@dataclass(frozen=True)
+class Mean:
+    """The mean metric of cells that differ only in seed and set-up; error_rate: that of their annotators."""
+
+    axes: Mapping[str, str]
+    metric: str
+    effect: Effect
+    error_rate: float = float("nan")
+
+    @property
+    def is_coin(self) -> bool:
+        """True if the annotators' answers are hardly better than a coin's, so that no claim is judged
+        here."""
+        return self.error_rate > NEAR_COIN
+
+
 def _rng(*words: str) -> np.random.Generator:
-    """The same for the same claim, whatever else is judged."""
+    """A generator seeded by the words, so that a claim's interval does not depend on the other claims."""
     return np.random.default_rng(zlib.crc32("\n".join(words).encode()))

@@ -1,4 +1,4 @@
-"""Effects over set-ups, seeds and prompts, with intervals that generalise to others of all three."""
+"""Mean effects with intervals that generalise to other set-ups, seeds and prompts, all three random."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rmlab.errors import InputError
 
 LEVEL, POWER = 0.95, 0.80
 RESAMPLES = 20_000
-_ROUNDING = 1e-12  # what is less, relative to values of about 1, is the rounding of sums
+_ROUNDING = 1e-12  # smaller effects, relative to values of about 1, are rounding errors of sums
 _TAIL = (1 - LEVEL) / 2
-_FAR = 1e6  # ranges of an axis: where a line crosses 0 as far off as this, it is said to do so nowhere
+_FAR = 1e6  # a line that crosses 0 farther away than this many ranges of the axis counts as not crossing
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean difference, its interval and standard error; df: of Student's t that the interval uses.
+    """A mean difference, its interval and standard error; df: degrees of freedom of the interval's Student t.
 
-    edge: how far an end may lie elsewhere by chance of computing: three Monte-Carlo errors of the bootstrap,
-    and what one cell's choice of another response on one prompt would move.
+    edge: how far the computation's own randomness may move an end of the interval: three Monte-Carlo errors
+    of the bootstrap, plus the change if one cell chose another response on one prompt.
     detectable: the smallest true effect that such data would tell from 0 in 80 % of repetitions,
     (t_.975 + t_.80) times the standard error, which is 2.8 times for many seeds and prompts.
     """
@@ -43,21 +43,22 @@ class Effect:
         return float((stats.t.ppf(1 - _TAIL, self.df) + stats.t.ppf(POWER, self.df)) * self.se)
 
     def p_above(self, bound: float) -> float:
-        """How likely an effect as far above `bound` would be, were that the truth."""
+        """One-sided p-value of the hypothesis that the true effect is at most `bound`."""
         if self.se == 0:
             return float(self.value <= bound)
         return float(stats.t.sf((self.value - bound) / self.se, self.df))
 
     def p_below(self, bound: float) -> float:
+        """One-sided p-value of the hypothesis that the true effect is at least `bound`."""
         if self.se == 0:
             return float(self.value >= bound)
         return float(stats.t.cdf((self.value - bound) / self.se, self.df))
 
 
 def effect(differences: np.ndarray, rng: np.random.Generator, n: int = RESAMPLES) -> Effect:
-    """differences: [U, S, P] or [S, P], of set-ups, seeds and prompts, no NaN -> the mean with its interval.
+    """The mean of differences [U, S, P] or [S, P] (set-ups, seeds, prompts; no NaN) with its interval.
 
-    Bootstrap over all factors: n times U set-ups, S seeds and P prompts are drawn with replacement,
+    Bootstrap over all factors: n times, U set-ups, S seeds and P prompts are drawn with replacement,
     independently, and m* = sum_usp a_u b_s c_p d_usp / (U S P), with a, b and c how often each was drawn.
     Both sides of a comparison are in d, so they share all resamples. Its percentiles are too narrow for few
     seeds or set-ups (a variance over S draws of S is (S-1)/S of what it should be, and has no Student's t)
@@ -78,12 +79,12 @@ def effect(differences: np.ndarray, rng: np.random.Generator, n: int = RESAMPLES
 
 
 def difference_of_shares(parts: np.ndarray, rng: np.random.Generator, n: int = RESAMPLES) -> Effect:
-    """parts: [4, U, S, P] of means m1 to m4 -> m1 / m2 - m3 / m4, with its interval.
+    """The effect m1 / m2 - m3 / m4 with its interval, where m1 to m4 are the means of parts [4, U, S, P].
 
     The width is that of the linearised values (delta method), whose mean is the effect:
     r1 - r2 + (d1 - r1 d2) / m2 - (d3 - r2 d4) / m4 with r1 = m1 / m2, r2 = m3 / m4; the shape is that of the
-    same function of resampled means. Where a resampled m2 or m4 is near 0, shares are huge. These only widen
-    the interval, as the bootstrap's standard error that it is stretched by is that of the linearised values.
+    same function of resampled means. Where a resampled m2 or m4 is near 0, shares are huge; that can only
+    widen the interval, because it is stretched by the bootstrap's standard error of the linearised values.
     """
     m = parts.mean(axis=(1, 2, 3))
     first, second = m[0] / m[1], m[2] / m[3]
@@ -100,11 +101,14 @@ def difference_of_shares(parts: np.ndarray, rng: np.random.Generator, n: int = R
 def _expanded(
     value: float, linear: np.ndarray, resampled: Callable[[], tuple[np.ndarray, np.ndarray]], n: int
 ) -> Effect:
-    """linear: [U, S, P], whose mean has the variance of the effect; resampled: bootstraps of the effect and
-    of that mean, [n] each."""
+    """The effect `value` with the bootstrap's interval, expanded as `effect` describes.
+
+    linear: [U, S, P], whose mean has the variance of the effect; resampled: returns the bootstrap of the
+    effect and of that mean, [n] each.
+    """
     n_setups, n_seeds, n_prompts = linear.shape
     if n_seeds < 1 or n_prompts < 2:
-        raise InputError(f"an interval needs a seed and 2 prompts: got {n_seeds} and {n_prompts}")
+        raise InputError(f"an interval needs 1 seed and 2 prompts, but there are {n_seeds} and {n_prompts}")
     variance, df = variance_of_mean(linear)
     se, sizes = float(np.sqrt(variance)), (n_seeds, n_prompts, n_setups)
     if se <= _ROUNDING * max(1.0, abs(value)):
@@ -121,7 +125,8 @@ def _expanded(
 
 
 def resampled_means(values: np.ndarray, rng: np.random.Generator, n: int) -> np.ndarray:
-    """[..., U, S, P] -> [..., n], the means of n resamples of set-ups, seeds and prompts, alike for all."""
+    """The means of n resamples: values [..., U, S, P] -> [..., n]; all leading indices share the
+    resamples."""
     n_setups, n_seeds, n_prompts = values.shape[-3:]
     setups, seeds, prompts = (_drawn(rng, n, size) for size in (n_setups, n_seeds, n_prompts))
     of_prompts = values @ prompts.T  # [..., U, S, n]
@@ -130,20 +135,21 @@ def resampled_means(values: np.ndarray, rng: np.random.Generator, n: int) -> np.
 
 
 def _drawn(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
-    """[n, size]: how often each of `size` is drawn in `size` draws with replacement, n times."""
+    """How often each of `size` items is drawn in `size` draws with replacement, in n repetitions: [n,
+    size]."""
     drawn = rng.integers(size, size=(n, size)) + size * np.arange(n)[:, None]
     return np.bincount(drawn.ravel(), minlength=n * size).reshape(n, size).astype(float)
 
 
 def variance_of_mean(differences: np.ndarray) -> tuple[float, float]:
-    """[U, S, P] or [S, P] -> the variance of the mean with all factors random, and its degrees of freedom.
+    """The variance of the mean of [U, S, P] or [S, P], all factors random, and its degrees of freedom.
 
     With set-ups u, seeds s and prompts p and the mean squares of main effects and interactions,
     (MS_u + MS_s + MS_p - MS_us - MS_up - MS_sp + MS_usp) / (U S P)
     is unbiased: E MS_u = S P v_u + P v_us + S v_up + v_usp and so on, so that the sum is U S P times
     v_u / U + v_s / S + v_p / P + v_us / (U S) + v_up / (U P) + v_sp / (S P) + v_usp / (U S P).
-    It is taken as no less than MS_u, MS_s or MS_p alone, none of which overestimates it. A factor with one
-    level drops out, and of seeds and prompts alone (MS_s + MS_p - MS_sp) / (S P) is left.
+    The sum is raised to the largest of MS_u, MS_s and MS_p if it is below, as none of these overestimates it.
+    A factor with one level drops out; with seeds and prompts alone, (MS_s + MS_p - MS_sp) / (S P) is left.
     """
     values = _three_way(differences)
     squares = _mean_squares(values)
@@ -156,12 +162,13 @@ def variance_of_mean(differences: np.ndarray) -> tuple[float, float]:
 
 
 def _mean_squares(values: np.ndarray) -> dict[tuple[int, ...], tuple[float, int]]:
-    """Of each set of axes of [U, S, P] with several levels: its mean square, and degrees of freedom."""
+    """The mean square and degrees of freedom of each set of those axes of [U, S, P] that have several
+    levels."""
     axes = [axis for axis in range(3) if values.shape[axis] > 1]
     found = {}
     for factors in (f for r in range(1, len(axes) + 1) for f in itertools.combinations(axes, r)):
         part = values.mean(axis=tuple(a for a in range(3) if a not in factors), keepdims=True)
-        for axis in factors:  # what no smaller set of factors explains
+        for axis in factors:  # leaves the part that no smaller set of factors explains
             part = part - part.mean(axis=axis, keepdims=True)
         df = int(np.prod([values.shape[axis] - 1 for axis in factors]))
         found[factors] = float((part**2).sum()) * values.size / part.size / df, df
@@ -169,14 +176,15 @@ def _mean_squares(values: np.ndarray) -> dict[tuple[int, ...], tuple[float, int]
 
 
 def _three_way(differences: np.ndarray) -> np.ndarray:
+    """[U, S, P], of an array that may lack the axis of set-ups."""
     return differences if differences.ndim == 3 else differences[None]
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where a line crosses 0, with its 95 % interval; first, last: the range that it was fitted on.
+    """The place where a line crosses 0, with its 95 % interval; first, last: the range that it was fitted on.
 
-    Infinite ends: the line's slope is not told from 0, and it may cross anywhere or nowhere.
+    The ends are infinite if the slope does not differ significantly from 0: the line may cross anywhere.
     """
 
     value: float
@@ -187,26 +195,27 @@ class Crossing:
 
     @property
     def is_known(self) -> bool:
-        """Whether the line's slope is told from 0, and so that it crosses at all."""
+        """True if the slope differs significantly from 0, so that the line does cross."""
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
     @property
     def is_outside(self) -> bool:
-        """Whether the place is beyond what was run."""
+        """True if the line crosses outside the range that it was fitted on."""
         return not self.first <= self.value <= self.last
 
 
 def crossing(values: np.ndarray, x: np.ndarray) -> Crossing:
-    """values: [X, U, S, P] at x [X] -> where the least squares line through their means crosses 0.
+    """The place where the least squares line through the means of values [X, U, S, P] at x [X] crosses 0.
 
-    Its interval (Fieller 1954) holds every c at which the line's height is not told from 0 by `effect`'s
-    standard error and t. If its slope is not told from 0 either, that is all of the axis.
+    Its interval (Fieller 1954) holds every c at which the line's height does not differ significantly from 0,
+    by `effect`'s standard error and t. If its slope does not differ from 0 either, that is all of the axis.
     """
     centre, slope = x.mean(), np.tensordot(slope_weights(x), values, axes=1)
     level, span = values.mean(axis=0), (float(x.min()), float(x.max()))
 
     def distance(c: float) -> float:
-        """How far the height at c is from 0, less what chance explains; negative: within."""
+        """The height's distance from 0 at c minus the half-width of its interval; negative within the
+        interval."""
         height = level + (c - centre) * slope
         variance, df = variance_of_mean(height)
         return abs(float(height.mean())) - float(stats.t.ppf(1 - _TAIL, df) * np.sqrt(variance))
@@ -230,6 +239,6 @@ def crossing(values: np.ndarray, x: np.ndarray) -> Crossing:
 
 
 def slope_weights(x: np.ndarray) -> np.ndarray:
-    """Of the regression of a value on x: (x - mean) / sum (x - mean)^2."""
+    """Weights whose product with values is their regression slope on x: (x - mean) / sum (x - mean)^2."""
     centred = x - x.mean()
     return centred / (centred**2).sum()

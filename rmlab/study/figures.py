@@ -1,4 +1,4 @@
-"""A figure a finding: its places along the axis that it names, with intervals, beside the controls."""
+"""One figure for each finding: its places along an axis, with intervals, beside the controls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rmlab.study.values import EXPECTED
 SIZE = (720, 400)
 AGAINST_N = "n"
 _MARKERS = "osD^vP"
-# The oracle is in the tables alone: it would flatten everything else.
+# The oracle is only in the tables: on its scale the differences between heads would not be seen.
 _CONTROLS = {
     "random": (1, 2),
     "length": (5, 2),
@@ -38,7 +38,7 @@ _NAMES = {
 
 
 def figure(part: Part) -> str:
-    """The SVG; nothing where no cell has run."""
+    """The figure as SVG; empty if no cell has run."""
     if is_empty(part):
         return ""
     alt = f"{part.finding.title}: {_alt(_shown(part))}"
@@ -50,57 +50,8 @@ def is_empty(part: Part) -> bool:
 
 
 def painter(part: Part) -> partial[None]:
-    """Paints the figure of a finding: for SVG and for pictures."""
+    """The function that draws the finding on a matplotlib figure, for SVG and PNG alike."""
     return partial(_curves if part.finding.x == AGAINST_N else _places, part=part)
-
-
-def forest(part: Part) -> str:
-    """The claims with their intervals, the effects that are too small to matter shaded."""
-    known = [(j.claim.statement, j.effect) for j in part.judged if j.effect is not None]
-    if not known:
-        return ""
-    texts = [f"{text} {number(e.value)} {interval(e.low, e.high)}" for text, e in known]
-    size = (720, 70 + 34 * len(known))
-    return draw(
-        f"forest-{part.finding.name}", f"Effects: {'; '.join(texts)}.", size, partial(_forest, part=part)
-    )
-
-
-def _forest(figure: Figure, part: Part) -> None:
-    axes = figure.add_subplot()
-    known = [(j, j.effect) for j in part.judged if j.effect is not None]
-    for place, (judged, found) in enumerate(known):
-        colour, width = COLOURS[_ROLES[judged.verdict]], judged.claim.smallest
-        axes.fill_betweenx([place - 0.4, place + 0.4], -width, width, color=COLOURS["grid"], linewidth=0)
-        axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2)
-        axes.plot([found.value], [place], "o", color=colour, markersize=6)
-    axes.axvline(0, color=COLOURS["quiet"], linewidth=1, linestyle="--")
-    axes.set_yticks(range(len(known)), [shorten(j.claim.statement, 52) for j, _ in known])
-    axes.set_ylim(len(known) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
-    axes.set_xlabel("effect (shaded: too small to matter)")
-
-
-def _shown(part: Part, metric: str = "best_of_largest") -> list[Mean]:
-    return [m for m in part.of(metric) if is_at(m.axes, part.finding.at)]
-
-
-def _series(part: Part, means: Sequence[Mean]) -> dict[str, list[Mean]]:
-    """Lines: the places that differ in x alone, by what else tells them apart."""
-    axes = dict.fromkeys(axis for mean in means for axis in mean.axes if axis != part.finding.x)
-    varied = [axis for axis in axes if len({mean.axes.get(axis) for mean in means}) > 1]
-    found: dict[str, list[Mean]] = {}
-    for mean in means:
-        name = " · ".join(_value(axis, mean.axes[axis]) for axis in varied if axis in mean.axes)
-        found.setdefault(name or "heads", []).append(mean)
-    return found
-
-
-def _value(axis: str, value: str) -> str:
-    """Numbers need the name of what they are."""
-    return f"{axis.rpartition('.')[2]} {value}" if math.isfinite(_number(value)) else value
 
 
 def _places(figure: Figure, part: Part) -> None:
@@ -137,7 +88,7 @@ def _bars(axes: Axes, at: list[float], effects: list[Effect], k: int, name: str,
 
 
 def _curves(figure: Figure, part: Part) -> None:
-    """Golden reward of the best of N (solid), and what the head expects of it, in golden units (dashed)."""
+    """Draws the golden reward of the best of N (solid) and what the head predicts for it (dashed)."""
     axes = figure.add_subplot()
     largest = part.largest_n
     ends = {**{n: str(n) for n in (4, 16, 64, 256) if n < largest}, largest: "largest"}
@@ -184,6 +135,33 @@ def _at(part: Part, name: str, metric: str) -> Mean | None:
     return next(iter(_series(part, _shown(part, metric)).get(name, [])), None)
 
 
+def _series(part: Part, means: Sequence[Mean]) -> dict[str, list[Mean]]:
+    """The lines of a figure: places that differ only in x, by a name made of their other axes."""
+    axes = dict.fromkeys(axis for mean in means for axis in mean.axes if axis != part.finding.x)
+    varied = [axis for axis in axes if len({mean.axes.get(axis) for mean in means}) > 1]
+    found: dict[str, list[Mean]] = {}
+    for mean in means:
+        name = " · ".join(_value(axis, mean.axes[axis]) for axis in varied if axis in mean.axes)
+        found.setdefault(name or "heads", []).append(mean)
+    return found
+
+
+def _shown(part: Part, metric: str = "best_of_largest") -> list[Mean]:
+    return [m for m in part.of(metric) if is_at(m.axes, part.finding.at)]
+
+
+def _value(axis: str, value: str) -> str:
+    """A value as a legend shows it: a number is preceded by the name of its axis."""
+    return f"{axis.rpartition('.')[2]} {value}" if math.isfinite(_number(value)) else value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _ticks(axes: Axes, places: Sequence[float], labels: Sequence[str]) -> None:
     axes.set_xticks(places, labels)
     axes.set_xticks([], minor=True)
@@ -197,13 +175,35 @@ def _finish(axes: Axes, x: str, y: str) -> None:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=11)
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
 def _alt(means: Sequence[Mean]) -> str:
     texts = (f"{' '.join(m.axes.values())} {number(m.effect.value)}" for m in means)
     return "; ".join(texts) + "."
+
+
+def forest(part: Part) -> str:
+    """A forest plot of the claims' effects; the range that is too small to matter is shaded."""
+    known = [(j.claim.statement, j.effect) for j in part.judged if j.effect is not None]
+    if not known:
+        return ""
+    texts = [f"{text} {number(e.value)} {interval(e.low, e.high)}" for text, e in known]
+    size = (720, 70 + 34 * len(known))
+    return draw(
+        f"forest-{part.finding.name}", f"Effects: {'; '.join(texts)}.", size, partial(_forest, part=part)
+    )
+
+
+def _forest(figure: Figure, part: Part) -> None:
+    axes = figure.add_subplot()
+    known = [(j, j.effect) for j in part.judged if j.effect is not None]
+    for place, (judged, found) in enumerate(known):
+        colour, width = COLOURS[_ROLES[judged.verdict]], judged.claim.smallest
+        axes.fill_betweenx([place - 0.4, place + 0.4], -width, width, color=COLOURS["grid"], linewidth=0)
+        axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2)
+        axes.plot([found.value], [place], "o", color=colour, markersize=6)
+    axes.axvline(0, color=COLOURS["quiet"], linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(known)), [shorten(j.claim.statement, 52) for j, _ in known])
+    axes.set_ylim(len(known) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    axes.set_xlabel("effect (shaded: too small to matter)")

@@ -1,4 +1,4 @@
-"""A finding of a study as settings: what it claims, the cells that can tell, and what is compared."""
+"""A finding of a study as settings: its claims, the cells that are run for them, and the comparisons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Metric = Literal[
     "best_of_4", "best_of_16", "best_of_64", "best_of_largest",
     "spearman", "accuracy", "overestimate", "gao_alpha", "gao_beta",
 ]  # fmt: skip
-_WITH_ZERO = ("overestimate", "gao_alpha", "gao_beta")  # a claim may be on one place alone: 0 means something
+_WITH_ZERO = ("overestimate", "gao_alpha", "gao_beta")  # may be compared with 0 instead of another place
 
 
 def _texts(value: Any) -> list[str]:
@@ -27,7 +27,7 @@ def _texts(value: Any) -> list[str]:
 
 
 Values = Annotated[list[str], BeforeValidator(_texts)]
-Where = dict[str, Values]  # axis, or arm -> one of these values; cells that have others are no part of it
+Where = dict[str, Values]  # a place: the cells that have one of these values on each of these axes
 
 
 class _FindingPart(BaseModel):
@@ -35,7 +35,7 @@ class _FindingPart(BaseModel):
 
 
 class Claim(_FindingPart):
-    """What is compared, in one of four forms; the value of a place is the mean of the metric over its cells.
+    """A comparison of places, in one of four forms; the value of a place is the mean metric of its cells.
 
     Difference: the effect is the sum over `plus` less the sum over `minus`.
     Shares: with `plus_of` and `minus_of` it is plus / plus_of - minus / minus_of: how much of its gain over a
@@ -57,7 +57,7 @@ class Claim(_FindingPart):
     metric: Metric = "best_of_largest"
     kind: Kind = "greater"
     smallest: float = Field(gt=0)
-    in_study: bool = True  # False: of ours, or of a later paper
+    in_study: bool = True  # False: the claim is ours, or a later paper's
 
     @property
     def wheres(self) -> list[Where]:
@@ -80,13 +80,14 @@ class Claim(_FindingPart):
 
 
 class Finding(_FindingPart):
-    """name: of its file. fixed: overrides of all cells; arms: name -> overrides; grid: axes as in a sweep;
-    conditions: name -> overrides, each with every arm.
+    """A file of conf/study/.
 
-    setups: all runs its cells on every set-up of an embedding set (policy, golden reward and embedding), one
-    on those that the command names, else on the first.
-    x: the axis that the figure draws along; or n, best-of-N against N, with `proxy` what heads
-    expect too; at: the cells that it draws.
+    name: that of its file. fixed: overrides for all cells; arms: name -> overrides; grid: axes as in a sweep;
+    conditions: name -> overrides, each combined with every arm.
+    setups: `all` runs the cells on every set-up of an embedding set (policy, golden reward and embedding),
+    `one` on those that the command names, else on the first.
+    x: the axis along the figure; `n` draws best-of-N against N, with `proxy` also what heads expect.
+    at: the cells that the figure shows.
     """
 
     name: Name
@@ -105,7 +106,7 @@ class Finding(_FindingPart):
     proxy: bool = False
     note: str = ""
     order: int = 0
-    on_request: bool = False  # it needs more than all data have, so it is run only where it is named
+    on_request: bool = False  # run only if named, as not all data have what it needs
 
     @model_validator(mode="after")
     def _arms_are_known(self) -> Finding:
@@ -113,13 +114,13 @@ class Finding(_FindingPart):
             for where in claim.wheres:
                 for arm in where.get("arm", []):
                     if arm not in self.arms:
-                        raise ValueError(f"arm {arm} is none of: {', '.join(self.arms)}")
+                        raise ValueError(f"there is no arm {arm}; give one of: {', '.join(self.arms)}")
         return self
 
 
 def load_findings(only: Sequence[str] = (), config_dir: Path | None = None) -> list[Finding]:
-    """Those of conf/study/ and of config_dir/study/, of which the latter wins, in their order; only: some,
-    which may be among those that are run on request alone."""
+    """The findings of conf/study/ and of config_dir/study/, sorted; a file of the latter replaces one of the
+    former. only: the names of those wanted; findings `on_request` are loaded only so."""
     folders = [shipped("conf") / FOLDER, *([config_dir / FOLDER] if config_dir else [])]
     files = {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
     unknown = [name for name in only if name not in files]
@@ -134,7 +135,7 @@ def _read(file: Path) -> Finding:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
-            raise ValueError("it is no mapping of keys to values")
+            raise ValueError("it is not a mapping of keys to values")
         return Finding.model_validate({"name": file.stem, **values})
     except ValidationError as error:
         problem = error.errors()[0]

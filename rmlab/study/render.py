@@ -1,4 +1,4 @@
-"""The report of a study: one self-contained HTML file, with figures as PNG for pages without SVG."""
+"""The report of a study as one self-contained HTML file, and some of its figures as PNG."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE_TEMPLATES = Path(page.__file__).parent / "templates"
 
 
 def render(content: StudyContent) -> str:
-    """The page. Equal content gives equal text."""
+    """The HTML of the page; equal content gives equal text."""
     css = (_PAGE_TEMPLATES / "style.css").read_text(encoding="utf-8")
     template = page.environment_of(_TEMPLATES, _PAGE_TEMPLATES).get_template("study.html.j2")
     drawn = {p.finding.name: Markup(figures.figure(p)) for p in content.parts}
@@ -29,11 +29,11 @@ def render(content: StudyContent) -> str:
     return template.render(content=content, css=Markup(css), figures=drawn, forests=forests, **words)
 
 
-PICTURES = {"noise": "noise.png", "best_of_n": "best_of_n.png"}  # finding -> file
+PICTURES = {"noise": "noise.png", "best_of_n": "best_of_n.png"}  # name of a finding -> file
 
 
 def write_pictures(content: StudyContent, folder: Path) -> None:
-    """Those of the findings that were run."""
+    """Writes the PICTURES of the findings that were run."""
     for part in content.parts:
         if part.finding.name in PICTURES and not is_empty(part):
             with replacing(folder / PICTURES[part.finding.name]) as temporary, temporary.open("wb") as file:

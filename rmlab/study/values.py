@@ -1,4 +1,4 @@
-"""The values of cells on test prompts, in units in which claims are made."""
+"""The metrics of cells on each test prompt, in the units of the claims."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ METRICS = {
     "best_of_largest": "best of all, in deviations of the golden reward",
     "spearman": "Spearman within a prompt",
     "accuracy": "share of pairs in the golden order",
-    "overestimate": "what a head expects of its best of all, its score put into golden units by a line "
-    "fitted on validation prompts, less what it gets, in deviations",
-    "gao_alpha": "rise of golden gain = d (alpha - beta d), d the root of log N - (N - 1)/N, in deviations",
-    "gao_beta": "bend of the same; above 0 the golden reward falls behind",
+    "overestimate": "golden reward that a head predicts for its best of all (its score, put into golden "
+    "units by a line fitted on validation prompts) minus what it reaches, in deviations",
+    "gao_alpha": "alpha in golden gain = d (alpha - beta d), d the square root of log N - (N - 1)/N, "
+    "in deviations",
+    "gao_beta": "beta in the same; above 0 the golden reward falls behind",
 }
-EXPECTED = "expected_of_"  # before N: what a head expects of its best of N, in the same units
-_GAO_NS = (4, 16, 64)  # and the largest
+EXPECTED = "expected_of_"  # prefix of N: what a head predicts for its best of N, in deviations
+_GAO_NS = (4, 16, 64)  # the largest N is added to these
 
 
 class NotThere(RmlabError):
-    """Cells that a claim needs have failed, or were not run."""
+    """Raised if cells that a claim needs failed, were not run, or cannot be compared."""
 
 
 @dataclass(frozen=True, eq=False)
 class CellValues:
-    """results, prompts: the tables of a sweep, RESULTS and CELL_PROMPTS."""
+    """The metrics of a sweep's cells. results, prompts: its tables RESULTS and CELL_PROMPTS."""
 
     results: pd.DataFrame
     prompts: pd.DataFrame
 
     @cached_property
     def _by_cell(self) -> dict[str, pd.DataFrame]:
-        """Prompts in the order of their ids."""
+        """The rows of each cell, sorted by prompt id."""
         ordered = self.prompts.sort_values(["cell", "prompt_id"])
         return {str(cell): rows for cell, rows in ordered.groupby("cell", sort=False)}
 
@@ -53,22 +54,24 @@ class CellValues:
 
     @cached_property
     def _prompts_of(self) -> dict[str, int]:
-        """cell -> a number, the same for cells that were judged on the same prompts."""
+        """A number for each cell, equal for cells that were judged on the same prompts."""
         numbers: dict[tuple[str, ...], int] = {}
         ids = {cell: tuple(frame["prompt_id"]) for cell, frame in self._by_cell.items()}
         return {cell: numbers.setdefault(of, len(numbers)) for cell, of in ids.items()}
 
     def reason(self, cell: str) -> str:
+        """The reason why a cell has no values."""
         known = self._rows.get(cell, {}).get("reason")
         return str(known) if known else "the cell was not run"
 
     def column(self, cell: str, name: str) -> float:
+        """A number from the cell's row of RESULTS."""
         if cell not in self._by_cell:
             raise NotThere(self.reason(cell))
         return _number(self._rows[cell], name)
 
     def of(self, cell: str, metric: str) -> np.ndarray:
-        """[P] the metric of one cell; NaN on prompts where it is not defined."""
+        """The metric of one cell on its prompts, [P]; NaN on prompts where it is not defined."""
         if cell not in self._by_cell:
             raise NotThere(self.reason(cell))
         frame, row = self._by_cell[cell], self._rows[cell]
@@ -108,7 +111,8 @@ class CellValues:
 
     @property
     def deviations(self) -> list[float]:
-        """Of the golden reward over test responses: one for each data of the study."""
+        """Standard deviations of the golden reward over test responses, one for each data set of the
+        study."""
         return [float(d) for d in self.results["test_golden_deviation"].dropna().unique()]
 
     def controls(self, data: str) -> dict[str, str]:
@@ -117,7 +121,7 @@ class CellValues:
         return {k: c for k, c in zip(rows["kind"], rows["cell"], strict=True) if c == f"{k}-{data}"}
 
     def flagged(self, members: Sequence[Member]) -> list[dict[str, Any]]:
-        """Places where a loss flags outliers: means over seeds of how many, and of how right it is."""
+        """Places whose loss flags outliers: number flagged, precision and recall, as means over seeds."""
         columns = ["error_rate", "n_comparisons", "n_flagged", "flagged_precision", "flagged_recall"]
         rows = []
         for member in members:
@@ -129,10 +133,10 @@ class CellValues:
         return pd.DataFrame(rows).groupby("place", sort=False).mean().reset_index().to_dict("records")
 
     def at(self, members: Sequence[Member], wheres: Sequence[Where], metric: str) -> Stacked:
-        """The metric at several places, [K, U, S, P]: on the set-ups, seeds and prompts that all have.
+        """The metric at K places, on the set-ups, seeds and prompts that all of them have.
 
-        Prompts on which the metric is not defined everywhere are left out. NotThere where a cell failed, or
-        where nothing is left to compare.
+        Prompts on which the metric is undefined for any cell are left out. Raises NotThere if a cell failed,
+        or if nothing is left to compare.
         """
         cells: list[dict[tuple[str, str], list[str]]] = []
         for where in wheres:
@@ -163,7 +167,8 @@ class CellValues:
         return Stacked(values[..., kept], setups, seeds)
 
     def _check_prompts(self, cells: Sequence[str]) -> None:
-        """Prompts are paired, so all cells of a contrast must have been judged on the same ones."""
+        """Raises NotThere unless all cells were judged on the same prompts, which comparisons are paired
+        by."""
         for cell in cells:
             if cell not in self._by_cell:
                 raise NotThere(self.reason(cell))
@@ -171,7 +176,8 @@ class CellValues:
             raise NotThere("the cells were judged on different prompts")
 
     def error_rate(self, members: Sequence[Member], where: Where) -> float:
-        """Realised share of wrong answers at a place: the largest over set-ups of the mean over cells."""
+        """The share of wrong answers at a place: its mean over cells, and of these the largest over
+        set-ups."""
         by_setup: dict[str, list[float]] = {}
         for member in members:
             if member.is_at(where) and member.cell in self._rows:
@@ -182,7 +188,7 @@ class CellValues:
 
 @dataclass(frozen=True, eq=False)
 class Stacked:
-    """values: [K, U, S, P] of K places on U set-ups, S seeds and P prompts."""
+    """The metric at K places, on U set-ups, S seeds and P prompts: values is [K, U, S, P]."""
 
     values: np.ndarray
     setups: list[str]
@@ -190,8 +196,8 @@ class Stacked:
 
 
 def gao_weights(ns: Sequence[int]) -> np.ndarray:
-    """[2, N]: least squares of golden gain R(d) = d (alpha - beta d) on best-of-n KL, d the root of
-    log n - (n - 1)/n: alpha and beta are these weights times the gains at n.
+    """Weights [2, N] that give alpha and beta when multiplied by the golden gains at ns: the least squares
+    fit of R(d) = d (alpha - beta d), with d the square root of the best-of-n KL, log n - (n - 1)/n.
 
     Source: Gao, Schulman and Hilton 2023 (arXiv 2210.10760), the form for best-of-n.
     """

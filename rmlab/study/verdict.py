@@ -21,8 +21,8 @@ RULE = (
     "contradicted where the whole interval is below 0, and undecided otherwise.",
     "A claim that something is no worse is supported where the whole interval is above minus the smallest "
     "effect, contradicted where the whole interval is below that, and undecided otherwise.",
-    "At the edge: the other word would stand there if the interval's ends moved by three Monte-Carlo errors "
-    "of the bootstrap and what the choice of another response on one prompt changes.",
+    "At the edge: the verdict would be another if the interval's ends moved by three Monte-Carlo errors "
+    "of the bootstrap plus the change that the choice of another response on one prompt makes.",
     "Beside an undecided claim stands the smallest effect that this set could have shown (80% power): "
     "undecided is no evidence of absence.",
     "Several claims are judged at once, so some would get a word by chance. A star marks those whose "
@@ -32,7 +32,7 @@ RULE = (
 
 
 def verdict(effect: Effect, smallest: float, kind: Kind) -> Verdict:
-    """By RULE; ends that just touch a bound are not beyond it."""
+    """The verdict by RULE; an end that equals a bound is not beyond it."""
     if kind == "greater" and -smallest <= effect.low and effect.high <= smallest:
         return "negligible"
     bound = _bound(smallest, kind)
@@ -42,17 +42,17 @@ def verdict(effect: Effect, smallest: float, kind: Kind) -> Verdict:
 
 
 def is_at_edge(effect: Effect, smallest: float, kind: Kind) -> bool:
-    """Whether the word changes if the ends move by what they may lie elsewhere by chance of computing."""
+    """True if the verdict changes when the interval's ends move by `effect.edge`."""
     word, e = verdict(effect, smallest, kind), effect.edge
     ends = ((effect.low + a, effect.high + b) for a in (-e, e) for b in (-e, e))
     return any(verdict(replace(effect, low=low, high=high), smallest, kind) != word for low, high in ends)
 
 
 def p_values(effect: Effect, smallest: float, kind: Kind) -> dict[Verdict, float]:
-    """Of what each word denies: an effect of at most the bound (supported), of at least the bound
-    (contradicted), or of `smallest` or more on either side (negligible).
+    """One-sided p-values of the hypotheses that the verdicts deny: an effect of at most the bound
+    (supported), of at least the bound (contradicted), or of at least `smallest` on either side (negligible).
 
-    All one-sided; the last is the larger of two (Schuirmann 1987).
+    The last is the larger of two (Schuirmann 1987).
     """
     bound = _bound(smallest, kind)
     found: dict[Verdict, float] = {
@@ -69,11 +69,11 @@ def _bound(smallest: float, kind: Kind) -> float:
 
 
 def survivors(p: Sequence[Mapping[Verdict, float]]) -> list[set[Verdict]]:
-    """The words of each claim whose evidence survives a correction over all words of all claims.
+    """The verdicts of each claim whose evidence survives a correction over all verdicts of all claims.
 
-    At most two of the hypotheses that a claim's words deny can be true at once (an effect of 0 is no
-    `smallest` effect), so this is Holm's procedure with Shaffer's count of those that may be true (Shaffer
-    1986): with at most 5 % chance any hypothesis that is true is rejected, however the claims depend.
+    At most two of the hypotheses that a claim's verdicts deny can be true at once (an effect of 0 is below
+    `smallest`), so this is Holm's procedure with Shaffer's count of those that may be true (Shaffer 1986):
+    the chance of rejecting any true hypothesis is at most 5 %, however the claims depend on each other.
     """
     keys = [(i, word) for i, of in enumerate(p) for word in of]
     rejected = holm([p[i][word] for i, word in keys], most_true=2 * len(p))
@@ -85,9 +85,9 @@ def survivors(p: Sequence[Mapping[Verdict, float]]) -> list[set[Verdict]]:
 
 
 def holm(p_values: Sequence[float], most_true: int | None = None) -> list[bool]:
-    """Which hypotheses are rejected with at most 5 % chance of any false rejection (Holm 1979).
+    """True for each hypothesis that is rejected, with at most 5 % chance of any false rejection (Holm 1979).
 
-    most_true: of all of them, how many can be true together; without it, all.
+    most_true: the largest number of hypotheses that can be true together; by default all.
     """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     most = len(p_values) if most_true is None else most_true

@@ -49,7 +49,7 @@ def test_the_trace_tells_of_causes_that_the_message_hides():
 
 def test_an_error_without_a_message_has_a_trace():
     error = ValueError(Hostile())
-    assert message_of(error) == "a message that cannot be made"
+    assert message_of(error) == "(its message cannot be made)"
     assert "ValueError" in trace_of(error)
 
 

@@ -121,7 +121,7 @@ def test_a_file_that_changed_is_refused(cli, copied, what):
     file = copied / "scores-a.parquet"
     flip(file, 40) if what == "bit" else file.write_bytes(b"x")
     result = run(cli, copied)
-    assert result.code == 3 and "scores-a.parquet is not as set.json has it" in result.line
+    assert result.code == 3 and "scores-a.parquet differs from what set.json records" in result.line
     assert "rmlab validate" in result.line
 
 

@@ -85,7 +85,9 @@ def test_what_does_not_go_together_is_one_line(cli, copied):
     assert "set.test_policy=c: " in (line := run(cli, copied, "set.test_policy=c").line)
     assert line.endswith("has no such policy; it has a, b")
     refused = run(cli, copied, "set.test_policy=b", "crossval.folds=3")
-    assert refused.code == 2 and "crossval.folds fits heads on train and test prompts alike" in refused.line
+    assert (
+        refused.code == 2 and "crossval.folds fits heads on train and test prompts together" in refused.line
+    )
     change_table(copied, "responses-b.parquet", put("split", 0, "trial"))
     assert "'split' must be train or test, got trial" in run(cli, copied, "set.test_policy=b").line
 

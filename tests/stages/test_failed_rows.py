@@ -234,7 +234,7 @@ def test_a_reward_that_fails_on_everything_is_one_line_and_not_done(run, tmp_pat
         (["golden.weighted.weights={tone: 1}"], "golden.weighted is made of tone, which is not one of"),
         (["golden.weighted.weights={weighted: 1}"], "in a circle: weighted of weighted"),
         (["~allow_modules", "+allow_modules=[]"], "allow it with 'allow_modules=\\[failing_rewards\\]'"),
-        (["golden.callable.path=reward"], "'reward' is no dotted path"),
+        (["golden.callable.path=reward"], "'reward' is not a dotted path"),
     ],
 )
 def test_a_plan_that_cannot_be_is_one_line(run, changes, message):
