@@ -1,4 +1,4 @@
-"""Rows of a Hugging Face dataset: one that was saved, a folder of data files, or a name."""
+"""Rows of a Hugging Face dataset, given as a saved dataset, a folder of data files, or a name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPLITS = {"train": "train", "test": "test", "valid": "test", "eval": "test", "d
 
 
 def is_dataset(path: Path) -> bool:
-    """A folder, or what is no file and reads as ORG/NAME."""
+    """True for a folder, and for a text such as ORG/NAME that is not a path."""
     return path.is_dir() or (not path.exists() and is_name(str(path)))
 
 
@@ -28,7 +28,8 @@ def is_name(text: str) -> bool:
 
 
 def dataset_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """(number over all splits from 1, row); where there are several splits a row has its own as `split`."""
+    """Yields (number, row), counted from 1 over all splits; if there are several, rows get the column
+    `split`."""
     splits = open_dataset(path)
     number = 0
     for name, rows in splits.items():
@@ -41,12 +42,12 @@ def dataset_rows(path: Path) -> Iterator[tuple[int, Row]]:
 def _read(path: Path, rows: Any) -> Iterator[Row]:
     try:
         yield from rows
-    except Exception as error:  # a part that is damaged, or of a kind whose decoder is not there
+    except Exception as error:  # such as a damaged part, or a missing decoder
         raise InputError(_explain(path, error)) from None
 
 
 def open_dataset(path: Path) -> dict[str, Any]:
-    """split -> datasets.Dataset. Only plain data files: no code of a dataset is ever run."""
+    """The datasets.Dataset of each split, from plain data files only: no code of a dataset is ever run."""
     try:
         import datasets
     except ImportError:
@@ -60,7 +61,7 @@ def open_dataset(path: Path) -> dict[str, Any]:
         else:
             cache = _cache(path, datasets.config.HF_DATASETS_CACHE)
             found = datasets.load_dataset(str(path), cache_dir=cache)
-    except Exception as error:  # a hub that cannot be reached, a name that is unknown, a file that is damaged
+    except Exception as error:  # such as no connection, an unknown name or a damaged file
         raise InputError(_explain(path, error)) from None
     finally:
         if shown:
@@ -69,12 +70,12 @@ def open_dataset(path: Path) -> dict[str, Any]:
 
 
 def _cache(path: Path, folder: Path) -> str | None:
-    """A place that depends on a folder's content: the package knows a file again by name and time alone."""
+    """A cache folder named by content, as `datasets` itself recognises files only by name and time."""
     return str(Path(folder) / "by_content" / folder_digest_of(path)[:24]) if path.is_dir() else None
 
 
 def dataset_identity(path: Path) -> str:
-    """A digest of the data of a dataset that is known by name."""
+    """A digest of the data of a dataset given by name."""
     splits = open_dataset(path)
     files = {
         name: [file_digest(Path(f["filename"])) for f in rows.cache_files] for name, rows in splits.items()

@@ -1,4 +1,4 @@
-"""Prompts as messages: `prompt` (text or messages) or `messages`, as TRL's data formats have them."""
+"""Reads prompts as messages, from `prompt` (text or messages) or `messages`, as in TRL's data formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _ROLES = ("system", "user", "assistant")
 
 
 def prompt_messages(row: Row, where: str) -> list[Message]:
-    """The conversation that a response would answer. A prompt beside messages must be of them."""
+    """The conversation that a response answers. If a row has both columns, the prompt must be in the
+    messages."""
     prompt = row.get("prompt")
     if is_text(row):
         return [{"role": "user", "content": need_text(row, "prompt", where)}]
@@ -26,27 +27,27 @@ def prompt_messages(row: Row, where: str) -> list[Message]:
 
 
 def is_text(row: Row) -> bool:
-    """Whether a prompt is given as text and not as messages."""
+    """True if the prompt is given as text, not as messages."""
     return not _is_given(row, "messages") and not isinstance(row.get("prompt"), list | tuple)
 
 
 def _is_given(row: Row, column: str) -> bool:
-    """A row without it has null there, or nothing in a CSV file."""
+    """True unless the row has no value there; in a CSV file that is an empty field."""
     return row.get(column) not in (None, "")
 
 
 def _agree(prompt: Any, messages: list[Message], where: str) -> bool:
-    """The same messages, or the text of the user's: many sets hold the question by itself, too."""
+    """True if the prompt is the messages, or the text of a user message: many sets repeat the question."""
     if isinstance(prompt, list | tuple):
         return check_messages(list(prompt), where) == messages
     return any(m["role"] == "user" and m["content"] == prompt for m in messages)
 
 
 def conversation(value: Any, where: str) -> list[Message]:
-    """Messages, given as such or as JSON text."""
+    """Messages that are given as a list or as JSON text."""
     value = _from_json(value, where)
     if not isinstance(value, list | tuple):
-        raise InputError(f"{where}: 'messages' is a list of messages, got {type(value).__name__}")
+        raise InputError(f"{where}: 'messages' must be a list of messages, got {type(value).__name__}")
     return check_messages(list(value), where)
 
 
@@ -58,7 +59,7 @@ def _prompt(value: Any, where: str) -> list[Message]:
 
 
 def _from_json(value: Any, where: str) -> Any:
-    """CSV files hold messages as JSON text."""
+    """Parses messages that are JSON text, as in CSV files."""
     if not isinstance(value, str):
         return value
     try:

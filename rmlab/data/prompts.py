@@ -1,4 +1,4 @@
-"""Prompts and demonstrations from a user's file: ids, splits, no duplicates."""
+"""Reads prompts and demonstrations from a user's file, with their ids, groups and splits."""
 
 from __future__ import annotations
 
@@ -14,37 +14,13 @@ from rmlab.models.text.rendering import Message
 from rmlab.storage.digest import digest, row_id
 
 SPLITS = {"train": "train", "test": "test", "validation": "test", "eval": "test"}
-
-
-class FirstRows:
-    """A prompt is in the split and the group of its first row: a later one may leave them out, not differ."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, tuple[int, dict[str, str | None]]] = {}
-
-    def check(self, prompt_id: str, row: Row, number: int, where: str) -> None:
-        given = {"split": _text(row, "split"), "group": _text(row, "group")}
-        before, first = self._first.setdefault(prompt_id, (number, given))
-        for column, value in given.items():
-            if value is not None and value != first[column]:
-                raise InputError(
-                    f"{where}: prompt {prompt_id} has another {column} than in row {before}; "
-                    "give all rows of a prompt the same"
-                )
-
-
-def _text(row: Row, column: str) -> str | None:
-    value = row.get(column)
-    if value is None or value == "":
-        return None
-    return SPLITS.get(str(value), str(value)) if column == "split" else str(value)
-
-
 _COLUMNS = ("prompt_id", "prompt", "messages", "split", "group")
 
 
 @dataclass(frozen=True)
 class Prompt:
+    """A prompt, its split, and the number of its row in the file."""
+
     prompt_id: str
     split: str
     messages: list[Message]
@@ -55,9 +31,10 @@ class Prompt:
 def read_prompts(
     path: Path, test_fraction: float, merge: bool = False, by_turn: bool = False
 ) -> list[Prompt]:
-    """Prompts in the order of the file; `merge` keeps one of several rows with the same prompt.
+    """The prompts in the order of the file; `merge` keeps the first of several rows with the same prompt.
 
-    A prompt without a group is one of its own; by_turn: with those that begin with the same human turn.
+    A prompt without a group is its own group or, with by_turn, shares one with prompts of the same first
+    turn.
     """
     seen: dict[str, int] = {}
     prompts = []
@@ -86,14 +63,32 @@ def read_prompts(
     return prompts
 
 
-def whole_groups(prompts: list[Prompt]) -> list[Prompt]:
-    """Without the train prompts of groups that have test prompts, where a file's own split parts a group."""
-    tested = {p.group for p in prompts if p.split == "test"}
-    return [p for p in prompts if p.split == "test" or p.group not in tested]
+class FirstRows:
+    """Checks that later rows of a prompt give the split and group of its first row, or none."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[int, dict[str, str | None]]] = {}
+
+    def check(self, prompt_id: str, row: Row, number: int, where: str) -> None:
+        given = {"split": _text(row, "split"), "group": _text(row, "group")}
+        before, first = self._first.setdefault(prompt_id, (number, given))
+        for column, value in given.items():
+            if value is not None and value != first[column]:
+                raise InputError(
+                    f"{where}: prompt {prompt_id} has another {column} than in row {before}; "
+                    "give all rows of a prompt the same"
+                )
+
+
+def _text(row: Row, column: str) -> str | None:
+    value = row.get(column)
+    if value is None or value == "":
+        return None
+    return SPLITS.get(str(value), str(value)) if column == "split" else str(value)
 
 
 def _check_form(row: Row, first: tuple[int, bool], where: str) -> None:
-    """Text becomes a single user message, which beside whole conversations is seldom what is meant."""
+    """Raises an InputError if some prompts are text and others messages, which is probably a mistake."""
     number, text = first
     if is_text(row) == text:
         return
@@ -109,25 +104,26 @@ def _prompt_id(row: Row, messages: list[Message], where: str) -> str:
 
 
 def _given(row: Row, column: str, where: str) -> str | None:
-    """A name as text; a CSV file leaves a field empty where there is none."""
+    """A name as text, or None; an empty field of a CSV file is None."""
     value = row.get(column)
     return None if value is None or value == "" else name_text(value, column, where)
 
 
 def content_id(messages: list[Message]) -> str:
-    """The id of a prompt that was given none: a hash of its content."""
+    """The id of a prompt for which the file gives none: a hash of its content."""
     return _hashed(tuple(part for m in messages for part in (m["role"], m["content"])))
 
 
-def turn_id(messages: list[Message]) -> str:
-    """The first of the user's messages, as the id of a prompt like it."""
-    return content_id([next((m for m in messages if m["role"] == "user"), messages[0])])
+@lru_cache(maxsize=1 << 16)
+def _hashed(parts: tuple[str, ...]) -> str:
+    """A cached hash: every response of a prompt asks for it."""
+    return row_id(*parts)
 
 
 class TurnGroups:
-    """Groups for prompts that were given none: the name of the first prompt with the same first human turn.
+    """Groups for prompts for which the file gives none: the id of the first prompt with the same first turn.
 
-    A prompt that shares its turn with no other is so a group of its own, under its own id.
+    So a prompt whose first turn no other has is its own group.
     """
 
     def __init__(self) -> None:
@@ -137,14 +133,13 @@ class TurnGroups:
         return self._first.setdefault(turn_id(messages), prompt_id)
 
 
-@lru_cache(maxsize=1 << 16)
-def _hashed(parts: tuple[str, ...]) -> str:
-    """Remembered, since each of a prompt's responses asks for it."""
-    return row_id(*parts)
+def turn_id(messages: list[Message]) -> str:
+    """The id that the first user message would have as a prompt of its own."""
+    return content_id([next((m for m in messages if m["role"] == "user"), messages[0])])
 
 
 def split_of(given: Any, group: str, test_fraction: float, where: str) -> str:
-    """The split that a file gives, else one by the hash of the group."""
+    """The split that the file gives, or else one that is drawn by the hash of the group."""
     if given is None or given == "":
         return "test" if hash_share(group, "split") < test_fraction else "train"
     if not isinstance(given, str) or given not in SPLITS:
@@ -153,12 +148,19 @@ def split_of(given: Any, group: str, test_fraction: float, where: str) -> str:
 
 
 def hash_share(name: str, salt: str) -> float:
-    """A number in [0, 1) that depends on the name of the prompt or group alone."""
+    """A number in [0, 1) that depends only on the name of the prompt or group, and on the salt."""
     return int(digest([salt, name])[:13], 16) / 16**13
 
 
+def whole_groups(prompts: list[Prompt]) -> list[Prompt]:
+    """The prompts without train prompts of groups that also have test prompts, if the file's split allows
+    these."""
+    tested = {p.group for p in prompts if p.split == "test"}
+    return [p for p in prompts if p.split == "test" or p.group not in tested]
+
+
 def limit(prompts: list[Prompt], split: str, n: int | None) -> list[Prompt]:
-    """At most n prompts of a split: those with the smallest hash, so that more prompts only add to them."""
+    """The n prompts of a split with the smallest hashes, so that a larger n keeps those of a smaller one."""
     chosen = [p for p in prompts if p.split == split]
     if n is None or n >= len(chosen):
         return chosen
@@ -168,6 +170,8 @@ def limit(prompts: list[Prompt], split: str, n: int | None) -> list[Prompt]:
 
 @dataclass(frozen=True)
 class Demonstration:
+    """A conversation and the completion that the model learns to give."""
+
     messages: list[Message]
     completion: str
 
@@ -183,7 +187,7 @@ def _demonstration(row: Row, where: str) -> Demonstration:
     if row.get("messages") not in (None, ""):
         messages = conversation(row["messages"], where)
         if len(messages) < 2 or messages[-1]["role"] != "assistant":
-            raise InputError(f"{where}: 'messages' of a demonstration end with the assistant's")
+            raise InputError(f"{where}: 'messages' of a demonstration must end with one of the assistant's")
         return Demonstration(messages[:-1], messages[-1]["content"])
     completion = row.get("completion")
     if isinstance(completion, list | tuple):

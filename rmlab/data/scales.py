@@ -1,4 +1,4 @@
-"""Vectors in 8 bits: one scale a dimension, and the table that holds the scales.
+"""Vectors in 8 bits with one scale for each dimension, and the reader of the table of scales.
 
     x[i, k] ≈ q[i, k] · scale[k],   q = round(x / scale) in -127 … 127,   scale[k] = max_i |x[i, k]| / 127
 
@@ -20,7 +20,7 @@ LARGEST = 127  # -128 is left out, so that the range is symmetric
 
 
 def scales(largest: np.ndarray) -> np.ndarray:
-    """largest: [d] the largest absolute value of each dimension -> [d] float32, above 0.
+    """The scale of each dimension, [d] float32 above 0, from its largest absolute value, [d].
 
     A dimension that is always 0 has the scale 1.
     """
@@ -30,13 +30,13 @@ def scales(largest: np.ndarray) -> np.ndarray:
 
 
 def quantise(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """x: [n, d] numbers, scale: [d] -> [n, d] int8; what lies beyond the range is cut to it."""
+    """x [n, d] and scale [d] to int8 [n, d]; values beyond the range are clipped."""
     steps = np.rint(x.astype(np.float32, copy=False) / scale)
     return np.clip(steps, -LARGEST, LARGEST).astype(np.int8)
 
 
 def dequantise(q: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """q: [n, d] int8, scale: [d] float32 -> [n, d] float32."""
+    """q [n, d] int8 and scale [d] float32 to the vectors, [n, d] float32."""
     return q.astype(np.float32) * scale.astype(np.float32, copy=False)
 
 
@@ -44,7 +44,7 @@ _SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float3
 
 
 def read_scales(path: Path) -> np.ndarray:
-    """[d] float32, by dimension: 0 to d - 1, each once, all above 0."""
+    """Reads a table of scales, [d] float32; dimensions are 0 to d - 1, each once, and scales above 0."""
     scale: dict[int, float] = {}
     for number, row in read_rows(path, ("dimension", "scale")):
         where = f"{path}, row {number}"
@@ -53,7 +53,7 @@ def read_scales(path: Path) -> np.ndarray:
         if not _SMALLEST <= value <= _LARGEST:
             raise InputError(f"{where}: scale is {value}; scales are finite and above 0")
         if not dimension.is_integer() or dimension in scale:
-            raise InputError(f"{where}: dimension {dimension:g} repeats, or is no whole number")
+            raise InputError(f"{where}: dimension {dimension:g} repeats, or is not a whole number")
         scale[int(dimension)] = value
     if sorted(scale) != list(range(len(scale))):
         raise InputError(f"{path}: dimensions are not 0 to {len(scale) - 1}, each once")

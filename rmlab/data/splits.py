@@ -12,16 +12,16 @@ from rmlab.errors import InputError
 
 
 def validation_groups(groups: Sequence[str], fraction: float, seed: int) -> frozenset[str]:
-    """The share of the groups with the smallest hashes: at least one, and at least one is left to train.
+    """The groups that are kept for validation: those with the smallest hashes.
 
-    Most prompts are a group of their own, which has the prompt's id.
+    At least one group is kept and at least one is left for training. Most prompts are their own group.
     """
     return _smallest(tuple(groups), fraction, seed)
 
 
 @lru_cache(maxsize=4)
 def _smallest(groups: tuple[str, ...], fraction: float, seed: int) -> frozenset[str]:
-    """Known already where one process fits many heads on the same prompts."""
+    """Cached, as one process may fit many heads on the same prompts."""
     distinct = sorted(set(groups), key=lambda g: hash_share(g, f"validation-{seed}"))
     if len(distinct) < 2:
         raise InputError(f"{len(distinct)} train prompts: at least 2 are needed to keep one for validation")
@@ -30,7 +30,7 @@ def _smallest(groups: tuple[str, ...], fraction: float, seed: int) -> frozenset[
 
 
 def folds_of_groups(groups: Sequence[str], k: int, seed: int) -> dict[str, int]:
-    """Group -> fold, 0 to k-1: dealt in the order of their hashes, so folds differ by at most one group."""
+    """The fold, 0 to k-1, of each group. Sizes differ by at most one: groups are dealt in order of hashes."""
     distinct = sorted(set(groups), key=lambda group: hash_share(group, f"fold-{seed}"))
     if len(distinct) < k:
         raise InputError(

@@ -16,7 +16,8 @@ _TASK = (
 
 
 def card(record: SetRecord, description: str = "") -> str:
-    """`configs` lets `datasets.load_dataset(FOLDER, "responses-POLICY")` read each table."""
+    """The text of the card. `configs` lets `datasets.load_dataset(FOLDER, "responses-POLICY")` read each
+    table."""
     front = yaml.safe_dump(_front(record), sort_keys=False, allow_unicode=True)
     parts = [f"---\n{front}---\n\n# {record.name}\n", description or _TASK, _use(record), _tables(record)]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
@@ -109,7 +110,7 @@ def _row(cells: list[str]) -> str:
 
 
 def front_matter(text: str) -> dict[str, Any]:
-    """What stands between the first two lines of ---; ValueError where there is none."""
+    """The YAML between the first two lines of ---; raises a ValueError if there is none."""
     begin, mark, rest = text.partition("---\n")
     inside, end, _ = rest.partition("\n---")
     if begin.strip() or not mark or not end:
@@ -117,7 +118,7 @@ def front_matter(text: str) -> dict[str, Any]:
     try:
         found = yaml.safe_load(inside)
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"its front matter is no YAML ({' '.join(str(error).split())[:150]})") from None
+        raise ValueError(f"its front matter is not YAML ({' '.join(str(error).split())[:150]})") from None
     if not isinstance(found, dict):
         raise ValueError("its front matter has no keys")
     return found

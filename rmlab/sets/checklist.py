@@ -1,4 +1,4 @@
-"""The checks of an embedding set and their failures; first of all its files as such."""
+"""The checks of an embedding set and their failures, and those checks that look only at its files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OK, FAILED, SKIPPED = "ok", "failed", "not checked"
 
 @dataclass
 class Check:
-    """meaning: what holds where nothing failed; skipped: why it could not be looked at."""
+    """One check. meaning: what holds if nothing failed; skipped: why it could not be made."""
 
     name: str
     meaning: str
@@ -34,14 +34,14 @@ class Check:
         self.failures.append(one_line(text))
 
     def rows(self, file: str, bad: np.ndarray | Sequence[bool], what: str) -> None:
-        """One failure for all rows of a file that are bad in the same way. bad: [n] bool."""
+        """Adds one failure for all rows of a file that are bad in the same way. bad: [n] bool."""
         at = np.flatnonzero(np.asarray(bad, dtype=bool))
         if len(at):
             more = f" (and {len(at) - 1:,} more rows)" if len(at) > 1 else ""
             self.fail(f"{file}, row {at[0] + 1}: {what}{more}")
 
     def values(self, file: str, bad: np.ndarray, what: str, values: Sequence[Any] | np.ndarray) -> None:
-        """The same; {} in `what` is the value of the first such row."""
+        """Like `rows`, with the value of the first such row in place of {} in `what`."""
         at = np.flatnonzero(bad)
         if len(at):
             self.rows(file, bad, what.format(_shown(values[int(at[0])])))
@@ -81,7 +81,8 @@ LARGE = 50_000_000  # bytes of a file that hosts of Git repositories begin to re
 
 
 def check_files(opened: EmbeddingSet, check: Check) -> None:
-    """Every policy has its responses and scores, and the vectors of every embedder."""
+    """Checks that every policy has responses, scores and the vectors of every embedder, and no file is
+    extra."""
     listed, expected = set(opened.record.files), set(opened.expected_files())
     for name in sorted(expected - listed):
         check.fail(f"set.json lists no {name}; every policy needs its responses, scores and all embedders")

@@ -1,4 +1,4 @@
-"""The finished artifacts of one policy as the tables of an embedding set."""
+"""Turns the finished artifacts of one policy into the tables of an embedding set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rmlab.storage.set_schema import SET_RESPONSES, SET_SCALES, SET_SCORES, set_
 
 @dataclass(frozen=True)
 class PolicySource:
-    """artifacts: by role: prompts, sft (where there was any), sample, annotate:REWARD, embed:EMBEDDER."""
+    """The artifacts of a policy by role: prompts, sft (if any), sample, annotate:REWARD, embed:EMBEDDER."""
 
     name: str
     artifacts: Mapping[str, Artifact]
@@ -31,7 +31,8 @@ class PolicySource:
 
     @cached_property
     def scored(self) -> tuple[pa.Table, pa.Table, int]:
-        """(responses, scores, responses left out since a reward failed on them)."""
+        """The responses, their scores, and the number of responses left out because a reward failed on
+        them."""
         sample = self.artifacts["sample"]
         table = sample.read(columns=SET_RESPONSES.schema.names).cast(SET_RESPONSES.schema)
         found = {name: _scores(table, annotate) for name, annotate in self.several("annotate").items()}
@@ -44,7 +45,7 @@ class PolicySource:
 
     @property
     def prompts(self) -> pa.Table:
-        """Those that have responses; each is its own group where the artifact says nothing of groups."""
+        """The prompts that have responses; without the column of groups, each is its own group."""
         table = self.artifacts["prompts"].read()
         if "group" not in table.column_names:
             table = table.append_column("group", table["prompt_id"])
@@ -62,17 +63,8 @@ def _score_rows(responses: pa.Table, reward: str, scores: np.ndarray) -> pa.Tabl
     return pa.table([responses["response_id"], names, scores], schema=SET_SCORES.schema)
 
 
-@dataclass(frozen=True)
-class Quantised:
-    """Tables as a set has them; error: root mean square of the loss over that of the vectors' spread."""
-
-    embeddings: pa.Table
-    scales: pa.Table
-    error: float
-
-
 def quantised(responses: pa.Table, embed: Artifact) -> Quantised:
-    """The vectors of these responses in 8 bits, in their order. Only the 8-bit vectors are held in memory."""
+    """The vectors of these responses in 8 bits, in their order; only 8-bit vectors are held in memory."""
     ids = responses["response_id"].combine_chunks()
     known = embed.read(columns=["response_id"])["response_id"]
     positions(ids, known, f"{embed.path}: no embedding for")
@@ -98,13 +90,23 @@ def quantised(responses: pa.Table, embed: Artifact) -> Quantised:
     )
 
 
+@dataclass(frozen=True)
+class Quantised:
+    """The tables of 8-bit vectors; error: root mean square error over that of the vectors' spread."""
+
+    embeddings: pa.Table
+    scales: pa.Table
+    error: float
+
+
 def _largest(embed: Artifact, ids: pa.Array) -> np.ndarray:
     found = [np.abs(x).max(axis=0) for _, x in _blocks(embed, ids)]
     return np.max(found, axis=0).astype(np.float32)
 
 
 def _blocks(embed: Artifact, ids: pa.Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(rows in ids, vectors [b, d]) of each part of the artifact that has any of them."""
+    """Yields, for each part of the artifact that has any of the ids, their places in ids and vectors [b,
+    d]."""
     for part in embed.stream(["response_id", "embedding"]):
         place = pc.index_in(part["response_id"], value_set=ids)
         kept = part.filter(pc.is_valid(place))

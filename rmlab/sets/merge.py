@@ -1,4 +1,4 @@
-"""Several embedding sets as one: all their policies, every one with every reward and embedder."""
+"""Merges embedding sets into a study: all their policies, each with every reward and embedder."""
 
 from __future__ import annotations
 
@@ -30,122 +30,11 @@ from rmlab.storage.set_record import (
 )
 from rmlab.storage.set_schema import SET_PROMPTS, SET_RESPONSES, SET_SCALES, SET_SCORES, set_embeddings
 
-
-def same_rows(one: Path, other: Path, table: Table, key: str) -> bool:
-    """key: of the rows, unique in each file. NaN equals NaN."""
-    ids = [read_typed(file, table, [key])[key] for file in (one, other)]
-    orders = [pc.sort_indices(column) for column in ids]
-    if not ids[0].take(orders[0]).equals(ids[1].take(orders[1])):
-        return False  # most files are told apart by this; no more of them is read
-    columns = [name for name in table.schema.names if name != key]
-    first, second = (
-        read_typed(file, table, columns).take(order) for file, order in zip((one, other), orders, strict=True)
-    )
-    return all(_equal(first[name], second[name]) for name in columns)
-
-
-def read_typed(file: Path, table: Table, columns: list[str] | None = None) -> pa.Table:
-    """Columns of a file that is valid, in the order and with the types of their table."""
-    names = table.schema.names if columns is None else columns
-    fields = pa.schema([table.schema.field(name) for name in names])
-    return read_parquet(file, names).select(names).cast(fields)
-
-
-def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
-    if pa.types.is_floating(one.type):
-        nan, other_nan = pc.is_nan(one), pc.is_nan(other)
-        if not nan.equals(other_nan):
-            return False
-        one, other = one.filter(pc.invert(nan)), other.filter(pc.invert(nan))
-    return bool(one.equals(other))
-
-
 Part = TypeVar("Part", SetReward, SetEmbedder)
 
 
-@dataclass(frozen=True)
-class _Vectors:
-    """Of one policy by one embedder: where they are, their checksums, and what 8 bits lost."""
-
-    embeddings: Path
-    scales: Path
-    checksums: list[str]
-    error: float
-
-    def is_same(self, other: _Vectors, dimension: int) -> bool:
-        return self.checksums == other.checksums or (
-            same_rows(self.scales, other.scales, SET_SCALES, "dimension")
-            and same_rows(self.embeddings, other.embeddings, set_embeddings(dimension), "response_id")
-        )
-
-
-@dataclass
-class _Policy:
-    """A policy of the study, out of one set or, where sets have the same responses, of several."""
-
-    name: str
-    place: Path
-    record: SetPolicy
-    responses: Path
-    checksum: str
-    scores: dict[str, pa.Table] = field(default_factory=dict)
-    vectors: dict[str, _Vectors] = field(default_factory=dict)
-
-
-@dataclass
-class _Study:
-    policies: list[_Policy] = field(default_factory=list)
-    rewards: dict[str, SetReward] = field(default_factory=dict)
-    embedders: dict[str, SetEmbedder] = field(default_factory=dict)
-
-    def add(self, opened: EmbeddingSet) -> None:
-        for reward in opened.record.rewards:
-            _same("reward", self.rewards, reward, opened)
-        for embedder in opened.record.embedders:
-            _same("embedder", self.embedders, embedder, opened)
-        for policy in opened.record.policies:
-            merged = self._policy(opened, policy)
-            _add_scores(merged, opened, policy.name)
-            _add_vectors(merged, opened, policy.name)
-
-    def _policy(self, opened: EmbeddingSet, policy: SetPolicy) -> _Policy:
-        """The one with the same responses, else a new one."""
-        checksum = opened.record.files[responses_file(policy.name)].sha256
-        responses = opened.folder / responses_file(policy.name)
-        for known in self.policies:
-            if known.checksum == checksum or same_rows(
-                known.responses, responses, SET_RESPONSES, "response_id"
-            ):
-                lineage = policy.lineage | known.record.lineage
-                known.record = known.record.model_copy(update={"lineage": lineage})
-                return known
-        name = self._free_name(policy.name, opened.record.name)
-        self.policies.append(_Policy(name, opened.folder, policy, responses, checksum))
-        return self.policies[-1]
-
-    def _free_name(self, name: str, set_name: str) -> str:
-        """The policy's own name; with its set's, and a number, where another has it."""
-        taken = {policy.name.lower() for policy in self.policies}
-        longer = f"{name}_{re.sub(r'[^A-Za-z0-9_.]+', '_', set_name)}"[:50]
-        numbered = (f"{longer}_{n}" for n in range(2, len(taken) + 3))
-        return next(n for n in (name, longer, *numbered) if n.lower() not in taken)
-
-    def check_complete(self) -> None:
-        for policy in self.policies:
-            for kind, wanted, has in (
-                ("reward", self.rewards, policy.scores),
-                ("embedder", self.embedders, policy.vectors),
-            ):
-                for name in wanted:
-                    if name not in has:
-                        raise InputError(
-                            f"policy {policy.record.name} of {policy.place} has no {kind} {name}, which "
-                            f"another set has; a study has every {kind} for every policy"
-                        )
-
-
 def merge(folder: Path, sets: Sequence[EmbeddingSet], words: Words) -> SetRecord:
-    """Writes the study into an empty folder. The sets are valid; InputError where they conflict."""
+    """Writes the study of valid sets into an empty folder; raises an InputError if the sets conflict."""
     study = _Study()
     for opened in sets:
         study.add(opened)
@@ -173,12 +62,93 @@ def merge(folder: Path, sets: Sequence[EmbeddingSet], words: Words) -> SetRecord
     return record
 
 
+@dataclass
+class _Study:
+    policies: list[_Policy] = field(default_factory=list)
+    rewards: dict[str, SetReward] = field(default_factory=dict)
+    embedders: dict[str, SetEmbedder] = field(default_factory=dict)
+
+    def add(self, opened: EmbeddingSet) -> None:
+        for reward in opened.record.rewards:
+            _same("reward", self.rewards, reward, opened)
+        for embedder in opened.record.embedders:
+            _same("embedder", self.embedders, embedder, opened)
+        for policy in opened.record.policies:
+            merged = self._policy(opened, policy)
+            _add_scores(merged, opened, policy.name)
+            _add_vectors(merged, opened, policy.name)
+
+    def _policy(self, opened: EmbeddingSet, policy: SetPolicy) -> _Policy:
+        """The policy of the study with the same responses, or else a new one."""
+        checksum = opened.record.files[responses_file(policy.name)].sha256
+        responses = opened.folder / responses_file(policy.name)
+        for known in self.policies:
+            if known.checksum == checksum or same_rows(
+                known.responses, responses, SET_RESPONSES, "response_id"
+            ):
+                lineage = policy.lineage | known.record.lineage
+                known.record = known.record.model_copy(update={"lineage": lineage})
+                return known
+        name = self._free_name(policy.name, opened.record.name)
+        self.policies.append(_Policy(name, opened.folder, policy, responses, checksum))
+        return self.policies[-1]
+
+    def _free_name(self, name: str, set_name: str) -> str:
+        """The policy's own name, or if that is taken, with its set's name and perhaps a number behind it."""
+        taken = {policy.name.lower() for policy in self.policies}
+        longer = f"{name}_{re.sub(r'[^A-Za-z0-9_.]+', '_', set_name)}"[:50]
+        numbered = (f"{longer}_{n}" for n in range(2, len(taken) + 3))
+        return next(n for n in (name, longer, *numbered) if n.lower() not in taken)
+
+    def check_complete(self) -> None:
+        for policy in self.policies:
+            for kind, wanted, has in (
+                ("reward", self.rewards, policy.scores),
+                ("embedder", self.embedders, policy.vectors),
+            ):
+                for name in wanted:
+                    if name not in has:
+                        raise InputError(
+                            f"policy {policy.record.name} of {policy.place} has no {kind} {name}, which "
+                            f"another set has; a study has every {kind} for every policy"
+                        )
+
+
+@dataclass
+class _Policy:
+    """A policy of the study, from one set, or from several that have the same responses."""
+
+    name: str
+    place: Path
+    record: SetPolicy
+    responses: Path
+    checksum: str
+    scores: dict[str, pa.Table] = field(default_factory=dict)
+    vectors: dict[str, _Vectors] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """The vectors of one policy by one embedder: files, checksums, and error of the 8-bit values."""
+
+    embeddings: Path
+    scales: Path
+    checksums: list[str]
+    error: float
+
+    def is_same(self, other: _Vectors, dimension: int) -> bool:
+        return self.checksums == other.checksums or (
+            same_rows(self.scales, other.scales, SET_SCALES, "dimension")
+            and same_rows(self.embeddings, other.embeddings, set_embeddings(dimension), "response_id")
+        )
+
+
 def _same(kind: str, known: dict[str, Part], part: Part, opened: EmbeddingSet) -> None:
-    """Equal names must mean the same; how much 8 bits lost may differ."""
+    """Raises an InputError if a reward or embedder of the same name was made differently in another set."""
     other = known.setdefault(part.name, part)
     if other.model_dump(exclude={"error"}) != part.model_dump(exclude={"error"}):
         raise InputError(
-            f"{kind} {part.name} of {opened.folder} was made otherwise than that of the sets before it; "
+            f"{kind} {part.name} of {opened.folder} was not made like that of the sets before it; "
             "only one of them can be in a study, or rename one when you release it"
         )
 
@@ -206,6 +176,36 @@ def _add_vectors(merged: _Policy, opened: EmbeddingSet, policy: str) -> None:
                 f"{opened.folder} has other vectors by {embedder.name} for policy {policy} than "
                 f"{merged.place}; they cannot both be right"
             )
+
+
+def same_rows(one: Path, other: Path, table: Table, key: str) -> bool:
+    """True if two files have equal rows in any order. key: a column that is unique in each; NaN equals
+    NaN."""
+    ids = [read_typed(file, table, [key])[key] for file in (one, other)]
+    orders = [pc.sort_indices(column) for column in ids]
+    if not ids[0].take(orders[0]).equals(ids[1].take(orders[1])):
+        return False  # so most files that differ are never read whole
+    columns = [name for name in table.schema.names if name != key]
+    first, second = (
+        read_typed(file, table, columns).take(order) for file, order in zip((one, other), orders, strict=True)
+    )
+    return all(_equal(first[name], second[name]) for name in columns)
+
+
+def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    if pa.types.is_floating(one.type):
+        nan, other_nan = pc.is_nan(one), pc.is_nan(other)
+        if not nan.equals(other_nan):
+            return False
+        one, other = one.filter(pc.invert(nan)), other.filter(pc.invert(nan))
+    return bool(one.equals(other))
+
+
+def read_typed(file: Path, table: Table, columns: list[str] | None = None) -> pa.Table:
+    """Columns of a valid file, in the order and with the types of their table."""
+    names = table.schema.names if columns is None else columns
+    fields = pa.schema([table.schema.field(name) for name in names])
+    return read_parquet(file, names).select(names).cast(fields)
 
 
 def _write_policy(writer: SetWriter, policy: _Policy, study: _Study) -> None:

@@ -1,4 +1,4 @@
-"""From a release's settings to the artifacts that its embedding set is made of."""
+"""Plans a release: from its settings to the artifacts that its embedding set is made of."""
 
 from __future__ import annotations
 
@@ -18,62 +18,9 @@ from rmlab.sets.write import OF_POLICY, Words
 from rmlab.storage.set_record import CARD, LICENSE, EmbeddingSet, SetName, fits, open_set
 
 
-def are_whole(opened: EmbeddingSet) -> bool:
-    """Whether every table is there, of the size that set.json says."""
-    files = opened.record.files
-    places = {name: opened.folder / name for name in opened.expected_files()}
-    return all(
-        name in files and place.is_file() and place.stat().st_size == files[name].bytes
-        for name, place in places.items()
-    )
-
-
-def says(opened: EmbeddingSet, words: Words) -> bool:
-    """Whether licence and description are these; the rest of the card may have been edited by hand."""
-    try:
-        card = (opened.folder / CARD).read_text(encoding="utf-8")
-        license_text = (opened.folder / LICENSE).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
-    is_described = words.description.strip() in card
-    return is_described and opened.record.license == words.license and license_text == words.license_text
-
-
-@dataclass(frozen=True)
-class ReleasePlan:
-    """policies: name -> role -> node: prompts, sft, sample, annotate:REWARD, embed:EMBEDDER."""
-
-    settings: Settings
-    policies: Mapping[str, Mapping[str, Node]]
-
-    @property
-    def nodes(self) -> list[Node]:
-        return in_order(*(node for roles in self.policies.values() for node in roles.values()))
-
-    @property
-    def lineage(self) -> dict[str, dict[str, str]]:
-        """Fingerprints by policy and role, known before anything is run."""
-        return {p: {role: node.fingerprint for role, node in n.items()} for p, n in self.policies.items()}
-
-    def sources(self) -> list[PolicySource]:
-        """The finished artifacts."""
-        return [
-            PolicySource(name, {role: node.open() for role, node in roles.items()})
-            for name, roles in self.policies.items()
-        ]
-
-    def is_made(self, folder: Path, words: Words) -> bool:
-        """Whether the folder is already the set of these artifacts and words, with its files whole."""
-        try:
-            opened = open_set(folder)
-        except RmlabError:
-            return False
-        made = {policy.name: policy.lineage for policy in opened.record.policies}
-        return made == self.lineage and are_whole(opened) and says(opened, words)
-
-
 def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> ReleasePlan:
-    """Each policy with each embedder is the experiment under the overrides of both; what was typed wins."""
+    """Plans each policy with each embedder under the overrides of both; command-line overrides replace
+    these."""
     base = load_settings(overrides, config_dir)
     how = base.release
     policies: dict[str, dict[str, Node]] = {}
@@ -89,8 +36,41 @@ def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> Re
     return ReleasePlan(base, policies)
 
 
+@dataclass(frozen=True)
+class ReleasePlan:
+    """The nodes of each policy, by its name and their roles: prompts, sft, sample, annotate:X, embed:Y."""
+
+    settings: Settings
+    policies: Mapping[str, Mapping[str, Node]]
+
+    @property
+    def nodes(self) -> list[Node]:
+        return in_order(*(node for roles in self.policies.values() for node in roles.values()))
+
+    @property
+    def lineage(self) -> dict[str, dict[str, str]]:
+        """Fingerprints by policy and role, which are known before anything is run."""
+        return {p: {role: node.fingerprint for role, node in n.items()} for p, n in self.policies.items()}
+
+    def sources(self) -> list[PolicySource]:
+        """The finished artifacts of each policy."""
+        return [
+            PolicySource(name, {role: node.open() for role, node in roles.items()})
+            for name, roles in self.policies.items()
+        ]
+
+    def is_made(self, folder: Path, words: Words) -> bool:
+        """True if the folder already holds the set of these artifacts and words, with all files."""
+        try:
+            opened = open_set(folder)
+        except RmlabError:
+            return False
+        made = {policy.name: policy.lineage for policy in opened.record.policies}
+        return made == self.lineage and are_whole(opened) and says(opened, words)
+
+
 def _parts(kind: str, parts: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """(name, overrides) of each "NAME: overrides"."""
+    """Splits each "NAME: overrides" into (name, overrides)."""
     split = [part.partition(":") for part in parts]
     names = [name for name, _, _ in split]
     if len({name.lower() for name in names}) < len(names):
@@ -107,15 +87,23 @@ def _embedder_name(settings: Settings) -> str:
 
 
 def _check_distinct(policies: Mapping[str, Mapping[str, Node]]) -> None:
-    """Overrides that were typed may have made equal what differed."""
+    """Raises a ConfigError if command-line overrides have made two policies or embedders equal."""
     _differ("policies", {name: roles["sample"] for name, roles in policies.items()})
     first = next(iter(policies.values()))
     embeds = {role.partition(":")[2]: node for role, node in first.items() if role.startswith("embed:")}
     _differ("embedders", embeds)
 
 
+def _differ(kind: str, nodes: Mapping[str, Node]) -> None:
+    seen: dict[str, str] = {}
+    for name, node in nodes.items():
+        other = seen.setdefault(node.fingerprint, name)
+        if other != name:
+            raise ConfigError(f"release.{kind}: {other} and {name} are the same; keep one of them")
+
+
 def _check_names(policies: Mapping[str, Mapping[str, Node]]) -> None:
-    """Those that set.json does not take, before anything is made."""
+    """Raises a ConfigError, before anything is made, if set.json cannot hold a name."""
     roles = [role.partition(":")[::2] for role in next(iter(policies.values())) if ":" in role]
     kinds = {"annotate": "golden reward", "embed": "embedder"}
     names = [("policy", name) for name in policies] + [(kinds[stage], name) for stage, name in roles]
@@ -130,14 +118,6 @@ def _check_names(policies: Mapping[str, Mapping[str, Node]]) -> None:
         raise ConfigError(f"golden rewards {', '.join(rewards)}: two differ in capitals alone; rename one")
 
 
-def _differ(kind: str, nodes: Mapping[str, Node]) -> None:
-    seen: dict[str, str] = {}
-    for name, node in nodes.items():
-        other = seen.setdefault(node.fingerprint, name)
-        if other != name:
-            raise ConfigError(f"release.{kind}: {other} and {name} are the same; keep one of them")
-
-
 def words_of(settings: Settings, name: str) -> Words:
     how = settings.release
     if how.license is None:
@@ -150,3 +130,24 @@ def words_of(settings: Settings, name: str) -> Words:
         except (OSError, UnicodeDecodeError):
             raise ConfigError(f"release.license_file={how.license_file} cannot be read as text") from None
     return Words(name, how.license, text, how.description or "")
+
+
+def are_whole(opened: EmbeddingSet) -> bool:
+    """True if every file is there and has the size that set.json records."""
+    files = opened.record.files
+    places = {name: opened.folder / name for name in opened.expected_files()}
+    return all(
+        name in files and place.is_file() and place.stat().st_size == files[name].bytes
+        for name, place in places.items()
+    )
+
+
+def says(opened: EmbeddingSet, words: Words) -> bool:
+    """True if the set has this licence and description; other parts of the card may be edited by hand."""
+    try:
+        card = (opened.folder / CARD).read_text(encoding="utf-8")
+        license_text = (opened.folder / LICENSE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    is_described = words.description.strip() in card
+    return is_described and opened.record.license == words.license and license_text == words.license_text

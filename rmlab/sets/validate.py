@@ -1,4 +1,4 @@
-"""Whether a folder is a whole and sound embedding set."""
+"""Checks that a folder is a complete and valid embedding set."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from rmlab.storage.set_schema import SET_PROMPTS, SET_RESPONSES, SET_SCORES
 
 T = TypeVar("T")
 MEANING = {
-    "record": f"{RECORD} is readable and of a format that is known",
+    "record": f"{RECORD} is readable and of a known format",
     "card": "README.md and LICENSE name and hold the licence",
     "files": "every policy has responses, scores and vectors by every embedder; no other Parquet file",
     "checksums": f"files are those that {RECORD} was written with",
@@ -50,7 +50,7 @@ _OF_TABLES = ("prompts", "responses", "scores", "scales", "embeddings")
 
 
 def validate(folder: Path) -> Checklist:
-    """All checks, as far as each can be made; nothing that the folder holds makes this raise."""
+    """Makes all checks, as far as each is possible; never raises, whatever the folder holds."""
     checks = {name: Check(name, meaning) for name, meaning in MEANING.items()}
     found = Checklist(str(folder), list(checks.values()))
     try:
@@ -69,7 +69,7 @@ def validate(folder: Path) -> Checklist:
 
 
 class _Tables:
-    """The checks that read tables; those of a table that cannot be read are left out, and that is said."""
+    """The checks that read tables; those of an unreadable table are marked as skipped."""
 
     def __init__(self, opened: EmbeddingSet, checks: dict[str, Check]) -> None:
         self.opened, self.checks = opened, checks
@@ -124,7 +124,8 @@ class _Tables:
         )
 
     def _attempt(self, name: str, check: str, look: Callable[[int], T]) -> T | None:
-        """What `look` makes of a file, told its rows; None where the file is not there or cannot be read."""
+        """Calls `look` with the recorded number of rows; None, and the check skipped, if the file is
+        unreadable."""
         known = self.opened.record.files.get(name)
         if known is None or not (self.opened.folder / name).is_file():
             self.checks[check].skipped = f"{name} is not there"

@@ -1,4 +1,4 @@
-"""Writing the files of an embedding set into an empty folder."""
+"""Writes the files of an embedding set into an empty folder."""
 
 from __future__ import annotations
 
@@ -37,109 +37,16 @@ from rmlab.storage.set_record import (
 )
 from rmlab.storage.set_schema import SET_PROMPTS
 
-OF_POLICY = (stages.PROMPTS.name, stages.SFT.name, stages.SAMPLE.name)  # they make the responses of a policy
-
-
-def policy_made_by(source: PolicySource) -> dict[str, Any]:
-    found = {stage: made_by(source.artifacts[stage]) for stage in OF_POLICY if stage in source.artifacts}
-    return {**found, "versions": source.artifacts["sample"].manifest.versions}
-
-
-def lineage(source: PolicySource) -> dict[str, str]:
-    return {role: artifact.manifest.fingerprint for role, artifact in source.artifacts.items()}
-
-
-def made_by(artifact: Artifact) -> dict[str, Any]:
-    """The settings of a stage, and the files and models that it read: by name, without their folder."""
-    outside = [i for i in artifact.manifest.inputs if i.kind != "artifact"]
-    sources = {i.role: {"name": _name(i.name), "identity": i.fingerprint} for i in outside}
-    return {"config": artifact.manifest.config, "sources": sources}
-
-
-def _name(name: str) -> str:
-    return Path(name).name if home_path(name).is_absolute() else name
-
-
-def shared(sources: Sequence[PolicySource], stage: str) -> dict[str, dict[str, Any]]:
-    """made_by of each golden reward or embedder, which must be the same for all policies."""
-    first, *others = sources
-    found = {name: made_by(artifact) for name, artifact in first.several(stage).items()}
-    for other in others:
-        theirs = {name: made_by(artifact) for name, artifact in other.several(stage).items()}
-        for name in {**found, **theirs}:
-            if found.get(name) != theirs.get(name):
-                raise InputError(
-                    f"{stage} {name} is not the same for policies {first.name} and {other.name}; "
-                    "all policies of a set share their rewards and embedders"
-                )
-    return found
-
-
+OF_POLICY = (
+    stages.PROMPTS.name,
+    stages.SFT.name,
+    stages.SAMPLE.name,
+)  # the stages that make a policy's responses
 _COMPARED = ("messages", "split", "group")
 
 
-def join_prompts(parts: Iterable[tuple[str, pa.Table]]) -> pa.Table:
-    """parts: where a table is from, and the table -> train prompts, then test prompts, each once.
-
-    Equal ids must mean equal prompts.
-    """
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
-    for place, table in parts:
-        for row in table.select(SET_PROMPTS.schema.names).to_pylist():
-            other, known = found.setdefault(row["prompt_id"], (place, row))
-            for column in _COMPARED:
-                if known[column] != row[column]:
-                    raise InputError(
-                        f"prompt {row['prompt_id']} has another {column} in {place} than in {other}; "
-                        "they are different prompts: give one of them another prompt_id"
-                    )
-    rows = [row for _, row in found.values()]
-    rows.sort(key=lambda row: row["split"] != "train")
-    return pa.Table.from_pylist(rows, schema=SET_PROMPTS.schema)
-
-
-@dataclass(frozen=True)
-class Words:
-    """What people read of a set; license: SPDX name; license_text: of the file LICENSE."""
-
-    name: str
-    license: str
-    license_text: str
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        """ConfigError before anything is made that set.json could not name."""
-        for what, value in (("name", self.name), ("licence", self.license)):
-            if not value.strip() or not fits(SetTitle, value):
-                raise ConfigError(f"the {what} of a set has 1 to 100 characters; {value[:120]!r} has not")
-        if not self.license_text.strip():
-            raise ConfigError("the file of the licence is empty; put the licence's text there")
-
-
-@dataclass
-class SetWriter:
-    """Writes tables and keeps their checksums."""
-
-    folder: Path
-    files: dict[str, SetFile] = field(default_factory=dict)
-
-    def table(self, name: str, data: pa.Table) -> None:
-        write_parquet(self.folder / name, data.combine_chunks())  # so that bytes do not depend on chunks
-        self.known(name, data.num_rows)
-
-    def known(self, name: str, rows: int) -> None:
-        """A file that is in its place."""
-        file = self.folder / name
-        self.files[name] = SetFile(bytes=file.stat().st_size, sha256=file_digest(file), rows=rows)
-
-    def finish(self, record: SetRecord, words: Words) -> None:
-        write_text(self.folder / CARD, card(record, words.description))
-        write_text(self.folder / LICENSE, words.license_text)
-        write_json(self.folder / RECORD, record.to_json())
-
-
 def write_set(folder: Path, sources: Sequence[PolicySource], words: Words) -> SetRecord:
-    """The artifacts of some policies as a set."""
+    """Writes the artifacts of some policies as an embedding set."""
     rewards, embedders = shared(sources, "annotate"), shared(sources, "embed")
     prompts = join_prompts([(f"policy {source.name}", source.prompts) for source in sources])
     writer = SetWriter(folder)
@@ -184,6 +91,103 @@ def _policy(source: PolicySource, responses: int, left_out: int) -> SetPolicy:
     )
 
 
+def policy_made_by(source: PolicySource) -> dict[str, Any]:
+    found = {stage: made_by(source.artifacts[stage]) for stage in OF_POLICY if stage in source.artifacts}
+    return {**found, "versions": source.artifacts["sample"].manifest.versions}
+
+
+def made_by(artifact: Artifact) -> dict[str, Any]:
+    """The settings of a stage, and the files and models that it read, by name without folder."""
+    outside = [i for i in artifact.manifest.inputs if i.kind != "artifact"]
+    sources = {i.role: {"name": _name(i.name), "identity": i.fingerprint} for i in outside}
+    return {"config": artifact.manifest.config, "sources": sources}
+
+
+def _name(name: str) -> str:
+    return Path(name).name if home_path(name).is_absolute() else name
+
+
+def lineage(source: PolicySource) -> dict[str, str]:
+    return {role: artifact.manifest.fingerprint for role, artifact in source.artifacts.items()}
+
+
+def shared(sources: Sequence[PolicySource], stage: str) -> dict[str, dict[str, Any]]:
+    """The result of `made_by` for each golden reward or embedder, which must be equal for all policies."""
+    first, *others = sources
+    found = {name: made_by(artifact) for name, artifact in first.several(stage).items()}
+    for other in others:
+        theirs = {name: made_by(artifact) for name, artifact in other.several(stage).items()}
+        for name in {**found, **theirs}:
+            if found.get(name) != theirs.get(name):
+                raise InputError(
+                    f"{stage} {name} is not the same for policies {first.name} and {other.name}; "
+                    "all policies of a set share their rewards and embedders"
+                )
+    return found
+
+
+def join_prompts(parts: Iterable[tuple[str, pa.Table]]) -> pa.Table:
+    """Joins tables of prompts: train prompts, then test prompts, each once. parts: (source, table).
+
+    Raises an InputError if two different prompts have the same id.
+    """
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for place, table in parts:
+        for row in table.select(SET_PROMPTS.schema.names).to_pylist():
+            other, known = found.setdefault(row["prompt_id"], (place, row))
+            for column in _COMPARED:
+                if known[column] != row[column]:
+                    raise InputError(
+                        f"prompt {row['prompt_id']} has another {column} in {place} than in {other}; "
+                        "they are different prompts: give one of them another prompt_id"
+                    )
+    rows = [row for _, row in found.values()]
+    rows.sort(key=lambda row: row["split"] != "train")
+    return pa.Table.from_pylist(rows, schema=SET_PROMPTS.schema)
+
+
 def count_splits(prompts: pa.Table) -> dict[Split, int]:
     splits = prompts["split"].to_pylist()
     return {"train": splits.count("train"), "test": splits.count("test")}
+
+
+@dataclass(frozen=True)
+class Words:
+    """The texts of a set. license: SPDX name; license_text: the content of the file LICENSE."""
+
+    name: str
+    license: str
+    license_text: str
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises a ConfigError, before anything is made, if set.json cannot hold a text."""
+        for what, value in (("name", self.name), ("licence", self.license)):
+            if not value.strip() or not fits(SetTitle, value):
+                raise ConfigError(
+                    f"the {what} of a set must have 1 to 100 characters; {value[:120]!r} does not"
+                )
+        if not self.license_text.strip():
+            raise ConfigError("the file of the licence is empty; put the licence's text there")
+
+
+@dataclass
+class SetWriter:
+    """Writes tables and collects their checksums."""
+
+    folder: Path
+    files: dict[str, SetFile] = field(default_factory=dict)
+
+    def table(self, name: str, data: pa.Table) -> None:
+        write_parquet(self.folder / name, data.combine_chunks())  # so that bytes do not depend on chunks
+        self.known(name, data.num_rows)
+
+    def known(self, name: str, rows: int) -> None:
+        """Adds a file that is already in the folder."""
+        file = self.folder / name
+        self.files[name] = SetFile(bytes=file.stat().st_size, sha256=file_digest(file), rows=rows)
+
+    def finish(self, record: SetRecord, words: Words) -> None:
+        write_text(self.folder / CARD, card(record, words.description))
+        write_text(self.folder / LICENSE, words.license_text)
+        write_json(self.folder / RECORD, record.to_json())

@@ -251,11 +251,11 @@ def test_ids_depend_on_what_was_said_and_preferred(tmp_path):
     [
         (
             [{"question": "a", "answer": "b"}],
-            r"its columns \(answer, question\) are of no form that is known; name one with form=hh",
+            r"its columns \(answer, question\) match no known form; name one with form=hh",
         ),
         (
             [{"prompt": "q", "response": "a", "score": 1, "chosen": "a", "rejected": "b"}],
-            "may be of the forms preference or scored",
+            "match the forms preference or scored",
         ),
         ([{"prompt": "q"}], "has prompts without answers"),
     ],

@@ -119,7 +119,7 @@ def test_conversations_in_csv_are_json(tmp_path, prompt):
 def test_whole_dialogues_beside_a_prompt_need_a_form(tmp_path):
     row = {side: f"\n\nHuman: Hi?\n\nAssistant: {side}" for side in ("chosen", "rejected")}
     path = write(tmp_path, "jsonl", [{"prompt": "Hi?", **row}])
-    with pytest.raises(InputError, match="may be of the forms hh or preference; name one"):
+    with pytest.raises(InputError, match="match the forms hh or preference; name one"):
         said(path)
     assert said(path, "hh") == [([{"role": "user", "content": "Hi?"}], ["chosen", "rejected"])]
 
@@ -129,7 +129,7 @@ def test_the_id_of_an_annotator_is_no_vote(tmp_path):
     assert read_items(write(tmp_path, "jsonl", [row | {"votes_a": 2, "votes_b": 1}])).form == "votes"
     [item] = read_items(write(tmp_path, "jsonl", [row | {"annotator_1": "a"}])).items
     assert [a.score for a in item.answers] == [1, 0]
-    with pytest.raises(InputError, match="are of no form that is known"):
+    with pytest.raises(InputError, match="match no known form"):
         read_items(write(tmp_path, "jsonl", [row]))
 
 

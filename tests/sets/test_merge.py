@@ -195,9 +195,9 @@ def test_licences_that_differ_need_one_for_the_whole(cli, small_set, copied, tmp
 
 def test_names_that_a_set_cannot_have(cli, small_set, tmp_path):
     result = cli("merge", tmp_path / ("x" * 101), small_set, small_set)
-    assert result.code == 2 and "the name of a set has 1 to 100 characters" in result.line
+    assert result.code == 2 and "the name of a set must have 1 to 100 characters" in result.line
     result = cli("merge", tmp_path / "study", small_set, small_set, "--license", "")
-    assert result.code == 2 and "the licence of a set has 1 to 100 characters" in result.line
+    assert result.code == 2 and "the licence of a set must have 1 to 100 characters" in result.line
     assert list(tmp_path.iterdir()) == []
 
 

@@ -202,8 +202,8 @@ def test_dry_run_plans_and_writes_nothing(cli, tmp_path):
 WRONG = {
     "no licence": (("release.license=null",), "a set needs a licence"),
     "no licence file": (("release.license_file=no/such/file",), "cannot be read as text"),
-    "blank licence": (("release.license=' '",), "the licence of a set has 1 to 100 characters"),
-    "long licence": ((f"release.license={'x' * 101}",), "the licence of a set has 1 to 100 characters"),
+    "blank licence": (("release.license=' '",), "the licence of a set must have 1 to 100 characters"),
+    "long licence": ((f"release.license={'x' * 101}",), "the licence of a set must have 1 to 100 characters"),
     "empty licence file": (("release.license_file=/dev/null",), "the file of the licence is empty"),
     "reward": (("golden=[length]", "+golden.my-reward=${golden.length}"), "the golden reward my-reward needs another name"),
     "rewards": (("golden=[length]", "+golden.Length=${golden.length}"), "length, Length: two differ in capitals alone"),
@@ -225,7 +225,7 @@ def test_settings_that_make_no_set(cli, set_artifacts, tmp_path, name):
 
 def test_a_name_that_is_too_long_is_found_before_anything_runs(cli, tmp_path):
     result = cli("release", tmp_path / ("x" * 101), *DEFAULTS, f"out={tmp_path / 'out'}", A)
-    assert result.code == 2 and "the name of a set has 1 to 100 characters" in result.line
+    assert result.code == 2 and "the name of a set must have 1 to 100 characters" in result.line
     assert list(tmp_path.iterdir()) == []
 
 

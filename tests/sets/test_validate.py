@@ -122,7 +122,7 @@ DAMAGE = {
     "checksum is no checksum": (record(lambda r: r["files"][P].update(sha256="0")), "record", "sha256"),
     "no card": (remove("README.md"), "card", "README.md cannot be used"),
     "card without front matter": (write("README.md", b"# A set\n"), "card", "front matter"),
-    "card is no YAML": (write("README.md", b"---\na: [\n---\n"), "card", "no YAML"),
+    "card is no YAML": (write("README.md", b"---\na: [\n---\n"), "card", "not YAML"),
     "card without licence": (card("license:", "licence:"), "card", "front matter has no license"),
     "another licence": (card("cc-by-4.0", "mit"), "card", "its license is mit, but set.json says CC-BY-4.0"),
     "card is no text": (write("README.md", b"\xff"), "card", "README.md cannot be used"),

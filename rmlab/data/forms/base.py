@@ -1,4 +1,4 @@
-"""What the forms share: fields of a record, and the item that each record becomes."""
+"""Helpers of all forms: typed access to fields of a record, and the item that a record becomes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from rmlab.storage.files import parse_json
 
 
 def has(row: Row, column: str) -> bool:
-    """A row without it has null there, or nothing in a CSV file."""
+    """True unless the row has no value there; in a CSV file that is an empty field."""
     value = row.get(column)
     return value is not None and not (isinstance(value, str) and value == "")
 
 
 def need(row: Row, column: str, where: str) -> Any:
+    """The value of a column; raises an InputError if there is none."""
     if row.get(column) is None:
         raise InputError(
             f"{where}: no '{column}'; the row has {', '.join(sorted(map(str, row))) or 'nothing'}"
@@ -30,7 +31,7 @@ def need(row: Row, column: str, where: str) -> Any:
 
 
 def number(value: Any, column: str, where: str) -> float:
-    """A finite number; CSV files hold it as text."""
+    """The value as a finite number; in CSV files it is text."""
     try:
         found = math.nan if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -41,7 +42,7 @@ def number(value: Any, column: str, where: str) -> float:
 
 
 def listed(row: Row, column: str, where: str) -> list[Any]:
-    """A list; CSV files hold it as JSON."""
+    """The value of a column as a list; in CSV files it is JSON."""
     value = need(row, column, where)
     if isinstance(value, str):
         try:
@@ -58,7 +59,7 @@ def is_conversation(value: Any) -> bool:
 
 
 def json_messages(value: Any) -> list[Any] | None:
-    """What a text holds as JSON, where that is a list of messages."""
+    """The list of messages that a text holds as JSON, or None if it holds none."""
     if not isinstance(value, str) or not value.lstrip().startswith("["):
         return None
     try:
@@ -69,7 +70,7 @@ def json_messages(value: Any) -> list[Any] | None:
 
 
 def answer_text(value: Any, column: str, where: str) -> str:
-    """The text of an answer, given as text or as a list of one message, the assistant's. It may be blank."""
+    """The text of an answer that is given as text or as a list of one assistant message. It may be blank."""
     if not is_conversation(value):
         return check_text(value, column, where, blank=True)
     messages = check_messages(list(value), where, blank=True)
@@ -80,6 +81,7 @@ def answer_text(value: Any, column: str, where: str) -> str:
 
 
 def same_length(where: str, **columns: Sequence[Any]) -> None:
+    """Raises an InputError unless all columns have equally many entries."""
     first, *others = columns
     for other in others:
         if len(columns[first]) != len(columns[other]):
@@ -90,7 +92,8 @@ def same_length(where: str, **columns: Sequence[Any]) -> None:
 
 
 class Unusable(InputError):
-    """A record that is well formed and yet tells nothing, such as a preference between equal texts."""
+    """Raised for a record without information, though well formed, such as a preference between equal
+    texts."""
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"{where}: {reason}")
@@ -99,7 +102,7 @@ class Unusable(InputError):
 
 @dataclass(frozen=True)
 class Answer:
-    """Equal scores are a tie. response_id: where the file gives one."""
+    """An answer and its score; equal scores are a tie. response_id: the one that the file gives, if any."""
 
     text: str
     score: float
@@ -108,8 +111,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Item:
-    """group: items of one group are never split apart. split: as the file gives it. is_text: its prompt was
-    text, not messages. prompt_id: where the file, or what reads it, gives one."""
+    """A prompt with its scored answers.
+
+    group: items of one group are never split apart; split: the one that the file gives, if any; prompt_id:
+    the one that the file or its reader gives; is_text: true if the prompt was text, not messages.
+    """
 
     messages: list[Message]
     answers: tuple[Answer, ...]
@@ -122,7 +128,7 @@ class Item:
 
 
 def group_of(row: Row, messages: list[Message], where: str) -> str:
-    """The group that the row gives, else the first of the user's messages, as the id of a prompt like it."""
+    """The group that the row gives, or else the id of its first user message."""
     given = row.get("group")
     if given is not None and given != "":
         return name_text(given, "group", where)

@@ -1,4 +1,4 @@
-"""A file of any form as items, checked whole before anything is used; and its prompts and answers."""
+"""Reads a file of any form as items, all of it checked before any is used, and its prompts and answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EMPTY = "an answer is empty"
 
 @dataclass(frozen=True)
 class Items:
-    """rows: of the file; left_out: how many records for which reason, where these may be dropped."""
+    """The items of a file. rows: number of rows; left_out: number of dropped records by reason."""
 
     path: Path
     form: str
@@ -36,9 +36,10 @@ class Items:
 
 
 def read_items(path: Path, form: str = AUTO, unusable: str = "error", column: str = "score") -> Items:
-    """unusable: of records that tell nothing (empty or equal answers), error or drop. column: of scored rows.
+    """Reads a file as items. Each has a prompt_id and its answers response_ids, which depend only on content.
 
-    Each item has a prompt_id and each answer a response_id; both depend on the content alone.
+    unusable: error or drop, for records without information (empty or equal answers); column: the score's, in
+    scored rows.
     """
     form = recognise(path, form)
     if path.is_file():
@@ -49,7 +50,7 @@ def read_items(path: Path, form: str = AUTO, unusable: str = "error", column: st
 
 @lru_cache(maxsize=1)
 def _known(path: Path, stamp: tuple[int, int], form: str, unusable: str, column: str) -> Items:
-    """Once a process for a file as it is: prompts, responses and scores are stages of their own."""
+    """Cached while the file stays as it is: the stages of prompts, responses and scores all read it."""
     return _read(path, form, unusable, column)
 
 
@@ -85,7 +86,8 @@ def _read(path: Path, form: str, unusable: str, column: str) -> Items:
 
 
 def check_usable(item: Item, form: str, unusable: str) -> None:
-    """An empty answer of a recorded dialogue is what was said, and is kept unless it may be dropped."""
+    """Raises Unusable for empty or equal answers; empty ones of hh dialogues are kept unless
+    unusable=drop."""
     texts = [answer.text for answer in item.answers]
     if any(not t.strip() for t in texts) and not (form == "hh" and unusable == "error"):
         raise Unusable(item.where, EMPTY)
@@ -94,7 +96,7 @@ def check_usable(item: Item, form: str, unusable: str) -> None:
 
 
 def _named(items: list[Item]) -> list[Item]:
-    """Each record under an id of its own: of its content, and a number where equal content repeats."""
+    """The records with ids: a hash of the content, with a number if equal content repeats."""
     seen: Counter[str] = Counter()
     found = []
     for item in items:
@@ -110,7 +112,7 @@ def _named(items: list[Item]) -> list[Item]:
 
 
 def _by_prompt(rows: list[Item]) -> list[Item]:
-    """Items of one answer each -> one a prompt, which is in the file what its first row says."""
+    """Joins items of one answer each into one item a prompt, with the split and group of its first row."""
     ids, seen = AnswerIds(), dict[str, str]()
     first: dict[str, Item] = {}
     answers: dict[str, list[Answer]] = {}
@@ -126,7 +128,7 @@ def _by_prompt(rows: list[Item]) -> list[Item]:
 
 
 class _ArrayItems(Collection[Item]):
-    """Made one by one: as objects, a million answers would take most of the memory."""
+    """Items of arrays, made one at a time: a million answers as objects would take too much memory."""
 
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
@@ -146,43 +148,15 @@ class _ArrayItems(Collection[Item]):
 
 
 def pairs_and_ties(item: Item) -> tuple[int, int]:
-    """(pairs of answers with different scores, pairs with equal ones); failed scores are in none."""
+    """(pairs of answers with different scores, pairs with equal ones); failed scores count in neither."""
     scores = [a.score for a in item.answers if math.isfinite(a.score)]
     ties = sum(math.comb(n, 2) for n in Counter(scores).values())
     return math.comb(len(scores), 2) - ties, ties
 
 
-class Answers(Protocol):
-    def answers(self, prompt_id: str) -> list[tuple[str, str]] | None:
-        """(text, response_id) of each; None for a prompt that is not here."""
-        ...
-
-    def score(self, response_id: str) -> float | None: ...
-
-
-class _ItemAnswers:
-    def __init__(self, found: Items) -> None:
-        self._items = {item.prompt_id: item for item in found.items}
-        self._scores = {a.response_id: a.score for item in found.items for a in item.answers}
-
-    def answers(self, prompt_id: str) -> list[tuple[str, str]] | None:
-        item = self._items.get(prompt_id)
-        return None if item is None else [(a.text, str(a.response_id)) for a in item.answers]
-
-    def score(self, response_id: str) -> float | None:
-        return self._scores.get(response_id)
-
-
-def open_answers(path: Path, form: str = AUTO, unusable: str = "error") -> Answers | None:
-    """None for scored rows: these may be in several files, which their readers stream and judge."""
-    form = recognise(path, form, otherwise=SCORED)
-    if form in (SCORED, PROMPTS):
-        return None
-    return open_arrays(path) if form == ARRAYS else _ItemAnswers(read_items(path, form, unusable))
-
-
 def form_prompts(path: Path, how: PromptSettings) -> tuple[list[Prompt], dict[str, Any]]:
-    """Prompts in the order of the file, and what is known of it: its form, and whether prompts were text."""
+    """The prompts in the order of the file, and facts on it: form, whether prompts were text, records left
+    out."""
     form = recognise(path, how.form, otherwise=PROMPTS)
     if form in (PROMPTS, SCORED):
         _, row = next(iter(read_rows(path)))
@@ -206,8 +180,39 @@ def form_prompts(path: Path, how: PromptSettings) -> tuple[list[Prompt], dict[st
 
 
 def _blank(path: Path, unusable: str) -> dict[str, int]:
-    """Reason -> scored rows that are left out; without `drop` they are an error where they are read."""
+    """Number of scored rows left out by reason; without `drop` such rows are an error when they are read."""
     if unusable != "drop":
         return {}
     n = sum(is_blank(row.get("response")) for _, row in read_rows(path, ("response",)))
     return {EMPTY: n} if n else {}
+
+
+class Answers(Protocol):
+    """The answers of a file and their scores, looked up by id."""
+
+    def answers(self, prompt_id: str) -> list[tuple[str, str]] | None:
+        """(text, response_id) of each answer; None if the file does not have the prompt."""
+        ...
+
+    def score(self, response_id: str) -> float | None: ...
+
+
+def open_answers(path: Path, form: str = AUTO, unusable: str = "error") -> Answers | None:
+    """The answers of a file; None for scored rows, which may be in several files and are read as streams."""
+    form = recognise(path, form, otherwise=SCORED)
+    if form in (SCORED, PROMPTS):
+        return None
+    return open_arrays(path) if form == ARRAYS else _ItemAnswers(read_items(path, form, unusable))
+
+
+class _ItemAnswers:
+    def __init__(self, found: Items) -> None:
+        self._items = {item.prompt_id: item for item in found.items}
+        self._scores = {a.response_id: a.score for item in found.items for a in item.answers}
+
+    def answers(self, prompt_id: str) -> list[tuple[str, str]] | None:
+        item = self._items.get(prompt_id)
+        return None if item is None else [(a.text, str(a.response_id)) for a in item.answers]
+
+    def score(self, response_id: str) -> float | None:
+        return self._scores.get(response_id)

@@ -1,6 +1,6 @@
 """The forms ranking, scored, unpaired and votes: answers with ranks, scores, labels or votes.
 
-ranks: 1 is the best, and equal ranks are ties; a score is minus the rank. scores: higher is better.
+A rank of 1 is the best, equal ranks are ties, and the score is minus the rank. Of scores, higher is better.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from rmlab.storage.digest import row_id
 
 
 def ranking_item(row: Row, where: str) -> Item:
+    """The item of a row with several responses and their ranks or scores."""
     messages = prompt_messages(row, where)
     column = "responses" if has(row, "responses") else "completions"
     responses = listed(row, column, where)
@@ -52,7 +53,7 @@ def ranking_item(row: Row, where: str) -> Item:
 
 
 def scored_item(row: Row, where: str, turns: TurnGroups, column: str = "score") -> Item:
-    """The item with the answer of this row alone. turns: of the rows before it."""
+    """The item of a row with one response and its score. turns: the groups of the rows before it."""
     messages = prompt_messages(row, where)
     prompt_id = given_id(row, "prompt_id", where) or content_id(messages)
     text = response_text(row, where, "drop") or ""
@@ -63,7 +64,7 @@ def scored_item(row: Row, where: str, turns: TurnGroups, column: str = "score") 
 
 
 def response_text(row: Row, where: str, unusable: str) -> str | None:
-    """The response; a blank one is an error, or None where unusable=drop."""
+    """The response; a blank one is an error, or None with unusable=drop."""
     value = row.get("response")
     if is_blank(value):
         if unusable == "drop":
@@ -77,7 +78,7 @@ def is_blank(response: Any) -> bool:
 
 
 def score_of(row: Row, column: str, where: str) -> float:
-    """NaN says that the reward failed on this response; no score at all is an error."""
+    """The score; NaN means that the reward failed on this response, and no value is an error."""
     value = row.get(column)
     if value is None:
         raise InputError(f"{where}: no '{column}'; name the score's column with golden.file.column=...")
@@ -88,14 +89,14 @@ def score_of(row: Row, column: str, where: str) -> float:
 
 
 def given_id(row: Row, column: str, where: str) -> str | None:
-    """An id as text; a CSV file leaves a field empty where there is none."""
+    """An id as text, or None; an empty field of a CSV file is None."""
     return name_text(row[column], column, where) if has(row, column) else None
 
 
 class AnswerIds:
-    """Ids for responses that have none: a hash of prompt, text and how often that came before.
+    """Ids for responses without one: a hash of prompt, text and the number of equal ones before.
 
-    Whoever reads the rows of a file in their order finds the same ids.
+    Reading the rows of a file in order gives the same ids every time.
     """
 
     def __init__(self) -> None:
@@ -111,7 +112,7 @@ _LABELS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
 
 
 def unpaired_item(row: Row, where: str) -> Item:
-    """The item with the answer of this row alone."""
+    """The item of a row with one completion and the label true or false."""
     messages = prompt_messages(row, where)
     completion = need(row, "completion", where)
     text = answer_text(completion, "completion", where)
@@ -122,7 +123,7 @@ def unpaired_item(row: Row, where: str) -> Item:
 
 
 def _label(value: Any, where: str) -> float:
-    """JSON and Parquet have true and false, CSV files their names."""
+    """The label as 1 or 0; JSON and Parquet have Booleans, CSV files text."""
     name = str(value).strip().lower()
     if name not in _LABELS:
         raise InputError(f"{where}: 'label' is {value!r}; write true or false")
@@ -131,10 +132,11 @@ def _label(value: Any, where: str) -> float:
 
 ANNOTATOR = "annotator_"
 _MOST_VOTES = 1e9
-_SHARE = {"a": 1.0, "0": 1.0, "b": 0.0, "1": 0.0, "tie": 0.5}  # of a vote, that answer a gets
+_SHARE = {"a": 1.0, "0": 1.0, "b": 0.0, "1": 0.0, "tie": 0.5}  # share of a vote that answer a gets
 
 
 def votes_item(row: Row, where: str) -> Item:
+    """The item of a row with two responses and the votes of annotators for each."""
     messages = prompt_messages(row, where)
     texts = [answer_text(need(row, c, where), c, where) for c in ("response_a", "response_b")]
     for_a, n = _counted(row, where)
@@ -145,12 +147,12 @@ def votes_item(row: Row, where: str) -> Item:
 
 
 def annotators(row: Row) -> list[str]:
-    """The columns with the vote of one annotator each; annotator_id says who it was."""
+    """The columns that hold one annotator's vote each; annotator_id is not one of them."""
     return [c for c in row if c.startswith(ANNOTATOR) and c != f"{ANNOTATOR}id"]
 
 
 def _counted(row: Row, where: str) -> tuple[float, float]:
-    """(votes for a, votes)"""
+    """(votes for a, all votes)"""
     if has(row, "votes"):
         return _sum("votes", listed(row, "votes", where), where)
     voted = annotators(row)
@@ -164,7 +166,7 @@ def _counted(row: Row, where: str) -> tuple[float, float]:
 def _sum(column: str, votes: Sequence[Any], where: str) -> tuple[float, float]:
     shares = []
     for vote in votes:
-        if isinstance(vote, float) and math.isnan(vote):  # a table with gaps has no integers
+        if isinstance(vote, float) and math.isnan(vote):  # a missing vote
             continue
         name = f"{vote:g}" if isinstance(vote, float) else str(vote).strip().lower()
         if name not in _SHARE:

@@ -1,7 +1,7 @@
 """The forms preference and hh: a chosen and a rejected answer.
 
-Without `prompt` it is what chosen and rejected share: messages from the first on, or characters, as TRL's
-extract_prompt cuts them. `score_chosen` and `score_rejected`, where given, are the scores; else 1 and 0.
+Without `prompt`, the prompt is the beginning that chosen and rejected share, in messages or in characters, as
+in TRL's extract_prompt. The scores are `score_chosen` and `score_rejected` if given, else 1 and 0.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ from rmlab.errors import InputError
 from rmlab.models.text.rendering import Message
 
 _SIDES = ("chosen", "rejected")
+_SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
+_ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
 def preference_item(row: Row, where: str) -> Item:
+    """The item of a row with `chosen` and `rejected`, as text or as messages."""
     row = _without_repeats(_parsed(row))
     chosen, rejected = (need(row, side, where) for side in _SIDES)
     if is_conversation(chosen) != is_conversation(rejected):
@@ -55,7 +58,7 @@ def preference_item(row: Row, where: str) -> Item:
 
 
 def _parsed(row: Row) -> Row:
-    """CSV files hold messages as JSON text: an answer that is one is parsed where the other is one too."""
+    """The row with JSON messages parsed, as in CSV files, if both answers are JSON messages."""
     found = {c: json_messages(row.get(c)) for c in (*_SIDES, "prompt", "messages")}
     if not all(found[side] for side in _SIDES):
         return row
@@ -63,7 +66,7 @@ def _parsed(row: Row) -> Row:
 
 
 def _without_repeats(row: Row) -> Row:
-    """Without `messages` that are one of the two conversations once more, as binarised sets have them."""
+    """The row without `messages` if these only repeat one of the two conversations, as in some sets."""
     messages = row.get("messages")
     if is_conversation(messages) and any(messages == row.get(side) for side in _SIDES):
         return {c: value for c, value in row.items() if c != "messages"}
@@ -87,7 +90,7 @@ def _of_messages(
 
 
 def _repeats_prompt(row: Row, sides: list[list[Message]], where: str) -> bool:
-    """Whether both conversations begin with the prompt that stands beside them, as in many sets."""
+    """True if both conversations begin with the prompt of the row, as in many sets."""
     shared = shared_messages(*sides)
     if is_text(row):
         return any(m["role"] == "user" and m["content"] == row["prompt"] for m in shared)
@@ -120,11 +123,8 @@ def _scores(row: Row, where: str) -> tuple[float, float]:
     return chosen, rejected
 
 
-_SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
-_ROLES = {"Human": "user", "Assistant": "assistant"}
-
-
 def hh_item(row: Row, where: str) -> Item:
+    """The item of a row whose `chosen` and `rejected` are dialogues of Human: and Assistant:."""
     chosen, rejected = (_dialogue(row, column, where) for column in ("chosen", "rejected"))
     if chosen[:-1] != rejected[:-1]:
         raise Unusable(where, "its two dialogues part before the last answer")

@@ -1,4 +1,4 @@
-"""Items back to TRL's preference rows: `prompt`, `chosen`, `rejected`, with scores and ids."""
+"""Turns scored responses into TRL's preference rows: `prompt`, `chosen`, `rejected`, scores and ids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Which = Literal["all", "best"]
 
 @dataclass(frozen=True)
 class Scored:
-    """A response as an artifact has it; a score that is no number is in no pair."""
+    """A response of an artifact; if its score is not a number, it is in no pair."""
 
     response_id: str
     text: str
@@ -27,26 +27,16 @@ class Scored:
 
 @dataclass(frozen=True)
 class Preferences:
-    """rows: of all splits; ties: pairs with equal scores, which are left out."""
+    """rows: preference rows of all splits; ties: number of pairs left out because their scores are equal."""
 
     rows: list[dict[str, Any]]
     ties: int
 
 
-def preference_schema(plain: bool) -> pa.Schema:
-    """plain: prompt, chosen and rejected as text; else as messages."""
-    said = pa.string() if plain else MESSAGES
-    columns = {"prompt": said, "chosen": said, "rejected": said}
-    columns |= {"score_chosen": pa.float64(), "score_rejected": pa.float64()}
-    names = ("prompt_id", "chosen_id", "rejected_id", "group", "split")
-    columns |= dict.fromkeys(names, pa.string())
-    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
-
-
 def preference_rows(
     prompt: dict[str, Any], responses: Sequence[Scored], which: Which, plain: bool
 ) -> tuple[list[dict[str, Any]], int]:
-    """prompt: a row of the prompts table -> (rows, ties), the pairs in the order of the responses."""
+    """The preference rows of one prompt, a row of the prompts table, and the number of ties."""
     known = [r for r in responses if math.isfinite(r.score)]
     found, ties = [], 0
     for a, b in _pairs(known, which):
@@ -81,3 +71,13 @@ def _pairs(responses: Sequence[Scored], which: Which) -> Iterator[tuple[Scored, 
 
 def _said(text: str, plain: bool) -> Any:
     return text if plain else [{"role": "assistant", "content": text}]
+
+
+def preference_schema(plain: bool) -> pa.Schema:
+    """The columns of preference rows. plain: prompt, chosen and rejected are text, not messages."""
+    said = pa.string() if plain else MESSAGES
+    columns = {"prompt": said, "chosen": said, "rejected": said}
+    columns |= {"score_chosen": pa.float64(), "score_rejected": pa.float64()}
+    names = ("prompt_id", "chosen_id", "rejected_id", "group", "split")
+    columns |= dict.fromkeys(names, pa.string())
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])

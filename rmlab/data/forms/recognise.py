@@ -1,4 +1,4 @@
-"""The known forms, how each reads a row, and which one a file has by its columns."""
+"""The known forms of preference data, their readers, and the recognition of a file's form by its columns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _ANSWERED = (*RECORDS, *ROWS, SCORED, ARRAYS)
 
 
 def recognise(path: Path, form: str = AUTO, otherwise: str | None = None) -> str:
-    """The form that is named, or else the one that the first row has; `otherwise` where it has none."""
+    """The form of a file: `form` unless it is auto, else that of the first row, or `otherwise` if it has
+    none."""
     if form != AUTO:
         return form
     if is_arrays(path):
@@ -41,12 +42,12 @@ def recognise(path: Path, form: str = AUTO, otherwise: str | None = None) -> str
     if len(found) == 1:
         return found[0]
     columns = ", ".join(sorted(k for k in map(str, row) if has(row, k))) or "nothing"
-    what = f"may be of the forms {' or '.join(found)}" if found else "are of no form that is known"
+    what = f"match the forms {' or '.join(found)}" if found else "match no known form"
     raise InputError(f"{path}: its columns ({columns}) {what}; name one with form={'|'.join(_ANSWERED)}")
 
 
 def _forms(row: Row) -> list[str]:
-    """All that the row could be; prompts alone only where there are no answers."""
+    """All forms that the row could have; `prompts` only if there are no answers."""
 
     def all_of(*columns: str) -> bool:
         return all(has(row, c) for c in columns)

@@ -1,4 +1,4 @@
-"""What a file of preference data holds, counted."""
+"""Counts of what a file of preference data holds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rmlab.errors import InputError
 
 @dataclass(frozen=True)
 class Summary:
-    """pairs: of answers to one prompt with different scores; ties: with equal ones.
+    """The counts. pairs: pairs of answers to one prompt with different scores; ties: pairs with equal ones.
 
-    left_out: reason -> records. parted: train items of groups that have test items, which are left out too.
-    fit_pairs: pairs and ties of train prompts that are not for validation.
+    left_out: number of records by reason; parted: train items left out because their group has test items;
+    fit_pairs: pairs and ties of the train prompts that are not kept for validation.
     """
 
     form: str
@@ -41,7 +41,7 @@ class Summary:
 
 
 def summarise(found: Items, how: PromptSettings, validation: Validation) -> Summary:
-    """InputError where one of the splits would be empty."""
+    """Counts what the items hold; raises an InputError if one of the splits would be empty."""
     words: list[int] = []
     failed = 0
     pairs: dict[str, tuple[int, int]] = {}
