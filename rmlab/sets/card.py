@@ -96,7 +96,7 @@ def _embedder_line(embedder: SetEmbedder) -> str:
 
 
 def _settings(config: dict[str, Any]) -> str:
-    """A component: its name and its parameters."""
+    """A component as text: its name and its parameters."""
     rest = [
         f"{k}={v if isinstance(v, str) else json.dumps(v)}"
         for k, v in config.items()

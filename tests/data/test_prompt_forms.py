@@ -80,10 +80,12 @@ def test_both_as_messages_must_be_equal(tmp_path):
     assert "row 1: its 'prompt' is not in its 'messages'" in line
 
 
-@pytest.mark.parametrize("value", ["{", '"text"', "7"])
-def test_messages_that_are_no_list_are_one_line(tmp_path, value):
-    assert "row 1: 'messages' is" in refused(write(tmp_path, "jsonl", [{"messages": value}]))
-    assert "row 1: 'messages' is" in refused(write(tmp_path, "jsonl", [{"messages": 7}]))
+@pytest.mark.parametrize(
+    ("value", "problem"), [("{", "is not JSON"), ('"text"', "must be a list"), ("7", "must be a list")]
+)
+def test_messages_that_are_no_list_are_one_line(tmp_path, value, problem):
+    assert f"row 1: 'messages' {problem}" in refused(write(tmp_path, "jsonl", [{"messages": value}]))
+    assert "row 1: 'messages' must be a list" in refused(write(tmp_path, "jsonl", [{"messages": 7}]))
 
 
 @pytest.mark.parametrize("name", ["openings", "questions"])
