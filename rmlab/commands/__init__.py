@@ -1,1 +1,1 @@
-"""What the commands do, one a file; cli.py only parses."""
+"""The work of each command; cli.py only parses the command line."""

@@ -1,4 +1,4 @@
-"""Failures as one line and an exit code, and the log of the run."""
+"""Turns failures into one line and an exit code, and keeps the log of the run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rmlab.logs import log
 from rmlab.logs.library_logs import DEBUG, record_library_logs
 from rmlab.logs.records import message_of, shell_line
 
-_LONGEST = 1000  # letters of a command that is worth showing again
+_LONGEST = 1000  # characters of a command that is shown again
 
 
 def guarded(app: Callable[..., Any]) -> int:
     """Runs the app; the only place that sets up logging and turns failures into exit codes."""
-    # Threads that spin long while they wait stall torch where another process wants a core.
+    # OpenMP threads that spin while they wait slow torch down if another process wants the core.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the hub's package is imported
     _open_streams()
@@ -38,7 +38,7 @@ def guarded(app: Callable[..., Any]) -> int:
 
 
 def _open_streams() -> None:
-    """A daemon may have none, and other files would take the places of those that are closed."""
+    """Opens closed standard streams on /dev/null, or other files would get their numbers, as in a daemon."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
@@ -55,13 +55,13 @@ def _run(app: Callable[..., Any]) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     except SystemExit as error:
-        return _ended(error)
+        return _exited(error)
     except BrokenPipeError as error:
         log.failure(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except Exception as error:
-        return _other(error)
+        return _report(error)
 
 
 def _interrupted() -> int:
@@ -70,16 +70,19 @@ def _interrupted() -> int:
     return _fail("interrupted; what is done is kept, run the same command to go on", INTERRUPTED)
 
 
-def _ended(error: SystemExit) -> int:
-    """Shell completion ends so, which makes nothing; of a run it would be the end without a word."""
+def _exited(error: SystemExit) -> int:
+    """Reports a SystemExit during a run, raised by a component; shell completion, too, ends by one."""
     if not log.has_begun():
         raise error
     log.failure(error)
-    return _fail("a component ended the process (sys.exit); mend it, run the same command to go on", FAILURE)
+    return _fail(
+        "a component ended the process (sys.exit); fix it and run the same command to go on", FAILURE
+    )
 
 
-def _other(error: Exception) -> int:
-    """Wrong use of the command line has its own code and message; the rest is unexpected."""
+def _report(error: Exception) -> int:
+    """Reports any other error: command-line errors with their own code and message, the rest as
+    unexpected."""
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):
         log.failure(error)
         return _fail(error.format_message(), int(error.exit_code))
@@ -96,7 +99,7 @@ def _other(error: Exception) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    """What it is, where its whole story is, and how to go on."""
+    """Reports an unexpected error: its kind, the log that has its traceback, and the command to go on."""
     kind = "" if isinstance(error, WorkerError) else type(error).__name__
     detail = " ".join(message_of(error).split())[:300]
     what = f"unexpected {': '.join(filter(None, (kind, detail)))}"

@@ -31,9 +31,10 @@ def import_(
     force: Force = False,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Read preference data: pairs, rankings, votes, labels, scores or arrays, as its columns say.
+    """Import preference data: pairs, rankings, votes, labels, scores or arrays, recognised by its columns.
 
-    The whole file is checked first. form= names its form; unusable=drop leaves out what tells nothing.
+    The whole file is checked first. form= names its form; unusable=drop leaves out records without
+    information.
     """
     from rmlab.commands.importing import import_command
 
@@ -47,11 +48,11 @@ def export(
         Form.trl
     ),
     source: Annotated[
-        Path | None, typer.Option("--from", help="The folder of an annotate artifact, in place of settings.")
+        Path | None, typer.Option("--from", help="The folder of an annotate artifact, instead of settings.")
     ] = None,
     pairs: Annotated[
         PairsOption,
-        typer.Option("--pairs", help="all pairs of a prompt, or its best against its worst answer."),
+        typer.Option("--pairs", help="all: all pairs of a prompt; best: its best against its worst answer."),
     ] = PairsOption.all,
     licence: Annotated[
         str, typer.Option("--license", help="For the dataset's card, such as mit.")

@@ -1,4 +1,7 @@
-"""rmlab import: preference data of any public form -> prompts, responses and scores, checked whole first."""
+"""rmlab import: read preference data of any public form as prompts, responses and scores.
+
+The whole file is checked before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from rmlab.pipeline.plan import data_nodes
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.storage.files import plain
 
-_MOST = 20_000  # comparisons that the next command is given, where there are more
+_MOST = 20_000  # largest number of comparisons in the command that is suggested next
 
 
 def import_command(
@@ -40,13 +43,15 @@ def import_command(
         made = {"import": asdict(found), "stages": [o.to_json() for o in outcomes], "next": then}
         print(json.dumps(plain(made), indent=2, ensure_ascii=False, allow_nan=False))
         return
-    taken = f"taken for the form {form}; form=... names another" if settings.form == AUTO else f"form {form}"
+    taken = (
+        f"read as the form {form}; name another with form=..." if settings.form == AUTO else f"form {form}"
+    )
     print("\n".join([f"{source}: {taken}", *_lines(found), *_places(outcomes), f"next: {then}"]))
 
 
 @dataclass(frozen=True)
 class Planned:
-    """arguments: of the run that goes on from here."""
+    """An import before it is made. arguments: those of the run that fits heads on it."""
 
     form: str
     arguments: list[str]
@@ -55,7 +60,7 @@ class Planned:
 
 
 def planned_import(source: str, overrides: Sequence[str], config_dir: Path | None) -> Planned:
-    """What an import makes; arrays bring their vectors, unless another embedder is named."""
+    """Plans an import; with arrays, their vectors are imported too, unless another embedder is named."""
     arguments = _arguments(source, overrides)
     settings = load_settings(arguments, config_dir)
     form = recognise(user_path(source), settings.form)
@@ -72,7 +77,7 @@ def _arguments(source: str, overrides: Sequence[str]) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """A value as an override has it: in quotes where it has characters of the overrides' own grammar."""
+    """A value as it is written in an override: quoted if it has characters of Hydra's grammar."""
     if re.fullmatch(r"[\w./+~-]+", text) and not re.fullmatch(r"(?i)[\d.e+-]+|null|true|false|nan|inf", text):
         return text
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
@@ -80,7 +85,7 @@ def quoted(text: str) -> str:
 
 
 def _checked(path: Path, form: str, settings: Settings) -> Summary:
-    """The whole file is read before anything is written."""
+    """Reads and checks the whole file."""
     if form == ARRAYS:
         check_vectors(open_arrays(path))
     golden = settings.golden[settings.labelling]
@@ -99,7 +104,8 @@ def _checked(path: Path, form: str, settings: Settings) -> Summary:
 
 
 def _comparisons(found: Summary) -> list[str]:
-    """As many as there are within prompts; where prompts have one answer each, across prompts."""
+    """Overrides for all comparisons within prompts, or for some across prompts if prompts have one answer
+    each."""
     if found.fit_pairs:
         return [f"comparisons.n={min(found.fit_pairs, _MOST)}"]
     return ["pairing=cross_prompt", f"comparisons.n={max(1, min(found.train * 2, 2000))}"]

@@ -1,4 +1,4 @@
-"""rmlab inspect: schema, rows, lineage and sample rows of an artifact or a Parquet file."""
+"""rmlab inspect: show schema, lineage and sample rows of an artifact or a Parquet file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rmlab.pipeline.verify import Ages
 from rmlab.storage.artifact import Artifact, open_artifact, upstream
 from rmlab.storage.files import plain, read_parquet
 
-_WIDTH = 100  # characters of a value that are shown
+_WIDTH = 100  # characters shown of a value
 
 
 def inspect_command(path: Path, rows: int, as_json: bool) -> None:
@@ -60,7 +60,7 @@ def _table(files: list[Path], name: str, rows: int) -> dict[str, Any]:
 
 
 def lineage(artifact: Artifact, above: tuple[Path, ...] = ()) -> list[dict[str, Any]]:
-    """Every input, and theirs, down to files and models; an input that is gone is said to be."""
+    """All inputs, recursively, down to files and models; missing inputs are marked as such."""
     above = (*above, artifact.path)
     depth = len(above) - 1
     found = []
@@ -105,7 +105,7 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _short(value: Any, width: int = _WIDTH) -> str:
-    """One line; control characters are shown as escapes."""
+    """A value as one line, with control characters escaped."""
     text = json.dumps(plain(value), ensure_ascii=False, default=str)
     text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
     return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,4 +1,4 @@
-"""Tables for a terminal; plain text where there is none."""
+"""Prints tables on a terminal, and plain text otherwise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rmlab.storage.artifact import Artifact
 
 
 def console() -> Console:
-    """Wide enough for a file or a pipe, where rich would assume 80 columns."""
+    """A rich console; for a file or a pipe it is 140 columns wide, where rich would assume 80."""
     return Console() if sys.stdout.isatty() else Console(width=140)
 
 
@@ -29,7 +29,7 @@ def print_stages(outcomes: list[Outcome]) -> None:
 
 
 def print_evaluation(artifact: Artifact) -> None:
-    """Heads and controls on test prompts; the chosen head is marked."""
+    """Prints heads and controls on test prompts, with the chosen head marked."""
     frame = artifact.read("metrics").to_pandas()
     test = frame[frame["split"] == "test"]
     wide = test.pivot(index=["arm", "kind"], columns="metric", values="value").reset_index()
@@ -60,7 +60,7 @@ def print_evaluation(artifact: Artifact) -> None:
 
 
 def print_heldout(artifact: Artifact) -> None:
-    """Accuracy on held-out pairs: by cross-validation, and on the test split."""
+    """Prints accuracies on held-out pairs, by cross-validation and on the test split."""
     frame = artifact.read("heldout").to_pandas()
     cv, test = (frame[frame["split"] == split].set_index("arm") for split in ("cv", "test"))
     folds, baseline = artifact.manifest.config["crossval"]["folds"], artifact.manifest.metrics["baseline"]

@@ -1,4 +1,4 @@
-"""rmlab release, validate and merge: embedding sets made, checked and put together."""
+"""rmlab release, validate and merge: make, check and join embedding sets."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from rmlab.sets.validate import validate
 from rmlab.sets.write import Words, write_set
 from rmlab.storage.files import plain
 from rmlab.storage.set_record import LICENSE, EmbeddingSet, open_set
+
+_SHOWN = 20  # failures printed for each check; --json has all
 
 
 def release_command(
@@ -42,7 +44,7 @@ def release_command(
 
 
 def _check(folder: Path) -> None:
-    """What `rmlab validate` would refuse is not released."""
+    """Raises an error if `rmlab validate` would refuse the set."""
     for failure in validate(folder).failures[:1]:
         raise RmlabError(f"the set would not be valid: {failure}")
 
@@ -62,17 +64,17 @@ def _show(out: Path, outcomes: list[Outcome], made: EmbeddingSet | None, state: 
         print(f"next: rmlab run experiment=embedding_set input={out}")
 
 
+def _document(out: Path, outcomes: list[Outcome], made: EmbeddingSet | None, state: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"set": str(out), "state": state, "stages": [o.to_json() for o in outcomes]}
+    return found | ({"record": made.record.to_json()} if made else {})
+
+
 def summary(made: EmbeddingSet) -> str:
-    """What is in a set, in a line."""
+    """The content of a set in one line."""
     parts = [f"{k} {', '.join(made.names(k))}" for k in ("policies", "rewards", "embedders")]
     n = sum(policy.responses for policy in made.record.policies)
     size = sum(file.bytes for file in made.record.files.values())
     return f"{n:,} responses, {size / 1e6:.1f} MB; {'; '.join(parts)}"
-
-
-def _document(out: Path, outcomes: list[Outcome], made: EmbeddingSet | None, state: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"set": str(out), "state": state, "stages": [o.to_json() for o in outcomes]}
-    return found | ({"record": made.record.to_json()} if made else {})
 
 
 def merge_command(out: Path, sets: Sequence[str], license: str | None, as_json: bool, force: bool) -> None:
@@ -100,7 +102,8 @@ def _opened(folder: Path) -> EmbeddingSet:
 
 
 def _words(name: str, sets: Sequence[EmbeddingSet], license: str | None) -> Words:
-    """The licence that all sets share, or the one that is given; the texts of all, each once."""
+    """The texts of the study: the given licence or the one that all sets share, and each licence text
+    once."""
     names = list(dict.fromkeys(s.record.license for s in sets))
     if license is None and len({n.lower() for n in names}) > 1:
         raise InputError(
@@ -112,11 +115,8 @@ def _words(name: str, sets: Sequence[EmbeddingSet], license: str | None) -> Word
     return Words(name, chosen, "\n".join(texts), f"Merged from these embedding sets: {parts}.")
 
 
-_SHOWN = 20  # failures of one check that are printed; --json has all
-
-
 def validate_command(path: Path, as_json: bool) -> None:
-    """Prints the list; InputError where anything failed."""
+    """Prints the list of checks; raises an InputError if one failed."""
     found = validate(user_path(str(path)))
     if as_json:
         print(json.dumps(plain(found.to_json()), indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,4 +1,4 @@
-"""rmlab reproduce: the findings of a study, each by a sweep, with verdicts."""
+"""rmlab reproduce: judge the findings of a study by a sweep."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def _plural(n: int, noun: str) -> str:
 
 
 def _run(node: Node, force: bool) -> list[Outcome]:
-    """What the sweep reads is made where it is missing; force: heads and verdicts again, no more."""
+    """Runs the study, and first what its sweep reads if missing. force: fit heads and judge again, no
+    more."""
     sweep = node.inputs["sweep"]
     before = [n for n in in_order(sweep) if n is not sweep]
     outcomes = run_nodes(before, command_line())

@@ -1,4 +1,4 @@
-"""rmlab run, and the command of each stage."""
+"""rmlab run, and the commands of single stages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run_command(
     force: bool,
     config_dir: Path | None,
 ) -> None:
-    """stage: the one to run, with its inputs done already; None: all of the experiment."""
+    """Runs one stage, whose inputs must be done, or the whole experiment if stage is None."""
     arms = load_arms(overrides, config_dir)
     planned = plan(arms)
     nodes = planned if stage is None else [n for n in planned if _is_asked(n, stage)]
@@ -44,7 +44,7 @@ def run_command(
 
 
 def _is_asked(node: Node, stage: Stage) -> bool:
-    """The stage itself, and what its command runs too where it is missing, such as the prompts of sample."""
+    """True for nodes of the stage, and of stages that its command also runs, such as prompts for sample."""
     made_by = BY_NAME[node.stage]
     return made_by is stage or (made_by.typed == stage.typed and not node.is_done)
 
@@ -54,7 +54,7 @@ def command_line() -> str:
 
 
 def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any]:
-    """Everything that was run, as one JSON document."""
+    """The outcomes as one JSON document."""
     by_stage = {o.node.stage: o for o in outcomes}
     summary = by_stage[EVAL_RM.name].artifact if EVAL_RM.name in by_stage else None
     report = by_stage.get(REPORT.name)
@@ -89,7 +89,7 @@ def _print_outcomes(outcomes: list[Outcome], dry_run: bool) -> None:
 
 
 def _of_two(outcomes: list[Outcome], evaluation: Artifact) -> bool:
-    """With two answers a prompt the best of them says no more than held-out accuracy does."""
+    """True if prompts have two answers, so that best-of-N says no more than held-out accuracy."""
     chosen = evaluation.manifest.metrics["best_of_n"][evaluation.manifest.metrics["chosen"]]
     return chosen["n"] <= 2 and any(o.node.stage == HELDOUT.name for o in outcomes)
 

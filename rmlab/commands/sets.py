@@ -1,4 +1,4 @@
-"""The command lines of release, validate and merge: embedding sets."""
+"""The command lines of release, validate and merge, for embedding sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from rmlab.commands.options import AsJson, ConfigDir, DryRun, Force, Overrides
 
-VALIDATE = """Check an embedding set: a folder that holds all that fitting reward heads needs.
+VALIDATE = """Check an embedding set: a folder with all data that reward heads are fitted on.
 
 set.json: name, licence, policies, rewards, embedders, how each was made, checksums
 
@@ -26,12 +26,12 @@ embeddings-POLICY-EMBEDDER.parquet: response_id, embedding (8-bit integers)
 scales-POLICY-EMBEDDER.parquet: dimension, scale (embedding × scale is the vector)
 
 Prints a list of checks; every failure is a line with file and row, and the exit code is then 3.
-docs/embedding_sets.md tells more; `rmlab release` writes a set and `rmlab merge` joins several.
+See docs/embedding_sets.md; `rmlab release` writes a set and `rmlab merge` joins several.
 """
 
 
 def release(
-    out: Annotated[Path, typer.Argument(help="The folder of the set; its name is the set's.")],
+    out: Annotated[Path, typer.Argument(help="The folder of the set; the set gets its name.")],
     overrides: Overrides = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -40,7 +40,7 @@ def release(
 ) -> None:
     """Write responses, scores and embeddings as an embedding set that people can ship.
 
-    Runs what is not done of them first, as `rmlab run` does. The section `release` of the settings names the
+    Stages that are not done are run first, as by `rmlab run`. The section `release` of the settings names the
     policies and embedders:  rmlab release SET experiment=demo release.license=CC-BY-4.0
     """
     from rmlab.commands.release import release_command
@@ -61,15 +61,16 @@ def merge(
     out: Annotated[Path, typer.Argument(help="The folder of the study.")],
     sets: Annotated[list[str], typer.Argument(metavar="SET SET...", help="Embedding sets to join.")],
     license: Annotated[
-        str | None, typer.Option("--license", help="SPDX name, where the sets have different licences.")
+        str | None, typer.Option("--license", help="SPDX name; needed if the sets have different licences.")
     ] = None,
     as_json: AsJson = False,
     force: Force = False,
 ) -> None:
     """Join embedding sets into one study: all their policies, each with every reward and embedder.
 
-    Equal prompt ids must be equal prompts. Policies of one name get their set's behind it; the same responses
-    in two sets are one policy, with the rewards and embedders of both. Nothing is written on a conflict.
+    Prompts of equal ids must be equal. Of policies of equal names, later ones get the name of their set
+    behind theirs; equal responses in two sets are one policy, with the rewards and embedders of both. On a
+    conflict, nothing is written.
     """
     from rmlab.commands.release import merge_command
 

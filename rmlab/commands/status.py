@@ -1,5 +1,4 @@
-"""rmlab status: which stages of an experiment are done, and which settings differ from those of what is
-there."""
+"""rmlab status: show which stages of an experiment are done, and which settings differ from existing ones."""
 
 from __future__ import annotations
 
@@ -16,12 +15,12 @@ from rmlab.pipeline.state import States
 from rmlab.storage.artifact import finished
 from rmlab.storage.manifest import MANIFEST, Manifest
 
-_MOST = 4  # differences that are told
+_MOST = 4  # differences shown
 _NOTHING = object()
 
 
 def why_missing(node: Node) -> str:
-    """What differs from the nearest artifact of that stage; "" if there is none."""
+    """The differences from the most similar artifact of the stage; "" if there is none."""
     found = [(list(differences(node, made)), made) for made in _others(node)]
     if not found:
         return ""
@@ -31,7 +30,7 @@ def why_missing(node: Node) -> str:
 
 
 def differences(node: Node, made: Manifest) -> Iterator[str]:
-    """What was, and what is asked for now."""
+    """Yields each difference between a finished artifact and the node: `setting old -> new`."""
     if made.version != node.version:
         yield f"stage version {made.version} -> {node.version}"
     before, now = dict(_flat(made.config)), dict(_flat(node.config))
@@ -85,7 +84,7 @@ def status_command(overrides: Sequence[str], as_json: bool, config_dir: Path | N
 
 
 def node_status(node: Node, states: States) -> dict[str, Any]:
-    """state: done, stale, begun (some parts are there), damaged, or missing; detail: why it is not done."""
+    """The row of a node: its state (done, stale, begun, damaged or missing), and why it is not done."""
     state = states.of(node)
     row = {"stage": node.stage, "name": node.name, "path": str(node.folder), "state": state.name}
     if state.name == "done" and state.artifact:

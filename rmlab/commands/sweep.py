@@ -1,4 +1,4 @@
-"""rmlab sweep: a head for every combination of settings, and the table of results."""
+"""rmlab sweep: fit and judge a head for every combination of settings, and print the results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rmlab.sweeps.plan import not_done, plan_sweep
 def sweep_command(
     overrides: Sequence[str], dry_run: bool, as_json: bool, force: bool, config_dir: Path | None, workers: int
 ) -> int:
-    """workers: 0 for one a core. Returns the exit code: some cells may have failed."""
+    """Runs a sweep and returns the exit code, as some cells may have failed. workers: 0 for one a core."""
     node = plan_sweep(points(overrides, config_dir), workers or available_cores(), fresh=force)
     again = force or _has_failures(node)
     is_left = again or not node.is_done
@@ -45,7 +45,7 @@ def sweep_command(
 
 
 def _estimate(node: Node, missing: str | None) -> dict[str, Any]:
-    """seconds: None where nothing can be tried yet, with the reason."""
+    """The estimate of the sweep's time; seconds is None, with the reason, if its inputs are missing."""
     from rmlab.sweeps.estimate import estimate
 
     if missing is None:
@@ -56,7 +56,7 @@ def _estimate(node: Node, missing: str | None) -> dict[str, Any]:
 
 
 def _has_failures(node: Node) -> bool:
-    """Cells that failed are tried again; the rows of the others are taken over."""
+    """True if the sweep is done with failed cells, which are then tried again; other rows are kept."""
     return node.is_done and _failed(node.open().manifest.counts)
 
 
@@ -65,7 +65,7 @@ def _failed(counts: dict[str, int | float]) -> bool:
 
 
 def _missing(node: Node, config_dir: Path | None) -> str | None:
-    """What a sweep lacks of its inputs, and the command that makes it."""
+    """A message that names a missing input of the sweep and the command that makes it; None if none is."""
     lacking = not_done(node)
     if lacking is None:
         return None
@@ -94,8 +94,6 @@ def _show(node: Node, outcome: Outcome, estimated: dict[str, Any] | None, as_jso
 
         print(wording(estimated))
     elif outcome.artifact is not None:
-        pass  # EMPTY
-
         print_results(outcome.artifact, node.sweep_grid.axes)
 
 
@@ -111,7 +109,7 @@ def _document(node: Node, outcome: Outcome, estimated: dict[str, Any] | None) ->
 
 
 SHOWN = 20
-NARROWEST = 80  # columns; a terminal of fewer wraps the lines
+NARROWEST = 80  # columns; a narrower terminal wraps the lines
 METRICS = {
     "validation_best_of_n": "validation best of n",
     "test_best_of_n": "test best of n",
@@ -138,7 +136,7 @@ def print_results(artifact: Artifact, axes: Sequence[str]) -> None:
 
 
 def _print_controls(controls: pd.DataFrame, axes: Sequence[str]) -> None:
-    """A line for each data set of the sweep."""
+    """Prints the controls, one line for each data set of the sweep."""
     for _, rows in controls.groupby(controls["cell"].str.rpartition("-")[2], sort=False):
         where = [f"{axis}={rows[axis].iloc[0]}" for axis in axes if rows[axis].notna().all()]
         names = [f"{r.kind} {r.test_best_of_n:.3f}" for r in rows.itertuples()]

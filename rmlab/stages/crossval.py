@@ -1,4 +1,4 @@
-"""crossval: an arm's head, fitted anew without each fold of prompt groups -> its scores of that fold."""
+"""The stage crossval fits an arm's head again without each fold of prompt groups, and scores that fold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rmlab.storage.heldout_schema import CROSSVAL_SCORES
 
 
 def run(job: Job) -> None:
-    """Train and test prompts alike; each fold's head chooses and stops on validation groups of its own."""
+    """Folds cover train and test prompts; each fold's head has validation groups of its own."""
     responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train", "test"])
     note_left_out(job, responses.n_failed, job.settings.labelling)
     fold = folds_of(responses, job.settings.crossval)

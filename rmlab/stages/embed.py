@@ -1,4 +1,4 @@
-"""embed: responses -> one vector each, from one model, layer and pooling."""
+"""The stage embed turns every response into a vector, by one model, layer and pooling."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(job: Job) -> None:
 
 
 def pass_key(settings: Settings, config: Mapping[str, Any]) -> str:
-    """Jobs with the same key and inputs differ only in what one pass over the texts gives together."""
+    """A key that is equal for jobs which, given equal inputs, one pass over the texts can serve together."""
     cls = component_class(settings.embedder, settings.allow_modules, "embedder")
     views = {f.name for f in fields(cls) if f.metadata.get("view")}
     shared = {k: v for k, v in config["embedder"].items() if k not in views}
@@ -35,7 +35,7 @@ def pass_key(settings: Settings, config: Mapping[str, Any]) -> str:
 
 
 def run_pass(jobs: Sequence[Job]) -> None:
-    """Jobs of one pass_key: the model is loaded once and reads each text once, for the parts of all."""
+    """Runs jobs of one pass_key: the model is loaded once, and reads each text once for all of them."""
     jobs[0].progress.start(jobs[0].inputs["sample"].manifest.rows, "responses")
     map_shards(jobs, shards)
     for job in jobs:
@@ -48,7 +48,7 @@ def shards(jobs: Sequence[Job]) -> Shards[list[Exchange]]:
 
 
 class _Pass:
-    """The embedder of several jobs, opened at the first part that is not there."""
+    """The embedder of several jobs, opened when the first missing part is computed."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.jobs = jobs
@@ -66,7 +66,7 @@ class _Pass:
         return opened
 
     def compute(self, exchanges: Sequence[Exchange], wanted: Sequence[int]) -> list[Made]:
-        """The same part for each job that wants it, by their numbers."""
+        """One part for each of the wanted jobs, given by index."""
         opened, tick = self.opened(), self.jobs[0].progress.advance
         views = [self.views[k] for k in wanted]
         if isinstance(opened, ManyViews):
@@ -77,19 +77,12 @@ class _Pass:
         return [_made(done, view.storage, hash_, exchanges) for done, view in zip(found, views, strict=True)]
 
 
-def _warn(job: Job) -> None:
-    if cut := job.writer.counts.get("truncated"):
-        job.writer.warnings.append(f"{cut} texts were longer than the embedding model's context and were cut")
-    if unused := job.writer.metrics.get("unused_embeddings"):
-        job.writer.warnings.append(f"{unused} embeddings belong to no response and were left out")
-
-
 @runtime_checkable
 class _Imported(Protocol):
-    """An opened embedder that has all its vectors already, under the ids of their responses."""
+    """An opened embedder whose vectors exist already, by response id."""
 
     def check(self, response_ids: Sequence[str]) -> int:
-        """How many vectors none of all the responses asks for; InputError where one has no vector."""
+        """The number of vectors without a response; raises an InputError if a response has no vector."""
         ...
 
 
@@ -115,12 +108,12 @@ def _made(done: Embedded, storage: str | None, template_hash: str, exchanges: Se
 
 
 def _stored(vectors: np.ndarray, storage: str, ids: Sequence[str]) -> np.ndarray:
-    """The vectors as stored: numbers all of them, and float16 only where every value fits."""
+    """The vectors in the type they are stored in; raises an InputError for values that do not fit it."""
     odd = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(odd):
         raise InputError(
             f"the embedding model gave NaN or infinity for {len(odd)} of {len(ids)} responses, the first "
-            f"{ids[odd[0]]}; use dtype=float32, and if it is that already another layer or model"
+            f"{ids[odd[0]]}; use dtype=float32 or, if it is that already, another layer or model"
         )
     if vectors.dtype == storage:
         return vectors
@@ -137,3 +130,10 @@ def _stored(vectors: np.ndarray, storage: str, ids: Sequence[str]) -> np.ndarray
 def _column(vectors: np.ndarray, kind: pa.DataType) -> pa.FixedSizeListArray:
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1), type=kind.value_type)
     return pa.FixedSizeListArray.from_arrays(flat, type=kind)
+
+
+def _warn(job: Job) -> None:
+    if cut := job.writer.counts.get("truncated"):
+        job.writer.warnings.append(f"{cut} texts were longer than the embedding model's context and were cut")
+    if unused := job.writer.metrics.get("unused_embeddings"):
+        job.writer.warnings.append(f"{unused} embeddings belong to no response and were left out")

@@ -1,4 +1,4 @@
-"""fit_rm: golden scores and embeddings -> comparisons, noisy labels, a fitted head."""
+"""The stage fit_rm makes comparisons from golden scores, labels them with noise and fits a head on them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(job: Job) -> None:
     vectors = StreamedVectors(job.inputs["embed"], responses.ids)
     fit = fit_head(job.settings, responses, vectors, read_objectives(job, responses))
     fit.head.save(job.writer.path / "head")
-    job.writer.table(COMPARISONS, _comparison_rows(responses, _asked(fit, job.settings.labelling)))
+    job.writer.table(COMPARISONS, _comparison_rows(responses, _annotated(fit, job.settings.labelling)))
     job.writer.table(TRAINING_LOG, pa.Table.from_pylist(fit.log.rows, schema=TRAINING_LOG.schema))
     job.writer.table(LABEL_VARIANCE, pa.table(label_variance_histogram(fit.train)))
     if fit.diagnostics:
@@ -34,8 +34,8 @@ def run(job: Job) -> None:
     _record(job, fit)
 
 
-def _asked(fit: Fit, judging: str) -> list[tuple[str, str, Comparisons]]:
-    """Split, golden reward and comparisons; those of the train split come first."""
+def _annotated(fit: Fit, judging: str) -> list[tuple[str, str, Comparisons]]:
+    """(split, golden reward, comparisons) of all annotated comparisons; those for training come first."""
     parts = fit.parts or {judging: fit}
     found = [("train", name, one.train) for name, one in parts.items()]
     found += [("validation", name, one.validation) for name, one in parts.items()]
@@ -67,21 +67,12 @@ def _comparison_rows(responses: Responses, asked: Sequence[tuple[str, str, Compa
 
 
 def _diagnostic_rows(fit: Fit) -> pa.Table:
-    """The train comparisons come first in COMPARISONS, so their numbers are those of the rows here."""
+    """The loss's diagnostics. Train comparisons come first in COMPARISONS, so numbers match its rows."""
     tables = [
         pa.table({"comparison": np.arange(len(values)), "diagnostic": [name] * len(values), "value": values})
         for name, values in fit.diagnostics.items()
     ]
     return pa.concat_tables(tables)
-
-
-def _of_objective(part: Fit) -> dict[str, Any]:
-    return {
-        "train_labels": part.reports["train"],
-        "label_nll": part.label_nll,
-        "label_accuracy": part.label_accuracy,
-        "converged": part.log.converged,
-    }
 
 
 def _record(job: Job, fit: Fit) -> None:
@@ -123,3 +114,12 @@ def _record(job: Job, fit: Fit) -> None:
     job.progress.say(
         f"{labels['n']} comparisons, {n_dropped} ties dropped, error rate {labels['error_rate']:.1%}"
     )
+
+
+def _of_objective(part: Fit) -> dict[str, Any]:
+    return {
+        "train_labels": part.reports["train"],
+        "label_nll": part.label_nll,
+        "label_accuracy": part.label_accuracy,
+        "converged": part.log.converged,
+    }

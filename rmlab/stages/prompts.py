@@ -1,4 +1,4 @@
-"""prompts: a user's file -> the prompts table."""
+"""The stage prompts imports a user's file as the table of prompts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run(job: Job) -> None:
     path = user_path(settings.path)
     found, known = form_prompts(path, settings)
     if settings.form == "auto":
-        job.progress.say(f"{path} is taken for the form {known['form']}; form=... names another")
+        job.progress.say(f"{path} is read as the form {known['form']}; name another with form=...")
     whole = whole_groups(found)
     kept = [*limit(whole, "train", settings.n_train), *limit(whole, "test", settings.n_test)]
     for split in ("train", "test"):
@@ -55,6 +55,6 @@ def run(job: Job) -> None:
 
 
 def _in_both(prompts: list[Prompt]) -> int:
-    """Test prompts whose text is a train prompt's."""
+    """The number of test prompts whose text is that of a train prompt."""
     train = {content_id(p.messages) for p in prompts if p.split == "train"}
     return sum(p.split == "test" and content_id(p.messages) in train for p in prompts)

@@ -1,4 +1,4 @@
-"""report: everything that was run -> one self-contained HTML file."""
+"""The stage report writes the results of an experiment as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -17,45 +17,6 @@ from rmlab.report.render import render
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import write_text
 from rmlab.storage.manifest import Manifest
-
-
-def heldout_frames(heldout: Artifact) -> HeldOutFrames:
-    return HeldOutFrames(
-        accuracy=heldout.read("heldout").to_pandas(),
-        pairs=heldout.read("heldout_pairs").to_pandas(),
-        calibration=heldout.read("heldout_calibration").to_pandas(),
-        agreement=heldout.read("heldout_agreement").to_pandas(),
-        folds=heldout.manifest.config["crossval"]["folds"],
-        baseline=heldout.manifest.metrics["baseline"],
-    )
-
-
-def heldout_verdict(frames: HeldOutFrames, chosen: str, chosen_by: str) -> list[str]:
-    """The chosen head on pairs that it was not fitted on, against a coin and against the baseline."""
-    mine = frames.accuracy[frames.accuracy["arm"] == chosen].set_index("split")
-    cv, test = mine.loc["cv"], mine.loc["test"]
-    sentences = [
-        f"{chosen}, chosen by {chosen_by}, prefers the answer that the annotators preferred in "
-        f"{_share(cv)} of {cv['n_pairs']:,} held-out pairs by {frames.folds}-fold cross-validation "
-        f"over {cv['n_groups']:,} prompt groups, and in {_share(test)} of {test['n_pairs']:,} test pairs."
-    ]
-    over, low, high = (100 * cv[name] for name in ("over", "over_low", "over_high"))
-    sentences.append(
-        f"Less {frames.baseline.replace('_', ' ')} on the same folds: {over:+.1f} points [{low:+.1f}, "
-        f"{high:+.1f}]: {_reading(low, high)}."
-    )
-    return sentences
-
-
-def _share(row: pd.Series) -> str:
-    return f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
-
-
-def _reading(low: float, high: float) -> str:
-    if low > 0:
-        return "better, beyond the interval"
-    return "worse, beyond the interval" if high < 0 else "undecided on these pairs"
-
 
 FILE = "report.html"
 _TITLE = "Which reward head picks better answers?"
@@ -104,63 +65,36 @@ def _content(job: Job) -> ReportContent:
     )
 
 
-def _more_than_pairs(summary: dict[str, Any]) -> bool:
-    """Whether a best of N says more than which of two answers wins."""
-    return summary["best_of_n"][summary["chosen"]]["n"] > 2
-
-
-def _frame(artifact: Artifact, table: str) -> pd.DataFrame:
-    return _compact(artifact.read(table))
-
-
-def _compact(table: pa.Table) -> pd.DataFrame:
-    """Text as Arrow holds it: as Python's it would take several times the memory, for rows without number."""
-    return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
-
-
-def _scores_of_heads(evaluation: Artifact) -> pd.DataFrame:
-    """Those of controls, which are most, are shown nowhere."""
-    metrics = evaluation.read("metrics", ["arm", "kind"])
-    heads = pc.unique(metrics.filter(pc.field("kind") == "head")["arm"])
-    return _compact(evaluation.read("head_scores").filter(pc.is_in(pc.field("arm"), heads)))
-
-
-def _designs(job: Job) -> list[ComparisonDesign]:
-    return [
-        ComparisonDesign(name, a.manifest.config, a.manifest.metrics, _frame(a, "label_variance"))
-        for name, a in job.several("fit_rm").items()
-    ]
-
-
-def _responses(sample: Artifact) -> pd.DataFrame:
-    columns = ["prompt_id", "response_id", "text", "split", "finish_reason", "n_tokens"]
-    return _compact(sample.read(columns=columns))
-
-
-def _manifests(job: Job) -> list[Manifest]:
-    """Each input once, in the order of the pipeline."""
-    by_fingerprint = {a.manifest.fingerprint: a.manifest for a in job.inputs.values()}
-    order = list(BY_NAME)
-    return sorted(by_fingerprint.values(), key=lambda m: order.index(m.stage))
-
-
-def _stage_row(m: Manifest) -> StageRow:
-    return StageRow(m.stage, m.name, m.rows, m.seconds, m.fingerprint, m.counts, m.warnings)
-
-
-def _commands(job: Job) -> list[str]:
-    return list(dict.fromkeys(m.command for m in _manifests(job) if m.command))
-
-
-def _question(job: Job) -> str:
-    return (
-        f"Heads are fitted on noisy comparisons of responses, labelled by the golden reward "
-        f"“{job.settings.labelling}”, and judged by the golden reward of the response they choose among N."
+def heldout_frames(heldout: Artifact) -> HeldOutFrames:
+    return HeldOutFrames(
+        accuracy=heldout.read("heldout").to_pandas(),
+        pairs=heldout.read("heldout_pairs").to_pandas(),
+        calibration=heldout.read("heldout_calibration").to_pandas(),
+        agreement=heldout.read("heldout_agreement").to_pandas(),
+        folds=heldout.manifest.config["crossval"]["folds"],
+        baseline=heldout.manifest.metrics["baseline"],
     )
 
 
+def heldout_verdict(frames: HeldOutFrames, chosen: str, chosen_by: str) -> list[str]:
+    """Sentences on the chosen head's accuracy on held-out pairs, and on its lead over the baseline."""
+    mine = frames.accuracy[frames.accuracy["arm"] == chosen].set_index("split")
+    cv, test = mine.loc["cv"], mine.loc["test"]
+    sentences = [
+        f"{chosen}, chosen by {chosen_by}, prefers the answer that the annotators preferred in "
+        f"{_share(cv)} of {cv['n_pairs']:,} held-out pairs by {frames.folds}-fold cross-validation "
+        f"over {cv['n_groups']:,} prompt groups, and in {_share(test)} of {test['n_pairs']:,} test pairs."
+    ]
+    over, low, high = (100 * cv[name] for name in ("over", "over_low", "over_high"))
+    sentences.append(
+        f"Less {frames.baseline.replace('_', ' ')} on the same folds: {over:+.1f} points [{low:+.1f}, "
+        f"{high:+.1f}]: {_reading(low, high, 'pairs')}."
+    )
+    return sentences
+
+
 def verdict(summary: dict[str, Any]) -> list[str]:
-    """The chosen head on test prompts, against random choice and against length."""
+    """Sentences on the chosen head on test prompts, against random choice and against length."""
     chosen, best = summary["chosen"], summary["best_of_n"]
     mine = best[chosen]
     n, over = mine["n"], summary["chosen_minus"]
@@ -171,10 +105,25 @@ def verdict(summary: dict[str, Any]) -> list[str]:
     ]
     for control in ("random", "length"):
         if control in over and over[control]["low"] is not None:
-            sentences.append(
-                f"Its gain over {control} is {_number(over[control])}: {_judgement(over[control])}."
-            )
+            reading = _reading(over[control]["low"], over[control]["high"], "prompts")
+            sentences.append(f"Its gain over {control} is {_number(over[control])}: {reading}.")
     return sentences
+
+
+def _more_than_pairs(summary: dict[str, Any]) -> bool:
+    """True if N is above 2, so that a best of N says more than which of two answers wins."""
+    return summary["best_of_n"][summary["chosen"]]["n"] > 2
+
+
+def _share(row: pd.Series) -> str:
+    return f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
+
+
+def _reading(low: float, high: float, what: str) -> str:
+    """The words for a difference with this interval. what: prompts or pairs."""
+    if low > 0:
+        return "better, beyond the interval"
+    return "worse, beyond the interval" if high < 0 else f"undecided on these {what}"
 
 
 def _number(x: dict[str, Any]) -> str:
@@ -183,10 +132,11 @@ def _number(x: dict[str, Any]) -> str:
     return f"{x['value']:.3f} [{x['low']:.3f}, {x['high']:.3f}]"
 
 
-def _judgement(difference: dict[str, Any]) -> str:
-    if difference["low"] > 0:
-        return "better, beyond the interval"
-    return "worse, beyond the interval" if difference["high"] < 0 else "undecided on these prompts"
+def _question(job: Job) -> str:
+    return (
+        f"Heads are fitted on noisy comparisons of responses, labelled by the golden reward "
+        f"“{job.settings.labelling}”, and judged by the golden reward of the response they choose among N."
+    )
 
 
 def _facts(job: Job) -> dict[str, str]:
@@ -202,14 +152,14 @@ def _facts(job: Job) -> dict[str, str]:
 
 
 def _error_words(errors: list[float], are_given: bool) -> str:
-    """are_given: the preferences of the data are the truth, so that an error rate of 0 says nothing."""
+    """are_given: the preferences come with the data, so an error rate of 0 has no meaning."""
     if not errors or (are_given and not any(errors)):
-        return "not known: the preferences are taken as they are" if errors else "not known"
+        return "not known: the preferences are those of the data" if errors else "not known"
     return f"{_span(errors, '.1%')} of the comparisons"
 
 
 def _span(values: list[Any], form: str) -> str:
-    """The value that all heads share, or the smallest to the largest."""
+    """The value that all heads share, or the range of the values."""
     ends = dict.fromkeys(format(v, form) for v in (min(values), max(values)))
     return " to ".join(ends)
 
@@ -221,3 +171,47 @@ def _responses_facts(job: Job) -> dict[str, str]:
     trained = f", SFT: {s.sft.method}" if "sft" in job.inputs else ""
     counts = f"{s.sampling.n_train} a train prompt, {s.sampling.n_test} a test prompt"
     return {"Policy": s.model + trained, "Responses": counts}
+
+
+def _frame(artifact: Artifact, table: str) -> pd.DataFrame:
+    return _compact(artifact.read(table))
+
+
+def _compact(table: pa.Table) -> pd.DataFrame:
+    """A data frame whose text stays in Arrow: as Python strings, millions of rows take several times the
+    memory."""
+    return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
+
+
+def _scores_of_heads(evaluation: Artifact) -> pd.DataFrame:
+    """The scores by heads, without those by controls, which are the most and are not shown."""
+    metrics = evaluation.read("metrics", ["arm", "kind"])
+    heads = pc.unique(metrics.filter(pc.field("kind") == "head")["arm"])
+    return _compact(evaluation.read("head_scores").filter(pc.is_in(pc.field("arm"), heads)))
+
+
+def _responses(sample: Artifact) -> pd.DataFrame:
+    columns = ["prompt_id", "response_id", "text", "split", "finish_reason", "n_tokens"]
+    return _compact(sample.read(columns=columns))
+
+
+def _designs(job: Job) -> list[ComparisonDesign]:
+    return [
+        ComparisonDesign(name, a.manifest.config, a.manifest.metrics, _frame(a, "label_variance"))
+        for name, a in job.several("fit_rm").items()
+    ]
+
+
+def _manifests(job: Job) -> list[Manifest]:
+    """The manifest of each input once, in the order of the pipeline."""
+    by_fingerprint = {a.manifest.fingerprint: a.manifest for a in job.inputs.values()}
+    order = list(BY_NAME)
+    return sorted(by_fingerprint.values(), key=lambda m: order.index(m.stage))
+
+
+def _stage_row(m: Manifest) -> StageRow:
+    return StageRow(m.stage, m.name, m.rows, m.seconds, m.fingerprint, m.counts, m.warnings)
+
+
+def _commands(job: Job) -> list[str]:
+    return list(dict.fromkeys(m.command for m in _manifests(job) if m.command))

@@ -1,4 +1,4 @@
-"""sample: prompts and a policy -> n responses a prompt, shard by shard of prompts."""
+"""The stage sample draws n responses to each prompt from a policy, shard by shard of prompts."""
 
 from __future__ import annotations
 
@@ -19,37 +19,6 @@ from rmlab.storage.artifact import Artifact
 from rmlab.storage.digest import row_id
 from rmlab.storage.schemas import RESPONSES
 
-
-def policy_folder(job: Job) -> Path:
-    """What SFT made, where there was SFT, else the model of the experiment."""
-    if "sft" in job.inputs:
-        return _trained(job.inputs["sft"])
-    s = job.settings
-    return find_model(s.model, s.revision, s.trust_remote_code).folder()
-
-
-def _trained(sft: Artifact) -> Path:
-    folder = sft.path / "model"
-    if is_adapter(folder):
-        _check_base(folder)
-    return folder
-
-
-def _check_base(folder: Path) -> None:
-    """An adapter says nothing without the base that it was trained on."""
-    record = json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))
-    base = Model(record["name"], record["identity"])
-    if not base.identity.startswith("folder:"):
-        base.folder()  # checks it
-        return
-    place = base_folder(folder)
-    if find_model(str(place)).identity != base.identity:
-        raise InputError(
-            f"{place} is not as it was when {folder.parent.name} was trained on it; put it back, "
-            "or train again: `rmlab sft`"
-        )
-
-
 Row = dict[str, Any]
 
 
@@ -63,12 +32,12 @@ def run(job: Job) -> None:
 
 
 def shards(jobs: Sequence[Job]) -> Shards[list[Row]]:
-    """Part k holds the responses to the k-th run of prompts. Prompts are held as Arrow has them."""
+    """Part k holds the responses to the k-th slice of prompts, which stay in Arrow until they are read."""
     [job] = jobs
     prompts = job.inputs["prompts"].read(columns=["prompt_id", "split", "group", "messages"])
     size = job.writer.shard_size(job.settings.prompts_per_shard)
     sampler = job.build(job.settings.sampler, "sampler")
-    # fetched, converted and checked before there are workers
+    # fetched, converted and checked once, before worker processes start
     folder = policy_folder(job) if sampler.needs_model else None
     opened = cache(partial(sampler.open, folder, job.settings.prompts.template, job.compute))
     return Shards(
@@ -95,7 +64,7 @@ def _sample_shard(job: Job, prompts: list[Row], sampler: OpenSampler) -> Made:
 
 
 def _tasks(job: Job, prompts: list[Row], sampler: OpenSampler) -> tuple[list[SamplingTask], Counts]:
-    """Prompts as tokens; those over the limit are dropped or cut from the left, and counted."""
+    """Tokenises prompts; those over the limit are dropped or cut from the left, and counted."""
     params = job.settings.sampling
     limit = min(params.max_prompt_tokens or sampler.context, sampler.context - params.max_new_tokens)
     if limit < 1:
@@ -153,6 +122,36 @@ def _response_counts(responses: pa.Table) -> Counts:
         "cut_at_max_new_tokens": responses["finish_reason"].to_pylist().count("length"),
         "empty_responses": sum(not text.strip() for text in responses["text"].to_pylist()),
     }
+
+
+def policy_folder(job: Job) -> Path:
+    """The folder of the policy: the fine-tuned model if there was SFT, or else the experiment's model."""
+    if "sft" in job.inputs:
+        return _trained(job.inputs["sft"])
+    s = job.settings
+    return find_model(s.model, s.revision, s.trust_remote_code).folder()
+
+
+def _trained(sft: Artifact) -> Path:
+    folder = sft.path / "model"
+    if is_adapter(folder):
+        _check_base(folder)
+    return folder
+
+
+def _check_base(folder: Path) -> None:
+    """Raises an InputError if the base model of an adapter is not the one that it was trained on."""
+    record = json.loads((folder / BASE_RECORD).read_text(encoding="utf-8"))
+    base = Model(record["name"], record["identity"])
+    if not base.identity.startswith("folder:"):
+        base.folder()  # checks it
+        return
+    place = base_folder(folder)
+    if find_model(str(place)).identity != base.identity:
+        raise InputError(
+            f"{place} has changed since {folder.parent.name} was trained on it; restore it, "
+            "or train again: `rmlab sft`"
+        )
 
 
 def _warn_of_lost_prompts(job: Job) -> None:

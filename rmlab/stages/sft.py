@@ -1,4 +1,4 @@
-"""sft: demonstrations and a model -> a model folder, or an adapter's, that the sampler loads."""
+"""The stage sft fine-tunes a model on demonstrations, and writes it or a LoRA adapter for the sampler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rmlab.sft.saving import save_policy
 from rmlab.sft.task import Rows, SftTask, hold_out, training_precision
 from rmlab.storage.schemas import TRAINING_LOG
 
-_IGNORED = -100  # label of a token that is not learned: the prompt's
+_IGNORED = -100  # label of tokens without a loss: those of the prompt
 
 
 def run(job: Job) -> None:
@@ -49,7 +49,7 @@ def run(job: Job) -> None:
 
 
 def _rows(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:
-    """Tokenised demonstrations: to learn from, and held out."""
+    """Tokenised demonstrations: those to train on, and those held out."""
     s = job.settings
     demonstrations = read_demonstrations(user_path(s.demonstrations.path), s.demonstrations.n)
     parts = hold_out(demonstrations, s.sft.eval_fraction)
@@ -72,7 +72,7 @@ def _rows(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:
 
 
 def _tokenised(job: Job, demonstrations: list[Demonstration], tokenizer: Any) -> Rows:
-    """Prompt and completion as one sequence; only the completion and its end are learned."""
+    """Prompt and completion as one sequence, with labels only for the completion and its end token."""
     template, limit = job.settings.prompts.template, job.settings.sft.max_tokens
     exchanges = [Exchange("", "", d.messages, d.completion) for d in demonstrations]
     rows = []
@@ -87,7 +87,7 @@ def _tokenised(job: Job, demonstrations: list[Demonstration], tokenizer: Any) ->
 
 
 def _record(job: Job, log: list[dict[str, Any]]) -> None:
-    """The log, and the first and last loss of each split for the manifest."""
+    """Writes the training log, and the first and last loss of each split into the manifest."""
     job.writer.table(TRAINING_LOG, pa.Table.from_pylist(log, schema=TRAINING_LOG.schema))
     for split, name in (("train", "loss"), ("validation", "eval_loss")):
         losses = [row["loss"] for row in log if row["split"] == split]

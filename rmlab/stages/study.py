@@ -1,4 +1,4 @@
-"""study: the cells of a sweep -> findings with verdicts, means with intervals, and a report."""
+"""The stage study judges findings on the cells of a sweep, and writes verdicts, means and a report."""
 
 from __future__ import annotations
 
@@ -23,31 +23,6 @@ from rmlab.study.plan import Member, Setup
 from rmlab.study.render import render, write_pictures
 from rmlab.study.report_content import Part, StudyContent
 from rmlab.study.values import EXPECTED, CellValues, NotThere
-
-
-def control_means(
-    values: CellValues, members: Sequence[Member], metrics: Sequence[str]
-) -> dict[str, list[Mean]]:
-    """Of each control by its name: over prompts, and over the data of the finding, one or more.
-
-    They have no seeds. Their scores are no head's, so that what one expects is left out.
-    """
-    data = list(dict.fromkeys(member.data for member in members))
-    cells = [values.controls(one) for one in data]
-    found: dict[str, list[Mean]] = {}
-    for name in dict.fromkeys(name for of in cells for name in of):
-        for metric in metrics:
-            if metric.startswith(EXPECTED):
-                continue
-            try:
-                of = np.array([values.of(there[name], metric) for there in cells if name in there])
-                kept = of[:, ~np.isnan(of).any(axis=0)]
-                mean = effect(kept[:, None], np.random.default_rng(0), ROUGH)
-            except (NotThere, InputError, ValueError):  # ValueError: data of different prompts
-                continue
-            found.setdefault(name, []).append(Mean({"arm": name}, metric, mean))
-    return found
-
 
 FILE = "report.html"
 
@@ -89,6 +64,30 @@ def _part(
         n_cells=len({m.cell for m in members}),
         largest_n=values.largest_n,
     )
+
+
+def control_means(
+    values: CellValues, members: Sequence[Member], metrics: Sequence[str]
+) -> dict[str, list[Mean]]:
+    """The means of each control, by its name, over prompts and over the data sets of the finding.
+
+    Controls have no seeds, and no expectation of their best of N.
+    """
+    data = list(dict.fromkeys(member.data for member in members))
+    cells = [values.controls(one) for one in data]
+    found: dict[str, list[Mean]] = {}
+    for name in dict.fromkeys(name for of in cells for name in of):
+        for metric in metrics:
+            if metric.startswith(EXPECTED):
+                continue
+            try:
+                of = np.array([values.of(there[name], metric) for there in cells if name in there])
+                kept = of[:, ~np.isnan(of).any(axis=0)]
+                mean = effect(kept[:, None], np.random.default_rng(0), ROUGH)
+            except (NotThere, InputError, ValueError):  # ValueError: data of different prompts
+                continue
+            found.setdefault(name, []).append(Mean({"arm": name}, metric, mean))
+    return found
 
 
 def _finding_rows(judged: Sequence[JudgedClaim]) -> pa.Table:
@@ -186,7 +185,7 @@ def _content(job: Job, sweep: Artifact, parts: list[Part], values: CellValues) -
 
 
 def setting(setups: Sequence[Setup]) -> str:
-    """What the study was run on: `policy base, golden reward sentiment, embedding smollm2`."""
+    """The data of a study in words: `policy base, golden reward sentiment, embedding smollm2`."""
     kinds = {
         "policy": _names(s.policy for s in setups),
         "golden reward": _names(s.reward for s in setups),
@@ -201,7 +200,7 @@ def _names(found: Iterable[str]) -> str:
 
 
 def _range(values: Sequence[float]) -> str:
-    """Of several data there are several."""
+    """The range of values, one for each data set, as text."""
     if not values:
         return "not known"
     ends = dict.fromkeys(f"{end:.3g}" for end in (min(values), max(values)))
@@ -215,5 +214,5 @@ def _record(job: Job, sweep: Artifact, judged: Sequence[JudgedClaim]) -> None:
     not_run = [j for j in judged if j.verdict == "not run"]
     if not_run:
         job.writer.warnings.append(
-            f"{len(not_run)} of {len(judged)} claims were not run; such as: {not_run[0].reason}"
+            f"{len(not_run)} of {len(judged)} claims were not run, such as: {not_run[0].reason}"
         )

@@ -1,4 +1,4 @@
-"""How long a sweep will take: a cell of each kind is tried, a long one on a part of its budget."""
+"""Estimates the time of a sweep by trying a cell of each kind, long ones on a part of their comparisons."""
 
 from __future__ import annotations
 
@@ -16,26 +16,14 @@ from rmlab.pipeline.node import Cell, Node
 from rmlab.storage.digest import digest
 from rmlab.threads import one_thread
 
-WHOLE = 2000  # comparisons up to which a cell is tried as it is
-SHARE = 8  # of a longer one's: one in so many, and half of that
-TRYING = 60.0  # seconds after which no other kind is tried: it counts as one like it
-START = 5.0  # seconds until worker processes have loaded what they need
-
-
-@dataclass(frozen=True)
-class _Cost:
-    """Seconds of a fit as a line in the number of comparisons, and of all else."""
-
-    at_none: float
-    per_comparison: float
-    judging: float
-
-    def of(self, cell: Cell) -> float:
-        return self.at_none + self.per_comparison * (cell.settings.comparisons.n or 0) + self.judging
+WHOLE = 2000  # a cell with at most this many comparisons is tried on all of them
+SHARE = 8  # one with more is tried on 1/8 of them, and on 1/16
+TRYING = 60.0  # seconds after which further kinds are not tried but take the time of similar ones
+START = 5.0  # seconds that worker processes take to start
 
 
 def estimate(node: Node, cores: int) -> dict[str, Any]:
-    """seconds: of the whole sweep; failing: reason -> cells of the kinds that failed when tried."""
+    """The estimate: seconds of the whole sweep, and the number of cells expected to fail, by reason."""
     left = node.sweep_grid.left
     found = {"cells": len(left), "known": len(node.sweep_grid.cells) - len(left)}
     if not left:
@@ -74,30 +62,9 @@ def _duration(seconds: float) -> str:
     return f"{seconds:,.0f} seconds"
 
 
-def _in_turn(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cells that take the same time but for their budget, one kind of each head before the next."""
-    kinds: dict[str, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        kinds[_kind(cell)].append(cell)
-    by_head: dict[str, list[list[Cell]]] = defaultdict(list)
-    for kind in kinds.values():
-        by_head[_head(kind[0])].append(kind)
-    turns = [(turn, kind) for same in by_head.values() for turn, kind in enumerate(same)]
-    return [kind for _, kind in sorted(turns, key=lambda pair: pair[0])]
-
-
-def _kind(cell: Cell) -> str:
-    s = cell.settings
-    parts = [s.head, s.loss, s.pairing, s.ensemble.members, s.comparisons.rounds, s.comparisons.n is None]
-    return digest([cell.data, *parts, s.selection if s.comparisons.rounds > 1 else None])
-
-
-def _head(cell: Cell) -> str:
-    return str(cell.settings.head["_target_"])
-
-
 class _Trial:
-    """Cells in this process, for as long as TRYING; preparing: seconds of what comes before all cells."""
+    """Runs trial cells in this process, until TRYING is over. preparing: seconds spent on writing their
+    data."""
 
     def __init__(self, node: Node, work: Path) -> None:
         self.inputs = {role: upstream.open() for role, upstream in node.inputs.items()}
@@ -107,16 +74,16 @@ class _Trial:
         self._warm: set[str] = set()
 
     def cost(self, cell: Cell) -> _Cost | str | None:
-        """None where there was no time to try it, or why it failed."""
+        """The cost of a cell, the reason why it failed, or None if there was no time left to try it."""
         if self._folders and time.perf_counter() > self.until:
             return None
         try:
             folder = self._folder(cell.data)
             n = cell.settings.comparisons.n
-            if _head(cell) not in self._warm:  # the first of its kind imports and caches
+            if _head(cell) not in self._warm:  # a first run imports modules and fills caches
                 self._warm.add(_head(cell))
                 self._seconds(cell, n and min(n, WHOLE // SHARE), folder)
-            if n is None:  # all there are, whose number only the fit knows
+            if n is None:  # all comparisons, whose number is known only to the fit
                 fit, judging = self._seconds(cell, n, folder)
                 return _Cost(fit, 0.0, judging)
             if n <= WHOLE:
@@ -139,7 +106,8 @@ class _Trial:
         return self._folders[data]
 
     def _seconds(self, cell: Cell, n: int | None, folder: Path) -> tuple[float, float]:
-        """Of the fit, and of all else, on n comparisons, or all; an ensemble is as many fits as members."""
+        """Seconds of the fit and of the rest, on n comparisons or all; one member is fitted and
+        multiplied."""
         from rmlab.sweeps.cell import run_cell
 
         small = Cell(cell.fingerprint, cell.data, cell.axes, _smaller(cell.settings, n))
@@ -157,8 +125,42 @@ def _smaller(settings: Settings, n: int | None) -> Settings:
     return settings.model_copy(update={"comparisons": comparisons, "ensemble": ensemble})
 
 
+@dataclass(frozen=True)
+class _Cost:
+    """Seconds of a cell: a fit that is linear in the number of comparisons, and the time of judging."""
+
+    at_none: float
+    per_comparison: float
+    judging: float
+
+    def of(self, cell: Cell) -> float:
+        return self.at_none + self.per_comparison * (cell.settings.comparisons.n or 0) + self.judging
+
+
+def _in_turn(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Groups cells that differ in time only by budget, ordered so that each head is tried early."""
+    kinds: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        kinds[_kind(cell)].append(cell)
+    by_head: dict[str, list[list[Cell]]] = defaultdict(list)
+    for kind in kinds.values():
+        by_head[_head(kind[0])].append(kind)
+    turns = [(turn, kind) for same in by_head.values() for turn, kind in enumerate(same)]
+    return [kind for _, kind in sorted(turns, key=lambda pair: pair[0])]
+
+
+def _kind(cell: Cell) -> str:
+    s = cell.settings
+    parts = [s.head, s.loss, s.pairing, s.ensemble.members, s.comparisons.rounds, s.comparisons.n is None]
+    return digest([cell.data, *parts, s.selection if s.comparisons.rounds > 1 else None])
+
+
+def _head(cell: Cell) -> str:
+    return str(cell.settings.head["_target_"])
+
+
 def _filled(kinds: list[list[Cell]], costs: list[_Cost | str | None]) -> list[_Cost | str]:
-    """A kind that was not tried takes the mean of those with its head, or else of all."""
+    """The costs, where a kind that was not tried gets the mean of those with its head, or of all."""
     by_head: dict[str, list[_Cost]] = defaultdict(list)
     for kind, cost in zip(kinds, costs, strict=True):
         if isinstance(cost, _Cost):

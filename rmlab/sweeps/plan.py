@@ -1,4 +1,4 @@
-"""From a grid of settings to one sweep: its cells, what they read, and which are done already."""
+"""Plans a sweep from a grid of settings: its cells, their inputs, and the cells that are done already."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _OF_HEADS = {
 
 
 def plan_sweep(points: Sequence[GridPoint], workers: int, fresh: bool = False) -> Node:
-    """One node for the whole grid; equal cells count once, and active selection brings its random arm.
+    """One node for the whole grid, each cell once; active selection adds its random arm.
 
-    fresh: nothing is taken over from sweeps that are finished.
+    fresh: take no rows from finished sweeps.
     """
     if not points[0].axes:
         raise ConfigError("nothing to sweep: give a setting several values, such as seed=0,1,2")
@@ -59,7 +59,7 @@ def plan_sweep(points: Sequence[GridPoint], workers: int, fresh: bool = False) -
     version = SWEEP.version
     node = Node(SWEEP.name, version, first.name, _config(grid), chains.inputs, {}, first, grid=grid)
     known = {} if fresh else _known(home_path(first.out), set(cells))
-    if not (fresh and node.is_done):  # what was begun goes on
+    if not (fresh and node.is_done):  # a sweep that was begun goes on
         made_of = begun_with(node.folder) or {}
         known |= {cell: Known(row, made_of) for cell, row in RowLog.of(node.folder).done().items()}
     data = {cell.fingerprint: cell.data for cell in grid.cells}
@@ -69,14 +69,14 @@ def plan_sweep(points: Sequence[GridPoint], workers: int, fresh: bool = False) -
 
 
 def _contents(inputs: Mapping[str, Node]) -> dict[str, str]:
-    """What those inputs hold that are there: role -> content."""
+    """The content of each input that exists, by role."""
     states = States()
     found = {role: states.of(node).artifact for role, node in inputs.items()}
     return {role: artifact.manifest.content for role, artifact in found.items() if artifact}
 
 
 def _config(grid: Grid) -> dict[str, Any]:
-    """The same in whatever order axes and values were typed."""
+    """The node's configuration, which does not depend on the order of axes and values."""
     values = {axis: {cell.axes[axis] for cell in grid.cells if axis in cell.axes} for axis in grid.axes}
     return {
         "axes": {axis: sorted(found) for axis, found in values.items()},
@@ -86,7 +86,8 @@ def _config(grid: Grid) -> dict[str, Any]:
 
 
 def _with_random_arms(points: Sequence[GridPoint]) -> list[GridPoint]:
-    """Where anything selects, `selection` is an axis, so that each arm is told from its random one."""
+    """Adds the random arm of each point with active selection, and `selection` as an axis to tell them
+    apart."""
     if not any(selects(point.settings) for point in points):
         return list(points)
     found = []
@@ -103,7 +104,7 @@ def _with_random_arms(points: Sequence[GridPoint]) -> list[GridPoint]:
 
 @dataclass
 class Chains:
-    """Cells of points; the nodes before the heads are found once for all that share them."""
+    """Makes cells of points; the nodes that heads read are made once for all points that share them."""
 
     inputs: dict[str, Node] = field(default_factory=dict)
     made_by: dict[str, list[str]] = field(default_factory=dict)
@@ -132,13 +133,13 @@ class Chains:
 
 
 def _changes_heads_alone(override: str, point: GridPoint) -> bool:
-    """Of an override such as head@teacher.head=mlp, which puts a file into a section, the group counts."""
+    """True if an override changes only the head; head@teacher.head=mlp counts by its group, head."""
     key = override.partition("=")[0].lstrip("+~")
     return key in point.axes and key.partition(".")[0].partition("@")[0] in _OF_HEADS
 
 
 def not_done(node: Node) -> tuple[str, list[str]] | None:
-    """The first stage that a sweep lacks, and the overrides of the run that makes it; damage is an error."""
+    """The first missing stage and the overrides of the run that makes it, or None; damage is an error."""
     for role, upstream in node.inputs.items():
         state = upstream.state
         if state.name == "damaged":
@@ -149,7 +150,7 @@ def not_done(node: Node) -> tuple[str, list[str]] | None:
 
 
 def _known(out: Path, wanted: set[str]) -> dict[str, Known]:
-    """Rows that finished sweeps of this folder have of these cells; failures are tried again."""
+    """Rows of these cells in finished sweeps of this folder, without failures, which are tried again."""
     rows: dict[str, Known] = {}
     for folder in sorted((out / SWEEP.name).glob("[!.]*")):
         try:
@@ -162,7 +163,7 @@ def _known(out: Path, wanted: set[str]) -> dict[str, Known]:
 def _rows_of(artifact: Artifact, wanted: set[str]) -> dict[str, Known]:
     columns = [column.name for column in sweep_table().columns]
     table = artifact.read("results")
-    if not set(columns) <= set(table.column_names):  # of another version
+    if not set(columns) <= set(table.column_names):  # made by another version
         return {}
     is_wanted = pc.is_in(table["cell"], pa.array(sorted(wanted)))
     kept = table.select(columns).filter(pc.and_(is_wanted, pc.equal(table["state"], "ok")))

@@ -58,7 +58,7 @@ def test_what_was_found_is_said_and_the_next_command_runs(cli, tmp_path):
     path = write(tmp_path / "with space.jsonl", rows_of("ranking"))
     result = cli("import", path, HALF, f"out={tmp_path / 'out'}", *SMALL)
     assert result.code == 0, result.err
-    assert "taken for the form ranking; form=... names another" in result.out
+    assert "read as the form ranking; name another with form=..." in result.out
     assert "12 rows -> 12 items with 36 answers in 12 groups" in result.out
     assert "36 pairs and 0 ties; 0 records left out" in result.out
     [then] = [line.removeprefix("next: ") for line in result.out.splitlines() if line.startswith("next: ")]

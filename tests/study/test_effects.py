@@ -109,7 +109,7 @@ def test_no_variance_and_too_little():
     assert found.p_above(0.0) == 0 and found.p_above(0.5) == found.p_below(0.5) == found.p_below(0.0) == 1
     nothing = effect(np.zeros((3, 4)), np.random.default_rng(0))
     assert nothing.p_above(0.0) == nothing.p_below(0.0) == 1
-    with pytest.raises(InputError, match="needs a seed and 2 prompts: got 5 and 1"):
+    with pytest.raises(InputError, match="needs 1 seed and 2 prompts, but there are 5 and 1"):
         effect(np.zeros((5, 1)), np.random.default_rng(0))
 
 

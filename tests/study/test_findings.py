@@ -171,7 +171,7 @@ def test_a_line_along_no_axis_is_found_before_anything_runs():
         ({"claims": [claim(metric="luck")]}, "claims.0.metric: Input should be"),
         ({"claims": [claim(plus=[{"arm": "z"}])]}, "there is no arm z; give one of: a, b"),
         ({"clams": 1}, "clams: Extra inputs are not permitted"),
-        ("- a list", "it is no mapping"),
+        ("- a list", "it is not a mapping"),
         ("a: [", "while parsing"),
     ],
 )
