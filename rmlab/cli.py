@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -162,7 +161,9 @@ def inspect(
 def verify(
     path: Annotated[str, typer.Argument(help="An artifact, a folder of artifacts, or all.")],
     overrides: Overrides = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Make bad files again, and no others.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Drop bad files; the next run makes them again.")
+    ] = False,
     as_json: AsJson = False,
     config_dir: ConfigDir = None,
 ) -> None:
@@ -172,23 +173,13 @@ def verify(
 
       rmlab verify --repair artifacts/embed/hashing-0123456789abcdef
 
+    --repair sets bad parts aside and names the command that makes them again, and no others.
+
     Exit code 3 where anything is damaged or stale. What is stale is made again by the command that made it.
     """
     from rmlab.commands.verify import verify_command
 
-    verify_command(path, overrides or [], repair, as_json, config_dir, _parsed)
-
-
-def _parsed(arguments: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
-    """A command and its parameters, as typing them would give them; ValueError where it cannot be read."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    if not arguments or arguments[0] not in commands:
-        raise ValueError(f"no command of rmlab: {' '.join(arguments)[:80]}")
-    try:
-        context = commands[arguments[0]].make_context(arguments[0], list(arguments[1:]))
-    except Exception as error:  # whatever is wrong with a command line that was typed long ago
-        raise ValueError(str(error)) from None
-    return arguments[0], context.params
+    verify_command(path, overrides or [], repair, as_json, config_dir)
 
 
 app.command()(sets_cli.release)

@@ -36,8 +36,3 @@ def _tell(folder: Path, manifest: Manifest) -> None:
         inputs = [replace(r, content=manifest.content) if r.path == path else r for r in made.inputs]
         if inputs != made.inputs:
             write_manifest(place.parent, replace(made, inputs=inputs))
-
-
-def redate(folder: Path, **changes: object) -> None:
-    """The manifest with other values, sealed as if it had been written so."""
-    write_manifest(folder, replace(read_manifest(folder), **changes))

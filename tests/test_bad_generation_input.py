@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import threading
@@ -27,6 +28,7 @@ from rmlab.models.weights import find_model
 from rmlab.samplers.base import SamplingTask
 from rmlab.samplers.transformers import TransformersSampler
 from rmlab.storage.artifact import open_artifact
+from rmlab.storage.integrity import FOLDER_SEAL, is_as_sealed
 
 WEIGHTS = "model.safetensors"
 REAL = ("sampler=transformers", "embedder=transformers", "golden=length", "arms=[]")
@@ -431,18 +433,18 @@ def test_its_small_files_are_looked_at_too(cache, name):
 @pytest.mark.parametrize("record", ["", "{}", "[1]", '{"stamp": 3}'])
 def test_a_torn_record_means_made_again(cache, record):
     folder = random_tiny.folder()
-    (folder / "checksum.json").write_text(record)
-    assert not stored.is_whole(folder)
-    assert stored.is_whole(random_tiny.folder())
+    (folder / FOLDER_SEAL).write_text(record)
+    assert not is_as_sealed(folder)
+    assert is_as_sealed(random_tiny.folder())
 
 
 def test_two_at_once_make_a_model_once(tmp_path, monkeypatch):
     """The second waits for the first, and finds it whole."""
     making, second_waits, made = threading.Event(), threading.Event(), []
-    flock = stored.fcntl.flock
+    flock = fcntl.flock
 
     def noted(lock, how):
-        if how == stored.fcntl.LOCK_EX:
+        if how == fcntl.LOCK_EX:
             second_waits.set()
         return flock(lock, how)
 
@@ -452,7 +454,7 @@ def test_two_at_once_make_a_model_once(tmp_path, monkeypatch):
         assert second_waits.wait(30)
         save_file({"a": torch.ones(2)}, target / WEIGHTS)
 
-    monkeypatch.setattr(stored.fcntl, "flock", noted)
+    monkeypatch.setattr(fcntl, "flock", noted)
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(stored.stored(tmp_path / "m", make))) for _ in range(2)
@@ -462,7 +464,7 @@ def test_two_at_once_make_a_model_once(tmp_path, monkeypatch):
     threads[1].start()
     for thread in threads:
         thread.join(60)
-    assert found == [tmp_path / "m"] * 2 and len(made) == 1 and stored.is_whole(tmp_path / "m")
+    assert found == [tmp_path / "m"] * 2 and len(made) == 1 and is_as_sealed(tmp_path / "m")
 
 
 def test_a_making_that_fails_leaves_nothing(tmp_path):
@@ -472,4 +474,4 @@ def test_a_making_that_fails_leaves_nothing(tmp_path):
 
     with pytest.raises(InputError, match="no"):
         stored.stored(tmp_path / "m", make)
-    assert [p.name for p in tmp_path.iterdir()] == [".m.lock"]
+    assert not list(tmp_path.iterdir())

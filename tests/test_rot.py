@@ -11,7 +11,8 @@ import pytest
 from artifact_kinds import KINDS, artifacts, every_kind, files_of, flip
 
 from rmlab.errors import InputError
-from rmlab.pipeline.verify import Ages, verify
+from rmlab.pipeline.state import Ages
+from rmlab.pipeline.verify import verify
 from rmlab.storage import integrity as checking
 from rmlab.storage.artifact import open_artifact
 from rmlab.storage.files import read_parquet, write_parquet

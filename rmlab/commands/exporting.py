@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +17,10 @@ from rmlab.config.hydra import load_settings
 from rmlab.data.forms.preference_rows import Preferences, Scored, Which, preference_rows, preference_schema
 from rmlab.errors import ConfigError, InputError
 from rmlab.pipeline.plan import data_nodes
-from rmlab.pipeline.verify import Ages
+from rmlab.pipeline.verify import outdated
 from rmlab.storage.artifact import Artifact, open_artifact, upstream
 from rmlab.storage.files import plain, replacing, write_parquet
-from rmlab.storage.lock import only_writer
+from rmlab.storage.staged_folder import only_writer, staged_folder
 
 _ROWS_PER_SHARD = 100_000
 _MADE_BY = "made by `rmlab export`"
@@ -44,28 +42,12 @@ def write_rows(out: Path, rows: Sequence[Row], as_text: bool) -> None:
 def write_folder(
     out: Path, rows: Sequence[Row], as_text: bool, licence: str, lineage: Sequence[dict[str, Any]]
 ) -> None:
-    """data/train-00000-of-00001.parquet and so on, and README.md, the card: as a hub's datasets are laid out.
-
-    Written beside its place; what was there goes only once all is written.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished, old = (out.with_name(f".{out.name}.{os.getpid()}.{what}") for what in ("tmp", "old"))
-    try:
-        splits = {s: [r for r in rows if r["split"] == s] for s in ("train", "test")}
+    """Writes data/train-00000-of-00001.parquet and so on, and README.md, the card, as a hub has them."""
+    splits = {s: [r for r in rows if r["split"] == s] for s in ("train", "test")}
+    with staged_folder(out) as folder:
         for split, part in splits.items():
-            _write_shards(unfinished / "data", split, part, as_text)
-        (unfinished / "README.md").write_text(_card(out.name, splits, as_text, licence, lineage), "utf-8")
-        if out.exists():
-            out.rename(old)
-        try:
-            unfinished.rename(out)
-        except BaseException:
-            if old.exists():
-                old.rename(out)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            _write_shards(folder / "data", split, part, as_text)
+        (folder / "README.md").write_text(_card(out.name, splits, as_text, licence, lineage), "utf-8")
 
 
 def is_export(folder: Path) -> bool:
@@ -146,12 +128,12 @@ def export_command(
     found = _preferences(inputs, options.pairs, as_text)
     if not found.rows:
         raise InputError(f"no pair of responses has different scores ({found.ties} ties); nothing to export")
-    with only_writer(out):
-        _check_place(out, options)  # another process may have written it meanwhile
+    with only_writer(out) as place:
+        _check_place(place, options)  # another process may have written it meanwhile
         if options.to == "trl":
-            write_rows(out, found.rows, as_text)
+            write_rows(place, found.rows, as_text)
         else:
-            write_folder(out, found.rows, as_text, options.licence, lineage(inputs.annotate))
+            write_folder(place, found.rows, as_text, options.licence, lineage(inputs.annotate))
     _print(out, found, as_json)
 
 
@@ -181,7 +163,7 @@ def _of_artifact(folder: Path) -> _Inputs:
     annotate = open_artifact(folder)
     if annotate.manifest.stage != "annotate":
         raise InputError(f"{folder} is of the stage {annotate.manifest.stage}; give one of annotate")
-    if why := Ages().outdated(folder.absolute()):
+    if why := outdated(folder):
         raise InputError(f"{folder} is stale: {why}; again: {annotate.manifest.command}")
     paths = {r.role: upstream(folder, r) for r in annotate.manifest.inputs if r.kind == "artifact"}
     return _Inputs(open_artifact(paths["prompts"]), open_artifact(paths["sample"]), annotate)

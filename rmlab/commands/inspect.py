@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmlab.errors import InputError, RmlabError
-from rmlab.pipeline.verify import Ages
+from rmlab.pipeline.verify import outdated
 from rmlab.storage.artifact import Artifact, open_artifact, upstream
 from rmlab.storage.files import plain, read_parquet
 
@@ -36,7 +36,7 @@ def describe(path: Path, rows: int) -> dict[str, Any]:
     m = artifact.manifest
     keys = ("stage", "name", "fingerprint", "created", "seconds", "command", "config", "counts", "metrics")
     header = {k: v for k, v in m.to_json().items() if k in (*keys, "warnings", "versions", "git")}
-    header["stale"] = Ages().outdated(path.absolute())
+    header["stale"] = outdated(path)
     return {"path": str(path), **header, "tables": _tables(artifact, rows), "lineage": lineage(artifact)}
 
 

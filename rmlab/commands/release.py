@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rmlab.commands.run import command_line
 from rmlab.errors import ConfigError, InputError, RmlabError
-from rmlab.paths import user_path
+from rmlab.paths import home_path, user_path
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.sets.checklist import OK, Checklist
-from rmlab.sets.folder import check_free, new_set_folder
 from rmlab.sets.merge import merge
 from rmlab.sets.plan import plan_release, words_of
 from rmlab.sets.validate import validate
 from rmlab.sets.write import Words, write_set
 from rmlab.storage.files import plain
-from rmlab.storage.set_record import LICENSE, EmbeddingSet, open_set
+from rmlab.storage.set_record import LICENSE, RECORD, EmbeddingSet, open_set
+from rmlab.storage.staged_folder import only_writer, staged_folder
+
+
+@contextmanager
+def new_set_folder(target: Path, force: bool) -> Iterator[Path]:
+    """Yields a folder beside the target that takes its place at the end.
+
+    force: a set that is there already goes, once the new one is whole; any other folder is left alone.
+    """
+    check_free(target, force)
+    with only_writer(target) as place:
+        check_free(place, force)  # another process may have made it meanwhile
+        with staged_folder(place) as folder:
+            yield folder
+
+
+def check_free(target: Path, force: bool) -> None:
+    """InputError where something is in the way."""
+    target = home_path(str(target))
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / RECORD).is_file():
+        raise InputError(f"{target} is there and is no embedding set; give another place")
+    if not force:
+        raise InputError(f"{target} is there already; give another place, or --force to replace it")
 
 _SHOWN = 20  # failures printed for each check; --json has all
 

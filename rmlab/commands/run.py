@@ -50,7 +50,8 @@ def _is_asked(node: Node, stage: Stage) -> bool:
 
 
 def command_line() -> str:
-    return shlex.join(["rmlab", *sys.argv[1:]])
+    """The command that goes on with what this one began; --force would begin it anew."""
+    return shlex.join(["rmlab", *(word for word in sys.argv[1:] if word != "--force")])
 
 
 def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,41 +1,46 @@
-"""rmlab verify: every file of artifacts against its digest, and what is stale; --repair mends bad files."""
+"""rmlab verify: every file of artifacts against its digest, and what is stale; --repair drops bad parts."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rmlab.commands.repair import Parse, command_here, repaired
+from rmlab.commands.importing import quoted
 from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.logs.progress import Progress
 from rmlab.paths import home_path
-from rmlab.pipeline.verify import Ages, Verified, artifacts_of, is_artifact, verify
+from rmlab.pipeline.state import Ages
+from rmlab.pipeline.verify import Sources, Verified, artifacts_of, is_artifact, verify
 from rmlab.storage.artifact import finished
-from rmlab.storage.files import plain
+from rmlab.storage.files import plain, write_text
+from rmlab.storage.manifest import COPY, MANIFEST, Manifest, read_manifest
 from rmlab.storage.set_record import RECORD
+from rmlab.storage.writer import writing
 
 ALL = "all"
 
 
 def verify_command(
-    path: str, overrides: Sequence[str], repair: bool, as_json: bool, config_dir: Path | None, parse: Parse
+    path: str, overrides: Sequence[str], repair: bool, as_json: bool, config_dir: Path | None
 ) -> None:
-    """InputError where anything is damaged or stale, and was not mended."""
+    """InputError where anything is damaged or stale, and was not repaired."""
     places = _places(path, overrides, config_dir)
-    found = _verified(places, as_json)
+    ages = Ages(Sources(thorough=True).has_changed)
+    found = _verified(places, ages, as_json)
     if repair:
-        found = [_mended(finding, parse) if finding.state == "damaged" else finding for finding in found]
-        found = _with_ages(found)
+        found = [_repaired(finding, ages) if finding.state == "damaged" else finding for finding in found]
     if as_json:
         print(json.dumps({"artifacts": [_row(f) for f in found]}, indent=2, ensure_ascii=False))
     else:
         _print(found)
-    _demand(found, path, repair, parse)
+    _demand(found, path, repair)
 
 
 def _places(path: str, overrides: Sequence[str], config_dir: Path | None) -> list[Path]:
@@ -58,8 +63,8 @@ def _places(path: str, overrides: Sequence[str], config_dir: Path | None) -> lis
     raise InputError(f"{place} is no artifact, and holds none; `rmlab status` shows where artifacts are")
 
 
-def _verified(places: Sequence[Path], quiet: bool) -> list[Verified]:
-    ages, sizes = Ages(thorough=True), [_size(place) for place in places]
+def _verified(places: Sequence[Path], ages: Ages, quiet: bool) -> list[Verified]:
+    sizes = [_size(place) for place in places]
     with Progress("verify", "bytes", quiet=quiet) as progress:
         progress.start(sum(sizes))
         return [verify(place, progress.advance, ages) for place in places]
@@ -72,24 +77,72 @@ def _size(place: Path) -> int:
         return 0
 
 
-def _mended(finding: Verified, parse: Parse) -> Verified:
-    """whole, with what was done; still damaged, with why it could not be mended."""
+def _repaired(finding: Verified, ages: Ages) -> Verified:
+    """The finding after the repair; still damaged where it could not be repaired, with the reason."""
     try:
-        done = repaired(finding, parse)
+        return _repair(finding, ages)
     except (RmlabError, OSError) as error:
         return replace(finding, why=str(error))
-    again = verify(finding.path, lambda n: None, Ages())
-    return replace(again, why=done if again.state == "whole" else again.why)
 
 
-def _with_ages(found: Sequence[Verified]) -> list[Verified]:
-    """A repair may have changed what others were made of."""
-    ages = Ages()
-    aged = []
-    for finding in found:
-        why = ages.outdated(finding.path) if finding.state in ("whole", "stale") else ""
-        aged.append(replace(finding, state="stale", why=why) if why else finding)
-    return aged
+def _repair(finding: Verified, ages: Ages) -> Verified:
+    """Restores a manifest or its copy from the other; what is bad besides is left to the next run.
+
+    Nothing is taken away of an artifact that is stale, too: what would be made of its sources now is another.
+    """
+    path, manifest = finding.path, finding.manifest
+    if manifest is None:
+        return _without_manifest(finding, ages)
+    bad = {damage.name for damage in finding.damage} - {COPY}
+    if not bad:
+        _copy(path / MANIFEST, path / COPY)
+        return _again(path, "the copy of its manifest was written again", ages)
+    if why := ages.outdated(path):
+        again = command_here(path, manifest)
+        return replace(
+            finding, why=f"{finding.why}; it is stale, too, and left as it is: {why}; again: {again}"
+        )
+    with writing(path) as writer:
+        writer.reopen(manifest, bad)
+    what = "the next run makes these again" if manifest.is_in_parts else "the next run makes it again, whole"
+    done = f"{len(bad)} of {len(manifest.files)} files were bad; {what}: {command_here(path, manifest)}"
+    return Verified(path, "unfinished", done, manifest=manifest)
+
+
+def _without_manifest(finding: Verified, ages: Ages) -> Verified:
+    path = finding.path
+    try:
+        read_manifest(path, COPY)
+    except InputError:
+        with writing(path) as writer:
+            writer.reopen(None, ())
+        done = "its manifest is lost; the command that made it makes it again, whole"
+        return Verified(path, "unfinished", done)
+    _copy(path / COPY, path / MANIFEST)
+    again = _again(path, "its manifest was restored from the copy beside it", ages)
+    return _repair(again, ages) if again.state == "damaged" else again
+
+
+def _again(path: Path, done: str, ages: Ages) -> Verified:
+    """Looks at the artifact anew, and at what it was made of."""
+    found = verify(path, lambda n: None, Ages(ages.has_changed))
+    return replace(found, why=done) if found.state == "whole" else found
+
+
+def _copy(source: Path, file: Path) -> None:
+    if file.is_dir():
+        shutil.rmtree(file)
+    write_text(file, source.read_text(encoding="utf-8"))
+
+
+def command_here(path: Path, manifest: Manifest) -> str:
+    """The command that makes an artifact again, from any folder, also where the artifact was moved since."""
+    command, folder = manifest.command, Path(manifest.folder)
+    if manifest.place and Path(manifest.place) != path.absolute():
+        command += f" out={quoted(str(path.absolute().parent.parent))}"
+    if manifest.folder and folder.is_dir() and folder != Path.cwd():
+        command = f"cd {shlex.quote(str(folder))} && {command}"
+    return command
 
 
 def _row(finding: Verified) -> dict[str, Any]:
@@ -112,18 +165,19 @@ def _print(found: Sequence[Verified]) -> None:
     print(", ".join(f"{n} {state}" for state, n in counts.items()))
 
 
-def _demand(found: Sequence[Verified], path: str, was_mended: bool, parse: Parse) -> None:
+def _demand(found: Sequence[Verified], path: str, was_repaired: bool) -> None:
     damaged = [f for f in found if f.state == "damaged"]
     stale = [f for f in found if f.state == "stale"]
     if damaged:
         first = f"{damaged[0].path}: {damaged[0].why}"
-        is_told = was_mended or "rmlab verify" in first
+        is_told = was_repaired or "rmlab verify" in first
         how = "" if is_told else f"; mend: rmlab verify --repair {path}"
         raise InputError(f"{len(damaged)} damaged, the first {first}{how}")
     if stale:
-        again = "give the command that made it again"
-        if made := stale[0].manifest:
-            again = f"again: {command_here(stale[0].path, made, parse)}"
+        made = stale[0].manifest
+        again = (
+            f"again: {command_here(stale[0].path, made)}" if made else "give the command that made it again"
+        )
         raise InputError(
             f"{len(stale)} stale, the first {stale[0].path}: {stale[0].why}; {again}; or remove it, "
             "if nothing asks for it any more"

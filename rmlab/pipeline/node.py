@@ -18,7 +18,7 @@ from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.models.weights import find_model
 from rmlab.paths import PREFIX, home_path, user_path
 from rmlab.pipeline.state import State, States
-from rmlab.storage.artifact import Artifact
+from rmlab.storage.artifact import Artifact, folder_of
 from rmlab.storage.digest import digest, file_digest, fingerprint
 from rmlab.storage.integrity import file_digest_of, folder_digest_of
 from rmlab.storage.manifest import InputRecord
@@ -119,9 +119,7 @@ class Node:
         """The folder of the artifact with this fingerprint, whatever its name, or the one that it will
         have."""
         root = home_path(self.settings.out) / self.stage
-        short = self.fingerprint[:16]
-        begun = sorted(root.glob(f"[!.]*-{short}")) if root.is_dir() else []
-        return begun[0] if begun else root / f"{self.name}-{short}"
+        return folder_of(root, self.fingerprint) or root / f"{self.name}-{self.fingerprint[:16]}"
 
     @property
     def state(self) -> State:

@@ -165,9 +165,7 @@ def _prepared(node: Node, writer: Writer, made_of: dict[str, str], force: bool) 
     state = node.state
     if state.name == "done" and not force:
         return False
-    if state.name not in ("missing", "begun"):
-        writer.empty()
-    writer.begin(made_of)
+    writer.begin(made_of, afresh=state.name not in ("missing", "begun"))
     return True
 
 
@@ -218,6 +216,7 @@ def _manifest(
         created=now(),
         command=command,
         folder=str(Path.cwd()),
+        place=str(writer.path.absolute()),
         rows_per_shard=writer.rows_per_shard,
         versions=versions(),
         git=git_state(),

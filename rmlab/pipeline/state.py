@@ -1,17 +1,62 @@
-"""The state of an artifact against the settings that ask for it: missing, begun, stale, damaged or done."""
+"""The state of an artifact: missing, begun, damaged, stale or done; and the one rule of what is stale."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from rmlab.errors import InputError
-from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact
-from rmlab.storage.manifest import OldFormat
+from rmlab.pipeline.stages import BY_NAME
+from rmlab.storage.artifact import Artifact, finished, is_unfinished, open_artifact, upstream
+from rmlab.storage.manifest import InputRecord, Manifest, OldFormat
 
 Name = Literal["missing", "begun", "damaged", "stale", "done"]
+
+
+@dataclass(frozen=True)
+class Ages:
+    """Why artifacts are stale, by their own records of what they were made of; each is looked at once.
+
+    has_changed: tells whether a file or model outside has changed since the artifact was made of it. Settings
+    that ask for an artifact need not ask that, for a changed source gives another fingerprint.
+    """
+
+    has_changed: Callable[[InputRecord, Manifest], bool] = lambda record, manifest: False
+    _known: dict[Path, tuple[Manifest | None, str]] = field(default_factory=dict)
+
+    def outdated(self, path: Path) -> str:
+        """The reason, or "" for an artifact that is current, unfinished or unreadable."""
+        return self._seen(path.absolute())[1]
+
+    def _seen(self, path: Path) -> tuple[Manifest | None, str]:
+        if path not in self._known:
+            self._known[path] = None, ""  # an artifact that says it is made of itself does not ask for ever
+            try:
+                manifest = finished(path)
+                self._known[path] = manifest, self._why(path, manifest)
+            except InputError as error:
+                self._known[path] = None, str(error) if isinstance(error, OldFormat) else ""
+        return self._known[path]
+
+    def _why(self, path: Path, manifest: Manifest) -> str:
+        now = BY_NAME[manifest.stage].version if manifest.stage in BY_NAME else None
+        if manifest.version != now:
+            return f"its stage has version {now}, and it was made by version {manifest.version}"
+        reasons = (self._of_input(path, manifest, record) for record in manifest.inputs)
+        return next((reason for reason in reasons if reason), "")
+
+    def _of_input(self, path: Path, manifest: Manifest, record: InputRecord) -> str:
+        """An input that is gone is no reason: made again, it is compared with what was read."""
+        if record.kind != "artifact":
+            return f"{record.name} has changed since" if self.has_changed(record, manifest) else ""
+        made, why = self._seen(upstream(path, record))
+        if why:
+            return f"its input {record.name} is stale: {why}"
+        if made and (made.fingerprint, made.content) != (record.fingerprint, record.content):
+            return f"its input {record.name} was made again since, and holds something else"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -24,22 +69,19 @@ class State:
 
 
 class Wanted(Protocol):
-    """What the states of need to know of a node."""
+    """The part of a node that its state is found by."""
 
-    @property
-    def stage(self) -> str: ...
     @property
     def fingerprint(self) -> str: ...
     @property
     def folder(self) -> Path: ...
-    @property
-    def inputs(self) -> Mapping[str, Wanted]: ...
 
 
 @dataclass(frozen=True)
 class States:
-    """States as they are now; each artifact is looked at once."""
+    """The states of artifacts as settings ask for them, as they are now; each is looked at once."""
 
+    _ages: Ages = field(default_factory=Ages)
     _known: dict[str, State] = field(default_factory=dict)
 
     def of(self, node: Wanted) -> State:
@@ -62,17 +104,5 @@ class States:
             return State("damaged", str(error))
         if artifact.manifest.fingerprint != node.fingerprint:
             return State("damaged", f"{folder} belongs to other settings; remove it, or use --force")
-        why = self._outdated(node, artifact)
-        return State("stale", why, artifact) if why else State("done", "", artifact)
-
-    def _outdated(self, node: Wanted, artifact: Artifact) -> str:
-        """An input that is gone is no reason: made again, it is compared with what was read."""
-        made_of = artifact.manifest.made_of
-        for role, upstream in node.inputs.items():
-            state = self.of(upstream)
-            if state.name == "stale":
-                return f"its input {upstream.stage} is stale: {state.why}"
-            now = state.artifact.manifest.content if state.artifact else None
-            if now is not None and made_of.get(role) != now:
-                return f"its input {upstream.stage} was made again since, and holds something else"
-        return ""
+        why = self._ages.outdated(folder)
+        return State("stale" if why else "done", why, artifact)

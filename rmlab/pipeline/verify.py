@@ -1,4 +1,4 @@
-"""Whether the files of artifacts are those that were written, and which artifacts are stale."""
+"""Verifying artifacts without their settings: every file against its digest, and what they were made of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rmlab.models.weights import base_folder, find_model, is_adapter
 from rmlab.paths import home_path, user_path
 from rmlab.pipeline.node import code_identity, file_source
 from rmlab.pipeline.stages import BY_NAME
-from rmlab.storage.artifact import finished, is_unfinished, upstream
+from rmlab.pipeline.state import Ages
+from rmlab.storage.artifact import finished, is_unfinished
 from rmlab.storage.digest import file_digest
 from rmlab.storage.integrity import Damage, all_damage, forget, mark_whole
 from rmlab.storage.manifest import COPY, MANIFEST, InputRecord, Manifest, OldFormat
@@ -76,57 +77,30 @@ def _damage_of_copy(path: Path) -> list[Damage]:
 
 
 @dataclass(frozen=True)
-class Ages:
-    """Why artifacts are stale, by their own records of what they were made of; each is looked at once.
+class Sources:
+    """The files, models and code outside that artifacts were made of, as they are now.
 
-    thorough: files and models outside are read, even if nothing shows that they changed.
+    thorough: they are read, even if nothing shows that they changed; each once.
     """
 
     thorough: bool = False
-    _read: set[str] = field(default_factory=set)
-    _known: dict[Path, str] = field(default_factory=dict)
+    _read: set[Path] = field(default_factory=set)
 
-    def outdated(self, path: Path) -> str:
-        if path not in self._known:
-            self._known[path] = ""  # an artifact that says it is made of itself does not ask for ever
-            self._known[path] = self._look(path)
-        return self._known[path]
-
-    def _look(self, path: Path) -> str:
-        try:
-            manifest = finished(path)
-        except InputError as error:
-            return str(error) if isinstance(error, OldFormat) else ""
-        now = BY_NAME[manifest.stage].version if manifest.stage in BY_NAME else None
-        if manifest.version != now:
-            return f"its stage has version {now}, and it was made by version {manifest.version}"
-        reasons = (self._of_input(path, manifest, record) for record in manifest.inputs)
-        return next((reason for reason in reasons if reason), "")
-
-    def _of_input(self, path: Path, manifest: Manifest, record: InputRecord) -> str:
-        if record.kind != "artifact":
-            return f"{record.name} has changed since" if self._has_changed(record, manifest) else ""
-        place = upstream(path, record)
-        try:
-            made = finished(place)
-        except InputError:  # gone, unfinished or damaged: made again, it is compared with what was read
-            return ""
-        if made.fingerprint != record.fingerprint or made.content != record.content:
-            return f"its input {record.name} was made again since, and holds something else"
-        why = self.outdated(place)
-        return f"its input {record.name} is stale: {why}" if why else ""
-
-    def _has_changed(self, record: InputRecord, manifest: Manifest) -> bool:
+    def has_changed(self, record: InputRecord, manifest: Manifest) -> bool:
         """False where it cannot be told: the source is gone, or is no file or folder."""
         try:
             places = _places(record, Path(manifest.folder))
-            if self.thorough:
-                for place in {str(p) for p in places} - self._read:
-                    forget(Path(place))
-                    self._read.add(place)
+            for place in set(places) - self._read if self.thorough else ():
+                forget(place)
+                self._read.add(place)
             return bool(places) and record.fingerprint not in _identities(record, places)
         except (RmlabError, OSError):
             return False
+
+
+def outdated(path: Path) -> str:
+    """Why an artifact is stale, by its own records alone and by what it was made of; else ""."""
+    return Ages(Sources().has_changed).outdated(path)
 
 
 def _places(record: InputRecord, folder: Path) -> list[Path]:

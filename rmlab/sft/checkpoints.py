@@ -19,36 +19,18 @@ from typing import Any
 from transformers import TrainerCallback
 
 from rmlab.errors import RmlabError
-from rmlab.storage.digest import file_digest, read_sealed, write_sealed
+from rmlab.storage.integrity import is_as_sealed, seal_folder
 
-SEAL = "sealed.json"
 KEPT = 2  # a torn newest one leaves the one before
-
-
-def seal(folder: Path) -> None:
-    """Records the digest of every file, once they are on the disk."""
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != SEAL]
-    for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    write_sealed(folder / SEAL, {p.relative_to(folder).as_posix(): file_digest(p) for p in files})
 
 
 def last_whole_checkpoint(work: Path) -> Path | None:
     """The newest checkpoint that is as it was sealed; those that are not are removed."""
     found = sorted(work.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
-    whole = [folder for folder in found if _is_whole(folder)]
+    whole = [folder for folder in found if is_as_sealed(folder)]
     for folder in set(found) - set(whole):
         shutil.rmtree(folder, ignore_errors=True)  # each process of a training does this
     return whole[-1] if whole else None
-
-
-def _is_whole(folder: Path) -> bool:
-    digests = read_sealed(folder / SEAL) or {}
-    try:
-        return bool(digests) and all(file_digest(folder / name) == known for name, known in digests.items())
-    except OSError:
-        return False
 
 
 Tell = Callable[[int, int], None]  # told the optimiser steps done, and how many there are
@@ -97,7 +79,7 @@ class Seal(TrainerCallback):
         if distributed.is_available() and distributed.is_initialized():
             distributed.barrier()
         if state.is_world_process_zero:
-            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            seal_folder(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 _TORCH = ("PytorchStreamWriter", "inline_container.cc")  # torch.save, which does not say why it failed

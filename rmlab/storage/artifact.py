@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -56,9 +57,18 @@ class Artifact:
             yield read_parquet(part, columns)
 
 
+def folder_of(stage: Path, fingerprint: str) -> Path | None:
+    """The artifact with this fingerprint in the folder of a stage, finished or begun, whatever its name."""
+    return next(iter(sorted(stage.glob(f"[!.]*-{glob.escape(fingerprint[:16])}"))), None)
+
+
 def upstream(path: Path, record: InputRecord) -> Path:
-    """Where an input lies. By names alone: what a link leads to has other neighbours."""
-    return Path(os.path.normpath(path.absolute() / record.path))
+    """The folder of an input, which may have been made again under another name since.
+
+    By names alone: what a link leads to has other neighbours.
+    """
+    place = Path(os.path.normpath(path.absolute() / record.path))
+    return place if place.is_dir() else folder_of(place.parent, record.fingerprint) or place
 
 
 def open_artifact(path: Path) -> Artifact:

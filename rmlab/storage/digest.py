@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmlab.storage.files import plain, write_json
+from rmlab.storage.files import json_text, parse_json, plain, write_text
 
 
 def canonical(value: Any) -> str:
@@ -50,10 +50,10 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path, hashed: Callable[[Path], str] = file_digest) -> str:
     """Digest of all files below a folder, by relative name and content (hidden files left out)."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder)))
-    return digest({p.relative_to(folder).as_posix(): file_digest(p) for p in files})
+    return digest({p.relative_to(folder).as_posix(): hashed(p) for p in files})
 
 
 def _hidden(path: Path) -> bool:
@@ -65,28 +65,36 @@ def row_id(*parts: str | int) -> str:
     return digest(list(parts))[:24]
 
 
-def sealed(value: Any) -> dict[str, Any]:
-    """value: as JSON has it, but for what `plain` makes of the rest."""
-    kept = plain(value)
-    return {"value": kept, "sha256": digest(kept)}
+SEAL = "sha256"
 
 
-def unsealed(text: bytes) -> Any | None:
-    """The value, or None where a byte of it is another."""
+def sealed(record: Mapping[str, Any], key: str = SEAL) -> dict[str, Any]:
+    """The record as plain JSON, with the digest of it under the key."""
+    kept = plain(record)
+    return {**kept, key: digest(kept)}
+
+
+def unsealed(
+    text: str, key: str = SEAL, as_written: Callable[[dict[str, Any]], str] = json_text
+) -> dict[str, Any]:
+    """The record without its seal; ValueError where the text is not, byte for byte, what was written."""
+    found = parse_json(text)
+    record = {k: v for k, v in found.items() if k != key} if isinstance(found, dict) else {}
     try:
-        found = json.loads(text)
-        return found["value"] if found["sha256"] == digest(found["value"]) else None
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
+        if as_written(sealed(record, key)) == text:
+            return record
+    except ValueError:  # half a surrogate or an endless number, which are never written
+        pass
+    raise ValueError("it is not as it was written")
 
 
 def write_sealed(file: Path, value: Any) -> None:
-    write_json(file, sealed(value))
+    write_text(file, json_text(sealed({"value": value})))
 
 
 def read_sealed(file: Path) -> Any | None:
-    """None where it is not there, too."""
+    """The value; None where the file is not there or not what was written."""
     try:
-        return unsealed(file.read_bytes())
-    except OSError:
+        return unsealed(file.read_bytes().decode("utf-8"))["value"]
+    except (OSError, ValueError, KeyError):
         return None

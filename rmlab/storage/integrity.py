@@ -1,28 +1,102 @@
-"""Whether files are those that were written: digests, computed once for each state of a file.
+"""Files are compared with their digests, which are computed once for each state of a file.
 
-Small artifacts are hashed whenever they are opened. The files of large ones are hashed when their size or
-time is not as it was when they were last known to be whole, and by `rmlab verify`; besides, every page of a
-Parquet file has a checksum that each reading verifies.
+A digest is known to this process, and to the next ones where the files are large, until the size, a time or
+the number of the file changes. `rmlab verify` reads every byte all the same; besides, every page of a Parquet
+file has a checksum that each reading verifies.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rmlab.errors import RmlabError
 from rmlab.paths import cache_folder
 from rmlab.storage.digest import digest, file_digest, folder_digest, read_sealed, write_sealed
-from rmlab.storage.files import write_json
 
-LARGE = 2**28  # bytes of an artifact
-SEEN = ".checked.json"  # sizes and times of the files of a large one, when they were last known to be whole
+LARGE = 2**26  # bytes; the digests of files that have as many together are kept for the next process
+_LONG = 2**32  # bytes; reading as many takes several seconds
+FOLDER_SEAL = "sealed.json"
+
+_known: dict[str, tuple[list[int], str]] = {}  # path of a file -> its stamp and digest
+
+
+def digest_once(file: Path) -> str:
+    """The digest of a file, which this process computes once for each state of it."""
+    stamp, place = _stamp(file), str(file.absolute())
+    if place not in _known or _known[place][0] != stamp:
+        if stamp[0] >= _LONG:
+            said = f"checking {file} ({stamp[0] / 1e9:.1f} GB), once until it changes"
+            print(said, file=sys.stderr, flush=True)
+        _known[place] = stamp, file_digest(file)
+    return _known[place][1]
+
+
+def _stamp(file: Path) -> list[int]:
+    seen = file.stat()
+    return [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
+
+
+def file_digest_of(file: Path) -> str:
+    place = file.resolve()
+    with _remembered(place, [place]):
+        return digest_once(place)
+
+
+def folder_digest_of(folder: Path) -> str:
+    place = folder.resolve()
+    with _remembered(place, [p for p in place.rglob("*") if p.is_file()]):
+        return folder_digest(place, digest_once)
+
+
+def forget(place: Path) -> None:
+    """The digests of a file or folder are computed again, even if nothing shows that it changed."""
+    root = str(place.resolve())
+    for name in [name for name in _known if name == root or name.startswith(root + os.sep)]:
+        del _known[name]
+    with suppress(OSError, RmlabError):
+        _record(place.resolve()).unlink(missing_ok=True)
+
+
+@contextmanager
+def _remembered(place: Path, files: Sequence[Path]) -> Iterator[None]:
+    """Within, digests of these files are known that an earlier process computed; new ones are kept.
+
+    place: the file or folder that they are of. A cache that cannot be read or written is done without.
+    """
+    if not _are_large(files):
+        yield
+        return
+    with suppress(OSError, RmlabError, TypeError, ValueError):
+        kept = read_sealed(_record(place)) or {}
+        _known.update({name: (stamp, found) for name, stamp, found in kept if name not in _known})
+    before = _known_of(files)
+    yield
+    if _known_of(files) != before:
+        _keep(place, files)
+
+
+def _are_large(files: Iterable[Path]) -> bool:
+    return sum(file.stat().st_size for file in files if file.is_file()) >= LARGE
+
+
+def _known_of(files: Iterable[Path]) -> list[tuple[str, list[int], str]]:
+    names = (str(file.absolute()) for file in files)
+    return [(name, *_known[name]) for name in names if name in _known]
+
+
+def _keep(place: Path, files: Iterable[Path]) -> None:
+    with suppress(OSError, RmlabError):
+        write_sealed(_record(place), _known_of(files))
+
+
+def _record(place: Path) -> Path:
+    return cache_folder("digests") / f"{digest({'files of': str(place)})[:24]}.json"
 
 
 class Record(Protocol):
@@ -43,14 +117,8 @@ class Damage:
 def first_damage(folder: Path, records: Sequence[Record]) -> Damage | None:
     if found := next(_wrong_sizes(folder, records), None):
         return found
-    if sum(record.bytes for record in records) < LARGE:
+    with _remembered(folder.absolute(), [folder / record.name for record in records]):
         return next(_wrong_digests(folder, records, digest_once), None)
-    seen = _seen(folder)
-    changed = [record for record in records if seen.get(record.name) != _part_stamp(folder / record.name)]
-    found = next(_wrong_digests(folder, changed, digest_once), None)
-    if changed and not found:
-        mark_whole(folder, records)
-    return found
 
 
 def all_damage(folder: Path, records: Sequence[Record], tick: Callable[[int], None]) -> Iterator[Damage]:
@@ -62,10 +130,12 @@ def all_damage(folder: Path, records: Sequence[Record], tick: Callable[[int], No
 
 
 def mark_whole(folder: Path, records: Sequence[Record]) -> None:
-    """They were just written or hashed. Where nothing can be written they are hashed again each time."""
-    if sum(record.bytes for record in records) >= LARGE:
-        with suppress(OSError):
-            write_json(folder / SEEN, {record.name: _part_stamp(folder / record.name) for record in records})
+    """Takes the digests of the records for known: the files were just written or read."""
+    files = [folder / record.name for record in records]
+    for file, record in zip(files, records, strict=True):
+        _known[str(file.absolute())] = _stamp(file), record.sha256
+    if _are_large(files):
+        _keep(folder.absolute(), files)
 
 
 def _wrong_sizes(folder: Path, records: Sequence[Record]) -> Iterator[Damage]:
@@ -89,86 +159,22 @@ def _wrong_digests(
             yield Damage(record.name, error.strerror or type(error).__name__)
 
 
-_known_parts: dict[str, tuple[list[int], str]] = {}
+def seal_folder(folder: Path) -> None:
+    """Records the digest of every file in a folder, once all of them are on the disk."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != FOLDER_SEAL]
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    write_sealed(folder / FOLDER_SEAL, {p.relative_to(folder).as_posix(): file_digest(p) for p in files})
 
 
-def digest_once(file: Path) -> str:
-    """Computed once a process for a file as it is."""
-    stamp, place = _part_stamp(file), str(file.absolute())
-    if place not in _known_parts or _known_parts[place][0] != stamp:
-        _known_parts[place] = stamp, file_digest(file)
-    return _known_parts[place][1]
-
-
-def _part_stamp(file: Path) -> list[int]:
-    seen = file.stat()
-    return [seen.st_size, seen.st_mtime_ns, seen.st_ino]
-
-
-def _seen(folder: Path) -> dict[str, Any]:
+def is_as_sealed(folder: Path) -> bool:
+    """Tells whether the folder was sealed, and all files of that time are as they were."""
+    sealed = read_sealed(folder / FOLDER_SEAL)
+    if not sealed or not isinstance(sealed, dict):
+        return False
     try:
-        found = json.loads((folder / SEEN).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-_LARGE = 2**26  # bytes; the digest of as many is kept for the next process
-_LONG = 2**32  # takes several seconds
-
-Stamp = list[list[str | int]]  # of each file: name, size, times and number
-_known: dict[str, tuple[Stamp, str]] = {}
-
-
-def file_digest_of(file: Path) -> str:
-    return _cached(file.resolve(), [file], lambda: _announced(file))
-
-
-def folder_digest_of(folder: Path) -> str:
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return _cached(folder.resolve(), files, lambda: folder_digest(folder))
-
-
-def forget(place: Path) -> None:
-    """Its digest is computed again, even if nothing shows that it changed."""
-    _known.pop(str(place.resolve()), None)
-    with suppress(OSError, RmlabError):
-        _record(place.resolve()).unlink(missing_ok=True)
-
-
-def _cached(place: Path, files: list[Path], compute: Callable[[], str]) -> str:
-    stamp = [_stamp(place, file) for file in files]
-    known = _known.get(str(place))
-    if known is None or known[0] != stamp:
-        is_large = sum(file.stat().st_size for file in files) >= _LARGE
-        known = stamp, _kept(place, stamp, compute) if is_large else compute()
-        _known[str(place)] = known
-    return known[1]
-
-
-def _stamp(place: Path, file: Path) -> list[str | int]:
-    seen = file.stat()
-    return [os.path.relpath(file, place), seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
-
-
-def _kept(place: Path, stamp: Stamp, compute: Callable[[], str]) -> str:
-    """Where the cache cannot be read or written it is computed each time."""
-    with suppress(OSError, RmlabError):
-        known = read_sealed(_record(place))
-        if isinstance(known, dict) and known["stamp"] == stamp:
-            return str(known["digest"])
-    found = compute()
-    with suppress(OSError, RmlabError):
-        write_sealed(_record(place), {"place": str(place), "stamp": stamp, "digest": found})
-    return found
-
-
-def _record(place: Path) -> Path:
-    return cache_folder("digests") / f"{digest({'folder': str(place)})[:24]}.json"
-
-
-def _announced(file: Path) -> str:
-    size = file.stat().st_size
-    if size >= _LONG:
-        print(f"checking {file} ({size / 1e9:.1f} GB), once until it changes", file=sys.stderr, flush=True)
-    return file_digest(file)
+        with _remembered(folder.absolute(), [folder / name for name in sealed]):
+            return all(digest_once(folder / name) == known for name, known in sealed.items())
+    except OSError:
+        return False

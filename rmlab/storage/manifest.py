@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rmlab.errors import InputError
-from rmlab.storage.digest import digest
-from rmlab.storage.files import json_text, plain, write_text
+from rmlab.storage.digest import digest, sealed, unsealed
+from rmlab.storage.files import json_text, parse_json, write_text
 
 FORMAT = 2
 MANIFEST, COPY = "manifest.json", ".manifest-copy.json"
@@ -62,6 +62,7 @@ class Manifest:
     created: str = ""
     command: str = ""
     folder: str = ""  # that the command was given in
+    place: str = ""  # the artifact's own folder when it was written
     rows_per_shard: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] = field(default_factory=dict)
@@ -76,6 +77,11 @@ class Manifest:
         return {record.role: record.content for record in self.inputs if record.kind == "artifact"}
 
     @property
+    def is_in_parts(self) -> bool:
+        """Tells whether it has parts and nothing else, so that some can be made again without the others."""
+        return all(re.fullmatch(r"part-\d{5,9}\.parquet", record.name) for record in self.files)
+
+    @property
     def content(self) -> str:
         """Digest of all that the artifact holds."""
         return digest({record.name: record.sha256 for record in self.files})
@@ -86,9 +92,8 @@ class OldFormat(InputError):
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """With its own digest. The copy is there first, for the day that the manifest cannot be read."""
-    record = plain(manifest.to_json())
-    text = json_text({**record, "sha256": digest(record)})
+    """The copy is there first, for the day that the manifest cannot be read."""
+    text = json_text(sealed(manifest.to_json()))
     write_text(folder / COPY, text)
     write_text(folder / MANIFEST, text)
 
@@ -97,16 +102,14 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> Manifest:
     """InputError in one line where it is not byte for byte what was written."""
     try:
         text = (folder / name).read_bytes().decode("utf-8")
-        data = json.loads(text)
-        if isinstance(data, dict) and data.get("format") == 1:
+        found = parse_json(text).get("format") if text.startswith("{") else None
+        if found == 1:
             raise OldFormat(f"{folder} was made by an earlier rmlab, and is made again by the same command")
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
+        if found != FORMAT:
             raise ValueError(f"expected format {FORMAT}")
-        stated = data.pop("sha256", None)
-        if stated != digest(data) or json_text({**data, "sha256": stated}) != text:
-            raise ValueError("it is not as it was written")
+        unsealed(text)
         return _parsed(text)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(damaged(folder / name, _reason(error), folder)) from None
 
 

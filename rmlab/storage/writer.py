@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,8 +17,9 @@ from rmlab.storage.files import write_parquet
 from rmlab.storage.integrity import digest_once, mark_whole
 from rmlab.storage.manifest import COPY, MANIFEST, WORK, FileRecord, Manifest, write_manifest
 from rmlab.storage.schemas import Table
+from rmlab.storage.staged_folder import locked
 
-_SHARDS, _BEGUN = "shards.json", "begun.json"
+_LOCK, _SHARDS, _BEGUN = ".lock", "shards.json", "begun.json"
 
 
 class Writer:
@@ -63,7 +63,7 @@ class Writer:
         whole.replace(self.path / part_name(index))
 
     def has_part(self, index: int) -> bool:
-        """Whether an earlier run wrote it, and it still is what was written."""
+        """Tells whether an earlier run wrote the part, and it still is what was written."""
         part = self.path / part_name(index)
         return part.is_file() and self._known(index).get("sha256") == digest_once(part)
 
@@ -79,12 +79,12 @@ class Writer:
         return self.path / WORK / f"counts-{index:05d}.json"
 
     def remove_leftovers(self) -> None:
-        """What processes that were killed had begun to write."""
+        """Removes the files that processes that were killed had begun to write."""
         for leftover in self.path.rglob(".*.tmp"):
             leftover.unlink(missing_ok=True)
 
     def shard_size(self, wanted: int) -> int:
-        """Rows a shard: what an interrupted run began with, else what is wanted now.
+        """Returns the rows of a shard: as an interrupted run had them, else as they are wanted now.
 
         Where it cannot be told any more, the parts that are there are of no use.
         """
@@ -100,31 +100,42 @@ class Writer:
         """None where it is the inputs that decide which rows a part has."""
         return read_sealed(self.path / WORK / _SHARDS)
 
-    def empty(self) -> None:
-        _empty(self.path)
-
-    def begin(self, made_of: Mapping[str, str]) -> None:
+    def begin(self, made_of: Mapping[str, str], afresh: bool = False) -> None:
         """made_of: what the inputs hold. What was begun of others goes: parts of two would be mixed."""
-        file = self.path / WORK / _BEGUN
-        if begun_with(self.path) != dict(made_of):
-            _empty(self.path)
-            write_sealed(file, dict(made_of))
+        if afresh or begun_with(self.path) != dict(made_of):
+            self.empty()
+            write_sealed(self.work / _BEGUN, dict(made_of))
 
-    def reopen(self, manifest: Manifest, bad: Collection[str]) -> None:
-        """Makes of a finished artifact one that was begun, and lacks the bad parts.
+    def empty(self) -> None:
+        """Removes all but the lock, the manifest first, so that half of it never looks whole.
 
+        The copy goes before it: alone it would say that the manifest was lost.
+        """
+        for entry in [self.path / COPY, self.path / MANIFEST, *self.path.iterdir()]:
+            if entry.name != _LOCK:
+                _remove(entry)
+
+    def reopen(self, manifest: Manifest | None, bad: Collection[str]) -> None:
+        """Makes of a finished artifact one that was begun, which lacks the bad parts; the next run goes on.
+
+        Bad parts and the manifest are set aside in the working folder, which goes when the artifact is
+        finished again. What is not made in parts, or has lost its manifest, is all made again.
         The manifest goes last: whatever ends this early leaves an artifact that lacks parts, and says so.
         """
-        for record in manifest.files:
-            if record.name in bad:
-                _remove(self.path / record.name)
-            else:
-                self._keep(record, manifest)
-        if manifest.rows_per_shard is not None:
-            write_sealed(self.work / _SHARDS, manifest.rows_per_shard)
-        write_sealed(self.work / _BEGUN, manifest.made_of)
-        for name in (COPY, MANIFEST):
-            _remove(self.path / name)
+        aside = self.work / "damaged"
+        aside.mkdir(exist_ok=True)
+        in_parts = manifest is not None and manifest.is_in_parts
+        if manifest and in_parts:
+            for record in manifest.files:
+                if record.name not in bad:
+                    self._keep(record, manifest)
+            if manifest.rows_per_shard is not None:
+                write_sealed(self.work / _SHARDS, manifest.rows_per_shard)
+            write_sealed(self.work / _BEGUN, manifest.made_of)
+        for name in (*(bad if in_parts else ()), COPY, MANIFEST):
+            with suppress(FileNotFoundError):
+                _remove(aside / name)
+                (self.path / name).rename(aside / name)
 
     def _keep(self, part: FileRecord, of: Manifest) -> None:
         known = {"counts": part.counts, "metrics": of.metrics, "rows": part.rows, "sha256": part.sha256}
@@ -147,7 +158,7 @@ class Writer:
 
 
 def begun_with(path: Path) -> dict[str, str] | None:
-    """What the inputs of an unfinished artifact held when it was begun."""
+    """Returns what the inputs of an unfinished artifact held when it was begun."""
     return read_sealed(path / WORK / _BEGUN)
 
 
@@ -176,33 +187,19 @@ def tidy(path: Path) -> None:
 @contextmanager
 def writing(path: Path) -> Iterator[Writer]:
     """Opens an artifact directory for writing, for this process alone."""
+
+    def busy() -> None:
+        raise RmlabError(f"another rmlab process is writing {path.name}; wait for it, then run this again")
+
     path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RmlabError(
-                f"another rmlab process is writing {path.name}; wait for it, then run this again"
-            ) from None
+    with locked(path / _LOCK, busy):
         writer = Writer(path)
         writer.remove_leftovers()
         yield writer
 
 
-def _empty(path: Path) -> None:
-    """Removes all but the lock, the manifest first, so that half of it never looks whole.
-
-    The copy goes before it: alone it would say that the manifest was lost.
-    """
-    for name in (COPY, MANIFEST):
-        _remove(path / name)
-    for entry in path.iterdir():
-        if entry.name != ".lock":
-            _remove(entry)
-
-
 def _remove(entry: Path) -> None:
-    """Whatever it is."""
+    """Removes a file, a link or a folder."""
     if entry.is_dir() and not entry.is_symlink():
         shutil.rmtree(entry)
     else:

@@ -156,7 +156,7 @@ class RowLog:
         """Rows by cell, but for those that failed, which are tried again."""
         if not self.file.is_file():
             return {}
-        rows = map(unsealed, self.file.read_bytes().split(b"\n"))
+        rows = map(_read, self.file.read_bytes().split(b"\n"))
         return {row["cell"]: row for row in rows if row is not None and row["state"] == "ok"}
 
     def mend(self) -> None:
@@ -166,9 +166,20 @@ class RowLog:
             os.truncate(self.file, self.file.stat().st_size - len(cut_off))
 
     def append(self, rows: Iterable[Row]) -> None:
-        lines = [json.dumps(sealed(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+        lines = [_line(sealed(row)) + "\n" for row in rows]
         with self.file.open("ab") as file:
             file.write("".join(lines).encode())
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+def _read(line: bytes) -> Row | None:
+    try:
+        return unsealed(line.decode(), as_written=_line)
+    except ValueError:
+        return None
 
 
 SHOWN = 8

@@ -1,15 +1,16 @@
-"""rmlab verify: what is bad is named, mended by itself, and what cannot be mended says why."""
+"""rmlab verify: what is bad is named, and dropped by --repair, so that a run makes it again and no more."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import shutil
+import sys
 
 import pyarrow.parquet as pq
 import pytest
 from artifact_kinds import artifacts, files_of, flip
-from resealed import redate, rewrite
+from resealed import rewrite
 from small_settings import SMALL
 
 from rmlab.storage.digest import file_digest
@@ -17,12 +18,30 @@ from rmlab.storage.digest import file_digest
 SHARDED = (*SMALL, "prompts_per_shard=4")
 
 
+RUN = ("run", *SHARDED, "sft=none", "head=linear", "arms=[]", "out=a")
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """Some artifacts of several parts, by a relative `out`, as most are made; and a copy of them."""
+    from rmlab.cli import app
+
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["rmlab", *RUN])
+        app(standalone_mode=False)
+    shutil.copytree(folder / "a", folder / "copy")
+    return folder
+
+
 @pytest.fixture
-def made(cli, tmp_path, monkeypatch):
-    """Some artifacts of several parts, by a relative `out`, as most are made."""
-    monkeypatch.chdir(tmp_path)
-    assert cli("run", *SHARDED, "sft=none", "head=linear", "arms=[]", "out=a").code == 0
-    return tmp_path / "a"
+def made(first, monkeypatch):
+    """Those artifacts, as they were, where they were made."""
+    shutil.rmtree(first / "a")
+    shutil.copytree(first / "copy", first / "a")
+    monkeypatch.chdir(first)
+    return first / "a"
 
 
 def digests(out):
@@ -47,8 +66,18 @@ def test_a_sound_folder(cli, made):
     assert cli("verify", made).code == 0 and cli("verify", of_stage(made, "embed")).code == 0
 
 
+def goes_on(cli, result, monkeypatch):
+    """Types the commands that a repair named, each once and in its folder."""
+    commands = [row["why"].rpartition(": ")[2] for row in result.json["artifacts"] if ": " in row["why"]]
+    for command in dict.fromkeys(commands):
+        folder, _, words = command.removeprefix("cd ").rpartition(" && ")
+        with monkeypatch.context() as patch:
+            patch.chdir(folder or ".")
+            assert cli(*shlex.split(words)[1:]).code == 0, command
+
+
 @pytest.mark.parametrize("stage", ["sample", "annotate", "embed"])
-def test_only_bad_parts_are_made_again(cli, made, stage, tmp_path, monkeypatch):
+def test_only_bad_parts_are_made_again(cli, made, stage, monkeypatch):
     artifact = next((made / stage).glob("*"))
     before, parts = digests(made), sorted(artifact.glob("part-*"))
     kept = {part: part.stat().st_mtime_ns for part in parts[2:]}
@@ -56,21 +85,45 @@ def test_only_bad_parts_are_made_again(cli, made, stage, tmp_path, monkeypatch):
     parts[1].unlink()
     damaged = cli("verify", "all", "out=a")
     assert damaged.code == 3 and "1 damaged" in damaged.line and "rmlab verify --repair all" in damaged.line
-    monkeypatch.chdir(tmp_path.parent)  # the command was given elsewhere, and out=a is meant from there
-    mended = cli("verify", "--repair", artifact)
-    assert mended.code == 0 and f"2 of {len(parts)} files were bad" in mended.out
+    monkeypatch.chdir(made.parent.parent)  # the command was given elsewhere, and out=a is meant from there
+    repaired = cli("verify", "--repair", artifact, "--json")
+    assert repaired.code == 0 and states(repaired) == {artifact.name: "unfinished"}
+    assert f"2 of {len(parts)} files were bad; the next run makes these again: cd " in repaired.out
+    assert cli("verify", artifact).code == 0
+    goes_on(cli, repaired, monkeypatch)
     assert {part: part.stat().st_mtime_ns for part in kept} == kept
     assert digests(made) == before
-    assert cli("verify", made).code == 0
+    assert set(states(cli("verify", made, "--json")).values()) == {"whole"}
 
 
 @pytest.mark.parametrize("stage", ["prompts", "fit_rm", "eval_rm", "report"])
-def test_an_artifact_that_is_made_as_a_whole(cli, made, stage):
+def test_an_artifact_that_is_made_as_a_whole(cli, made, stage, monkeypatch):
     artifact, before = of_stage(made, stage), digests(made)
     flip(files_of(artifact)[-1], 30)
     assert cli("verify", made).code == 3
-    assert cli("verify", "--repair", made).code == 0
+    repaired = cli("verify", "--repair", made, "--json")
+    assert repaired.code == 0 and states(repaired)[artifact.name] == "unfinished"
+    goes_on(cli, repaired, monkeypatch)
     assert digests(made) == before
+    assert set(states(cli("verify", made, "--json")).values()) == {"whole"}
+
+
+def test_bad_parts_are_kept_until_the_run_that_makes_them_again_is_done(cli, made, monkeypatch):
+    artifact = of_stage(made, "embed")
+    part = sorted(artifact.glob("part-*"))[0]
+    flip(part, 100)
+    bad = part.read_bytes()
+    repaired = cli("verify", "--repair", artifact, "--json")
+    assert (artifact / ".work" / "damaged" / part.name).read_bytes() == bad and not part.exists()
+    goes_on(cli, repaired, monkeypatch)
+    assert part.exists() and not (artifact / ".work").exists()
+
+
+def test_the_command_of_a_forced_run_goes_on_and_does_not_begin_anew(cli, made):
+    assert cli("embed", *SHARDED, "sft=none", "head=linear", "arms=[]", "out=a", "--force").code == 0
+    flip(sorted(of_stage(made, "embed").glob("part-*"))[0], 100)
+    result = cli("verify", "--repair", made)
+    assert "rmlab embed " in result.out and "--force" not in result.out
 
 
 def test_a_manifest_comes_back_from_its_copy(cli, made):
@@ -114,40 +167,55 @@ def test_the_copy_of_a_manifest_is_looked_after_too(cli, made, what):
     assert copy.read_bytes() == whole
 
 
-def test_a_repair_that_fails_leaves_the_others_to_be_mended(cli, made, monkeypatch):
+def test_a_repair_that_fails_leaves_the_others_to_be_repaired(cli, made, monkeypatch):
     """And does not send the user to itself."""
-    from rmlab.commands import repair
+    from rmlab.storage.writer import Writer
 
     embed, annotate = of_stage(made, "embed"), sorted((made / "annotate").glob("*"))[0]
     for artifact in (annotate, embed):
         flip(files_of(artifact)[-1], 60)
-    again = repair._make_again
+    reopen = Writer.reopen
 
-    def full(path, *rest):
-        if path == annotate:
+    def full(self, *rest):
+        if self.path.name == annotate.name:
             raise OSError(28, "No space left on device")
-        again(path, *rest)
+        reopen(self, *rest)
 
-    monkeypatch.setattr(repair, "_make_again", full)
+    monkeypatch.setattr(Writer, "reopen", full)
     result = cli("verify", "--repair", "all", "out=a")
     assert result.code == 3 and "1 damaged" in result.line and "No space left" in result.line
     assert "rmlab verify" not in result.line
-    assert states(cli("verify", "all", "out=a", "--json"))[embed.name] == "whole"
+    found = states(cli("verify", "all", "out=a", "--json"))
+    assert (found[embed.name], found[annotate.name]) == ("unfinished", "damaged")
 
 
-def test_a_folder_in_the_place_of_a_part(cli, made):
+def test_a_folder_in_the_place_of_a_part(cli, made, monkeypatch):
     before, part = digests(made), sorted(of_stage(made, "embed").glob("part-*"))[0]
     part.unlink()
     (part / "below").mkdir(parents=True)
-    assert cli("verify", "--repair", made).code == 0
+    repaired = cli("verify", "--repair", made, "--json")
+    assert repaired.code == 0
+    goes_on(cli, repaired, monkeypatch)
     assert digests(made) == before
 
 
-def test_without_manifest_and_copy_the_commands_of_its_neighbours_make_it_again(cli, made):
+def test_without_manifest_and_copy_it_is_made_again_whole(cli, made):
     artifact, before = of_stage(made, "embed"), digests(made)
     for name in ("manifest.json", ".manifest-copy.json"):
         flip(artifact / name, 50)
-    assert cli("verify", "--repair", artifact).code == 0
+    result = cli("verify", "--repair", artifact)
+    assert result.code == 0 and "its manifest is lost" in result.out
+    assert cli(*RUN).code == 0
+    assert digests(made) == before
+
+
+def test_a_restored_manifest_may_tell_of_more_damage(cli, made, monkeypatch):
+    artifact, before = of_stage(made, "embed"), digests(made)
+    (artifact / "manifest.json").unlink()
+    flip(sorted(artifact.glob("part-*"))[0], 100)
+    repaired = cli("verify", "--repair", artifact, "--json")
+    assert repaired.code == 0 and states(repaired) == {artifact.name: "unfinished"}
+    goes_on(cli, repaired, monkeypatch)
     assert digests(made) == before
 
 
@@ -156,32 +224,28 @@ def test_what_its_command_does_not_make_any_more_stays_as_it_is(cli, tmp_path, m
     rows = [{"prompt": f"what is {i}", "response": f"it is {i}", "score": i} for i in range(40)]
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert cli("import", "s.jsonl", "out=a").code == 0
-    part = next((tmp_path / "a" / "annotate").glob("*/part-*"))
+    before, part = digests(tmp_path / "a"), next((tmp_path / "a" / "annotate").glob("*/part-*"))
+    flip(part, 100)
+    repaired = cli("verify", "--repair", "all", "out=a", "--json")
+    assert repaired.code == 0
+    goes_on(cli, repaired, monkeypatch)
+    assert digests(tmp_path / "a") == before, "an import goes on from its file"
     flip(part, 100)
     bad = part.read_bytes()
-    assert cli("verify", "--repair", "all", "out=a").code == 0, "an import is mended from its file"
-    flip(part, 100)
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[1:]))
-    result = cli("verify", "--repair", "all", "out=a")
-    assert result.code == 3 and "asks for something else now" in result.line
+    result = cli("verify", "--repair", part.parent)
+    assert result.code == 3 and "it is stale, too" in result.line and "again: rmlab import" in result.line
     assert part.read_bytes() == bad
 
 
 def test_a_moved_folder_is_made_again_where_it_lies(cli, made, tmp_path):
-    command = f"rmlab {shlex.join(['run', *SHARDED, 'sft=none', 'head=linear', 'arms=[]', 'out=a'])}"
+    command = f"rmlab {shlex.join(RUN)}"
     moved = shutil.copytree(made, tmp_path / "b")
     for out in (made, moved):
         part = next((out / "sample").glob("*/part-00000.parquet"))
         rewrite(part, pq.read_table(part).slice(1), False)
     assert f"again: {command}; or remove it" in cli("verify", made).line
     assert f"again: {command} out={moved}; or remove it" in cli("verify", moved).line
-
-
-def test_a_command_that_cannot_be_read_is_told_as_it_stands(cli, made):
-    [prompts] = (made / "prompts").glob("*/part-*")
-    redate(of_stage(made, "sample"), command="rmlab run 'half a quote")
-    rewrite(prompts, pq.read_table(prompts).slice(1), False)
-    assert "again: rmlab run 'half a quote; or remove it" in cli("verify", of_stage(made, "sample")).line
 
 
 def test_one_document(cli, made):
@@ -202,13 +266,3 @@ def test_unfinished_and_foreign_folders(cli, made, tmp_path):
     assert "holds none" in cli("verify", tmp_path / "empty").line
     assert "does not exist" in cli("verify", tmp_path / "nowhere").line
     assert cli("verify", made, "out=b").code == 2
-
-
-def test_repair_needs_its_inputs_and_takes_nothing_away_without_them(cli, made):
-    shutil.rmtree(of_stage(made, "sample"))
-    part = sorted(of_stage(made, "embed").glob("part-*"))[0]
-    flip(part, 100)
-    bad = part.read_bytes()
-    result = cli("verify", "--repair", of_stage(made, "embed"))
-    assert result.code == 3 and "sample is missing" in result.line
-    assert part.read_bytes() == bad

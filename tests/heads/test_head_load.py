@@ -54,7 +54,7 @@ def other_file(folder):
 BREAKS = {
     "no readable head.json": lambda folder: (folder / "head.json").unlink(),
     "head.json is not JSON": lambda folder: (folder / "head.json").write_text("{"),
-    "is not of format 3; fit the head again": lambda folder: edit(folder, format=2),
+    "is not of format 4; fit the head again": lambda folder: edit(folder, format=2),
     r"unknown kind 'forest' \(known: linear, mlp, trees, laplace, ensemble, [a-z, ]+\)": lambda folder: edit(
         folder, kind="forest"
     ),

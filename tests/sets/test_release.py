@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from set_helpers import DEFAULTS, TWO, A
 
+from rmlab.commands.release import new_set_folder
 from rmlab.sets import write
-from rmlab.sets.folder import new_set_folder
 from rmlab.storage.artifact import open_artifact
 from rmlab.storage.set_record import open_set
 from rmlab.storage.set_schema import SET_PROMPTS, SET_RESPONSES, SET_SCALES, SET_SCORES, set_embeddings

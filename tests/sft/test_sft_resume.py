@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rmlab.sft.checkpoints import SEAL, last_whole_checkpoint
+from rmlab.sft.checkpoints import last_whole_checkpoint
 from rmlab.sft.train import train
+from rmlab.storage.integrity import FOLDER_SEAL
 
 pytestmark = pytest.mark.alone
 
@@ -48,7 +49,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_log(task, quiet, meth
     whole, killed = (task(name, method=method, **KNOBS) for name in ("whole", "killed"))
     log, _ = train(whole, quiet)
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(killed.write())])
-    while not (killed.work / "checkpoint-4" / SEAL).is_file() and process.poll() is None:
+    while not (killed.work / "checkpoint-4" / FOLDER_SEAL).is_file() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -99,8 +100,8 @@ def lose(name: str):
         rot("*.safetensors"),
         rot("optimizer.pt"),
         rot("rng_state*.pth"),
-        rot(SEAL),
-        lose(SEAL),
+        rot(FOLDER_SEAL),
+        lose(FOLDER_SEAL),
         lose("scheduler.pt"),
         lose("trainer_state.json"),
     ],

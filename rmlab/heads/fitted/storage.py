@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -12,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.storage.files import parse_json, read_plain_text
+from rmlab.storage.digest import sealed, unsealed
+from rmlab.storage.files import json_text, parse_json, read_plain_text
 
-FORMAT = 3
+FORMAT = 4
 DESCRIPTION, TENSORS, TREES = "head.json", "head.safetensors", "head.txt"
+_SEAL = "digest"  # of head.json, where sha256 is that of the numbers
 
 
 def broken(folder: Path, what: str) -> InputError:
@@ -49,17 +50,12 @@ def check_members(folder: Path, names: Sequence[str], description: Mapping[str, 
 
 
 def write_description(folder: Path, record: Mapping[str, Any]) -> None:
-    """head.json, with a digest of what it says: a number in it that rots must not go unseen."""
-    text = _text({**record, "digest": sha256(_text(record).encode()).hexdigest()})
-    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
-
-
-def _text(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, indent=2) + "\n"
+    """Writes head.json with a seal: a number in it that rots must not go unseen."""
+    (folder / DESCRIPTION).write_text(json_text(sealed(record, _SEAL)), encoding="utf-8")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """What head.json says, once it is known to be an object of this format."""
+    """The content of head.json, once it is known to be an object of this format."""
     try:
         text = read_plain_text(folder / DESCRIPTION)
         description = parse_json(text)
@@ -69,11 +65,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise broken(folder, f"{DESCRIPTION} is not JSON") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise broken(folder, f"{DESCRIPTION} is not of format {FORMAT}")
-    stated = description.pop("digest", None)
-    whole = _text({**description, "digest": stated})
-    if text != whole or stated != sha256(_text(description).encode()).hexdigest():
-        raise broken(folder, f"{DESCRIPTION} is not the file that was saved")
-    return description
+    try:
+        return unsealed(text, _SEAL)
+    except ValueError:
+        raise broken(folder, f"{DESCRIPTION} is not the file that was saved") from None
 
 
 def read_payload(folder: Path, payload_name: str, description: Mapping[str, Any]) -> bytes:

