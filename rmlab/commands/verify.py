@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from rmlab.paths import home_path
 from rmlab.pipeline.state import Ages
 from rmlab.pipeline.verify import Sources, Verified, artifacts_of, is_artifact, verify
 from rmlab.storage.artifact import finished
-from rmlab.storage.files import plain, write_text
+from rmlab.storage.files import plain, remove, write_text
 from rmlab.storage.manifest import COPY, MANIFEST, Manifest, read_manifest
 from rmlab.storage.set_record import RECORD
 from rmlab.storage.writer import writing
@@ -131,7 +130,7 @@ def _again(path: Path, done: str, ages: Ages) -> Verified:
 
 def _copy(source: Path, file: Path) -> None:
     if file.is_dir():
-        shutil.rmtree(file)
+        remove(file)
     write_text(file, source.read_text(encoding="utf-8"))
 
 

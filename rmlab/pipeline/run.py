@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import importlib
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -98,7 +98,7 @@ def _pass_of(node: Node) -> str:
 
 
 def _run(nodes: list[Node], command: str, force: bool, quiet: bool, alone: bool) -> list[Outcome]:
-    """One look at all that they read; another at what was made."""
+    """Runs the nodes of one pass, between a look at all that they read and one at what was made."""
     states = States()
     todo = [node for node in nodes if force or _is_left(node, states)]
     made: set[str] = set()
@@ -135,33 +135,33 @@ def _input(upstream: Node, node: Node, alone: bool, states: States) -> Artifact:
 def _execute(
     nodes: list[Node], inputs: dict[str, Artifact], command: str, quiet: bool, force: bool
 ) -> set[str]:
-    """The fingerprints of what was made. Several nodes are one pass."""
+    """Makes what is left of the nodes, several in one pass; returns the fingerprints of what was made."""
     started = time.monotonic()
     with ExitStack() as stack:
-        writers = {node.fingerprint: stack.enter_context(writing(node.folder)) for node in nodes}
+        writers = [(node, stack.enter_context(writing(node.folder))) for node in nodes]
         made_of = {role: artifact.manifest.content for role, artifact in inputs.items()}
-        left = [node for node in nodes if _prepared(node, writers[node.fingerprint], made_of, force)]
+        left = [(node, writer) for node, writer in writers if _prepared(node, writer, made_of, force)]
         if not left:
             return set()
-        progress = stack.enter_context(Progress(_label(left[0]), quiet=quiet))
-        for node in left:
+        first, writer_of_first = left[0]
+        progress = stack.enter_context(Progress(_label(first), quiet=quiet))
+        for node, _ in left:
             Outcome(node, "starts").record()
         progress.say("starts" if len(left) == 1 else f"starts, {len(left)} artifacts in one pass")
-        pairs = [(node, writers[node.fingerprint]) for node in left]
-        _run_stage(left[0].stage, [_job(node, inputs, writer, progress) for node, writer in pairs])
+        _run_stage(first.stage, [_job(node, inputs, writer, progress) for node, writer in left])
         progress.close()
         seconds = time.monotonic() - started
-        for node, writer in pairs:
+        for node, writer in left:
             _check_unchanged(node, writer)
             writer.commit(partial(_manifest, node, writer, made_of, command, seconds))
-        for warning in dict.fromkeys(w for _, writer in pairs for w in writer.warnings):
+        for warning in dict.fromkeys(w for _, writer in left for w in writer.warnings):
             progress.warn(warning)
-        progress.say(f"done in {seconds:,.1f} s{_speed(pairs[0][1].counts, seconds)}")
-    return {node.fingerprint for node in left}
+        progress.say(f"done in {seconds:,.1f} s{_speed(writer_of_first.counts, seconds)}")
+    return {node.fingerprint for node, _ in left}
 
 
 def _prepared(node: Node, writer: Writer, made_of: dict[str, str], force: bool) -> bool:
-    """Whether there is anything to do, now that nobody else is at it; what was begun goes on."""
+    """Tells whether there is anything to do, now that nobody else is at it; what was begun goes on."""
     state = node.state
     if state.name == "done" and not force:
         return False
@@ -178,7 +178,7 @@ def _check_unchanged(node: Node, writer: Writer) -> None:
 
 
 def _label(node: Node) -> str:
-    """As progress lines call it."""
+    """The name of a node in progress lines."""
     name = node.stage.replace("_", "-")
     return f"{name} {node.name}" if BY_NAME[node.stage].has_several else name
 
@@ -236,23 +236,19 @@ def _speed(counts: dict[str, int | float], seconds: float) -> str:
     return f", {rows:,} responses" + (f", {tokens / max(seconds, 1e-9):,.0f} tokens/s" if tokens else "")
 
 
-class _disk_errors:
+@contextmanager
+def _disk_errors(node: Node) -> Iterator[None]:
     """A full or read-only disk as one line; what was written before it stays."""
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
-            return
-        place, text = self.node.folder.parent.parent, (error.strerror or str(error)).lower()
+    try:
+        yield
+    except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in str(error).lower():
             text = "no space left on the disk"
-        elif error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG):
-            return
+        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG):
+            text = (error.strerror or str(error)).lower()
+        else:
+            raise
+        out = node.folder.parent.parent
         raise RmlabError(
-            f"{self.node.stage}: {text} ({place}); what is done is kept; mend it, run the same command"
+            f"{node.stage}: {text} ({out}); what is done is kept; mend it, run the same command"
         ) from None

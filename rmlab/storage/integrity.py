@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from rmlab.errors import RmlabError
 from rmlab.paths import cache_folder
 from rmlab.storage.digest import digest, file_digest, folder_digest, read_sealed, write_sealed
+from rmlab.storage.manifest import FileRecord
 
 LARGE = 2**26  # bytes; the digests of files that have as many together are kept for the next process
 _LONG = 2**32  # bytes; reading as many takes several seconds
@@ -99,29 +99,21 @@ def _record(place: Path) -> Path:
     return cache_folder("digests") / f"{digest({'files of': str(place)})[:24]}.json"
 
 
-class Record(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def bytes(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Damage:
     name: str
     why: str
 
 
-def first_damage(folder: Path, records: Sequence[Record]) -> Damage | None:
+def first_damage(folder: Path, records: Sequence[FileRecord]) -> Damage | None:
+    """The first file that is not what was written, by the digests that are known of its present state."""
     if found := next(_wrong_sizes(folder, records), None):
         return found
     with _remembered(folder.absolute(), [folder / record.name for record in records]):
         return next(_wrong_digests(folder, records, digest_once), None)
 
 
-def all_damage(folder: Path, records: Sequence[Record], tick: Callable[[int], None]) -> Iterator[Damage]:
+def all_damage(folder: Path, records: Sequence[FileRecord], tick: Callable[[int], None]) -> Iterator[Damage]:
     """Every file is read; tick is told how many bytes."""
     for record in records:
         damage = next(_wrong_sizes(folder, [record]), None)
@@ -129,7 +121,7 @@ def all_damage(folder: Path, records: Sequence[Record], tick: Callable[[int], No
         tick(record.bytes)
 
 
-def mark_whole(folder: Path, records: Sequence[Record]) -> None:
+def mark_whole(folder: Path, records: Sequence[FileRecord]) -> None:
     """Takes the digests of the records for known: the files were just written or read."""
     files = [folder / record.name for record in records]
     for file, record in zip(files, records, strict=True):
@@ -138,7 +130,7 @@ def mark_whole(folder: Path, records: Sequence[Record]) -> None:
         _keep(folder.absolute(), files)
 
 
-def _wrong_sizes(folder: Path, records: Sequence[Record]) -> Iterator[Damage]:
+def _wrong_sizes(folder: Path, records: Sequence[FileRecord]) -> Iterator[Damage]:
     for record in records:
         file = folder / record.name
         size = file.stat().st_size if file.is_file() else None
@@ -149,7 +141,7 @@ def _wrong_sizes(folder: Path, records: Sequence[Record]) -> Iterator[Damage]:
 
 
 def _wrong_digests(
-    folder: Path, records: Sequence[Record], hashed: Callable[[Path], str]
+    folder: Path, records: Sequence[FileRecord], hashed: Callable[[Path], str]
 ) -> Iterator[Damage]:
     for record in records:
         try:

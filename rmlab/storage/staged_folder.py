@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rmlab.paths import home_path
+from rmlab.storage.files import remove
 
 
 @contextmanager
@@ -75,12 +76,11 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 def _mend(target: Path) -> None:
     for old in _left(target, "old"):
-        if target.exists():
-            _remove(old)
-        else:
+        if not target.exists():
             old.rename(target)
-    for unfinished in _left(target, "tmp"):
-        _remove(unfinished)
+    for left in [*_left(target, "old"), *_left(target, "tmp")]:
+        with suppress(OSError):
+            remove(left)
 
 
 def _left(target: Path, end: str) -> list[Path]:
@@ -88,10 +88,3 @@ def _left(target: Path, end: str) -> list[Path]:
     named = re.compile(rf"\.{re.escape(target.name)}\.\d+\.{end}")
     found = [path for path in target.parent.iterdir() if named.fullmatch(path.name)]
     return sorted(found, key=lambda path: path.lstat().st_mtime_ns, reverse=True)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

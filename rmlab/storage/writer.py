@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from rmlab.errors import RmlabError
 from rmlab.storage.digest import file_digest, read_sealed, write_sealed
-from rmlab.storage.files import write_parquet
+from rmlab.storage.files import remove, write_parquet
 from rmlab.storage.integrity import digest_once, mark_whole
 from rmlab.storage.manifest import COPY, MANIFEST, WORK, FileRecord, Manifest, write_manifest
 from rmlab.storage.schemas import Table
@@ -113,7 +113,7 @@ class Writer:
         """
         for entry in [self.path / COPY, self.path / MANIFEST, *self.path.iterdir()]:
             if entry.name != _LOCK:
-                _remove(entry)
+                remove(entry)
 
     def reopen(self, manifest: Manifest | None, bad: Collection[str]) -> None:
         """Makes of a finished artifact one that was begun, which lacks the bad parts; the next run goes on.
@@ -134,7 +134,7 @@ class Writer:
             write_sealed(self.work / _BEGUN, manifest.made_of)
         for name in (*(bad if in_parts else ()), COPY, MANIFEST):
             with suppress(FileNotFoundError):
-                _remove(aside / name)
+                remove(aside / name)
                 (self.path / name).rename(aside / name)
 
     def _keep(self, part: FileRecord, of: Manifest) -> None:
@@ -196,11 +196,3 @@ def writing(path: Path) -> Iterator[Writer]:
         writer = Writer(path)
         writer.remove_leftovers()
         yield writer
-
-
-def _remove(entry: Path) -> None:
-    """Removes a file, a link or a folder."""
-    if entry.is_dir() and not entry.is_symlink():
-        shutil.rmtree(entry)
-    else:
-        entry.unlink(missing_ok=True)
