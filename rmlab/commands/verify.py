@@ -104,8 +104,8 @@ def _repair(finding: Verified, ages: Ages) -> Verified:
     with writing(path) as writer:
         writer.reopen(manifest, bad)
     what = "the next run makes these again" if manifest.is_in_parts else "the next run makes it again, whole"
-    done = f"{len(bad)} of {len(manifest.files)} files were bad; {what}: {command_here(path, manifest)}"
-    return Verified(path, "unfinished", done, manifest=manifest)
+    done = f"{len(bad)} of {len(manifest.files)} files were bad; {what}"
+    return Verified(path, "unfinished", done, manifest=manifest, again=command_here(path, manifest))
 
 
 def _without_manifest(finding: Verified, ages: Ages) -> Verified:
@@ -147,7 +147,8 @@ def command_here(path: Path, manifest: Manifest) -> str:
 def _row(finding: Verified) -> dict[str, Any]:
     damage = [{"file": d.name, "why": d.why} for d in finding.damage]
     row = {"path": str(finding.path), "stage": finding.stage, "state": finding.state, "why": finding.why}
-    return plain(row | {"damage": damage})  # type: ignore[no-any-return]
+    again = {"again": finding.again} if finding.again else {}
+    return plain(row | {"damage": damage} | again)  # type: ignore[no-any-return]
 
 
 def _print(found: Sequence[Verified]) -> None:
@@ -162,6 +163,8 @@ def _print(found: Sequence[Verified]) -> None:
     console().print(table, soft_wrap=True)
     counts = Counter(finding.state for finding in found)
     print(", ".join(f"{n} {state}" for state, n in counts.items()))
+    for command in dict.fromkeys(finding.again for finding in found if finding.again):
+        print(f"go on: {command}")
 
 
 def _demand(found: Sequence[Verified], path: str, was_repaired: bool) -> None:

@@ -24,13 +24,14 @@ State = Literal["whole", "stale", "damaged", "unfinished"]
 
 @dataclass(frozen=True)
 class Verified:
-    """damage: one for each bad file; why: of a stale or unreadable artifact, in words."""
+    """damage: one for each bad file; why: the state in words; again: the command after a repair."""
 
     path: Path
     state: State
     why: str = ""
     damage: Sequence[Damage] = ()
     manifest: Manifest | None = None
+    again: str = ""
 
     @property
     def stage(self) -> str:
