@@ -25,6 +25,7 @@ import pyarrow as pa
 from rmlab.errors import InputError
 from rmlab.storage.untrusted_child import PARQUET, TENSOR
 
+UNUSABLE = (pa.ArrowException, ValueError, LookupError, TypeError, OverflowError, MemoryError)
 # one arena and one thread, since each takes address space of its own, which is what is limited
 _ENVIRONMENT = {
     "PYTHONSAFEPATH": "1",
@@ -36,14 +37,14 @@ _ENVIRONMENT = {
 
 
 class _Child:
-    """Ends when this process does, which closes the socket between them."""
+    """Ends with this process: it waits at a socket between the two, which closes then."""
 
     def __init__(self, kind: str) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "rmlab.storage.untrusted_child", kind, str(theirs.fileno())],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **_ENVIRONMENT},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -61,6 +62,7 @@ class _Child:
 
     def stop(self) -> None:
         self._socket.close()
+        self.process.kill()
         self.process.wait()
 
 
@@ -134,9 +136,6 @@ def open_parquet(
             yield ParquetRows(answer)
     except UNUSABLE as error:  # values that Arrow has and Python does not, such as dates after the year 9999
         raise InputError(f"{name or path} is not a readable Parquet file ({reason_of(error)})") from None
-
-
-UNUSABLE = (pa.ArrowException, ValueError, LookupError, TypeError, OverflowError, MemoryError)
 
 
 def reason_of(error: Exception) -> str:
