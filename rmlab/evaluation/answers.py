@@ -8,8 +8,7 @@ reward, which an arm of several objectives has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,11 +17,12 @@ import pyarrow.compute as pc
 
 from rmlab.comparisons import Comparisons
 from rmlab.config.components import as_component
-from rmlab.evaluation.arms import ScoredArm
+from rmlab.errors import InputError
 from rmlab.evaluation.fit import label_agreement
+from rmlab.evaluation.judge import ScoredArm
 from rmlab.noise.base import Labels
 from rmlab.pipeline.job import Job
-from rmlab.responses.table import Responses
+from rmlab.responses.ids import Ids
 from rmlab.storage.artifact import Artifact
 
 _ANSWER = ["preferred", "other", "share"]
@@ -31,54 +31,41 @@ _NONE = pd.DataFrame(columns=[*_ANSWER, "weight"])
 
 @dataclass(frozen=True, eq=False)
 class ValidationAnswers:
-    """ids: [u] of the responses that were compared; items: [n, 2] rows of them, the preferred first;
-    share, weight: [n]. raw, score: arm -> [u] score as fitted and reward, filled cut by cut."""
+    """items: [n, 2] rows of the responses that are compared, the preferred first; share, weight: [n]."""
 
-    ids: pa.Array
     items: np.ndarray
     share: np.ndarray
     weight: np.ndarray
-    raw: dict[str, np.ndarray] = field(default_factory=dict)
-    score: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, job: Job) -> ValidationAnswers:
-        """An answer that several arms hold has the greatest weight that one of them gives it."""
+    def of(cls, job: Job, ids: Ids) -> ValidationAnswers:
+        """An answer that several arms hold has the greatest weight that one of them gives it. ids: of all
+        responses."""
         fitted = job.several("fit_rm").values()
         asked = job.settings.labelling
         frames = [_answers(one, asked) for one in fitted if not _is_taught(one)] or [_NONE]
         every = pd.concat(frames).groupby(_ANSWER, sort=True)["weight"].max().reset_index()
-        ids, items = np.unique(every[_ANSWER[:2]].to_numpy(str), return_inverse=True)
-        shape = (len(every), 2)
+        items = ids.find(pa.array(every[_ANSWER[:2]].to_numpy(str).ravel(), pa.string()))
+        if (items < 0).any():
+            raise InputError(
+                "validation answers name unknown responses; run `rmlab fit-rm` again with --force"
+            )
         share, weight = (every[name].to_numpy(float) for name in ("share", "weight"))
-        return cls(pa.array(ids.tolist(), pa.string()), items.reshape(shape), share, weight)
+        return cls(items.reshape(-1, 2), share, weight)
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def rows(self, responses: Responses) -> np.ndarray:
-        """[u] row of each compared response among those of a cut, -1 for one of another cut."""
-        return responses.ids.find(self.ids)  # type: ignore[union-attr]
-
-    def add(self, arms: Sequence[ScoredArm], rows: np.ndarray, raw_of: np.ndarray) -> None:
-        """rows: as above; raw_of: the rows, ascending, of which arms have raw scores."""
-        here = np.flatnonzero(rows >= 0)
-        at = np.searchsorted(raw_of, rows[here])
-        for arm in arms:
-            if arm.raw is not None and arm.kind == "head":
-                self.raw.setdefault(arm.name, np.full(len(self.ids), np.nan))[here] = arm.raw[at]
-                self.score.setdefault(arm.name, np.full(len(self.ids), np.nan))[here] = arm.scores[rows[here]]
-
-    def agreement(self, arm: str, temperature: float) -> dict[str, float]:
+    def agreement(self, arm: ScoredArm) -> dict[str, float]:
         """label_nll and label_accuracy of a head; NaN without an answer that compares two responses."""
-        if not len(self):
+        if arm.raw is None or not len(self):
             return label_agreement(np.empty(0), self.share, self.weight)
-        log_odds, lead = (of[arm][self.items] @ (1, -1) for of in (self.raw, self.score))
-        return label_agreement(log_odds / temperature, self.share, self.weight, lead)
+        log_odds, lead = (of[self.items] @ (1, -1) for of in (arm.raw, arm.scores))
+        return label_agreement(log_odds / arm.temperature, self.share, self.weight, lead)
 
 
 def _is_taught(fitted: Artifact) -> bool:
-    """Whether a teacher answered for this head."""
+    """A teacher answered for this head."""
     return bool(fitted.manifest.metrics.get("teacher"))
 
 

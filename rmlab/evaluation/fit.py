@@ -85,9 +85,20 @@ class Fit:
 
 
 def held_out(settings: Settings, responses: Responses) -> np.ndarray:
-    """[m] whether a train response belongs to a validation prompt."""
+    """[m] a train response belongs to a validation prompt."""
     how = settings.validation
     return responses.of_groups(validation_groups(responses.distinct_groups, how.fraction, how.seed))
+
+
+def rows_of_splits(settings: Settings, responses: Responses) -> dict[str, np.ndarray]:
+    """Rows of the responses to the prompts for training, validation and test. responses: those of all."""
+    train = np.flatnonzero(~responses.is_test)
+    is_validation = held_out(settings, responses.take(train))
+    return {
+        "train": train[~is_validation],
+        "validation": train[is_validation],
+        "test": np.flatnonzero(responses.is_test),
+    }
 
 
 def fit_among(

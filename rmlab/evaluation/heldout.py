@@ -16,17 +16,17 @@ from scipy.special import expit
 from rmlab.config.settings import Crossval
 from rmlab.data.splits import folds_of_groups
 from rmlab.errors import InputError
+from rmlab.evaluation.judge import bin_rows
+from rmlab.evaluation.measure import MAX_PAIRS
 from rmlab.heads.baselines import fit_logistic
 from rmlab.metrics.accuracy import untied_pairs
-from rmlab.metrics.calibration import expected_calibration_error, pair_agreement, reliability
+from rmlab.metrics.calibration import expected_calibration_error, pair_agreement
 from rmlab.metrics.group_mean import credit, group_means
 from rmlab.metrics.intervals import Resamples
 from rmlab.metrics.order import GoldenOrder
 from rmlab.responses.table import Responses
 from rmlab.responses.vectors import Vectors
 from rmlab.storage.heldout_schema import HELDOUT_PAIRS
-
-MAX_PAIRS = 200_000  # drawn at random where there are more
 
 
 @dataclass(frozen=True)
@@ -182,16 +182,8 @@ def accuracy_rows(held: HeldOut, n_resamples: int, seed: int) -> list[Row]:
 
 
 def calibration_rows(held: HeldOut) -> list[Row]:
-    rows = []
-    for arm in held.margins:
-        probability = held.probability(arm)
-        if probability is None:
-            continue
-        found = reliability(*probability)
-        for k in np.flatnonzero(found["count"]):
-            row = {"bin": int(k), "predicted": found["prob"][k], "observed": found["correct"][k]}
-            rows.append({"arm": arm, "split": held.split, **row, "count": int(found["count"][k])})
-    return rows
+    found = {arm: held.probability(arm) for arm in held.margins}
+    return [row for arm, of in found.items() if of is not None for row in bin_rows(arm, held.split, *of)]
 
 
 def agreement_rows(held: HeldOut) -> list[Row]:

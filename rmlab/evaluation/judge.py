@@ -1,29 +1,46 @@
-"""Rows of the evaluation's tables, from the scores of the arms."""
+"""Judging arms on a split: their metrics with intervals, as rows of the evaluation's tables."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from rmlab.config.settings import Evaluation
-from rmlab.evaluation.measure import Measured, Odds, PairAnswers, judged_pairs, measure, within
+from rmlab.evaluation.measure import JudgedSplit, Measured, Odds, PairAnswers, measure, within
 from rmlab.metrics.best_of_n import kl_of_n
 from rmlab.metrics.calibration import reliability
 from rmlab.metrics.conformal import AnsweredPairs, prompt_outcomes, threshold
 from rmlab.metrics.intervals import Resamples
 from rmlab.noise.base import Labels
-from rmlab.responses.table import Responses
 
 Row = dict[str, Any]
 ALPHAS = (0.1, 0.2)  # shares of wrong decisions that conformal abstention allows
 PAIRED_METRICS = ("best_of_n", "spearman", "accuracy", "selected_quantile")
 _OWN, _NO_OWN = ("proxy", "proxy_low", "proxy_high"), (np.nan, np.nan, np.nan)
 _WITH_N = ("best_of_n", "selected_quantile")
+
+
+@dataclass(frozen=True)
+class ScoredArm:
+    """A head or a control before it is judged. scores: [m]; raw: [m] scores as fitted, whose differences over
+    the temperature are log-odds, None of a control; annotator: who answered the comparisons it is fitted on.
+    """
+
+    name: str
+    kind: str
+    scores: np.ndarray
+    raw: np.ndarray | None = None
+    temperature: float = 1.0
+    annotator: Labels | None = None
+
+    def take(self, rows: np.ndarray) -> ScoredArm:
+        raw = None if self.raw is None else self.raw[rows]
+        return replace(self, scores=self.scores[rows], raw=raw)
 
 
 @dataclass(frozen=True)
@@ -59,44 +76,18 @@ class JudgedArm:
         return {"arm": self.arm, "kind": self.kind, "split": self.split}
 
 
-def judge(
-    arm: str,
-    kind: str,
-    split: str,
-    responses: Responses,
-    lengths: np.ndarray,
-    scores: np.ndarray,
-    raw: np.ndarray | None = None,
-    temperature: float = 1.0,
-    annotator: Labels | None = None,
-    seed: int = 0,
-) -> JudgedArm:
-    """The scores of one arm on one split; lengths in words; raw: as fitted, differences by the temperature
-    are log-odds. annotator: who answers the pairs, by the golden order if there is none; seed: of theirs.
-
-    Arms of a split should share their `responses` and `lengths`: what is computed of these is kept.
-    """
+def judge(split: JudgedSplit, arm: ScoredArm, seed: int) -> JudgedArm:
+    """The arm's scores are of the responses of the split; seed: of the answers that annotators give."""
     odds = None
-    if raw is not None:
-        first, second = judged_pairs(responses, lengths)
-        golden = responses.golden
-        odds = odds_of(raw[first] - raw[second], temperature, golden[first], golden[second], annotator, seed)
-    return JudgedArm(arm, kind, split, measure(responses, lengths, scores), odds)
-
-
-def odds_of(
-    margin: np.ndarray,
-    temperature: float,
-    first: np.ndarray,
-    second: np.ndarray,
-    annotator: Labels | None,
-    seed: int,
-) -> Odds:
-    """margin: [n] of raw scores; first, second: [n] golden rewards of the two responses of each pair."""
-    golden = PairAnswers.golden(first, second)
-    if annotator is None or not len(margin):
-        return Odds(margin, temperature, golden, golden)
-    return Odds(margin, temperature, golden, PairAnswers.drawn(annotator, first, second, seed))
+    if arm.raw is not None:
+        first, second = split.pairs
+        golden = split.golden[first], split.golden[second]
+        by_order = PairAnswers.golden(*golden)
+        answers = by_order
+        if arm.annotator is not None and len(first):
+            answers = PairAnswers.drawn(arm.annotator, *golden, seed)
+        odds = Odds(arm.raw[first] - arm.raw[second], arm.temperature, by_order, answers)
+    return JudgedArm(arm.name, arm.kind, split.name, measure(split, arm.scores), odds)
 
 
 @lru_cache(maxsize=4)
@@ -219,17 +210,30 @@ def paired_rows(judged: list[JudgedArm], how: Evaluation, seed: int) -> list[Row
     return rows
 
 
-def calibration_rows(judged: list[JudgedArm], how: Evaluation | None = None, seed: int = 0) -> list[Row]:
-    """how, seed: as for the other tables; the pairs do not depend on them, so that arms and runs compare."""
+def calibration_rows(judged: list[JudgedArm]) -> list[Row]:
     rows = []
     for j in judged:
-        if j.odds is None or not len(j.odds.annotators.pair):
-            continue
-        found = reliability(j.odds.probability(j.odds.annotators), j.odds.annotators.first)
-        for k in np.flatnonzero(found["count"]):
-            row = {"bin": int(k), "predicted": found["prob"][k], "observed": found["correct"][k]}
-            rows.append({"arm": j.arm, "split": j.split, **row, "count": int(found["count"][k])})
+        if j.odds is not None and len(j.odds.annotators.pair):
+            answers = j.odds.annotators
+            rows += bin_rows(j.arm, j.split, j.odds.probability(answers), answers.first)
     return rows
+
+
+def bin_rows(arm: str, split: str, probability: np.ndarray, answer: np.ndarray) -> list[Row]:
+    """A row for each bin of predicted probability that holds a pair. probability, answer: [n], as in
+    `reliability`."""
+    found = reliability(probability, answer)
+    return [
+        {
+            "arm": arm,
+            "split": split,
+            "bin": int(k),
+            "predicted": found["prob"][k],
+            "observed": found["correct"][k],
+            "count": int(found["count"][k]),
+        }
+        for k in np.flatnonzero(found["count"])
+    ]
 
 
 def _defined(values: np.ndarray) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,13 +10,11 @@ from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.metrics.accuracy import accuracy_of, untied_pairs
-from rmlab.metrics.base import RowNumbers
 from rmlab.metrics.best_of_n import best_of_n_of, default_ns, proxy_of_n_of, selected_quantile_of
 from rmlab.metrics.calibration import brier_score, expected_calibration_error, negative_log_likelihood
 from rmlab.metrics.controlled import BalancedPairs, partial_correlation
-from rmlab.metrics.order import GoldenOrder
+from rmlab.metrics.order import GoldenOrder, ScoreOrder
 from rmlab.metrics.rank_correlation import constant_of, kendall_of, spearman_of
-from rmlab.metrics.streamed_order import order_of
 from rmlab.noise.base import Labels
 from rmlab.responses.table import Responses
 
@@ -40,6 +37,61 @@ def within(metric: str, low: float, high: float) -> tuple[float, float]:
     return float(np.clip(low, least, most)), float(np.clip(high, least, most))
 
 
+@dataclass(frozen=True, eq=False)
+class JudgedSplit:
+    """The responses that arms are judged on, and what of them is the same for every arm, computed once.
+
+    golden, group, lengths: [m], the length in words; style: [m, F] features that accuracy is balanced in,
+    the words first. The P prompts are in the order of np.unique(group).
+    """
+
+    name: str
+    golden: np.ndarray
+    group: np.ndarray
+    lengths: np.ndarray
+    style: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        responses: Responses,
+        rows: np.ndarray,
+        lengths: np.ndarray,
+        style: np.ndarray | None = None,
+    ) -> JudgedSplit:
+        """Some rows of all responses; lengths: [all], style: [all, F], or the lengths alone."""
+        style = lengths[:, None] if style is None else style
+        return cls(name, responses.golden[rows], responses.group[rows], lengths[rows], style[rows])
+
+    @cached_property
+    def truth(self) -> GoldenOrder:
+        return GoldenOrder.of(self.golden, self.group)
+
+    @cached_property
+    def by_length(self) -> GoldenOrder:
+        return GoldenOrder.of(self.lengths, self.group)
+
+    @cached_property
+    def length_golden(self) -> np.ndarray:
+        """[P] rank correlation of lengths and golden rewards."""
+        return spearman_of(ScoreOrder.of(self.lengths, self.truth))
+
+    @cached_property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """(first [n], second [n]) rows, n <= MAX_PAIRS: same-prompt pairs of different golden rewards, in the
+        order of their ids."""
+        return untied_pairs(self.truth, MAX_PAIRS, np.random.default_rng(0))
+
+    @cached_property
+    def balanced(self) -> BalancedPairs:
+        first, second = self.pairs
+        prompts, place = np.unique(self.group, return_inverse=True)
+        better_first = self.golden[first] > self.golden[second]
+        style = self.style[first] - self.style[second]
+        return BalancedPairs.of(better_first, style, place[first], len(prompts))
+
+
 @dataclass(frozen=True)
 class Measured:
     """per_prompt: metric -> [P]; golden, proxy: [P, len(ns)], golden reward and score of the best of N.
@@ -60,103 +112,32 @@ class Measured:
     pair_prompt: np.ndarray
 
 
-def measure(responses: Responses, lengths: np.ndarray, scores: np.ndarray) -> Measured:
-    """lengths, scores: [m], rows as in responses."""
-    split = _split(responses, lengths)
-    ns = default_ns(split.truth.fewest)
-    found = numbers_of(scores, split.truth, split.by_length, split.length_golden, ns)
+def measure(split: JudgedSplit, scores: np.ndarray) -> Measured:
+    """scores: [m] of one arm, rows as in the split."""
+    order, ns = ScoreOrder.of(scores, split.truth), default_ns(split.truth.fewest)
+    golden, spearman = best_of_n_of(order, ns), spearman_of(order)
+    by_words = spearman_of(ScoreOrder.of(scores, split.by_length))
     first, second = split.pairs
-    golden = float(responses.golden.mean()), float(responses.golden.std())
-    return measured(found, ns, *golden, split.balanced, scores[first] - scores[second])
-
-
-def numbers_of(
-    scores: RowNumbers, truth: GoldenOrder, by_length: GoldenOrder, length_golden: np.ndarray, ns: list[int]
-) -> dict[str, np.ndarray]:
-    """Everything that is measured of a prompt, by name: [P], or [P, len(ns)] of golden and proxy.
-
-    length_golden: [P] rank correlation of lengths and golden rewards.
-    """
-    order = order_of(scores, truth)
-    golden = best_of_n_of(order, ns)
-    spearman, by_words = spearman_of(order), spearman_of(order_of(scores, by_length))
-    return {
+    per_prompt = {
         "best_of_n": golden[:, -1],
         "selected_quantile": selected_quantile_of(order, ns[-1:])[:, 0],
         "spearman": spearman,
         "kendall": kendall_of(order),
         "accuracy": accuracy_of(order),
         "length_spearman": by_words,
-        "partial_spearman": partial_correlation(spearman, by_words, length_golden),
-        "constant": constant_of(order),
-        "golden": golden,
-        "proxy": proxy_of_n_of(order, ns),
+        "partial_spearman": partial_correlation(spearman, by_words, split.length_golden),
+        **split.balanced.accuracy(scores[first] - scores[second]),
     }
-
-
-def measured(
-    found: dict[str, np.ndarray],
-    ns: list[int],
-    mean: float,
-    deviation: float,
-    pairs: BalancedPairs,
-    margin: np.ndarray,
-) -> Measured:
-    """margin: [n] score of the first response of each of the pairs less that of the second."""
-    apart = ("golden", "proxy", "constant")
-    per_prompt = {name: values for name, values in found.items() if name not in apart}
-    per_prompt |= pairs.accuracy(margin)
-    constant = found["constant"].astype(bool)
-    return Measured(per_prompt, ns, found["golden"], found["proxy"], mean, deviation, constant, pairs.prompt)
-
-
-def judged_pairs(responses: Responses, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """-> (first [n], second [n]) rows of responses, n <= MAX_PAIRS: same-prompt pairs of different golden
-    rewards, in the order of their ids; the same for all arms."""
-    return _split(responses, lengths).pairs
-
-
-@dataclass(frozen=True)
-class _Split:
-    """What does not depend on the arm."""
-
-    lengths: np.ndarray
-    truth: GoldenOrder
-
-    @cached_property
-    def by_length(self) -> GoldenOrder:
-        return GoldenOrder.of(self.lengths, self.truth.group)
-
-    @cached_property
-    def length_golden(self) -> np.ndarray:
-        return spearman_of(order_of(self.lengths, self.truth))
-
-    @cached_property
-    def balanced(self) -> BalancedPairs:
-        first, second = self.pairs
-        lengths, golden = self.lengths.astype(float), self.truth.golden
-        prompts, place = np.unique(self.truth.group, return_inverse=True)
-        style = (lengths[first] - lengths[second])[:, None]
-        return BalancedPairs.of(golden[first] > golden[second], style, place[first], len(prompts))
-
-    @cached_property
-    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        return untied_pairs(self.truth, MAX_PAIRS, np.random.default_rng(0))
-
-
-_splits: dict[int, _Split] = {}
-
-
-def _split(responses: Responses, lengths: np.ndarray) -> _Split:
-    """Kept for as long as the responses are; it must not refer to them itself."""
-    key = id(responses)
-    known = _splits.get(key)
-    if known is None:
-        weakref.finalize(responses, _splits.pop, key, None)
-        known = _splits[key] = _Split(lengths, GoldenOrder.of(responses.golden, responses.group))
-    if known.lengths is not lengths:
-        known = _splits[key] = _Split(lengths, known.truth)
-    return known
+    return Measured(
+        per_prompt,
+        ns,
+        golden,
+        proxy_of_n_of(order, ns),
+        golden_mean=float(split.golden.mean()),
+        golden_deviation=float(split.golden.std()),
+        constant=constant_of(order),
+        pair_prompt=split.balanced.prompt,
+    )
 
 
 @dataclass(frozen=True)

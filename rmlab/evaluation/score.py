@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -14,26 +14,37 @@ from rmlab.errors import RmlabError
 from rmlab.heads.base import RewardHead
 from rmlab.heads.baselines import Ridge
 from rmlab.heads.fitted.centred import CentredHead
+from rmlab.heads.fitted.load import load_head
 from rmlab.heads.fitted.mlp import CompressedMlp, MlpHead, compressed
 from rmlab.heads.fitted.several import EnsembleHead
 from rmlab.models.compute import available_cores
+from rmlab.pipeline.job import Job
 from rmlab.responses.prompt_means import PromptMeans
-from rmlab.responses.vectors import ROWS_AT_ONCE, Piece, Vectors
+from rmlab.responses.vectors import Piece, Vectors, vector_type
+from rmlab.storage.artifact import Artifact
 from rmlab.threads import one_thread
 
 SAMPLE = 4096  # responses that quick forms are tried on
 WORTH_TRYING = 100_000  # responses to score; for fewer the trial takes longer than it saves
 
 
-Example = tuple[np.ndarray, np.ndarray]  # embeddings [b, d] and golden scores [b]
-
-
 @dataclass(frozen=True)
 class Scores:
-    """score: [m] rewards; raw: scores as fitted, of all rows or of some; NaN where not wanted."""
+    """score: [m] rewards; raw: [m] scores as fitted; NaN where not wanted."""
 
     score: np.ndarray
     raw: np.ndarray
+
+
+def heads_by_embedding(job: Job) -> list[tuple[Artifact, dict[str, RewardHead]]]:
+    """The embeddings of a job, each with the fitted heads that score them, by name."""
+    found: dict[str, tuple[Artifact, dict[str, RewardHead]]] = {}
+    for name, fitted in job.several("fit_rm").items():
+        embed = job.inputs[f"embed:{name}"]
+        vector_type(embed)  # parts that do not go together are refused before anything is read
+        _, heads = found.setdefault(embed.manifest.fingerprint, (embed, {}))
+        heads[name] = load_head(fitted.path / "head")
+    return list(found.values())
 
 
 def score_all(
@@ -42,32 +53,29 @@ def score_all(
     wanted: np.ndarray,
     advance: Callable[[int], None],
     threads: int = 0,
-    raw_of: np.ndarray | None = None,
     group: np.ndarray | None = None,
 ) -> dict[str, Scores]:
-    """wanted: [m] bool; each block of embeddings is read once for all heads. raw_of: the rows, ascending,
-    whose scores as fitted are kept; None: all. group: [m] the prompt of each response, needed by heads with
-    head.centre=prompt: the embeddings are read once more for the means of the prompts' responses.
+    """wanted: [m] bool; each block of embeddings is read once for all heads. group: [m] the prompt of each
+    response, needed by heads with head.centre=prompt: the embeddings are read once more for the means of the
+    prompts' responses.
 
     Threads read and score pieces of their own, with one thread of arithmetic each: reading does not wait
     for products, nor products for reading. Scores do not depend on how many there are. 0: one a core.
     """
     m = len(wanted)
-    n_raw = m if raw_of is None else len(raw_of)
     means = _means(heads, vectors, wanted, group)
-    found = {name: Scores(np.full(m, np.nan), np.full(n_raw, np.nan)) for name in heads}
+    found = {name: Scores(np.full(m, np.nan), np.full(m, np.nan)) for name in heads}
 
     def run(piece: Piece) -> int:
         done = 0
         for rows, x in piece():
-            at, kept = _places(rows, raw_of)
             centred = x if means is None else means.less(rows, x)
             for name, head in heads.items():
+                of = found[name]
                 if isinstance(head, CentredHead):
-                    found[name].score[rows], raw = head.head.score_and_raw(centred)
+                    of.score[rows], of.raw[rows] = head.head.score_and_raw(centred)
                 else:
-                    found[name].score[rows], raw = head.score_and_raw(x)
-                found[name].raw[at] = raw[kept]
+                    of.score[rows], of.raw[rows] = head.score_and_raw(x)
             done += len(rows)
         return done
 
@@ -87,15 +95,6 @@ def _means(
     if group is None:
         raise RmlabError("a head with head.centre=prompt is scored without prompts; pass group to score_all")
     return PromptMeans.of(vectors, group, np.flatnonzero(wanted))
-
-
-def _places(rows: np.ndarray, raw_of: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | slice]:
-    """Where the scores as fitted of some rows go, and which of them do."""
-    if raw_of is None:
-        return rows, slice(None)
-    at = np.searchsorted(raw_of, rows)
-    kept = np.flatnonzero(np.append(raw_of, -1)[at] == rows)
-    return at[kept], kept
 
 
 def _one_by_one(run: Callable[[Piece], int], pieces: list[Piece]) -> Iterator[int]:
@@ -145,30 +144,14 @@ def is_quick(head: RewardHead) -> bool:
     return any(isinstance(member, CompressedMlp) for member in members)
 
 
-def regression_on_golden(examples: Iterable[Example], advance: Callable[[int], None]) -> RewardHead:
-    """Ridge regression on the golden scores themselves: the ceiling for a linear head.
-
-    The examples are cut into equal blocks, so that sums do not depend on how they came.
-    """
+def regression_on_golden(
+    vectors: Vectors, golden: np.ndarray, rows: np.ndarray, advance: Callable[[int], None]
+) -> RewardHead:
+    """Ridge regression of some rows on the golden scores themselves: the ceiling for a linear head."""
+    wanted = np.zeros(len(golden), dtype=bool)
+    wanted[rows] = True
     ridge = Ridge()
-    for x, golden in _equal_blocks(examples):
-        ridge.add(x, golden)
-        advance(len(x))
+    for block, x in vectors.blocks(wanted):
+        ridge.add(x, golden[block])
+        advance(len(block))
     return ridge.fit()
-
-
-def examples_of(vectors: Vectors, golden: np.ndarray, wanted: np.ndarray) -> Iterator[Example]:
-    """wanted: [m] bool."""
-    for rows, x in vectors.blocks(wanted):
-        yield x, golden[rows]
-
-
-def _equal_blocks(examples: Iterable[Example]) -> Iterator[Example]:
-    held: list[Example] = []
-    for block in examples:
-        x, golden = (np.concatenate(both) if held else both[0] for both in zip(*held, block, strict=True))
-        whole = len(x) - len(x) % ROWS_AT_ONCE
-        for start in range(0, whole, ROWS_AT_ONCE):
-            yield x[start : start + ROWS_AT_ONCE], golden[start : start + ROWS_AT_ONCE]
-        held = [(x[whole:], golden[whole:])] if whole < len(x) else []
-    yield from held

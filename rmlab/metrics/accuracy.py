@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -32,13 +30,6 @@ def _accuracy(block: ScoreBlock) -> np.ndarray:
     untied = block.truth.pairs - block.truth.tied
     right = block.concordant + (block.tied - block.tied_twice) / 2
     return right / np.where(untied > 0, untied, np.nan)
-
-
-class Blocks(Protocol):
-    """A GoldenOrder or a StreamedOrder, by blocks of prompts."""
-
-    @property
-    def blocks(self) -> Iterable[GoldenBlock]: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ class Drawn:
         return which, Drawn(at[which], self.number[which])
 
 
-def untied_pairs(truth: Blocks, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def untied_pairs(truth: GoldenOrder, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draws at most `most` untied pairs: (first [n], second [n]) rows of the flat arrays, first < second."""
     counts = [(block.prompts, untied_of(block), block.rows.shape[1]) for block in truth.blocks]
     untied, size = np.zeros((2, sum(len(prompts) for prompts, _, _ in counts)), np.int64)
@@ -88,7 +79,7 @@ def untied_of(block: GoldenBlock) -> np.ndarray:
     return block.pairs - block.tied
 
 
-def pairs_of(truth: Blocks, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
+def pairs_of(truth: GoldenOrder, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
     """Returns the responses of drawn pairs: (first [n], second [n]) rows of the flat arrays, first < second.
 
     The pairs of a prompt are numbered, not listed: a response that is better than c others has c consecutive

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-
-
-class RowNumbers(Protocol):
-    """A number for each row: an array, or an object that computes those that are asked for."""
-
-    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
-
 
 CELLS = 2**18  # responses in a block: they fit the processor's cache
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.metrics.base import RowNumbers, Runs, prompt_blocks
+from rmlab.metrics.base import Runs, prompt_blocks
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class GoldenOrder:
         return min(block.rows.shape[1] for block in self.blocks)
 
 
-def golden_block(golden: RowNumbers, prompts: np.ndarray, rows: np.ndarray) -> GoldenBlock:
+def golden_block(golden: np.ndarray, prompts: np.ndarray, rows: np.ndarray) -> GoldenBlock:
     values = golden[rows]
     if np.isnan(values).any():
         raise InputError("scores or golden rewards hold NaN: score the responses again")
@@ -181,7 +181,7 @@ class ScoreOrder:
         return result
 
 
-def score_block(scores: RowNumbers, truth: GoldenBlock) -> ScoreBlock:
+def score_block(scores: np.ndarray, truth: GoldenBlock) -> ScoreBlock:
     mine = scores[truth.rows]
     if np.isnan(mine).any():
         raise InputError("scores or golden rewards hold NaN: score the responses again")

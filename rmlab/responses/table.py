@@ -102,8 +102,8 @@ AT_ONCE = 2**18  # rows, where something of many rows is made block by block
 class Responses:
     """ids, prompt_ids: [m], text when asked for by row; group: [m] number of the prompt; golden: [m] float64;
     is_test: [m] whether the prompt is a test prompt. n_failed: how many are not here since they have no
-    golden score, and n_failed_test: of test prompts. split_groups: [m] text, the group of the prompt, of
-    which a split has all or nothing; empty: each prompt is its own."""
+    golden score. split_groups: [m] text, the group of the prompt, of which a split has all or nothing; empty:
+    each prompt is its own."""
 
     ids: Ids | np.ndarray
     prompt_ids: Names | np.ndarray
@@ -112,7 +112,6 @@ class Responses:
     is_test: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
     n_failed: int = 0
     split_groups: Names | np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
-    n_failed_test: int = 0
 
     def __len__(self) -> int:
         return len(self.golden)
@@ -166,28 +165,10 @@ def read_responses(sample: Artifact, annotate: Artifact, splits: Sequence[str]) 
     Responses that the golden reward failed on are left out, as if they had not been sampled. Tables are read
     part by part: beside the result some 20 bytes a row are held at a time.
     """
-    found = read_scored(sample, annotate, splits)
-    if len(found) + found.n_failed == 0:
-        raise InputError(f"{sample.path}: no responses of the {' or '.join(splits)} prompts")
-    n_test = int(found.is_test.sum())
-    check_scored(annotate, "test", n_test, found.n_failed_test)
-    check_scored(annotate, "train", len(found) - n_test, found.n_failed - found.n_failed_test)
-    return found
-
-
-def check_scored(annotate: Artifact, split: str, n: int, n_failed: int) -> None:
-    """InputError where the golden reward scored no response of a split that has some."""
-    if n == 0 and n_failed:
-        raise InputError(
-            f"{annotate.path}: the golden reward failed on every response of the {split} prompts; "
-            "its column failure says why"
-        )
-
-
-def read_scored(sample: Artifact, annotate: Artifact, splits: Sequence[str]) -> Responses:
-    """The same, even if there are none with a score."""
     is_test = _is_test(sample, splits)
     n = len(is_test)
+    if n == 0:
+        raise InputError(f"{sample.path}: no responses of the {' or '.join(splits)} prompts")
     unsorted = Ids.of(lambda: (p["response_id"].combine_chunks() for p in _parts(sample, _ID, splits)), n)
     order = unsorted.order()
     check_unique(unsorted, order, str(sample.path))
@@ -198,13 +179,24 @@ def read_scored(sample: Artifact, annotate: Artifact, splits: Sequence[str]) -> 
     del order
     golden = golden_of(annotate, ids)
     scored = np.isfinite(golden)
-    n_failed, n_failed_test = n - int(scored.sum()), int((is_test & ~scored).sum())
+    n_failed = n - int(scored.sum())
+    _check_scored(annotate, "test", is_test, scored)
+    _check_scored(annotate, "train", ~is_test, scored)
     if n_failed:
         ids, is_test, golden = ids.take(scored), is_test[scored], golden[scored]
         prompts = prompts.take(scored)
     groups = prompts.group_names
     kin = np.empty(0, dtype=object) if groups is None else groups
-    return Responses(ids, prompts.ids, golden, prompts.number, is_test, n_failed, kin, n_failed_test)
+    return Responses(ids, prompts.ids, golden, prompts.number, is_test, n_failed, kin)
+
+
+def _check_scored(annotate: Artifact, split: str, here: np.ndarray, scored: np.ndarray) -> None:
+    """InputError where the golden reward scored no response of a split that has some. here, scored: [m]."""
+    if here.any() and not scored[here].any():
+        raise InputError(
+            f"{annotate.path}: the golden reward failed on every response of the {split} prompts; "
+            "its column failure says why"
+        )
 
 
 def _parts(sample: Artifact, columns: list[str], splits: Sequence[str]) -> Iterator[pa.Table]:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from rmlab.evaluation.answers import ValidationAnswers, annotators_of
-from rmlab.evaluation.arms import ScoredArm, score_rows
-from rmlab.evaluation.controls import REGRESSION, ShortcutSigns, control_scores, surface_of
-from rmlab.evaluation.cuts import Cut, Cuts
-from rmlab.evaluation.eval_heads import Heads
-from rmlab.evaluation.gathering import Gathered
+from rmlab.evaluation.controls import REGRESSION, control_scores, read_surface
+from rmlab.evaluation.fit import rows_of_splits
 from rmlab.evaluation.judge import (
     JudgedArm,
+    ScoredArm,
     calibration_rows,
     conformal_rows,
     curve_rows,
+    judge,
     metric_rows,
     paired_rows,
 )
-from rmlab.evaluation.survey import Survey
+from rmlab.evaluation.measure import JudgedSplit
+from rmlab.evaluation.score import (
+    Scores,
+    heads_by_embedding,
+    is_quick,
+    quick_forms,
+    regression_on_golden,
+    score_all,
+)
+from rmlab.heads.base import RewardHead
 from rmlab.pipeline.job import Job, note_left_out
-from rmlab.responses.table import Responses, check_scored
-from rmlab.responses.texts import Exchanges
+from rmlab.responses.table import AT_ONCE, Responses, read_responses
+from rmlab.responses.vectors import StreamedVectors
+from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import parquet_pieces
 from rmlab.storage.schemas import CALIBRATION, CURVES, HEAD_SCORES, METRICS, PAIRED
 
@@ -50,93 +59,100 @@ def run(job: Job) -> None:
 
 
 def _judge(job: Job) -> tuple[list[JudgedArm], dict[str, dict[str, float]]]:
-    """Every arm on every split that is judged, and how each head agrees with the annotators' validation
+    """Every arm on validation and on test prompts, and how each head agrees with the annotators' validation
     answers; the scores themselves go into their table.
 
-    The responses are gone through cut by cut: to survey the prompts, to fit the ceiling, to score. Where the
-    cuts are changes nothing but the order of the table of scores and, by rounding, their last digits; and the
-    responses that quick forms are tried on.
+    Of each response a few numbers are held, and a score for each arm; texts and embeddings are gone through.
     """
-    heads = Heads(job)
-    exchanges = Exchanges(job.inputs["prompts"], job.inputs["sample"])
-    cuts = Cuts(job.inputs["sample"], job.inputs["annotate"], heads.embed)
-    job.progress.start(cuts.rows, "texts")
-    survey = Survey.of(cuts, exchanges, job.progress.advance)
-    _check_failed(job, survey)
-    is_validation = survey.is_validation(job.settings.validation)
-    is_judged, is_fitted = survey.is_test | is_validation, ~survey.is_test & ~is_validation
-    splits = [Gathered("validation", survey, is_validation), Gathered("test", survey, survey.is_test)]
-    _warn_of_prompts(job, splits)
-    n_judged, n_fitted = (int(survey.size[prompts].sum()) for prompts in (is_judged, is_fitted))
-    job.progress.start(len(heads.embed) * n_judged + n_fitted, "responses")
+    heads = heads_by_embedding(job)
+    responses = read_responses(job.inputs["sample"], job.inputs["annotate"], ["train", "test"])
+    note_left_out(job, responses.n_failed, job.settings.labelling)
+    rows = rows_of_splits(job.settings, responses)
+    train = rows.pop("train")
+    for split, here in rows.items():
+        _warn_of_prompts(job, split, np.unique(responses.group[here], return_counts=True)[1])
+    job.progress.start(sum(job.inputs["sample"].part_rows), "texts")
+    looks = read_surface(job.inputs["prompts"], job.inputs["sample"], responses, job.progress.advance)
+    wanted = np.zeros(len(responses), dtype=bool)
+    wanted[np.concatenate(list(rows.values()))] = True
+    job.progress.start(len(heads) * int(wanted.sum()) + len(train), "responses")
+    arms = _scored_heads(job, responses, heads, wanted, train)
+    for name, values in control_scores(responses, looks, train).items():
+        arms.append(ScoredArm(name, "control", values))
+    _write_scores(job, responses, arms, rows)
+    judged = []
+    for name, here in rows.items():
+        part = JudgedSplit.of(name, responses, here, looks.length, looks.style)
+        judged += [judge(part, arm.take(here), job.settings.seed) for arm in arms]
+    answers = ValidationAnswers.of(job, responses.ids)  # type: ignore[arg-type]
+    return judged, {arm.name: answers.agreement(arm) for arm in arms if arm.kind == "head"}
+
+
+def _scored_heads(
+    job: Job,
+    responses: Responses,
+    heads: Sequence[tuple[Artifact, dict[str, RewardHead]]],
+    wanted: np.ndarray,
+    train: np.ndarray,
+) -> list[ScoredArm]:
+    """The heads in the order of the arms, and the ceiling, on the first of the embeddings. wanted: [m] bool,
+    the responses that are scored; train: rows of those that the ceiling is fitted on."""
+    found: dict[str, Scores] = {}
+    temperature: dict[str, float] = {}
+    quick: list[str] = []
+    for embed, of_embed in heads:
+        vectors = StreamedVectors(embed, responses.ids)
+        here = of_embed
+        if job.settings.evaluation.scoring == "quick":
+            here = quick_forms(of_embed, vectors, wanted)
+            quick += [name for name, head in here.items() if is_quick(head)]
+        temperature |= {name: head.temperature for name, head in here.items()}
+        if not found:
+            ceiling = regression_on_golden(vectors, responses.golden, train, job.progress.advance)
+            here = {**here, REGRESSION: ceiling}
+        found |= score_all(here, vectors, wanted, job.progress.advance, group=responses.group)
     if job.settings.evaluation.scoring == "quick":
-        job.writer.metrics["quick"] = heads.make_quick(cuts, survey, is_judged)
-    heads.add_ceiling(cuts, survey, is_fitted, job.progress.advance)
-    answers = ValidationAnswers.of(job)
-    directions = survey.directions(is_fitted)
-    scoring = _Scoring(cuts, heads, exchanges, directions, splits, answers, job.progress.advance)
-    with parquet_pieces(job.writer.path / f"{HEAD_SCORES.name}.parquet", HEAD_SCORES.schema) as write:
-        for cut in cuts.all:
-            scoring.of_cut(cut, cuts.responses(cut), write)
+        job.writer.metrics["quick"] = quick
     annotators = annotators_of(job)
-    seed = job.settings.seed
-    judged = [j for split in splits for j in split.judged(heads.temperatures, annotators, seed)]
-    return judged, {arm: answers.agreement(arm, t) for arm, t in heads.temperatures.items()}
+    arms = []
+    for name in job.several("fit_rm"):
+        scores = found[name]
+        arms.append(
+            ScoredArm(name, "head", scores.score, scores.raw, temperature[name], annotators.get(name))
+        )
+    return [*arms, ScoredArm(REGRESSION, "control", found[REGRESSION].score)]
 
 
-@dataclass(frozen=True, eq=False)
-class _Scoring:
-    """Scores cuts, and fills the splits with what is measured of their prompts."""
-
-    cuts: Cuts
-    heads: Heads
-    exchanges: Exchanges
-    directions: ShortcutSigns
-    splits: Sequence[Gathered]
-    answers: ValidationAnswers
-    advance: Callable[[int], None]
-
-    def of_cut(self, cut: Cut, responses: Responses, write: Callable[[pa.Table], None]) -> None:
-        parts = [split.of_cut(cut, responses) for split in self.splits]
-        answered = self.answers.rows(responses)
-        compared = [rows for part in parts for rows in part.pairs]
-        pairs = np.unique(np.concatenate([*compared, answered[answered >= 0]]))
-        wanted = np.zeros(len(responses), dtype=bool)
-        wanted[np.concatenate([part.rows for part in parts])] = True
-        looks = surface_of(self.exchanges, cut.parts, responses, wanted)
-        arms: list[ScoredArm] = []
-        vectors = {key: self.cuts.vectors(key, cut, responses) for key in cut.embed}
-        for name, of in self.heads.scores(vectors, wanted, pairs, responses.group, self.advance).items():
-            arms.append(ScoredArm(name, "control" if name == REGRESSION else "head", of.score, of.raw))
-        for name, values in control_scores(self.directions, responses, looks).items():
-            arms.append(ScoredArm(name, "control", values))
-        for table in score_rows(arms, parts, responses):
-            write(table)
-        for split, part in zip(self.splits, parts, strict=True):
-            split.add(arms, part, responses, looks, pairs)
-        self.answers.add(arms, answered, pairs)
+def _write_scores(
+    job: Job, responses: Responses, arms: Sequence[ScoredArm], rows: Mapping[str, np.ndarray]
+) -> None:
+    """Split by split, and arm by arm."""
+    with parquet_pieces(job.writer.path / f"{HEAD_SCORES.name}.parquet", HEAD_SCORES.schema) as write:
+        for split, arm in itertools.product(rows, arms):
+            for start in range(0, len(rows[split]), AT_ONCE):
+                here = rows[split][start : start + AT_ONCE]
+                columns = {
+                    "arm": pa.repeat(arm.name, len(here)),
+                    "prompt_id": responses.prompt_ids.text(here),  # type: ignore[union-attr]
+                    "response_id": responses.ids.text(here),  # type: ignore[union-attr]
+                    "split": pa.repeat(split, len(here)),
+                    "score": arm.scores[here],
+                    "golden": responses.golden[here],
+                }
+                write(pa.table(columns, schema=HEAD_SCORES.schema))
 
 
-def _check_failed(job: Job, survey: Survey) -> None:
-    n_test = int(survey.is_test.sum())
-    check_scored(job.inputs["annotate"], "test", n_test, survey.n_failed_test)
-    n_failed_train = survey.n_failed - survey.n_failed_test
-    check_scored(job.inputs["annotate"], "train", len(survey.is_test) - n_test, n_failed_train)
-    note_left_out(job, survey.n_failed, job.settings.labelling)
-
-
-def _warn_of_prompts(job: Job, splits: Sequence[Gathered]) -> None:
-    for split in splits:
-        if len(split.prompts) < 2:
-            job.writer.warnings.append(
-                f"there is one {split.name} prompt, so nothing has an interval on that split; add prompts"
-                + (" or raise validation.fraction" if split.name == "validation" else "")
-            )
-        if split.most > split.fewest:
-            job.writer.warnings.append(
-                f"{split.name} prompts have {split.fewest} to {split.most} responses; "
-                f"best-of-N ends at {split.fewest}"
-            )
+def _warn_of_prompts(job: Job, split: str, sizes: np.ndarray) -> None:
+    """sizes: [P] responses of each prompt of the split."""
+    if len(sizes) < 2:
+        job.writer.warnings.append(
+            f"there is one {split} prompt, so nothing has an interval on that split; add prompts"
+            + (" or raise validation.fraction" if split == "validation" else "")
+        )
+    if sizes.max() > sizes.min():
+        job.writer.warnings.append(
+            f"{split} prompts have {sizes.min()} to {sizes.max()} responses; best-of-N ends at {sizes.min()}"
+        )
 
 
 def _summary(job: Job, metrics: list[dict], paired: list[dict]) -> dict:

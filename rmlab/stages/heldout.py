@@ -22,13 +22,10 @@ from rmlab.evaluation.heldout import (
     length_margins,
     pair_table,
 )
-from rmlab.evaluation.score import score_all
-from rmlab.heads.base import RewardHead
-from rmlab.heads.fitted.load import load_head
+from rmlab.evaluation.score import heads_by_embedding, score_all
 from rmlab.pipeline.job import Job, note_left_out
 from rmlab.responses.table import Responses, positions, read_responses
 from rmlab.responses.vectors import StreamedVectors
-from rmlab.storage.artifact import Artifact
 from rmlab.storage.heldout_schema import HELDOUT, HELDOUT_AGREEMENT, HELDOUT_CALIBRATION, HELDOUT_PAIRS
 
 
@@ -84,17 +81,11 @@ def _measure(job: Job, responses: Responses) -> list[HeldOut]:
 
 def _test_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
     """[m] log-odds of each head up to a constant, NaN but for test responses; embeddings are read once."""
-    heads: dict[str, dict[str, RewardHead]] = {}
-    artifacts: dict[str, Artifact] = {}
-    for arm, fitted in job.several("fit_rm").items():
-        embed = job.inputs[f"embed:{arm}"]
-        artifacts[embed.manifest.fingerprint] = embed
-        heads.setdefault(embed.manifest.fingerprint, {})[arm] = load_head(fitted.path / "head")
     scores: dict[str, np.ndarray] = {}
-    for key, artifact in artifacts.items():
+    for artifact, heads in heads_by_embedding(job):
         vectors = StreamedVectors(artifact, responses.ids)
-        found = score_all(heads[key], vectors, responses.is_test, lambda rows: None, group=responses.group)
-        scores |= {arm: s.raw / heads[key][arm].temperature for arm, s in found.items()}
+        found = score_all(heads, vectors, responses.is_test, lambda rows: None, group=responses.group)
+        scores |= {arm: of.raw / heads[arm].temperature for arm, of in found.items()}
     return {arm: scores[arm] for arm in job.several("fit_rm")}
 
 

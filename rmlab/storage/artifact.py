@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,10 +37,6 @@ class Artifact:
     @property
     def part_rows(self) -> list[int]:
         return [f.rows for f in self._parts]
-
-    def of_parts(self, some: slice) -> Artifact:
-        """Some of its parts, as an artifact."""
-        return replace(self, manifest=replace(self.manifest, files=self._parts[some]))
 
     @property
     def _parts(self) -> list[FileRecord]:

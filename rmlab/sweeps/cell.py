@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from rmlab.errors import RmlabError
-from rmlab.evaluation.fit import Fit, held_out
+from rmlab.evaluation.fit import Fit, rows_of_splits
 from rmlab.evaluation.fit_head import fit_head
-from rmlab.evaluation.judge import judge, judge_one
-from rmlab.evaluation.measure import judged_pairs
+from rmlab.evaluation.judge import ScoredArm, judge, judge_one
+from rmlab.evaluation.measure import JudgedSplit
 from rmlab.evaluation.score import is_quick, quick_forms, score_all
 from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.centred import CentredHead
@@ -27,7 +27,6 @@ from rmlab.noise.base import Labels
 from rmlab.noise.logistic import Logistic
 from rmlab.pipeline.node import Cell
 from rmlab.responses.prompt_means import centred
-from rmlab.responses.table import Responses
 from rmlab.responses.vectors import Vectors
 from rmlab.storage.files import plain
 from rmlab.sweeps.data import CellData, read_data
@@ -97,45 +96,33 @@ def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
     train = data.train
     fit = fit_head(cell.settings, train, data.vectors.of(~data.responses.is_test), data.train_objectives)
     row = _fit_columns(fit) | {"fit_seconds": time.perf_counter() - started}
-    masks = {"validation": np.zeros(len(data.responses), dtype=bool), "test": data.responses.is_test}
-    masks["validation"][~data.responses.is_test] = held_out(cell.settings, train)
-    wanted = masks["validation"] | masks["test"]
+    rows = rows_of_splits(cell.settings, data.responses)
+    wanted = np.zeros(len(data.responses), dtype=bool)
+    wanted[rows["validation"]] = wanted[rows["test"]] = True
     heads = {"head": fit.head}
     if cell.settings.evaluation.scoring == "quick":
         heads = quick_forms(heads, data.vectors, wanted)
     row["quick"] = is_quick(heads["head"])
     scores = score_all(heads, data.vectors, wanted, _quiet, threads=1, group=data.responses.group)["head"]
-    for split in SPLITS:
-        responses, lengths = data.part(split, masks[split])
-        rows = np.flatnonzero(masks[split])
-        judged = judge(
-            "head",
-            "head",
-            split,
-            responses,
-            lengths,
-            scores.score[rows],
-            scores.raw[rows],
-            fit.head.temperature,
-            fit.annotator,
-            cell.settings.seed,
-        )
+    arm = ScoredArm("head", "head", scores.score, scores.raw, fit.head.temperature, fit.annotator)
+    for name in SPLITS:
+        split, here = data.split(name, rows[name]), arm.take(rows[name])
+        judged = judge(split, here, cell.settings.seed)
         found = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
-        row |= {f"{split}_{name}": value for name, value in found.items()}
-        if split == "validation":
-            row |= _proxy_columns(responses, scores.score[rows])
-        if split == "test":
-            pairs, vectors = judged_pairs(responses, lengths), data.vectors.of(masks[split])
-            golden, group = responses.golden, responses.group
-            known = interval_numbers(fit.head, fit.annotator, vectors, golden, group, pairs)
-            row |= {f"test_{name}": number for name, number in known.items()}
+        row |= {f"{name}_{metric}": value for metric, value in found.items()}
+        if name == "validation":
+            row |= _proxy_columns(split, here.scores)
+        if name == "test":
+            vectors = data.vectors.of(data.responses.is_test)
+            known = interval_numbers(fit.head, fit.annotator, vectors, split.golden, split.group, split.pairs)
+            row |= {f"test_{metric}": number for metric, number in known.items()}
             row[FIELD] = packed(judged.measured)
     return row
 
 
-def _proxy_columns(responses: Responses, score: np.ndarray) -> dict[str, float]:
+def _proxy_columns(split: JudgedSplit, scores: np.ndarray) -> dict[str, float]:
     """The head's own score in golden units: golden ~ intercept + slope * score on validation responses."""
-    slope, intercept = within_group_line(score, responses.golden, responses.group)
+    slope, intercept = within_group_line(scores, split.golden, split.group)
     return {"proxy_slope": slope, "proxy_intercept": intercept}
 
 

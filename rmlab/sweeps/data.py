@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rmlab.evaluation.controls import read_surface
+from rmlab.evaluation.measure import JudgedSplit
 from rmlab.responses.table import Responses, golden_of, read_responses
 from rmlab.responses.vectors import MappedVectors, StreamedVectors, map_vectors
 from rmlab.storage.artifact import Artifact
@@ -32,7 +33,7 @@ class CellData:
     lengths: np.ndarray
     vectors: MappedVectors
     objectives: dict[str, np.ndarray] = field(default_factory=dict)
-    _parts: dict[tuple[str, bytes], tuple[Responses, np.ndarray]] = field(default_factory=dict)
+    _splits: dict[str, tuple[np.ndarray, JudgedSplit]] = field(default_factory=dict)
 
     @cached_property
     def train(self) -> Responses:
@@ -42,15 +43,13 @@ class CellData:
     def train_objectives(self) -> dict[str, np.ndarray]:
         return {name: golden[~self.responses.is_test] for name, golden in self.objectives.items()}
 
-    def part(self, split: str, mask: np.ndarray) -> tuple[Responses, np.ndarray]:
-        """Responses and lengths of a split: the same objects for equal masks, as what is sorted is kept."""
-        key = (split, np.packbits(mask).tobytes())
-        if key not in self._parts:
-            for old in [k for k in self._parts if k[0] == split]:
-                del self._parts[old]
-            rows = np.flatnonzero(mask)
-            self._parts[key] = self.responses.take(rows), self.lengths[rows]
-        return self._parts[key]
+    def split(self, name: str, rows: np.ndarray) -> JudgedSplit:
+        """Some rows; the last that were asked for under this name are kept, since most cells share them."""
+        known = self._splits.get(name)
+        if known is None or not np.array_equal(known[0], rows):
+            known = rows, JudgedSplit.of(name, self.responses, rows, self.lengths)
+            self._splits[name] = known
+        return known[1]
 
 
 def forget_data(work: Path) -> None:

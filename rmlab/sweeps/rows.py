@@ -17,13 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmlab.evaluation.controls import REGRESSION, control_scores, directions, read_surface
-from rmlab.evaluation.fit import held_out
-from rmlab.evaluation.judge import judge, judge_one
-from rmlab.evaluation.measure import Measured
-from rmlab.evaluation.score import examples_of, regression_on_golden, score_all
+from rmlab.evaluation.controls import REGRESSION, control_scores, read_surface
+from rmlab.evaluation.fit import rows_of_splits
+from rmlab.evaluation.judge import ScoredArm, judge, judge_one
+from rmlab.evaluation.measure import JudgedSplit, Measured
+from rmlab.evaluation.score import regression_on_golden, score_all
 from rmlab.logs.progress import Progress
-from rmlab.metrics.base import RowNumbers
 from rmlab.pipeline.job import Job, note_left_out
 from rmlab.pipeline.node import Grid
 from rmlab.responses.table import read_responses
@@ -99,26 +98,22 @@ def control_rows(job: Job, data: str) -> tuple[list[dict[str, Any]], list[str]]:
     everyone = read_responses(sample, job.inputs[f"annotate:{data}"], ["train", "test"])
     note_left_out(job, everyone.n_failed, cell.settings.labelling)
     looks = read_surface(job.inputs[f"prompts:{data}"], sample, everyone)
-    train = np.flatnonzero(~everyone.is_test)
-    fitted = train[~held_out(cell.settings, everyone.take(train))]
+    rows = rows_of_splits(cell.settings, everyone)
+    scores = control_scores(everyone, looks, rows["train"])
     vectors = StreamedVectors(job.inputs[f"embed:{data}"], everyone.ids)
-    is_fitted = np.zeros(len(everyone), dtype=bool)
-    is_fitted[fitted] = True
-    ceiling = regression_on_golden(examples_of(vectors, everyone.golden, is_fitted), _quiet)
-    rows = np.flatnonzero(everyone.is_test)
-    test, lengths = everyone.take(rows), looks.length[rows]
-    scores: dict[str, RowNumbers] = control_scores(directions(everyone, looks, fitted), everyone, looks)
-    scores[REGRESSION] = score_all({"c": ceiling}, vectors, everyone.is_test, _quiet)["c"].score
+    ceiling = {REGRESSION: regression_on_golden(vectors, everyone.golden, rows["train"], _quiet)}
+    scores[REGRESSION] = score_all(ceiling, vectors, everyone.is_test, _quiet)[REGRESSION].score
+    test = JudgedSplit.of("test", everyone, rows["test"], looks.length)
     settings = json.dumps(plain(cell.settings.model_dump()), ensure_ascii=False)
     found = []
     for name, values in scores.items():
-        judged = judge(name, "control", "test", test, lengths, values[rows])
+        judged = judge(test, ScoredArm(name, "control", values[rows["test"]]), cell.settings.seed)
         numbers = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
         row: dict[str, Any] = {"cell": f"{name}-{data}", "kind": name, "state": "ok", "settings": settings}
         row |= {f"test_{metric}": value for metric, value in numbers.items()}
         row[FIELD] = packed(judged.measured)
         found.append(plain(row | _place(job.sweep_grid, data)))
-    return found, test.distinct_prompts
+    return found, everyone.take(rows["test"]).distinct_prompts
 
 
 def _place(grid: Grid, data: str) -> dict[str, str | None]:

@@ -23,7 +23,7 @@ from rmlab.data.scales import LARGEST, dequantise, quantise, scales
 from rmlab.errors import RmlabError
 from rmlab.evaluation.controls import read_surface
 from rmlab.evaluation.fit_head import fit_head
-from rmlab.evaluation.measure import measure
+from rmlab.evaluation.measure import JudgedSplit, measure
 from rmlab.metrics.intervals import Resamples
 from rmlab.responses.table import Responses, read_responses
 from rmlab.responses.vectors import Block, Piece, StreamedVectors
@@ -94,7 +94,7 @@ def per_prompt(settings: Settings, data: Data, x: np.ndarray) -> np.ndarray:
     r = data.responses
     train, test = np.flatnonzero(~r.is_test), np.flatnonzero(r.is_test)
     head = fit_head(settings, r.take(train), InMemory(x[train])).head
-    found = measure(r.take(test), data.lengths[test], head.score(x[test])).per_prompt
+    found = measure(JudgedSplit.of("test", r, test, data.lengths), head.score(x[test])).per_prompt
     return np.column_stack([found[m] for m in METRICS])
 
 

@@ -5,6 +5,7 @@ from scipy.stats import spearmanr
 from rmlab.config.settings import Evaluation
 from rmlab.evaluation.judge import (
     PAIRED_METRICS,
+    ScoredArm,
     calibration_rows,
     conformal_rows,
     curve_rows,
@@ -13,6 +14,7 @@ from rmlab.evaluation.judge import (
     metric_rows,
     paired_rows,
 )
+from rmlab.evaluation.measure import JudgedSplit
 from rmlab.metrics.controlled import prompt_overlap
 from rmlab.responses.table import Responses
 from rmlab.stages.report import verdict
@@ -29,9 +31,10 @@ def responses(n_prompts=40, k=6, seed=0):
     return Responses(ids, np.array([f"p{g}" for g in group]), rng.normal(size=m), group)
 
 
-def judged(arm, r, scores, raw=None, kind="head"):
-    lengths = np.arange(len(r)) % 5 + 1.0
-    return judge(arm, kind, "test", r, lengths, scores, raw)
+def judged(arm, r, scores, raw=None, kind="head", lengths=None, split="test"):
+    lengths = np.arange(len(r)) % 5 + 1.0 if lengths is None else lengths
+    of = JudgedSplit.of(split, r, np.arange(len(r)), lengths)
+    return judge(of, ScoredArm(arm, kind, scores, raw), seed=0)
 
 
 def value(rows, arm, metric):
@@ -193,17 +196,17 @@ def test_uneven_prompts_are_judged_at_the_smallest():
     assert row["largest_n"] == 2 and row["n_prompts"] == 3 and row["accuracy"] == 1
 
 
-def test_what_is_kept_of_a_split_goes_with_its_responses():
-    from rmlab.evaluation import measure as measuring
-
+def test_an_arm_of_some_rows_is_judged_as_if_there_were_no_others():
     r = responses()
-    before = len(measuring._splits)
-    arm = judged("h", r, r.golden, r.golden)
-    again = judged("h", r, r.golden, r.golden)
-    assert arm.odds.numbers() == again.odds.numbers()
-    assert len(measuring._splits) == before + 1
-    del r, arm, again
-    assert len(measuring._splits) == before
+    rows = np.flatnonzero(r.group % 2 == 0)
+    noise = np.random.default_rng(1).normal(size=len(r))
+    arm, lengths = ScoredArm("h", "head", r.golden + noise, r.golden - noise, 2.0), np.arange(len(r)) % 5 + 1
+    among = judge(JudgedSplit.of("test", r, rows, lengths), arm.take(rows), seed=0)
+    part = r.take(rows)
+    every = np.arange(len(rows))
+    alone = ScoredArm("h", "head", (r.golden + noise)[rows], (r.golden - noise)[rows], 2.0)
+    expected = judge(JudgedSplit.of("test", part, every, lengths[rows]), alone, seed=0)
+    assert judge_one(among, HOW, 0) == judge_one(expected, HOW, 0)
 
 
 def test_calibration_draws_from_all_pairs_where_there_are_many(monkeypatch):
@@ -251,7 +254,7 @@ def test_apart_from_length_a_head_that_likes_length_is_worth_nothing():
     r = responses()
     lengths = np.random.default_rng(5).integers(3, 30, len(r)).astype(float)
     r = Responses(r.ids, r.prompt_ids, r.golden + lengths / 5, r.group)
-    arms = [judge(a, "head", "test", r, lengths, s) for a, s in (("long", lengths), ("golden", r.golden))]
+    arms = [judged(a, r, s, lengths=lengths) for a, s in (("long", lengths), ("golden", r.golden))]
     rows = metric_rows(arms, HOW, 0)
     assert value(rows, "long", "accuracy") > 0.7
     assert value(rows, "long", "length_controlled_accuracy") == pytest.approx(0.5)
@@ -266,9 +269,10 @@ def test_abstention_is_calibrated_on_validation_prompts_and_judged_on_test_promp
         r = responses(200, 6, seed)
         raw = r.golden + np.random.default_rng(seed + 5).normal(size=len(r))
         lengths = np.ones(len(r))
-        every.append(judge("head", "head", split, r, lengths, raw, raw))
-        every.append(judge("oracle", "head", split, r, lengths, r.golden, r.golden))
-        every.append(judge("length", "control", split, r, lengths, lengths))
+        of_split = {"lengths": lengths, "split": split}
+        every.append(judged("head", r, raw, raw, **of_split))
+        every.append(judged("oracle", r, r.golden, r.golden, **of_split))
+        every.append(judged("length", r, lengths, kind="control", **of_split))
     rows = conformal_rows(every, HOW, 0)
     assert len(rows) == 2 * 2 * 3 and {row["split"] for row in rows} == {"test"}
     for level in (80, 90):

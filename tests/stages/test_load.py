@@ -28,15 +28,17 @@ BLOCK = 1000  # rows, where a stage works block by block: else all of so few wou
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    for name in ("metrics.base.CELLS", "stages.arms.AT_ONCE", "stages.responses.AT_ONCE"):
+    names = (
+        "metrics.base.CELLS",
+        "stages.eval_rm.AT_ONCE",
+        "responses.table.AT_ONCE",
+        "responses.vectors.ROWS_AT_ONCE",
+    )
+    for name in names:
         monkeypatch.setattr(f"rmlab.{name}", BLOCK)
-    for name in ("vectors", "scoring"):
-        monkeypatch.setattr(f"rmlab.stages.{name}.ROWS_AT_ONCE", BLOCK)
     monkeypatch.setattr("rmlab.metrics.intervals.CELLS", 100 * BLOCK)
     monkeypatch.setattr("rmlab.metrics.intervals.KEPT", 0)
     monkeypatch.setattr("rmlab.evaluation.measure.MAX_PAIRS", BLOCK)
-    monkeypatch.setattr("rmlab.evaluation.gathering.MAX_PAIRS", BLOCK)
-    monkeypatch.setattr("rmlab.evaluation.cuts.AT_MOST", 10 * BLOCK)
     monkeypatch.setattr("rmlab.evaluation.fit.REFERENCE", BLOCK)
     monkeypatch.syspath_prepend(str(BENCH))
     yield

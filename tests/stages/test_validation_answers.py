@@ -11,10 +11,10 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
+from rmlab.errors import InputError
 from rmlab.evaluation.answers import ValidationAnswers
-from rmlab.evaluation.arms import ScoredArm
+from rmlab.evaluation.judge import ScoredArm
 from rmlab.responses.ids import Ids
-from rmlab.responses.table import Responses
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Fitted:
         columns = {
             "kind": [self.kind] * n,
             "items": self.items,
+            "reward": ["g"] * n,
             "split": self.split or ["validation"] * n,
             "share": [1.0] * n,
             "weight": [1.0] * n,
@@ -47,52 +48,54 @@ RAW = np.array([0.5, -1.0, 2.0, 0.0, 0.0])
 PAIRS = Fitted("pair", [["a", "b"], ["c", "a"], ["b", "c"]], ["validation", "validation", "train"])
 
 
-def answers(*arms: Fitted, cuts=((0, 1, 2, 3, 4),), score=3 * RAW - 1) -> ValidationAnswers:
-    found = ValidationAnswers.of(SimpleNamespace(several=lambda stage: dict(enumerate(arms))))
-    for rows in map(np.array, cuts):
-        ids = Ids.of_array(np.array(IDS)[rows])
-        responses = Responses(ids, ids, np.zeros(len(rows)), np.zeros(len(rows), np.int64))
-        at = found.rows(responses)
-        raw_of = np.unique(at[at >= 0])
-        arm = ScoredArm("h", "head", score[rows], RAW[rows][raw_of])
-        found.add([arm, ScoredArm("oracle", "control", np.zeros(len(rows)))], at, raw_of)
-    return found
+def answers(*arms: Fitted, ids=IDS) -> ValidationAnswers:
+    job = SimpleNamespace(
+        several=lambda stage: dict(enumerate(arms)), settings=SimpleNamespace(labelling="g")
+    )
+    return ValidationAnswers.of(job, Ids.of_array(np.array(ids)))
 
 
-@pytest.mark.parametrize("cuts", [((0, 1, 2, 3, 4),), ((1, 3), (0,), (4, 2))])
-def test_a_head_is_judged_on_the_answers_of_all_arms(cuts):
+def head(temperature=1.0, scores=3 * RAW - 1) -> ScoredArm:
+    return ScoredArm("h", "head", scores, RAW, temperature)
+
+
+def test_a_head_is_judged_on_the_answers_of_all_arms():
     lists = Fitted("list", [["a", "b", "d"]])  # a > b, a > d, b > d
     twice = Fitted("pair", [["a", "b"], ["d", "e"]])  # one answer of the first arm, and a tie of the head
-    found = answers(PAIRS, lists, twice, Fitted("unpaired", [["a"], ["e"]]), cuts=cuts)
+    found = answers(PAIRS, lists, twice, Fitted("unpaired", [["a"], ["e"]]))
     pairs = {"ab": 1.0, "ca": 1.0, "ad": 1 / 3, "bd": 1 / 3, "de": 1.0}
     at = {name: RAW[IDS.index(name)] for name in IDS}
     margin = np.array([at[x] - at[y] for x, y in pairs])
     weight = np.array(list(pairs.values()))
-    got = found.agreement("h", 2.0)
+    got = found.agreement(head(2.0))
     expected = log_loss(np.ones(5), expit(margin / 2), sample_weight=weight, labels=[0, 1])
     assert got["label_nll"] == pytest.approx(expected)
     assert got["label_accuracy"] == pytest.approx((1 + 1 + 1 / 3 + 0 + 0.5) / weight.sum())
-    assert set(found.raw) == {"h"}
 
 
 def test_answers_that_contradict_each_other_both_count():
-    assert answers(PAIRS, Fitted("pair", [["b", "a"]])).agreement("h", 1.0)["label_accuracy"] == 2 / 3
+    assert answers(PAIRS, Fitted("pair", [["b", "a"]])).agreement(head())["label_accuracy"] == 2 / 3
 
 
 def test_without_an_answer_that_compares_nothing_is_said():
     found = answers(Fitted("unpaired", [["a"], ["b"]]))
     assert len(found) == 0
-    assert all(np.isnan(x) for x in found.agreement("h", 1.0).values())
+    assert all(np.isnan(x) for x in found.agreement(head()).values())
 
 
 def test_a_teacher_is_not_judged_by_its_own_answers():
     taught = Fitted("pair", [["b", "a"], ["a", "c"]], teacher={"validation_accuracy": 0.0})
-    assert answers(PAIRS, taught).agreement("h", 1.0) == answers(PAIRS).agreement("h", 1.0)
+    assert answers(PAIRS, taught).agreement(head()) == answers(PAIRS).agreement(head())
     assert len(answers(taught)) == 0
 
 
 def test_a_head_agrees_by_the_rewards_that_it_picks_by():
     """An ensemble's odds are those of its mean, whatever it combines its members by."""
-    plain, other = answers(PAIRS).agreement("h", 1.0), answers(PAIRS, score=-RAW).agreement("h", 1.0)
+    plain, other = (answers(PAIRS).agreement(head(scores=scores)) for scores in (RAW, -RAW))
     assert (plain["label_accuracy"], other["label_accuracy"]) == (1.0, 0.0)
     assert plain["label_nll"] == other["label_nll"]
+
+
+def test_an_answer_of_an_unknown_response_is_one_line():
+    with pytest.raises(InputError, match="run `rmlab fit-rm` again"):
+        answers(PAIRS, ids=["a", "c", "d", "e", "f"])
