@@ -45,6 +45,7 @@ def check_free(target: Path, force: bool) -> None:
     if not force:
         raise InputError(f"{target} is there already; give another place, or --force to replace it")
 
+
 _SHOWN = 20  # failures printed for each check; --json has all
 
 
