@@ -143,7 +143,7 @@ def test_demonstrations_in_each_form(tmp_path):
     assert {(d.messages[0]["content"], d.completion) for d in read_demonstrations(path)} == {("a", "b")}
     with pytest.raises(InputError, match="row 1: no 'completion'"):
         read_demonstrations(jsonl(path, {"prompt": "a"}))
-    with pytest.raises(InputError, match="end with the assistant's"):
+    with pytest.raises(InputError, match="end with one of the assistant's"):
         read_demonstrations(jsonl(path, {"messages": [user]}))
 
 
