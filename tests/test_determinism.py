@@ -21,9 +21,10 @@ TIMED = {
     "seconds",
     "created",
     "folder",
+    "place",
 }  # of a manifest, of which there is a copy; the sweep's table has TIMES
 DIFFERS = {"sweep": {"files"}, "study": {"inputs"}}  # by those times
-CUT = ("sample", "annotate", "embed")  # made shard by shard
+CUT = tuple(stage.name for stage in STAGES if stage.over_shards)
 
 
 @pytest.fixture(scope="module")

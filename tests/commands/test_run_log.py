@@ -298,7 +298,7 @@ def test_workers_of_a_sweep_write_to_the_same_log(tmp_path):
 def test_a_component_that_ends_the_process_does_not_end_it_silently(cli, tmp_path, monkeypatch):
     failing(monkeypatch, SystemExit(0))
     result = cli("run", *QUICK, f"out={tmp_path}")
-    assert result.code == 1 and "a component ended the process (sys.exit); mend it" in result.line
+    assert result.code == 1 and "a component ended the process (sys.exit); fix it" in result.line
     assert "SystemExit" in only(records(tmp_path), "failure")[0]["trace"]
 
 

@@ -187,7 +187,7 @@ def test_what_it_cannot_do_is_one_line(network, tmp_path):
         "its modules are Transformer, Dense; ": make(network, tmp_path / "d", mean),
         "has no activation Swish": make(network, tmp_path / "s", mean, ("Dense", swish)),
         "has no residual layers": make(network, tmp_path / "r", mean, ("Dense", half | {"use_residual": True})),
-        "model.safetensors is not there": make(network, tmp_path / "p", mean, ("Dense", half)),
+        "model.safetensors is missing": make(network, tmp_path / "p", mean, ("Dense", half)),
         "unknown pooling attention; there is: cls, max": make(network, tmp_path / "a", {"pooling_mode": "attention"}),
         "modules.json cannot be read .*use embedder=transformers": network,
         "needs its texts in lower case": lower,

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from rmlab.commands.run import run_command
+from rmlab.pipeline.stages import BY_NAME, SAMPLE
 
 BENCH = Path(__file__).parents[2] / "scripts" / "bench"
 SMALL, LARGE = 5_000, 50_000  # responses; how far a stage reads ahead by chance is some 20 bytes of each
@@ -53,7 +54,7 @@ def peak(stage: str, settings: list[str]) -> int:
     pa.set_memory_pool(counting)
     tracemalloc.start()
     try:
-        run_command([stage], settings, False, True, False, None)
+        run_command(BY_NAME[stage], settings, False, True, False, None)
         return tracemalloc.get_traced_memory()[1] + counting.max_memory()
     finally:
         tracemalloc.stop()
@@ -69,7 +70,7 @@ def peaks(folder: Path, rows: int, *settings: str) -> dict[str, int]:
     few = ["comparisons.n=500", "comparisons.n_validation=100", "arms=[]", "evaluation.resamples=100"]
     settings = [s for s in load.SETTINGS if not s.startswith("arms=")] + few + list(settings)
     with contextlib.chdir(folder):
-        run_command(["sample"], settings, False, True, False, None)
+        run_command(SAMPLE, settings, False, True, False, None)
         return {stage: peak(stage, settings) for stage in MOST}
 
 
