@@ -114,6 +114,13 @@ def test_inspect_shows_schema_rows_and_lineage_to_the_first_input(cli, small_run
     assert cli("inspect", sample / "part-00000.parquet", "--json").json["tables"][0]["rows"] == 96
 
 
+def test_inspect_of_what_is_no_artifact_says_what_it_is(cli, tmp_path):
+    shipped_set = next(Path("data/released").iterdir()).absolute()
+    for place, message in ((shipped_set, f"rmlab validate {shipped_set}"), (tmp_path, "is no artifact")):
+        found = cli("inspect", place)
+        assert found.code == 3 and message in found.err
+
+
 def test_doctor_says_what_is_there(cli):
     checks = {c["what"]: c for c in cli("doctor", "--json").json["checks"]}
     assert checks["python"]["ok"] and any("torch" in what for what in checks)

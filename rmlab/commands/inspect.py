@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmlab.errors import InputError, RmlabError
-from rmlab.pipeline.verify import outdated
-from rmlab.storage.artifact import Artifact, open_artifact, upstream
+from rmlab.pipeline.verify import is_artifact, outdated
+from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, upstream
 from rmlab.storage.files import plain, read_parquet
+from rmlab.storage.set_record import RECORD
 
 _WIDTH = 100  # characters shown of a value
 
@@ -32,6 +33,10 @@ def describe(path: Path, rows: int) -> dict[str, Any]:
         path = path.parent
     if not path.exists():
         raise InputError(f"{path} does not exist; `rmlab status` shows where artifacts are")
+    if (path / RECORD).is_file():
+        raise InputError(f"{path} is an embedding set: rmlab validate {path}")
+    if is_unfinished(path) and not is_artifact(path.absolute()):
+        raise InputError(f"{path} is no artifact or Parquet file; `rmlab status` shows where artifacts are")
     artifact = open_artifact(path.absolute())
     m = artifact.manifest
     keys = ("stage", "name", "fingerprint", "created", "seconds", "command", "config", "counts", "metrics")

@@ -99,7 +99,10 @@ def _last_wins(overrides: Sequence[str]) -> list[str]:
     by_key: dict[str, str] = {}
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
-            raise ConfigError(f"'{override}' is not an override; write key=value, such as head=mlp or seed=3")
+            raise ConfigError(
+                f"'{override}' is not an override; write key=value, such as head=mlp or seed=3, and "
+                "no spaces in the values of an arm"
+            )
         key = _key(override)
         by_key.pop(key, None)
         by_key[key] = override

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Annotated, Any, Literal
 
@@ -192,7 +191,7 @@ class Settings(_Section):
     set: SetChoice
     release: Release
     label_golden: str | None
-    objectives: dict[Name, float] | None = Field(default=None, min_length=1)
+    objectives: dict[Name, float] | None = None
     embedder: Component
     comparisons: ComparisonSettings
     pairing: Component
@@ -245,13 +244,22 @@ class Settings(_Section):
         more = {name: {**file, "reward": name} for name in objectives if name not in golden}
         return {**values, "golden": {**golden, **more}}
 
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _objectives_are_weights_by_name(cls, value: Any) -> Any:
+        if value is not None and not (isinstance(value, dict) and value):
+            raise ValueError("give golden rewards with their weights, such as {sentiment:1,length:-0.2}")
+        return value
+
     @field_validator("objectives")
     @classmethod
     def _objectives_weigh(cls, value: dict[str, float] | None) -> dict[str, float] | None:
         if value is None:
             return value
-        if not all(math.isfinite(weight) for weight in value.values()):
-            raise ValueError("weights must be finite numbers")
+        if not all(weight == 0 or 1e-6 <= abs(weight) <= 1e6 for weight in value.values()):
+            raise ValueError(
+                "weights must be finite numbers, each 0 or from 1e-6 to 1e6 in size; only their ratios count"
+            )
         if not any(value.values()):
             raise ValueError("all weights are 0; give at least one another weight")
         return value

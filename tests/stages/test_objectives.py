@@ -201,7 +201,12 @@ def test_objectives_are_part_of_identity_only_where_there_are_some():
         ("objectives={kindness:1}", r"kindness, which is not one of the golden rewards: sentiment, length; "
          r"list it too: 'golden=\[sentiment,length,kindness\]'"),
         ("objectives={sentiment:0}", r"all weights are 0"),
+        ("objectives={}", r"^objectives: give golden rewards with their weights, such as \{sentiment:1,"),
+        ("objectives=[sentiment,length]", r"^objectives: give golden rewards with their weights"),
+        ("objectives=sentiment", r"^objectives: give golden rewards with their weights"),
         ("objectives={sentiment:inf}", r"finite"),
+        ("objectives={sentiment:1e308,length:1e308}", r"from 1e-6 to 1e6"),
+        ("objectives={sentiment:1e-320}", r"from 1e-6 to 1e6"),
         ("objectives={sentiment:much}", r"objectives\.sentiment"),
         (f"{BOTH} teacher.n=20", r"leave out objectives, or set teacher\.n=null"),
     ],
