@@ -51,7 +51,7 @@ def score_all(
     heads: Mapping[str, RewardHead],
     vectors: Vectors,
     wanted: np.ndarray,
-    advance: Callable[[int], None],
+    advance: Callable[[int], None] = lambda rows: None,
     threads: int = 0,
     group: np.ndarray | None = None,
 ) -> dict[str, Scores]:
@@ -145,7 +145,10 @@ def is_quick(head: RewardHead) -> bool:
 
 
 def regression_on_golden(
-    vectors: Vectors, golden: np.ndarray, rows: np.ndarray, advance: Callable[[int], None]
+    vectors: Vectors,
+    golden: np.ndarray,
+    rows: np.ndarray,
+    advance: Callable[[int], None] = lambda rows: None,
 ) -> RewardHead:
     """Ridge regression of some rows on the golden scores themselves: the ceiling for a linear head."""
     wanted = np.zeros(len(golden), dtype=bool)

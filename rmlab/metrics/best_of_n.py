@@ -63,16 +63,6 @@ def expected_of_best(
     return order.per_prompt(measure)
 
 
-def random_bound(golden: np.ndarray) -> np.ndarray:
-    """Returns the mean golden reward, what a random choice gets at any N, [P]. golden: [P, K]."""
-    return golden.mean(axis=1)
-
-
-def oracle_bound(golden: np.ndarray, ns: Sequence[int]) -> np.ndarray:
-    """Returns best-of-N by the golden reward itself, [P, len(ns)]. golden: [P, K]."""
-    return best_of_n(golden, golden, ns)
-
-
 def kl_of_n(n: int) -> float:
     """Returns the KL divergence of best-of-n from the policy, log n - (n-1)/n.
 

@@ -32,7 +32,7 @@ def run(job: Job) -> None:
         here = fold == k
         known = {name: golden[~here] for name, golden in objectives.items()}
         fit = fit_head(job.settings, responses.take(np.flatnonzero(~here)), vectors.of(~here), known)
-        scores = score_all({"head": fit.head}, vectors, here, lambda rows: None, group=responses.group)
+        scores = score_all({"head": fit.head}, vectors, here, group=responses.group)
         raw[here] = scores["head"].raw[here] / fit.head.temperature
         found.append(_facts(k, fit))
         job.progress.advance(1)

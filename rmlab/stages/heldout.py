@@ -84,7 +84,7 @@ def _test_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
     scores: dict[str, np.ndarray] = {}
     for artifact, heads in heads_by_embedding(job):
         vectors = StreamedVectors(artifact, responses.ids)
-        found = score_all(heads, vectors, responses.is_test, lambda rows: None, group=responses.group)
+        found = score_all(heads, vectors, responses.is_test, group=responses.group)
         scores |= {arm: of.raw / heads[arm].temperature for arm, of in found.items()}
     return {arm: scores[arm] for arm in job.several("fit_rm")}
 

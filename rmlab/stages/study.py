@@ -41,7 +41,7 @@ def run(job: Job) -> None:
     content = _content(job, sweep, parts, values)
     write_text(job.writer.path / FILE, render(content))
     write_pictures(content, job.writer.path)
-    _record(job, sweep, judged)
+    _record(job, judged)
 
 
 def _members(described: dict[str, Any]) -> list[Member]:
@@ -207,7 +207,7 @@ def _range(values: Sequence[float]) -> str:
     return " to ".join(ends)
 
 
-def _record(job: Job, sweep: Artifact, judged: Sequence[JudgedClaim]) -> None:
+def _record(job: Job, judged: Sequence[JudgedClaim]) -> None:
     found = {word.replace(" ", "_"): n for word, n in counts(judged).items()}
     job.writer.counts.update(claims=len(judged), **found)
     job.writer.metrics["report"] = FILE

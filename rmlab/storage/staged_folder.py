@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -70,8 +69,9 @@ def staged_folder(target: Path) -> Iterator[Path]:
     finally:
         if old.exists() and not target.exists():
             old.rename(target)
-        for folder in (made, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        for left in (made, old):
+            with suppress(OSError):
+                remove(left)
 
 
 def _mend(target: Path) -> None:

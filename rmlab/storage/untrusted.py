@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -62,7 +63,8 @@ class _Child:
 
     def stop(self) -> None:
         self._socket.close()
-        self.process.kill()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)  # with its forks
         self.process.wait()
 
 

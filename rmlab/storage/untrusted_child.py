@@ -52,8 +52,9 @@ def check_unpacked(n: int, packed: int) -> None:
         raise TooMuch(f"it unpacks to more than {most:,} bytes, {TIMES} times what it has")
 
 
-def main(kind: str, descriptor: int) -> int:
-    """Waits for connections over the socket, one for each file, until the other end closes it."""
+def main(kind: str, descriptor: int) -> None:
+    """Waits for connections over the socket, one for each file, until the other end closes it; then it ends,
+    with forks that are still at a file."""
     os.set_inheritable(descriptor, False)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are not waited for
     if kind == TENSOR:
@@ -66,7 +67,7 @@ def main(kind: str, descriptor: int) -> int:
                 finally:
                     os._exit(0)
             os.close(given[0])
-    return 0
+    os.killpg(0, signal.SIGKILL)
 
 
 def _answer(kind: str, to: Connection) -> None:
@@ -231,4 +232,4 @@ def _send_tensor(path: Path, to: Connection) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    main(sys.argv[1], int(sys.argv[2]))

@@ -80,10 +80,6 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     return plain(row)
 
 
-def _quiet(rows: int) -> None:
-    """Nothing is shown of the scoring of a cell."""
-
-
 def _unexpected(error: Exception) -> str:
     """The error and the line of code that it comes from."""
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -103,7 +99,7 @@ def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
     if cell.settings.evaluation.scoring == "quick":
         heads = quick_forms(heads, data.vectors, wanted)
     row["quick"] = is_quick(heads["head"])
-    scores = score_all(heads, data.vectors, wanted, _quiet, threads=1, group=data.responses.group)["head"]
+    scores = score_all(heads, data.vectors, wanted, threads=1, group=data.responses.group)["head"]
     arm = ScoredArm("head", "head", scores.score, scores.raw, fit.head.temperature, fit.annotator)
     for name in SPLITS:
         split, here = data.split(name, rows[name]), arm.take(rows[name])

@@ -101,8 +101,8 @@ def control_rows(job: Job, data: str) -> tuple[list[dict[str, Any]], list[str]]:
     rows = rows_of_splits(cell.settings, everyone)
     scores = control_scores(everyone, looks, rows["train"])
     vectors = StreamedVectors(job.inputs[f"embed:{data}"], everyone.ids)
-    ceiling = {REGRESSION: regression_on_golden(vectors, everyone.golden, rows["train"], _quiet)}
-    scores[REGRESSION] = score_all(ceiling, vectors, everyone.is_test, _quiet)[REGRESSION].score
+    ceiling = {REGRESSION: regression_on_golden(vectors, everyone.golden, rows["train"])}
+    scores[REGRESSION] = score_all(ceiling, vectors, everyone.is_test)[REGRESSION].score
     test = JudgedSplit.of("test", everyone, rows["test"], looks.length)
     settings = json.dumps(plain(cell.settings.model_dump()), ensure_ascii=False)
     found = []
@@ -127,10 +127,6 @@ def _place(grid: Grid, data: str) -> dict[str, str | None]:
         if len(here) == 1 < len(anywhere):
             found[axis] = here.pop()
     return found
-
-
-def _quiet(rows: int) -> None:
-    return None
 
 
 Row = dict[str, Any]

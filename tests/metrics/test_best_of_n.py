@@ -15,9 +15,7 @@ from rmlab.metrics.best_of_n import (
     best_of_n_ragged,
     default_ns,
     kl_of_n,
-    oracle_bound,
     proxy_of_n_of,
-    random_bound,
 )
 from rmlab.metrics.order import GoldenOrder, ScoreOrder
 
@@ -56,8 +54,8 @@ def test_bounds_hold_and_n_is_the_identity_at_its_ends():
     rng = np.random.default_rng(0)
     scores, golden = rng.normal(size=(20, 30)), rng.normal(size=(20, 30))
     ns = default_ns(30)
-    curve, oracle = best_of_n(scores, golden, ns), oracle_bound(golden, ns)
-    np.testing.assert_allclose(curve[:, 0], random_bound(golden))
+    curve, oracle = best_of_n(scores, golden, ns), best_of_n(golden, golden, ns)
+    np.testing.assert_allclose(curve[:, 0], golden.mean(axis=1))
     np.testing.assert_allclose(curve[:, -1], golden[np.arange(20), scores.argmax(axis=1)])
     np.testing.assert_allclose(oracle[:, -1], golden.max(axis=1))
     assert (curve <= oracle + 1e-12).all()
@@ -67,7 +65,7 @@ def test_bounds_hold_and_n_is_the_identity_at_its_ends():
 def test_a_constant_head_gets_the_random_bound_at_every_n():
     golden = np.random.default_rng(0).normal(size=(4, 12))
     curve = best_of_n(np.zeros((4, 12)), golden, [1, 5, 12])
-    np.testing.assert_allclose(curve, np.repeat(random_bound(golden)[:, None], 3, axis=1))
+    np.testing.assert_allclose(curve, np.repeat(golden.mean(axis=1)[:, None], 3, axis=1))
 
 
 def test_ragged_prompts_equal_prompt_by_prompt():

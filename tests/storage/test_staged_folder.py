@@ -9,7 +9,7 @@ import pytest
 
 from rmlab.commands.release import new_set_folder
 from rmlab.errors import InputError
-from rmlab.storage.staged_folder import only_writer
+from rmlab.storage.staged_folder import only_writer, staged_folder
 
 OTHER = """
 import sys
@@ -75,3 +75,13 @@ def test_two_releases_at_once_make_one_set(tmp_path):
         folder.rename(target)  # as another process would
         with new_set_folder(target, force=False):
             pass
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "set").symlink_to("elsewhere")
+    with staged_folder(tmp_path / "set") as folder:
+        (folder / "new").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"set", "elsewhere"}
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["new"]
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -168,3 +168,34 @@ def test_the_child_has_no_torch_and_ends_with_its_parent(tmp_path):
     done = subprocess.run([sys.executable, "-c", SAY, path], capture_output=True, text=True, check=True)
     pid, has_torch = done.stdout.split()
     assert not Path(f"/proc/{pid}").exists() and has_torch == "False"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_fork_that_is_busy_ends_with_the_child(tmp_path):
+    """Stopped, it stands for one that is at a long page and does not see that nobody waits."""
+    busy: list[int] = []
+
+    def at_a_file() -> subprocess.Popen:
+        [fork] = forks()
+        os.kill(fork, signal.SIGSTOP)
+        busy.append(fork)
+        return start_child(PARQUET).process
+
+    path = large(tmp_path / "a.parquet")
+    with open_parquet(path):
+        at_a_file()
+        start_child(PARQUET).stop()
+    assert not is_there(busy.pop())
+    with open_parquet(path):
+        child = at_a_file()
+        start_child(PARQUET)._socket.close()  # as where this process is killed
+        child.wait(60)
+    assert not is_there(busy.pop())
+
+
+def is_there(pid: int) -> bool:
+    """A process that runs, or will once it is continued; killed ones are gone in a moment."""
+    end = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return Path(f"/proc/{pid}").exists()
