@@ -53,7 +53,7 @@ class _InWorker(Exception):
 
 
 def error_to_json(error: Exception) -> dict[str, Any]:
-    """What another process needs to raise the error again, whatever it has imported."""
+    """The error as plain data, from which another process can raise it again whatever it has imported."""
     told: dict[str, Any] = {
         "kind": type(error).__name__,
         "message": message_of(error),

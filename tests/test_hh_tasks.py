@@ -43,7 +43,7 @@ def test_no_test_dialogue_is_trained_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["hh_tasks.py", str(train), str(test), str(tmp_path / "out")])
     assert hh_tasks.main() == 0
     assert "2 train and 1 test prompts, 2 demonstrations" in (said := capsys.readouterr().out)
-    assert "1 train records of test dialogues, 0 that tell nothing" in said
+    assert "1 train records of test dialogues, 0 without information" in said
     prompts = read_prompts(tmp_path / "out" / "prompts.jsonl", 0.2)
     assert [(p.split, p.messages[-1]["content"]) for p in prompts] == [
         ("train", "How are you?"),

@@ -51,7 +51,7 @@ def write_folder(
 
 
 def is_export(folder: Path) -> bool:
-    """Whether the folder is empty or holds what write_folder writes and nothing else."""
+    """True if the folder is empty, or holds only what write_folder writes."""
     names = {entry.name for entry in folder.iterdir()}
     card = folder / "README.md"
     return not names or (names == {"README.md", "data"} and _MADE_BY in card.read_text("utf-8", "replace"))
@@ -170,7 +170,7 @@ def _of_artifact(folder: Path) -> _Inputs:
 
 
 def _are_single(prompts: Artifact) -> bool:
-    """Whether each prompt is one message of the user's, as text is."""
+    """True if each prompt is a single user message, and so can be written as text."""
     rows = prompts.read(columns=["messages"])["messages"].to_pylist()
     return all(len(m) == 1 and m[0]["role"] == "user" for m in rows)
 

@@ -44,7 +44,7 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> di
 
 
 def unresolved(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
-    """The same configuration with references such as ${input} left unresolved."""
+    """Returns the configuration of compose() with references such as ${input} left unresolved."""
     return _plain(_composed(overrides, config_dir), resolve=False)
 
 

@@ -64,7 +64,7 @@ def selection_name(settings: Settings) -> str:
 
 
 def without_selection(settings: Settings) -> Settings:
-    """The same settings with random selection."""
+    """Returns these settings with random selection."""
     return settings.model_copy(update={"selection": {"_target_": UNIFORM}})
 
 

@@ -117,7 +117,8 @@ def _places(record: InputRecord, folder: Path) -> list[Path]:
 
 
 def _identities(record: InputRecord, places: Sequence[Path]) -> list[str]:
-    """What the source is now; a component's code is named by its one file, a function's by all of its."""
+    """The identities that the source has now. A component's code is identified by its one file, a function's
+    by all its files."""
     files = [str(place) for place in places]
     if record.kind == "model":
         return [find_model(files[0]).identity]

@@ -20,7 +20,7 @@ def read_set_table(folder: Path, name: str, table: Table, rows: int) -> pa.Table
 
 
 def stream_set_table(folder: Path, name: str, table: Table, rows: int) -> Iterator[pa.RecordBatch]:
-    """The same, some rows at a time."""
+    """Yields the table of read_set_table in batches of rows."""
     names, first = table.schema.names, 1
     with open_parquet(folder / name, names, name=name) as found:
         if found.rows != rows:

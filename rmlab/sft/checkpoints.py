@@ -87,7 +87,7 @@ _TORCH = ("PytorchStreamWriter", "inline_container.cc")  # torch.save, which doe
 
 @contextmanager
 def as_os_error() -> Iterator[None]:
-    """What is raised within and tells of the disk is raised as the OSError that it stands for."""
+    """Turns errors that libraries raise for a full or failing disk into an OSError."""
     try:
         yield
     except OSError:

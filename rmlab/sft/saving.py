@@ -35,10 +35,10 @@ def save_policy(task: SftTask, base: Model, tokenizer: Any, target: Path) -> Non
 
 
 def _name_base(task: SftTask, base: Model, folder: Path) -> None:
-    """Where the base is, as peft, vLLM and others read it: a hub id with its commit, else the folder.
+    """Writes the place of the base as peft, vLLM and others read it: a hub id with its commit, else a folder.
 
-    Beside it the name that rmlab knows it by, for a carried model whose cache has moved; and the base's
-    config.json, so that the folder is one that model=... takes.
+    It also writes the name by which rmlab finds the base, for a bundled model whose cache has moved, and
+    copies the base's config.json, so that model=... takes the folder.
     """
     file, hub = folder / ADAPTER_CONFIG, base.identity.startswith("hub:")
     place = base.name if hub else str(task.base.resolve())

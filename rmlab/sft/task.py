@@ -39,7 +39,7 @@ class SftTask:
 
     @property
     def trained(self) -> Path:
-        """Where a whole model (sft.method=full) or an adapter (lora) is written."""
+        """The folder to which a whole model (sft.method=full) or an adapter (lora) is written."""
         return self.work / "trained"
 
     @property
@@ -48,7 +48,7 @@ class SftTask:
 
     @property
     def failure(self) -> Path:
-        """What went wrong in a process of its own."""
+        """The file in which a training process leaves its error."""
         return self.work / "failure.json"
 
     def write(self) -> Path:
@@ -68,7 +68,7 @@ class SftTask:
             write_parquet(self.work / f"{name}.parquet", pa.Table.from_pylist(part, schema=_SCHEMA))
 
     def read_rows(self) -> tuple[Rows, Rows]:
-        """Those to learn from and those held out."""
+        """The rows to learn from, and the held-out rows."""
         names = ("rows", "held_out")
         rows, held_out = (pq.read_table(self.work / f"{name}.parquet").to_pylist() for name in names)
         return rows, held_out
@@ -106,10 +106,10 @@ Demonstrations = list[Demonstration]
 
 
 def hold_out(demonstrations: Demonstrations, fraction: float) -> tuple[Demonstrations, Demonstrations]:
-    """Those to learn from and those held out: the prompts with the smallest hashes of their content.
+    """Splits demonstrations into those to learn from and those held out.
 
-    Demonstrations of one prompt stay together. The share of prompts is rounded, so few may give none;
-    one prompt at least is left to learn from.
+    Held out are the prompts whose content has the smallest hashes, with all their demonstrations. Their
+    number is rounded, so it may be 0; at least one prompt is left to learn from.
     """
     ids = [content_id(d.messages) for d in demonstrations]
     distinct = sorted(set(ids), key=lambda i: hash_share(i, "sft-evaluation"))

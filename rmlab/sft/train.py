@@ -85,7 +85,7 @@ def needs_own_processes(task: SftTask) -> bool:
 
 
 def launch(task: SftTask, rows_at_once: int, tell: Tell) -> None:
-    """As attempt() does, in one process a device, each of which sees its device alone.
+    """Trains as attempt() does, in one process for each device; each process sees only its device.
 
     Trainer takes every GPU that it sees, and multiplies the batch by their number; so where this process sees
     others than those asked for, it trains in processes that do not. Torch's launcher starts them, and
@@ -119,7 +119,7 @@ def _environment(task: SftTask) -> dict[str, str]:
 
 
 def _devices(task: SftTask) -> dict[str, str]:
-    """What the processes see of the GPUs: those asked for, of those that this process sees."""
+    """CUDA_VISIBLE_DEVICES for the processes: as many of this process's GPUs as were asked for."""
     import torch
 
     n, (kind, _, index) = task.how.devices, task.device.partition(":")

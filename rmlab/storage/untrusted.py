@@ -80,7 +80,7 @@ def start_child(kind: str) -> _Child:
 
 
 class _Answer:
-    """What a child sends of one file. name: what an error calls the file."""
+    """The answers of a child about one file. name: the file's name in errors."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection, self._name = connection, name

@@ -135,8 +135,8 @@ def resampled_means(values: np.ndarray, rng: np.random.Generator, n: int) -> np.
 
 
 def _drawn(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
-    """How often each of `size` items is drawn in `size` draws with replacement, in n repetitions: [n,
-    size]."""
+    """Counts how often each of `size` items is drawn in `size` draws with replacement. Returns [n, size]: a
+    row for each repetition."""
     drawn = rng.integers(size, size=(n, size)) + size * np.arange(n)[:, None]
     return np.bincount(drawn.ravel(), minlength=n * size).reshape(n, size).astype(float)
 

@@ -31,7 +31,7 @@ def write_head(folder: Path, payload_name: str, payload: bytes, description: Map
 
 
 def members_digest(folder: Path, names: Sequence[str]) -> str:
-    """Of the head.json of each member, which vouch for the members' numbers."""
+    """Digest of the head.json files of all members; each of them holds the digest of its member's numbers."""
     return sha256(b"".join((folder / name / DESCRIPTION).read_bytes() for name in names)).hexdigest()
 
 
