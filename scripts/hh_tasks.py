@@ -61,7 +61,8 @@ def main() -> int:
     n = {split: sum(p["split"] == split for p in prompts) for split in ("train", "test")}
     print(f"{n['train']:,} train and {n['test']:,} test prompts, {len(demonstrations):,} demonstrations")
     print(
-        f"left out: {out['shared']:,} train records of test dialogues, {out['unusable']:,} without information"
+        f"left out: {out['shared']:,} train records of test dialogues, "
+        f"{out['unusable']:,} without information"
     )
     return 0
 

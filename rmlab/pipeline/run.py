@@ -39,7 +39,7 @@ class Outcome:
 
     @classmethod
     def expected(cls, node: Node, force: bool = False) -> Outcome:
-        """The outcome that a dry run foretells; a damaged artifact stays damaged, since no run repairs it unasked."""
+        """The outcome that a dry run foretells; damage stays, since no run repairs it unasked."""
         state = "planned" if force else node.state.name
         return cls(node, {"done": "already", "damaged": "damaged"}.get(state, "planned"))
 

@@ -40,7 +40,7 @@ def places(workers: int | str, device: str, parts: int, gpus: int = 1) -> list[d
 
 
 def _groups(gpus: list[str], size: int) -> list[str]:
-    """Groups of `size` GPUs, each as CUDA_VISIBLE_DEVICES lists them; empty if the GPUs do not fill one group."""
+    """Groups of `size` GPUs as CUDA_VISIBLE_DEVICES lists them; empty if there are fewer than `size`."""
     return [",".join(gpus[k : k + size]) for k in range(0, len(gpus) - size + 1, size)]
 
 

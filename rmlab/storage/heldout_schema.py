@@ -1,4 +1,4 @@
-"""The tables of held-out preferences: cross-validation, and accuracy on pairs that no head was fitted on."""
+"""The tables of the stages crossval and heldout: scores and accuracy on pairs that no head was fitted on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 from rmlab.storage.schemas import Column, Table
 
 _PROMPT = Column("prompt_id", pa.string(), "the prompt")
-_ARM = Column("arm", pa.string(), "the head, or the control, by name")
+_ARM = Column("arm", pa.string(), "name of the head or control")
 _KIND = Column("kind", pa.string(), "head or control")
 _HELD_OUT = Column(
     "split",
@@ -20,13 +20,13 @@ CROSSVAL_SCORES = Table(
     "crossval",
     "crossval_scores.parquet",
     ("response_id",),
-    "What an arm's head says of the responses that it was not fitted on, fold by fold of prompt groups.",
+    "Scores of all responses in cross-validation, each by the head that was fitted without its fold.",
     (
         _PROMPT,
         Column("response_id", pa.string(), "the response"),
         Column("fold", pa.int32(), "the fold that the head was fitted without"),
         Column(
-            "raw", pa.float64(), "the head's score as fitted by its temperature: differences are log-odds"
+            "raw", pa.float64(), "the head's score over its temperature, so that differences are log-odds"
         ),
     ),
 )
@@ -42,16 +42,18 @@ HELDOUT = Table(
         _KIND,
         _HELD_OUT,
         Column(
-            "value", pa.float64(), "share of pairs whose preferred answer scores higher; equal scores half"
+            "value",
+            pa.float64(),
+            "share of pairs whose preferred answer scores higher; equal scores count half",
         ),
         Column("low", pa.float64(), "lower end of the 95% bootstrap interval over prompt groups"),
         Column("high", pa.float64(), "upper end"),
-        Column("over", pa.float64(), "value less that of logistic_regression, on the same pairs"),
+        Column("over", pa.float64(), "value minus that of logistic_regression, on the same pairs"),
         Column("over_low", pa.float64(), "lower end of the paired 95% bootstrap interval over prompt groups"),
         Column("over_high", pa.float64(), "upper end"),
         Column("ece", pa.float64(), "expected calibration error of the pair probabilities; NaN without any"),
         Column("n_pairs", pa.int64(), "pairs with a preferred answer"),
-        Column("n_ties", pa.int64(), "pairs without one, left out"),
+        Column("n_ties", pa.int64(), "pairs without a preferred answer, which are left out"),
         Column("n_equal", pa.int64(), "pairs to whose answers the arm gives equal scores"),
         Column("n_groups", pa.int64(), "groups of prompts"),
     ),
@@ -62,7 +64,7 @@ HELDOUT_PAIRS = Table(
     "heldout",
     "heldout_pairs.parquet",
     ("arm", "split", "preferred", "other"),
-    "Every held-out pair as every arm sees it.",
+    "The score difference that every arm gives to every held-out pair.",
     (
         _ARM,
         _KIND,
@@ -71,8 +73,12 @@ HELDOUT_PAIRS = Table(
         Column("group", pa.string(), "the group of the prompt"),
         Column("preferred", pa.string(), "response id of the preferred answer"),
         Column("other", pa.string(), "response id of the other one"),
-        Column("margin", pa.float64(), "the arm's score of the preferred answer less that of the other"),
-        Column("probability", pa.float64(), "that it gives to the preference, sigma(margin); NaN: length"),
+        Column("margin", pa.float64(), "the arm's score of the preferred answer minus that of the other"),
+        Column(
+            "probability",
+            pa.float64(),
+            "probability that it gives to the preference, sigma(margin); NaN for the control length",
+        ),
     ),
 )
 
@@ -87,7 +93,7 @@ HELDOUT_CALIBRATION = Table(
         _HELD_OUT,
         Column("bin", pa.int32(), "bin of the predicted probability"),
         Column("predicted", pa.float64(), "mean predicted probability in the bin"),
-        Column("observed", pa.float64(), "share in which the first answer is preferred"),
+        Column("observed", pa.float64(), "share of the pairs in which the first answer is preferred"),
         Column("count", pa.int64(), "pairs in the bin"),
     ),
 )
@@ -97,14 +103,14 @@ HELDOUT_AGREEMENT = Table(
     "heldout",
     "heldout_agreement.parquet",
     ("arm", "other", "split"),
-    "How far two arms decide the held-out pairs alike, whether rightly or wrongly.",
+    "Agreement of two arms on the held-out pairs, whether they are right or wrong.",
     (
         _ARM,
         Column("other", pa.string(), "the arm it is compared with"),
         _HELD_OUT,
         Column("share", pa.float64(), "share of pairs on which both prefer the same answer"),
         Column("kappa", pa.float64(), "Cohen's kappa: 0 for chance, 1 for always; NaN where not defined"),
-        Column("n_pairs", pa.int64(), "pairs to which neither gives equal scores"),
+        Column("n_pairs", pa.int64(), "pairs on which neither arm gives equal scores"),
     ),
 )
 

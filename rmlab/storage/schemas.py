@@ -1,4 +1,4 @@
-"""Every table that a stage writes: columns, types, keys and meaning.
+"""The tables that stages write: their columns, types, keys and meaning.
 
 TABLES.md is made from this module (`make tables`), so the page cannot go stale.
 """
@@ -22,7 +22,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: `files` says which files of the stage's artifact hold it."""
+    """The description of a table. files: pattern of the files that hold it in the artifact of its stage."""
 
     name: str
     stage: str
@@ -39,8 +39,10 @@ class Table:
 _PROMPT = Column("prompt_id", pa.string(), "the prompt")
 _RESPONSE = Column("response_id", pa.string(), "the response; hash of policy, prompt and sample index")
 _SPLIT = Column("split", pa.string(), "train or test; eval tables also have validation, cut from train")
-_GROUP = Column("group", pa.string(), "prompts of one group are never split apart; mostly the prompt_id")
-_ARM = Column("arm", pa.string(), "the head, or the control, by name")
+_GROUP = Column(
+    "group", pa.string(), "prompts of one group are always in the same split; mostly the prompt_id"
+)
+_ARM = Column("arm", pa.string(), "name of the head or control")
 
 PROMPTS = Table(
     "prompts",
@@ -52,7 +54,7 @@ PROMPTS = Table(
         _PROMPT,
         _SPLIT,
         _GROUP,
-        Column("messages", MESSAGES, "the conversation so far; for an opening, one user message"),
+        Column("messages", MESSAGES, "the conversation so far; often a single user message"),
         Column("source_row", pa.int64(), "row in the file it came from, from 1"),
     ),
 )
@@ -62,7 +64,7 @@ RESPONSES = Table(
     "sample",
     "part-*.parquet",
     ("response_id",),
-    "The policy's responses: n a prompt.",
+    "The policy's responses, n for each prompt.",
     (
         _PROMPT,
         _RESPONSE,
@@ -71,7 +73,9 @@ RESPONSES = Table(
         Column("sample_index", pa.int32(), "0 to n-1 within the prompt"),
         Column("text", pa.string(), "the response alone, without the prompt"),
         Column("n_tokens", pa.int32(), "tokens generated, the end token included; -1 for imported texts"),
-        Column("finish_reason", pa.string(), "stop (end token or stop string), length, or imported"),
+        Column(
+            "finish_reason", pa.string(), "stop (end token or stop string), length (token limit), or imported"
+        ),
         Column(
             "logprob", pa.float64(), "sum of log-probabilities under the untempered policy; NaN: imported"
         ),
@@ -83,13 +87,13 @@ SCORES = Table(
     "annotate",
     "part-*.parquet",
     ("response_id",),
-    "One golden reward for every response.",
+    "The score of one golden reward for every response.",
     (
         _PROMPT,
         _RESPONSE,
         Column("reward", pa.string(), "name of the golden reward"),
         Column("score", pa.float64(), "the golden score; higher is better; NaN: it failed on this response"),
-        Column("failure", pa.string(), "why it failed; null where all is well", nullable=True),
+        Column("failure", pa.string(), "why it failed; null if it did not", nullable=True),
     ),
 )
 
@@ -105,14 +109,16 @@ COMPARISONS = Table(
         Column("items", pa.list_(pa.string()), "response ids, best or chosen first"),
         Column("prompt_ids", pa.list_(pa.string()), "the prompt of each item"),
         _SPLIT,
-        Column("reward", pa.string(), "the golden reward that annotators went by"),
+        Column("reward", pa.string(), "the golden reward that the simulated annotators judge by"),
         Column("weight", pa.float64(), "weight in the loss"),
-        Column("label_prob", pa.float64(), "the annotator's probability of the answer given"),
+        Column("label_prob", pa.float64(), "probability with which the annotator gives this answer"),
         Column("margin", pa.float64(), "absolute difference of the golden scores"),
-        Column("tie", pa.bool_(), "the golden scores are equal"),
-        Column("correct", pa.bool_(), "the answer agrees with the golden order"),
-        Column("share", pa.float64(), "share of annotators with this answer; unpaired: who found it good"),
-        Column("annotator", pa.int64(), "who answered"),
+        Column("tie", pa.bool_(), "true if the golden scores are equal"),
+        Column("correct", pa.bool_(), "true if the answer agrees with the golden order"),
+        Column(
+            "share", pa.float64(), "share of annotators with this answer; unpaired: share that calls it good"
+        ),
+        Column("annotator", pa.int64(), "number of the annotator who answered"),
     ),
 )
 
@@ -121,7 +127,7 @@ DIAGNOSTICS = Table(
     "fit_rm",
     "diagnostics.parquet",
     ("comparison", "diagnostic"),
-    "What a loss says about each train comparison, for the losses that do: robust_btl and adaptive.",
+    "Quantities that the losses robust_btl and adaptive estimate for each train comparison.",
     (
         Column("comparison", pa.int64(), "number of the comparison, as in comparisons"),
         Column("diagnostic", pa.string(), "delta, outlier (1 flagged, 0 not), margin, or scale"),
@@ -134,7 +140,7 @@ LABEL_VARIANCE = Table(
     "fit_rm",
     "label_variance.parquet",
     ("low",),
-    "The distribution of p(1-p) over the train comparisons, p = label_prob: how much their answers can tell.",
+    "Histogram of p(1-p) over the train comparisons, with p = label_prob: the information of an answer.",
     (
         Column("low", pa.float64(), "lower edge of the bin"),
         Column("high", pa.float64(), "upper edge"),
@@ -154,7 +160,10 @@ TRAINING_LOG = Table(
         _SPLIT,
         Column("loss", pa.float64(), "mean loss"),
         Column(
-            "objective", pa.string(), "of several heads in one, whose loss it is; else null", nullable=True
+            "objective",
+            pa.string(),
+            "the objective whose loss it is, for a head of several; else null",
+            nullable=True,
         ),
     ),
 )
@@ -164,7 +173,7 @@ HEAD_SCORES = Table(
     "eval_rm",
     "head_scores.parquet",
     ("arm", "response_id"),
-    "What each head thinks of each validation and test response.",
+    "The score of each validation and test response by each head and control.",
     (
         _ARM,
         _PROMPT,
@@ -188,17 +197,18 @@ METRICS = Table(
         Column(
             "metric",
             pa.string(),
-            "best_of_n, selected_quantile, spearman, kendall, accuracy, length_spearman, partial_spearman "
-            "(of scores and golden given the number of words), length_controlled_accuracy (the pairs whose "
-            "better response is longer weigh what those do whose better response is shorter), "
-            "style_controlled_accuracy (the same of words, punctuation, markdown and variety of words; "
-            "both are 1/2 for a head that orders by one of these alone); of heads also "
-            "ece, nll and brier of pair probabilities, and ece_raw before the temperature, each against "
-            "_annotators and _golden; and on validation prompts label_nll and label_accuracy, of the "
-            "annotators' answers; on test prompts conformal_coverage_90, conformal_decided_90 and "
-            "conformal_accuracy_90, and the same with 80: of abstention that is to leave the annotators' "
-            "answer in the set in 90 % or 80 % of pairs, how often it is there, the share of pairs that are "
-            "decided, and how many of these rightly",
+            "all arms: best_of_n, selected_quantile, spearman, kendall, accuracy, length_spearman, "
+            "partial_spearman (of score and golden score, given the number of words), "
+            "length_controlled_accuracy (accuracy in which the pairs whose better response is longer have "
+            "the same total weight as the other pairs), style_controlled_accuracy (the same for number of "
+            "words, punctuation, markdown and variety of words; both are 1/2 for a head that orders by one "
+            "of these alone). Heads: ece, nll and brier of pair probabilities, and ece_raw before the "
+            "temperature, each against the annotators' answers (_annotators) and the golden order (_golden). "
+            "Heads on validation prompts: label_nll and label_accuracy against the annotators' answers. "
+            "Heads on test prompts: conformal_coverage_90, conformal_decided_90 and conformal_accuracy_90 "
+            "of a head that abstains, so that its set of answers holds the annotators' answer in 90 % of "
+            "pairs: the share of pairs where it does, the share that the head decides, and the accuracy on "
+            "those; the same with 80",
         ),
         Column("n", pa.int32(), "N of best_of_n and selected_quantile; 0 for other metrics"),
         Column("value", pa.float64(), "mean over prompts"),
@@ -208,7 +218,7 @@ METRICS = Table(
         Column(
             "n_constant",
             pa.int64(),
-            "prompts whose responses the arm scores all alike: their spearman and kendall are 0",
+            "prompts on which the arm gives all responses one score; spearman and kendall are 0 there",
         ),
     ),
 )
@@ -218,13 +228,17 @@ CURVES = Table(
     "eval_rm",
     "curves.parquet",
     ("arm", "split", "n"),
-    "Exact best-of-N against N: the golden reward of the chosen response, and the head's own score of it.",
+    "Exact best-of-N against N: golden reward and head's own score of the chosen response.",
     (
         _ARM,
         Column("kind", pa.string(), "head or control"),
         _SPLIT,
-        Column("n", pa.int32(), "responses chosen from"),
-        Column("kl", pa.float64(), "log n - (n - 1) / n"),
+        Column("n", pa.int32(), "number of responses to choose from (N)"),
+        Column(
+            "kl",
+            pa.float64(),
+            "log n - (n - 1) / n, a bound on the KL divergence of best-of-N from the policy",
+        ),
         Column("value", pa.float64(), "expected golden score of the chosen response"),
         Column("low", pa.float64(), "lower end of the 95% bootstrap interval over prompts"),
         Column("high", pa.float64(), "upper end"),
@@ -234,9 +248,9 @@ CURVES = Table(
         Column(
             "golden_mean",
             pa.float64(),
-            "of all golden scores of the split: (value - golden_mean) / golden_deviation is in proxy's unit",
+            "mean golden score of the split; (value - golden_mean) / golden_deviation is in proxy's unit",
         ),
-        Column("golden_deviation", pa.float64(), "standard deviation of the same"),
+        Column("golden_deviation", pa.float64(), "standard deviation of the golden scores of the split"),
         Column("n_prompts", pa.int64(), "prompts with at least n responses"),
     ),
 )
@@ -271,14 +285,14 @@ CALIBRATION = Table(
         _SPLIT,
         Column("bin", pa.int32(), "bin of the predicted probability"),
         Column("predicted", pa.float64(), "mean predicted probability in the bin"),
-        Column("observed", pa.float64(), "share in which the annotators prefer it"),
+        Column("observed", pa.float64(), "share of the pairs in which the annotators prefer it"),
         Column("count", pa.int64(), "pairs in the bin"),
     ),
 )
 
 
 def embeddings_table(dimension: int = 0, storage: str = "float32") -> Table:
-    """The embeddings table; its vector column is as wide as the embedding model."""
+    """The table of embeddings, whose vector column has `dimension` values."""
     value = pa.float16() if storage == "float16" else pa.float32()
     vector = pa.list_(pa.field("item", value, nullable=False), dimension or 1)
     return Table(
@@ -291,7 +305,7 @@ def embeddings_table(dimension: int = 0, storage: str = "float32") -> Table:
             _PROMPT,
             _RESPONSE,
             Column("n_tokens", pa.int32(), "response tokens that were embedded; -1 for imported vectors"),
-            Column("truncated", pa.bool_(), "the text was cut to the model's context"),
+            Column("truncated", pa.bool_(), "true if the text was cut to the model's context"),
             Column("embedding", vector, "the vector, one fixed size for the whole table"),
         ),
     )

@@ -1,4 +1,4 @@
-"""set.json of an embedding set: what is in the folder, how it was made, and the checksums of its files."""
+"""The record of an embedding set, set.json: contents of the folder, their origin and checksums."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SetFile(_RecordPart):
 
 
 class SetPolicy(_RecordPart):
-    """made_by: settings and sources of prompts, SFT and sampling; lineage: fingerprint of each artifact."""
+    """A policy. made_by: settings and sources of prompts, SFT and sampling; lineage: fingerprint by role."""
 
     name: SetName
     responses: Count
@@ -46,7 +46,7 @@ class SetReward(_RecordPart):
 
 
 class SetEmbedder(_RecordPart):
-    """error: by policy, root mean square of what 8 bits lose over that of the vectors' spread."""
+    """An embedding model. error: by policy, RMS error of the 8-bit vectors over the RMS of their spread."""
 
     name: SetName
     dimension: int = Field(ge=1)
@@ -67,7 +67,7 @@ class SetRecord(_RecordPart):
 
     @model_validator(mode="after")
     def _names_differ(self) -> SetRecord:
-        """Also where a file system does not tell small letters from capitals."""
+        """Names must differ also without regard to case, since some file systems ignore it."""
         for kind in ("policies", "rewards", "embedders"):
             names = Counter(part.name.lower() for part in getattr(self, kind))
             for name, n in names.items():
@@ -85,11 +85,11 @@ class EmbeddingSet:
     record: SetRecord
 
     def names(self, kind: str) -> list[str]:
-        """kind: policies, rewards or embedders."""
+        """The names of its policies, rewards or embedders, as `kind` says."""
         return [part.name for part in getattr(self.record, kind)]
 
     def expected_files(self) -> list[str]:
-        """Every Parquet file that the policies and embedders of the record call for."""
+        """The names of all Parquet files that a set with these policies and embedders has."""
         found = [PROMPTS]
         for policy in self.names("policies"):
             found += [responses_file(policy), scores_file(policy)]
@@ -115,7 +115,7 @@ def scales_file(policy: str, embedder: str) -> str:
 
 
 def fits(kind: Any, value: str) -> bool:
-    """Whether set.json takes it. kind: such as SetName."""
+    """True if set.json accepts the value as one of this kind, such as SetName."""
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError:
@@ -124,7 +124,7 @@ def fits(kind: Any, value: str) -> bool:
 
 
 def open_set(folder: Path) -> EmbeddingSet:
-    """Reads set.json alone; `rmlab validate` looks at all the rest."""
+    """Opens a set and checks its set.json alone; `rmlab validate` checks all other files."""
     file = folder / RECORD
     if not folder.is_dir():
         raise InputError(f"{folder} is not an embedding set: no such folder")

@@ -1,4 +1,4 @@
-"""The tables of an embedding set: a folder that people can ship, and start from without a model."""
+"""The tables of an embedding set, a folder to publish, from which experiments start without a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ SET_PROMPTS = Table(
     "The prompts of a set, for all its policies.",
     (
         _PROMPT,
-        Column("group", pa.string(), "prompts of one group are all train or all test; often the prompt_id"),
+        Column(
+            "group", pa.string(), "prompts of one group are always in the same split; often the prompt_id"
+        ),
         Column("split", pa.string(), "train or test"),
         Column("messages", MESSAGES, "the conversation so far; its last message is the user's"),
     ),
@@ -51,10 +53,10 @@ SET_SCALES = Table(
     _SET,
     "scales-<policy>-<embedder>.parquet",
     ("dimension",),
-    "What one step of the 8-bit vectors beside it is worth: embedding × scale is the vector.",
+    "The scales of the 8-bit embeddings of the same name: embedding × scale is the vector.",
     (
-        Column("dimension", pa.int32(), "0 to width - 1, in order"),
-        Column("scale", pa.float32(), "above 0"),
+        Column("dimension", pa.int32(), "number of the dimension, from 0, in order"),
+        Column("scale", pa.float32(), "value of one 8-bit step, above 0"),
     ),
 )
 
@@ -67,7 +69,7 @@ def set_embeddings(dimension: int = 1) -> Table:
         "embeddings-<policy>-<embedder>.parquet",
         ("response_id",),
         "One vector for every response of one policy, in 8 bits a value.",
-        (_RESPONSE, Column("embedding", vector, "-127 to 127; times its dimension's scale it is the vector")),
+        (_RESPONSE, Column("embedding", vector, "-127 to 127; multiply each dimension by its scale")),
     )
 
 

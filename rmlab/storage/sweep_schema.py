@@ -10,18 +10,18 @@ from rmlab.storage.schemas import Column, Table
 
 _SWEEP_METRICS = {
     "best_of_n": "golden reward of the best of largest_n",
-    "selected_quantile": "golden quantile of the response it chooses",
+    "selected_quantile": "share of the prompt's other responses that are worse than the chosen one",
     "spearman": "rank correlation with golden, 0 where all scores are equal, mean over prompts",
-    "accuracy": "share of same-prompt pairs in the golden order",
-    "kendall": "tau-b",
+    "accuracy": "share of pairs of a prompt's responses that are in the golden order",
+    "kendall": "Kendall's tau-b with golden, mean over prompts",
     "length_spearman": "rank correlation with the number of words",
     "partial_spearman": "rank correlation with golden given the number of words",
-    "length_controlled_accuracy": "share of pairs in the golden order, those whose better response is longer "
-    "weighing what those do whose better response is shorter",
+    "length_controlled_accuracy": "share of pairs in the golden order, where the pairs whose better response "
+    "is longer have the same total weight as the other pairs",
     **{
         f"{metric}_{against}": f"{meaning} of the pair probabilities {text}"
         for against, text in (
-            ("annotators", "against answers of the annotators that the head learns from"),
+            ("annotators", "against the answers of the annotators that the head learns from"),
             ("golden", "against the golden order"),
         )
         for metric, meaning in (
@@ -31,18 +31,18 @@ _SWEEP_METRICS = {
             ("ece_raw", "expected calibration error before the temperature"),
         )
     },
-    "largest_n": "responses chosen from",
+    "largest_n": "number of responses to choose from",
     "golden_mean": "mean of the golden scores of all responses",
-    "golden_deviation": "standard deviation of the same: a unit for best_of_n",
-    "n_prompts": "prompts judged",
-    "n_constant": "prompts whose responses the head scores all alike, 0 in spearman and kendall",
+    "golden_deviation": "standard deviation of the golden scores of all responses: a unit for best_of_n",
+    "n_prompts": "number of prompts judged",
+    "n_constant": "prompts on which the head gives all responses one score; spearman and kendall are 0 there",
 }
-# N at which best-of-N is kept for each prompt, by the end of the column's name; and at the largest there is.
+# The N at which best-of-N is kept for each prompt, by the column's suffix; it is also kept at the largest N.
 AT_NS = {"4": 4, "16": 16, "64": 64, "256": 256}
 PROMPT_METRICS = {
     "spearman": "rank correlation with golden; 0 where all scores are equal",
     "accuracy": "share of pairs of responses in the golden order",
-    "selected_quantile": "golden quantile of the best of the largest N",
+    "selected_quantile": "share of the prompt's other responses that are worse than the best of largest_n",
     **{f"best_of_{n}": f"golden reward of the best of {n}" for n in AT_NS},
     "best_of_largest": "golden reward of the best of largest_n",
     **{f"proxy_of_{n}": f"the head's own score of the best of {n}" for n in AT_NS},
@@ -63,21 +63,33 @@ def _sweep_metrics(split: str) -> list[Column]:
     return columns
 
 
-_FIT = (  # of the fit and of what the annotators did
-    Column("converged", pa.bool_(), "whether the fit did", nullable=True),
-    Column("message", pa.string(), "what the fit said, if anything", nullable=True),
-    Column("chosen", pa.string(), "what the fit chose on validation, as JSON: l2, epoch, ...", True),
-    Column("n_comparisons", pa.int64(), "annotated comparisons it was fitted on", nullable=True),
-    Column("n_ties", pa.int64(), "ties among those drawn", nullable=True),
-    Column("n_annotated", pa.int64(), "answers of annotators for it, those to ties too", True),
+_FIT = (  # the fit and its annotations
+    Column("converged", pa.bool_(), "true if the fit converged", nullable=True),
+    Column("message", pa.string(), "message of the fit, if any", nullable=True),
+    Column("chosen", pa.string(), "values that the fit chose on validation, as JSON: l2, epoch, ...", True),
+    Column("n_comparisons", pa.int64(), "annotated comparisons that the head was fitted on", nullable=True),
+    Column("n_ties", pa.int64(), "ties among the drawn comparisons", nullable=True),
+    Column("n_annotated", pa.int64(), "answers of annotators to train comparisons, ties included", True),
     Column("n_validation", pa.int64(), "validation comparisons, without ties", nullable=True),
-    Column("n_annotated_validation", pa.int64(), "answers of annotators for those and ties", True),
+    Column(
+        "n_annotated_validation",
+        pa.int64(),
+        "answers of annotators to validation comparisons, ties included",
+        True,
+    ),
     Column("n_annotated_all", pa.int64(), "all answers of annotators, the sum of both", True),
-    Column("error_rate", pa.float64(), "realised share of wrong answers", nullable=True),
-    Column("mean_margin", pa.float64(), "mean golden gap of the comparisons", nullable=True),
-    Column("label_variance", pa.float64(), "mean p(1-p) of the answers", nullable=True),
+    Column("error_rate", pa.float64(), "share of the answers that are wrong", nullable=True),
+    Column(
+        "mean_margin", pa.float64(), "mean difference of golden scores over the comparisons", nullable=True
+    ),
+    Column(
+        "label_variance",
+        pa.float64(),
+        "mean p(1-p), where p is the probability of the answer given",
+        nullable=True,
+    ),
 )
-_ANSWERS = (  # how the head foretells the validation answers
+_ANSWERS = (  # the head's predictions of the validation answers
     Column(
         "temperature",
         pa.float64(),
@@ -87,7 +99,7 @@ _ANSWERS = (  # how the head foretells the validation answers
     Column(
         "validation_label_nll",
         pa.float64(),
-        "mean negative log-likelihood of the validation answers by those probabilities, in nats",
+        "mean negative log-likelihood of the validation answers under these probabilities, in nats",
         True,
     ),
     Column(
@@ -101,7 +113,7 @@ _PROXY = (  # the head's score in golden units
     Column(
         "proxy_slope",
         pa.float64(),
-        "golden reward for one unit of the head's score, within validation prompts by least squares: "
+        "golden reward per unit of the head's score, by least squares within validation prompts: "
         "(proxy_intercept + proxy_slope * proxy_of_N - test_golden_mean) / test_golden_deviation is "
         "the standardised golden reward that the head expects of its best of N",
         True,
@@ -109,16 +121,21 @@ _PROXY = (  # the head's score in golden units
     Column(
         "proxy_intercept",
         pa.float64(),
-        "golden reward where the head's score is 0, by the same",
+        "golden reward that this line has where the head's score is 0",
         True,
     ),
 )
-_FLAGGED = (  # outliers, of losses that name them
+_FLAGGED = (  # for losses that flag outliers
     Column("n_flagged", pa.int64(), "comparisons that the loss takes for outliers", nullable=True),
-    Column("flagged_precision", pa.float64(), "share of those that are wrong answers", nullable=True),
+    Column(
+        "flagged_precision",
+        pa.float64(),
+        "share of the flagged comparisons whose answer is wrong",
+        nullable=True,
+    ),
     Column("flagged_recall", pa.float64(), "share of the wrong answers that are flagged", nullable=True),
 )
-_INTERVALS = (  # of heads that know their uncertainty
+_INTERVALS = (  # for heads that estimate their uncertainty
     Column(
         "test_interval_coverage",
         pa.float64(),
@@ -131,7 +148,7 @@ _INTERVALS = (  # of heads that know their uncertainty
 
 
 def sweep_table(axes: Sequence[str] = ()) -> Table:
-    """One row a cell, one column more for each axis of the grid."""
+    """The table of results, with a column for each axis of the grid."""
     return Table(
         "results",
         "sweep",
@@ -140,7 +157,9 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
         "One row for each head that a sweep fitted and judged, and for each control; and a text column for "
         "each axis of the grid, named as its setting.",
         (
-            Column("cell", pa.string(), "fingerprint of all that decides the row; controls: their name"),
+            Column(
+                "cell", pa.string(), "fingerprint of everything that the row depends on; controls: their name"
+            ),
             Column("kind", pa.string(), "head, or the control: random, oracle, length, copying, ..."),
             *(Column(axis, pa.string(), "value on this axis of the grid", True) for axis in axes),
             Column("state", pa.string(), "ok or failed"),
@@ -153,7 +172,12 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
             *_sweep_metrics("validation"),
             *_sweep_metrics("test"),
             *_INTERVALS,
-            Column("quick", pa.bool_(), "whether an MLP was scored in its quick form", nullable=True),
+            Column(
+                "quick",
+                pa.bool_(),
+                "true if an MLP was scored in its quick (approximate) form",
+                nullable=True,
+            ),
             Column("fit_seconds", pa.float64(), "time of the fit on one thread", nullable=True),
             Column("seconds", pa.float64(), "time of the whole cell", nullable=True),
         ),
@@ -161,14 +185,14 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
 
 
 def cell_prompts_table() -> Table:
-    """One row for each cell and test prompt."""
+    """The table of values on single test prompts, one row for each cell and prompt."""
     return Table(
         "cell_prompts",
         "sweep",
         "cell_prompts.parquet",
         ("cell", "prompt_id"),
-        "What each cell that was fitted, and each control, gets on each test prompt: for paired comparisons. "
-        "Null where it is not defined, or where the prompt has fewer than N responses.",
+        "The metrics of each fitted cell and each control on each test prompt, for paired comparisons. "
+        "Null where a metric is not defined, or where the prompt has fewer than N responses.",
         (
             Column("cell", pa.string(), "the cell, as in results"),
             Column("prompt_id", pa.string(), "the test prompt"),
@@ -182,14 +206,18 @@ FINDINGS = Table(
     "study",
     "findings.parquet",
     ("finding", "claim"),
-    "What a study claims, and what its cells here say: effects, intervals over prompts, seeds and set-ups.",
+    "The claims of a study, each with its effect, interval over prompts, seeds and set-ups, and verdict.",
     (
         Column("finding", pa.string(), "the finding: the name of its file in conf/study/"),
         Column("claim", pa.string(), "the statement that is judged"),
-        Column("in_study", pa.bool_(), "whether the study makes it; else it is of this project"),
-        Column("metric", pa.string(), "what is compared; golden rewards in their standard deviations"),
+        Column(
+            "in_study", pa.bool_(), "true if the original study makes the claim, false if this project does"
+        ),
+        Column("metric", pa.string(), "the compared metric; golden rewards are in their standard deviations"),
         Column("kind", pa.string(), "greater, or not_less: no worse by more than `smallest`"),
-        Column("setup", pa.string(), "policy, golden reward and embedding; of several set-ups how many"),
+        Column(
+            "setup", pa.string(), "policy, golden reward and embedding; their number if there are several"
+        ),
         Column("smallest", pa.float64(), "the smallest effect that would matter, set before the run"),
         Column("effect", pa.float64(), "mean difference on test prompts; NaN: not run"),
         Column("low", pa.float64(), "lower end of its 95% interval over prompts, seeds and set-ups"),
@@ -198,21 +226,46 @@ FINDINGS = Table(
         Column("df", pa.float64(), "degrees of freedom of the interval"),
         Column("n_seeds", pa.int64(), "seeds on both sides"),
         Column("n_prompts", pa.int64(), "test prompts"),
-        Column("n_setups", pa.int64(), "set-ups: policy, golden reward and embedding; all are pooled"),
+        Column("n_setups", pa.int64(), "set-ups (policy, golden reward and embedding) that are pooled"),
         Column(
-            "n_in_favour", pa.int64(), "set-ups of several whose own effect is above 0, or -smallest", True
+            "n_in_favour",
+            pa.int64(),
+            "set-ups whose own effect is above 0 (not_less: -smallest); null for one set-up",
+            True,
         ),
-        Column("detectable", pa.float64(), "smallest effect that the set could have shown, with 80% power"),
-        Column("crossing", pa.float64(), "value of the axis where the line through differences is 0", True),
+        Column("detectable", pa.float64(), "smallest effect that would be told from 0 with 80% power"),
+        Column(
+            "crossing",
+            pa.float64(),
+            "value of the axis at which the line through the differences crosses 0",
+            True,
+        ),
         Column("crossing_low", pa.float64(), "lower end of its 95% interval; -inf: none", nullable=True),
         Column("crossing_high", pa.float64(), "upper end; inf: none", nullable=True),
-        Column("p_supported", pa.float64(), "one-sided, of an effect of 0 or less; not_less: of -smallest"),
-        Column("p_contradicted", pa.float64(), "one-sided, of an effect of the same or more"),
-        Column("p_negligible", pa.float64(), "of an effect of smallest or more on either side", True),
+        Column(
+            "p_supported",
+            pa.float64(),
+            "one-sided p-value of an effect of 0 or less (not_less: of -smallest or less)",
+        ),
+        Column(
+            "p_contradicted",
+            pa.float64(),
+            "one-sided p-value of an effect of 0 (not_less: -smallest) or more",
+        ),
+        Column(
+            "p_negligible",
+            pa.float64(),
+            "p-value of an effect of at least `smallest` in either direction",
+            True,
+        ),
         Column("verdict", pa.string(), "supported, contradicted, negligible, undecided, or not run"),
-        Column("at_edge", pa.bool_(), "rounding or another bootstrap could have given another word"),
-        Column("survives_holm", pa.bool_(), "the word's evidence survives Holm's correction over all claims"),
-        Column("corrected", pa.string(), "the verdict if it survives that, else undecided; or not run"),
+        Column(
+            "at_edge", pa.bool_(), "true if rounding or another bootstrap could have given another verdict"
+        ),
+        Column("survives_holm", pa.bool_(), "true if the verdict survives Holm's correction over all claims"),
+        Column(
+            "corrected", pa.string(), "the verdict if it survives the correction, else undecided; or not run"
+        ),
         Column("reason", pa.string(), "why it was not run", nullable=True),
     ),
 )
@@ -222,12 +275,12 @@ FINDINGS_BY_SETUP = Table(
     "study",
     "findings_by_setup.parquet",
     ("finding", "claim", "setup"),
-    "The effect of each claim that is pooled over several set-ups, on each of them, with its own interval.",
+    "The effect of each claim on each set-up, with its own interval, for claims over several set-ups.",
     (
         Column("finding", pa.string(), "the finding"),
         Column("claim", pa.string(), "the statement that is judged"),
         Column("setup", pa.string(), "policy, golden reward and embedding"),
-        Column("effect", pa.float64(), "as in findings, on this set-up alone"),
+        Column("effect", pa.float64(), "effect as in findings, on this set-up alone"),
         Column("low", pa.float64(), "lower end of its 95% interval over prompts and seeds"),
         Column("high", pa.float64(), "upper end"),
         Column("n_seeds", pa.int64(), "seeds"),
@@ -240,7 +293,7 @@ STUDY_MEANS = Table(
     "study",
     "study_means.parquet",
     ("finding", "place", "metric"),
-    "The places of each finding, with the controls: means over prompts, seeds and set-ups.",
+    "Means over prompts, seeds and set-ups for each place of a finding (its values on the axes) and control.",
     (
         Column("finding", pa.string(), "the finding"),
         Column("place", pa.string(), "values on the axes of the finding, as JSON, or the control"),
@@ -253,7 +306,10 @@ STUDY_MEANS = Table(
         Column("n_prompts", pa.int64(), "test prompts"),
         Column("n_setups", pa.int64(), "set-ups"),
         Column(
-            "error_rate", pa.float64(), "wrong answers that it was fitted on; the most of any set-up", True
+            "error_rate",
+            pa.float64(),
+            "share of wrong answers in its train comparisons; the largest over set-ups",
+            True,
         ),
     ),
 )
