@@ -1,4 +1,4 @@
-"""What the heads were fitted on: the rows of the table of designs, and the distinct designs among them."""
+"""The designs of comparisons that heads were fitted on, as the rows of a table."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from rmlab.report.wording import count, design_words
 
 @dataclass(frozen=True)
 class DesignRow:
-    """One head. Numbers are NaN where the fit has none; `precision` and `recall` are of what is flagged."""
+    """The row of a head. Numbers that its fit does not have are NaN.
+
+    letter: heads fitted on the same comparisons have the same. precision, recall: those of the flagged
+    comparisons as wrong answers.
+    """
 
     arm: ShownArm
     words: str
-    bins: pd.DataFrame  # of p(1-p)
+    bins: pd.DataFrame  # LABEL_VARIANCE
     n: float
     n_ties: float
     error: float  # percent
@@ -32,16 +36,16 @@ class DesignRow:
     recall: float
     is_converged: bool
     chosen: str
-    letter: str = ""  # of its design: the same for heads fitted on the same comparisons
+    letter: str = ""
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """The distribution of p(1-p)."""
+        """Comparisons in each bin of p(1-p)."""
         return tuple(int(n) for n in self.bins["count"])
 
 
 def design_rows(content: ReportContent, arms: list[ShownArm]) -> list[DesignRow]:
-    """A row a head, in the order of `arms`; a design has the letter of its first row."""
+    """A row for each head, in the order of `arms`; letters are given in this order."""
     by_arm = {design.arm: design for design in content.designs}
     configs = [design.config for design in content.designs]
     letters: dict[tuple[object, ...], str] = {}
@@ -54,19 +58,19 @@ def design_rows(content: ReportContent, arms: list[ShownArm]) -> list[DesignRow]
 
 
 def _identity(row: DesignRow) -> tuple[object, ...]:
-    """Equal for heads fitted on the same comparisons; what `words` leave out shows in the numbers."""
+    """A key that is equal for heads fitted on the same comparisons: words, and numbers where those agree."""
     return (row.words, row.counts, row.n, f"{row.error} {row.gap}")  # as text, NaN equals NaN
 
 
 def _letter(index: int) -> str:
-    """A to Z, then A2 to Z2, …"""
+    """The letter of a design: A to Z, then A2 to Z2, …"""
     again = index // 26
     return chr(ord("A") + index % 26) + (str(again + 1) if again else "")
 
 
 def _row(arm: ShownArm, design: ComparisonDesign, words: str) -> DesignRow:
     labels, flagged = design.metrics.get("train_labels", {}), design.metrics.get("flagged", {})
-    # Where comparisons are selected, the annotators have answered all candidates.
+    # If comparisons are selected, annotators have answered all candidates.
     crowd = design.metrics.get("candidates_labels", labels)
     return DesignRow(
         arm=arm,
@@ -88,13 +92,13 @@ def _row(arm: ShownArm, design: ComparisonDesign, words: str) -> DesignRow:
 
 
 def _number(values: dict[str, Any], name: str) -> float:
-    """A manifest has null for NaN."""
+    """The number of this name; NaN if it is absent or null, which a manifest has for NaN."""
     value = values.get(name)
     return math.nan if value is None else float(value)
 
 
 def _chosen(values: dict[str, Any]) -> str:
-    """`l2 0.1, iterations 5`; of the members of an ensemble the range of each."""
+    """Chosen values as `l2 0.1, iterations 5`; for an ensemble, the range of each over its members."""
     found: dict[str, list[Any]] = {}
     for key, value in values.items():
         found.setdefault(key.rpartition(".")[2], []).append(value)

@@ -1,4 +1,4 @@
-"""What a report is made of: plain values and data frames, read and joined by the stage."""
+"""The content of a report as plain values and data frames, which the stage report gathers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class StageRow:
-    """One finished stage, as its manifest tells it."""
+    """A finished stage, by its manifest."""
 
     stage: str
     name: str
@@ -23,9 +23,9 @@ class StageRow:
 
 @dataclass(frozen=True)
 class ComparisonDesign:
-    """What one head was fitted on, and how that went.
+    """The comparisons that a head was fitted on, and its fit.
 
-    config, metrics: those of the manifest of its fit_rm; variance: LABEL_VARIANCE.
+    config, metrics: from the manifest of fit_rm; variance: the table LABEL_VARIANCE.
     """
 
     arm: str
@@ -36,10 +36,10 @@ class ComparisonDesign:
 
 @dataclass(frozen=True)
 class HeldOutFrames:
-    """Frames of the tables in `artifacts/heldout_schema.py`.
+    """The tables of `rmlab/storage/heldout_schema.py` as frames.
 
     accuracy: HELDOUT; pairs: HELDOUT_PAIRS; calibration: HELDOUT_CALIBRATION; agreement: HELDOUT_AGREEMENT.
-    folds: of cross-validation; baseline: name of the arm that the others are compared with.
+    folds: their number in cross-validation; baseline: name of the arm that others are compared with.
     """
 
     accuracy: pd.DataFrame
@@ -52,22 +52,22 @@ class HeldOutFrames:
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything the page shows. Frames have the columns of the tables in `rmlab/storage/schemas.py`.
+    """Everything that the page shows. Frames have the columns of the tables in `rmlab/storage/schemas.py`.
 
-    title, experiment: heading and name of the run.
-    chosen: the head that was chosen on validation prompts; an arm of `metrics`.
+    title, experiment: heading of the page and name of the experiment.
+    chosen: name of the head that was chosen on validation prompts, an arm of `metrics`.
     verdict: two or three plain sentences with numbers and intervals.
     metrics, curves, calibration, head_scores: METRICS, CURVES, CALIBRATION, HEAD_SCORES of all heads.
-    paired: PAIRED; either order of two arms will do, the report turns the sign where it must.
+    paired: PAIRED, with each two arms in either order; the report turns the sign where needed.
     responses: prompt_id, response_id, text, split, finish_reason, n_tokens (RESPONSES, or that part of it).
     prompts: prompt_id, split, messages (PROMPTS); messages are lists of {role, content}.
-    sft_log: TRAINING_LOG of the sft stage, or None when the policy was not trained.
-    versions, git: names to plain values, shown as they are. created: a time stamp, shown as it is.
-    question: what was asked, one or two sentences under the title.
+    sft_log: TRAINING_LOG of the stage sft, or None if the policy was not trained.
+    versions, git: plain values by name. created: a time stamp. All three are shown as they are.
+    question: the question of the experiment, one or two sentences under the title.
     reward: name of the golden reward, for axes and captions.
-    facts: names to plain values, shown beside the verdict (policy, embedding model, annotator error, …).
-    designs: one a head; the section of designs is left out without any.
-    heldout: accuracy on held-out pairs; the section is left out without it.
+    facts: texts by name, shown below the verdict (policy, comparisons, annotator error, …).
+    designs: one for each head; without any, the page has no section of designs.
+    heldout: accuracy on held-out pairs; without it, the page has no section of them.
     """
 
     title: str
@@ -102,5 +102,5 @@ class ReportContent:
 
     @property
     def warnings(self) -> list[tuple[str, str]]:
-        """(stage, warning) of every stage, in order."""
+        """All warnings, in the order of the stages, as (stage, warning)."""
         return [(row.stage, text) for row in self.stages for text in row.warnings]

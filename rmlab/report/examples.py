@@ -12,12 +12,13 @@ import pandas as pd
 from rmlab.report.content import ReportContent
 
 N_EXAMPLES = 6
-_NO_TEXT = "(this text is not in the responses table)"
+_COLUMNS = ["text", "n_tokens", "finish_reason"]
+NO_TEXT = "(this text is not in the responses table)"
 
 
 @dataclass(frozen=True)
 class ShownAnswer:
-    """A response, with everything it is an example of."""
+    """A response of an example. tags: the reasons to show it, such as `best by head`."""
 
     tags: list[str]
     text: str
@@ -29,9 +30,11 @@ class ShownAnswer:
 
 @dataclass(frozen=True)
 class Example:
+    """A prompt with some of its responses. agreement: Spearman correlation of head and golden within it."""
+
     prompt_id: str
     messages: list[tuple[str, str]]  # (role, content)
-    agreement: float  # Spearman of head and golden within the prompt
+    agreement: float
     n_responses: int
     answers: list[ShownAnswer]
 
@@ -43,10 +46,10 @@ class Examples:
 
 
 def pick_examples(content: ReportContent, n: int = N_EXAMPLES) -> Examples:
-    """Half of the n prompts where the ranks agree most, half where they agree least.
+    """Examples on n prompts: half where the ranks agree most, half where they agree least.
 
     Prompts on which the head or the golden reward has a single value have no rank correlation and are
-    left out. Equal correlations are ordered by prompt_id, so that the choice is the same every time.
+    left out. Ties are broken by prompt_id, so that the choice is always the same.
     """
     frame = content.head_scores
     frame = frame[(frame["arm"] == content.chosen) & (frame["split"] == content.split)]
@@ -67,7 +70,7 @@ def agreement(scores: pd.DataFrame) -> pd.Series:
     ranks = ranks - ranks.groupby(prompt).transform("mean")
     product = (ranks["score"] * ranks["golden"]).groupby(prompt).sum()
     norm = np.sqrt((ranks**2).groupby(prompt).sum().prod(axis=1))
-    # Rounded: equal correlations must not be ordered by the last bit of a sum.
+    # It is rounded, so that the last bit of a sum does not order equal correlations.
     return (product[norm > 1e-9] / norm[norm > 1e-9]).round(9)
 
 
@@ -77,18 +80,18 @@ def _examples(content: ReportContent, scores: pd.DataFrame, picked: pd.DataFrame
     examples = []
     for prompt_id, rho in picked[["prompt_id", "rho"]].itertuples(index=False):
         mine = scores[scores["prompt_id"] == prompt_id]
-        messages = _messages(prompts.get(prompt_id))
+        messages = messages_of(prompts.get(prompt_id))
         examples.append(Example(str(prompt_id), messages, float(rho), len(mine), _answers(mine, texts)))
     return examples
 
 
-def _messages(messages: Any) -> list[tuple[str, str]]:
-    """From Parquet they come as an array of dicts; None: the prompt is not in the table."""
+def messages_of(messages: Any) -> list[tuple[str, str]]:
+    """(role, content) of each message of a prompt. messages: dicts, or None if the table lacks the prompt."""
     return [] if messages is None else [(str(m["role"]), str(m["content"])) for m in messages]
 
 
 def _answers(scores: pd.DataFrame, texts: pd.DataFrame) -> list[ShownAnswer]:
-    """Best and worst by head and by golden; a response that is several of them appears once."""
+    """The best and worst response by head and by golden; one that is several of these appears once."""
     tags: dict[str, list[str]] = {}
     for end, ascending in (("best", False), ("worst", True)):
         for column, judge in (("score", "head"), ("golden", "golden")):
@@ -101,11 +104,8 @@ def _answers(scores: pd.DataFrame, texts: pd.DataFrame) -> list[ShownAnswer]:
 
 
 def _answer(tags: list[str], values: Any, row: Any) -> ShownAnswer:
-    text, tokens, finish = (_NO_TEXT, math.nan, "") if row is None else tuple(row[_COLUMNS])
+    text, tokens, finish = (NO_TEXT, math.nan, "") if row is None else tuple(row[_COLUMNS])
     n_tokens = -1 if pd.isna(tokens) else int(tokens)
     return ShownAnswer(
         tags, str(text), float(values["score"]), float(values["golden"]), n_tokens, str(finish)
     )
-
-
-_COLUMNS = ["text", "n_tokens", "finish_reason"]

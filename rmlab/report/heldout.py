@@ -1,4 +1,4 @@
-"""Held-out pairs in the report: accuracies by arm, agreement of heads, and the most disputed pairs."""
+"""The held-out pairs in the report: accuracy of each arm, agreement of arms, and the most disputed pairs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Any
 import pandas as pd
 
 from rmlab.report.content import HeldOutFrames, ReportContent
+from rmlab.report.examples import NO_TEXT, messages_of
 from rmlab.report.result_tables import Estimate
-from rmlab.report.shown_arms import ShownArm, ordered_arms
+from rmlab.report.shown_arms import ShownArm, control, ordered_arms
 
 CV, TEST = "cv", "test"
 
 
 @dataclass(frozen=True)
 class HeldOutRow:
-    """One arm, by cross-validation and on the test split; over: less the baseline, on the same pairs."""
+    """The accuracies of an arm by cross-validation and on the test split.
+
+    over, test_over: their differences from the baseline, on the same pairs.
+    """
 
     arm: ShownArm
     cv: Estimate
@@ -30,7 +34,7 @@ class HeldOutRow:
 
 @dataclass(frozen=True)
 class Extent:
-    """What one way of holding out judges on."""
+    """Numbers of pairs, ties and prompt groups of cross-validation or the test split."""
 
     n_pairs: int
     n_ties: int
@@ -39,25 +43,21 @@ class Extent:
 
 @dataclass(frozen=True)
 class Agreement:
-    """One head against each: (share in percent, kappa), NaN against itself."""
+    """The agreement of an arm with each arm. cells: (share in percent, kappa), NaN for the arm itself."""
 
     arm: ShownArm
     cells: list[tuple[float, float]]
 
 
 def heldout_rows(content: ReportContent) -> list[HeldOutRow]:
-    """Heads by their accuracy in cross-validation, best first, then controls alike."""
+    """The rows of heads, then those of controls, each by accuracy in cross-validation, best first."""
     if content.heldout is None:
         return []
     frame = content.heldout.accuracy
     by_split = {split: frame[frame["split"] == split].set_index("arm") for split in (CV, TEST)}
     order = by_split[CV].reset_index().sort_values(["kind", "value", "arm"], ascending=[False, False, True])
     known = {arm.name: arm for arm in ordered_arms(content)}
-    return [_row(known.get(name) or _control(name), by_split) for name in order["arm"]]
-
-
-def _control(name: str) -> ShownArm:
-    return ShownArm(name, False, False, "quiet", "", (5, 2))
+    return [_row(known.get(name) or control(name), by_split) for name in order["arm"]]
 
 
 def _row(arm: ShownArm, by_split: dict[str, pd.DataFrame]) -> HeldOutRow:
@@ -78,7 +78,7 @@ def _estimate(row: pd.Series, *names: str) -> Estimate:
 
 
 def extents(content: ReportContent) -> dict[str, Extent]:
-    """split -> what it judges on."""
+    """The extent of each split, by its name."""
     if content.heldout is None:
         return {}
     first = content.heldout.accuracy.drop_duplicates("split")
@@ -87,7 +87,7 @@ def extents(content: ReportContent) -> dict[str, Extent]:
 
 
 def agreements(content: ReportContent, rows: list[HeldOutRow]) -> list[Agreement]:
-    """A row for each arm but length, which the columns repeat, by cross-validation."""
+    """Agreement in cross-validation between all arms that give probabilities (length does not)."""
     if content.heldout is None:
         return []
     frame = content.heldout.agreement
@@ -101,7 +101,7 @@ def agreements(content: ReportContent, rows: list[HeldOutRow]) -> list[Agreement
 
 
 def judged_pairs(frames: HeldOutFrames) -> pd.DataFrame:
-    """A row a pair of cross-validation: the probability that each head gives to the preference, by arm."""
+    """A row for each pair of cross-validation, with a column a head: its probability of the preference."""
     pairs = frames.pairs
     pairs = pairs[(pairs["split"] == CV) & (pairs["kind"] == "head")]
     keys = ["prompt_id", "group", "preferred", "other"]
@@ -109,12 +109,14 @@ def judged_pairs(frames: HeldOutFrames) -> pd.DataFrame:
 
 
 N_PAIRS = 6
-_NO_TEXT = "(this text is not in the responses table)"
 
 
 @dataclass(frozen=True)
 class Disputed:
-    """probability: mean of the heads' for the preferred answer; by_head: each head's own."""
+    """A pair that the heads dispute.
+
+    by_head: the probability that each head gives to the preferred answer; probability: their mean.
+    """
 
     prompt_id: str
     messages: list[tuple[str, str]]  # (role, content)
@@ -125,10 +127,10 @@ class Disputed:
 
 
 def pick_disputed(content: ReportContent, rows: list[HeldOutRow], n: int = N_PAIRS) -> list[Disputed]:
-    """The pairs whose preferred answer the heads, on average, find least likely to be: one of each group.
+    """The pairs, one a group, to whose preferred answer the heads give the smallest mean probability.
 
-    Never one on which they, on average, agree with the annotators. Equal ones stand in the order of their
-    ids, so that the choice is the same every time.
+    Only pairs with a mean below 0.5 are taken, since on others the heads agree with the annotators. Ties are
+    broken by the ids, so that the choice is always the same.
     """
     if content.heldout is None:
         return []
@@ -143,12 +145,11 @@ def pick_disputed(content: ReportContent, rows: list[HeldOutRow], n: int = N_PAI
 
 
 def _disputed(row: dict[Any, Any], heads: list[ShownArm], prompts: pd.Series, texts: pd.Series) -> Disputed:
-    messages = prompts.get(row["prompt_id"])
     return Disputed(
         prompt_id=str(row["prompt_id"]),
-        messages=[] if messages is None else [(str(m["role"]), str(m["content"])) for m in messages],
-        preferred=str(texts.get(row["preferred"], _NO_TEXT)),
-        other=str(texts.get(row["other"], _NO_TEXT)),
+        messages=messages_of(prompts.get(row["prompt_id"])),
+        preferred=str(texts.get(row["preferred"], NO_TEXT)),
+        other=str(texts.get(row["other"], NO_TEXT)),
         probability=float(row["mean"]),
         by_head=[(head, float(row[head.name])) for head in heads],
     )

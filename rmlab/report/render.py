@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML file."""
+"""The report of an experiment as one self-contained HTML file, made from templates."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ from rmlab.report.comparison_designs import design_rows
 from rmlab.report.content import ReportContent
 from rmlab.report.examples import pick_examples
 from rmlab.report.figures import calibration, curves, histograms, intervals
-from rmlab.report.figures import calibration as accuracies
-from rmlab.report.figures import curves as loss
-from rmlab.report.figures import curves as proxy
-from rmlab.report.figures import histograms as variances
 from rmlab.report.heldout import agreements, extents, heldout_rows, pick_disputed
 from rmlab.report.shown_arms import N_PANELS, leading, ordered_arms
 
@@ -27,14 +23,20 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(content: ReportContent) -> str:
-    """The page. Equal content gives equal text."""
+    """The HTML of the page; equal content gives equal text."""
+    return fill("page.html.j2", content=content, **_tables(content), **_figures(content))
+
+
+def fill(template: str, *folders: Path, **values: Any) -> str:
+    """The HTML that a template makes of values, which are escaped and made printable.
+
+    folders: where templates are, besides the folder of the report's own.
+    """
     css = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    page = environment_of(_TEMPLATES).get_template("page.html.j2")
-    return page.render(content=content, css=Markup(css), **_tables(content), **_figures(content))
+    return _environment([*folders, _TEMPLATES]).get_template(template).render(css=Markup(css), **values)
 
 
-def environment_of(*folders: Path) -> Environment:
-    """Templates of these folders: all that they write is escaped and printable."""
+def _environment(folders: list[Path]) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,
@@ -56,14 +58,14 @@ def environment_of(*folders: Path) -> Environment:
 
 
 def _breakable(name: str) -> Markup:
-    """A name that may break after an underscore, a dot or a dash, though not before a number."""
+    """A name that may wrap after an underscore, a dot or a dash, unless a number follows."""
     return Markup("<wbr>").join(
         escape(part) for part in re.split(r"(?<=[_.-])(?=[^\W\d])", wording.clean(name))
     )
 
 
 def _printable(value: Any) -> Any:
-    """Applied to everything a template writes; markup of our own is left as it is."""
+    """Cleans every text that a template writes; markup made here is left as it is."""
     return wording.clean(value) if type(value) is str else value
 
 
@@ -97,20 +99,20 @@ def _tables(content: ReportContent) -> dict[str, Any]:
 
 
 def _figures(content: ReportContent) -> dict[str, Any]:
-    """Markup: the SVG is our own, every text in it escaped by the XML writer."""
+    """The figures as Markup, which is safe: the XML writer has escaped all text in them."""
     return {
         "dots": _markup(intervals.metric_dots(content)),
         "curve_wide": Markup(curves.best_of_n(content)),
         "curve_narrow": Markup(curves.best_of_n(content, wide=False)),
-        "proxy": _markup(proxy.proxy_against_golden(content)),
+        "proxy": _markup(curves.proxy_against_golden(content)),
         "paired": Markup(intervals.paired_differences(content)),
-        "variances": _markup(variances.label_variances(content)),
+        "variances": _markup(histograms.label_variances(content)),
         "calibration": _markup(calibration.reliability(content)),
         "golden": _markup(histograms.golden_histograms(content)),
-        "heldout_figure": Markup(accuracies.heldout_accuracies(heldout_rows(content))),
+        "heldout_figure": Markup(intervals.heldout_accuracies(heldout_rows(content))),
         "heldout_calibration": _markup(calibration.heldout_reliability(content)),
         "scores": _markup(histograms.score_histograms(content)),
-        "sft_loss": Markup("" if content.sft_log is None else loss.sft_loss(content.sft_log)),
+        "sft_loss": Markup("" if content.sft_log is None else curves.sft_loss(content.sft_log)),
     }
 
 

@@ -1,4 +1,4 @@
-"""The numbers of the page's tables, looked up in the result tables."""
+"""The rows of the page's tables, from the result tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RANDOM = "random"
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95% interval; NaN where there is none."""
+    """A value with its 95% interval; NaN if there is none."""
 
     value: float = math.nan
     low: float = math.nan
@@ -23,7 +23,7 @@ class Estimate:
 
     @property
     def reading(self) -> str:
-        """What the interval says about the sign of a difference."""
+        """The sign of a difference, in words, as far as the interval tells it."""
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             return "no interval"
         if self.low > 0:
@@ -50,14 +50,14 @@ OTHER_METRICS = ("selected_quantile", "spearman", "kendall", "accuracy", "ece_an
 
 
 def metric(content: ReportContent, arm: str, name: str, split: str) -> Estimate:
-    """A metric of an arm; of best_of_n the one at the largest N."""
+    """A metric of an arm on a split, at the largest N if it has several."""
     frame = content.metrics
     found = frame[(frame["arm"] == arm) & (frame["metric"] == name) & (frame["split"] == split)]
     return _estimate(found.sort_values("n"))
 
 
 def difference(content: ReportContent, arm: str, other: str) -> Estimate:
-    """Best-of-N of `arm` minus that of `other` on the reported split, paired by prompt."""
+    """The difference of best-of-N, `arm` minus `other`, on the reported split, paired by prompt."""
     if arm == other:
         return Estimate()
     frame = content.paired
@@ -83,12 +83,12 @@ def head_rows(content: ReportContent, arms: list[ShownArm]) -> list[HeadRow]:
 
 
 def differences(content: ReportContent, arms: list[ShownArm]) -> list[Difference]:
-    """The chosen head against every other arm."""
+    """The differences of the chosen head from every other arm."""
     return [Difference(a, difference(content, content.chosen, a.name)) for a in arms if not a.is_chosen]
 
 
 def largest_n(content: ReportContent, split: str | None = None) -> int:
-    """The N that best-of-N figures in the tables refer to: of the reported split, or of another."""
+    """The largest N of best-of-N, which the tables show, on a split (by default the reported one)."""
     frame = content.metrics[content.metrics["metric"] == "best_of_n"]
     frame = frame if len(frame) else content.curves
     frame = frame[frame["split"] == (split or content.split)]
@@ -96,14 +96,14 @@ def largest_n(content: ReportContent, split: str | None = None) -> int:
 
 
 def n_prompts(content: ReportContent) -> int:
-    """Prompts of the reported split that best-of-N rests on."""
+    """Number of prompts of the reported split on which best-of-N is defined."""
     frame = content.metrics[content.metrics["split"] == content.split]
     found = frame.loc[frame["metric"] == "best_of_n", "n_prompts"]
     return int(found.max()) if len(found) else 0
 
 
 def response_rows(content: ReportContent) -> list[dict[str, object]]:
-    """For each split: prompts, responses, mean tokens, share cut at the token limit."""
+    """Prompts, responses, mean tokens and percentage cut at the token limit, a row for each split."""
     rows: list[dict[str, object]] = []
     for split, group in content.responses.groupby("split", sort=True):
         tokens = group.loc[group["n_tokens"] >= 0, "n_tokens"]

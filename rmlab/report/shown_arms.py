@@ -11,12 +11,12 @@ from rmlab.report.content import ReportContent
 from rmlab.report.wording import shorten_name
 
 N_COLOURS = 6
-N_PANELS = N_COLOURS  # heads at most, where each has a panel or a named curve
-_MARKERS = "osD^vP"
-# Lengths of dash, gap, dash, …; nothing: a solid line.
+N_PANELS = N_COLOURS  # the most heads that have a panel or a named curve of their own
+MARKERS = "osD^vP"  # of matplotlib
+# Lengths of dash, gap, dash, …; an empty tuple is a solid line.
 _HEAD_DASHES: tuple[tuple[int, ...], ...] = ((), (5, 2), (6, 2, 1, 2), (2, 2))
 _CONTROL_DASHES: tuple[tuple[int, ...], ...] = ((5, 2), (1, 2), (6, 2, 1, 2), (10, 3), (4, 2, 1, 2, 1, 2))
-# What the controls of eval_rm do, for the captions.
+# The meaning of the controls of eval_rm, for captions.
 CONTROLS = {
     "random": "picks any response",
     "oracle": "picks by the golden reward itself",
@@ -28,7 +28,7 @@ CONTROLS = {
 
 @dataclass(frozen=True)
 class ShownArm:
-    """A head or a control. `role` names its colour: a CSS variable of the page."""
+    """A head or a control with its style. role: its colour, a CSS variable of the page."""
 
     name: str
     is_head: bool
@@ -39,23 +39,23 @@ class ShownArm:
 
     @property
     def linestyle(self) -> Any:
-        """The dashes as matplotlib wants them."""
+        """The dashes as an argument of matplotlib."""
         return (0, self.dashes) if self.dashes else "-"
 
     def label(self, length: int) -> str:
-        """The name as figures write it."""
+        """The name as figures write it, in at most `length` characters."""
         return shorten_name(self.name, length)
 
     @property
     def meaning(self) -> str:
-        """What a known control does; nothing for a head."""
+        """The meaning of a known control in words; empty for a head."""
         return "" if self.is_head else CONTROLS.get(self.name, "")
 
 
 def ordered_arms(content: ReportContent) -> list[ShownArm]:
-    """Heads before controls, each by best-of-N on validation (on the reported split without one).
+    """All heads, then all controls, each sorted by best-of-N on validation prompts, best first.
 
-    The chosen head has the first colour, wherever it stands.
+    Without validation prompts, the reported split decides. The chosen head always has the first colour.
     """
     kinds = content.metrics.drop_duplicates("arm").set_index("arm")["kind"].to_dict()
     key = _sort_key(content)
@@ -63,12 +63,12 @@ def ordered_arms(content: ReportContent) -> list[ShownArm]:
     heads = [n for n in names if kinds[n] == "head"]
     coloured = sorted(heads, key=lambda name: name != content.chosen)
     return [_head(n, coloured.index(n), n == content.chosen) for n in heads] + [
-        _control(n, i) for i, n in enumerate(n for n in names if kinds[n] != "head")
+        control(n, i) for i, n in enumerate(n for n in names if kinds[n] != "head")
     ]
 
 
 def leading(arms: list[ShownArm]) -> list[ShownArm]:
-    """The heads that have a panel of their own: the chosen one, then the best of the others."""
+    """The heads that have a panel of their own: the chosen head, then the best of the others."""
     return sorted((a for a in arms if a.is_head), key=lambda a: not a.is_chosen)[:N_PANELS]
 
 
@@ -81,12 +81,13 @@ def _sort_key(content: ReportContent) -> dict[str, float]:
 
 def _head(name: str, index: int, is_chosen: bool) -> ShownArm:
     dashes = _HEAD_DASHES[index // N_COLOURS % len(_HEAD_DASHES)]
-    # With more heads than colours, a colour that returns has other dashes and another marker.
-    marker = _MARKERS[(index + index // N_COLOURS) % len(_MARKERS)]
+    # If there are more heads than colours, heads of one colour differ in dashes and marker.
+    marker = MARKERS[(index + index // N_COLOURS) % len(MARKERS)]
     return ShownArm(name, True, is_chosen, f"series-{index % N_COLOURS + 1}", marker, dashes)
 
 
-def _control(name: str, index: int) -> ShownArm:
+def control(name: str, index: int = 0) -> ShownArm:
+    """A control, with the dashes of its place among the controls."""
     return ShownArm(name, False, False, "quiet", "", _CONTROL_DASHES[index % len(_CONTROL_DASHES)])
 
 

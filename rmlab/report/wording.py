@@ -1,4 +1,4 @@
-"""Numbers, texts and designs of comparisons as the report words them."""
+"""Numbers, texts and designs of comparisons in the words of the report."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 
 DASH = "—"
 MINUS = "−"
-# Control characters are not HTML text, and direction overrides would let a response rearrange the page.
+# HTML has no control characters, and with direction overrides a response could rearrange the page.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """The text without characters that a page cannot show; U+FFFD marks where they were."""
+    """The text with U+FFFD in place of characters that a page cannot show."""
     return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def shorten(text: str, length: int) -> str:
-    """One line of at most `length` characters, for labels in figures."""
+    """The text in one line of at most `length` characters, for labels in figures."""
     line = " ".join(clean(text).split())
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def shorten_name(name: str, length: int) -> str:
-    """One line of at most `length` characters, cut in the middle: names of arms often begin alike."""
+    """The name in one line of at most `length` characters, cut in the middle: arms often begin alike."""
     line = " ".join(clean(name).split())
     head = length // 3
     return line if len(line) <= length else f"{line[:head]}…{line[head + 1 - length :]}"
 
 
 def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
-    """A number with a true minus sign; a dash where there is none."""
+    """A number with a true minus sign; a dash for None and NaN."""
     if value is None or not math.isfinite(value):
         return DASH
     rounded = round(float(value), digits) + 0.0  # + 0.0 turns -0.0 into 0.0
@@ -40,20 +40,20 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """`12.5%`, of a number that is in percent already."""
+    """A number of percent as `12.5%`."""
     text = number(value, digits)
     return text if text == DASH else f"{text}%"
 
 
 def interval(low: float, high: float, digits: int = 3) -> str:
-    """`[low, high]`, or nothing when there is no interval."""
+    """An interval as `[low, high]`; empty if an end is not finite."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
 def count(value: object) -> str:
-    """Whole numbers with thousands, other numbers with four digits, the rest as it is."""
+    """Whole numbers with thousands separators, other numbers with four digits, other values as text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return DASH if value is None else str(value)
     if not math.isfinite(value):
@@ -63,7 +63,7 @@ def count(value: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    """A time in readable units: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min."""
     if not math.isfinite(seconds):
         return DASH
     if seconds < 10:
@@ -77,15 +77,15 @@ def duration(seconds: float) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """The names as a list in words: `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def design_words(config: dict[str, Any], all_configs: Sequence[dict[str, Any]]) -> str:
-    """`same_prompt · logistic beta=1`: pairing, noise, and what selects where anything does.
+    """A design in words, such as `same_prompt · logistic beta=1`: pairing, noise, and selection if any.
 
-    config: of fit_rm; all_configs: of every head of the report. Of the parameters of a component those are
-    named that are numbers, and those that another head has set otherwise.
+    config: of the head's fit_rm; all_configs: those of all heads of the report. Of a component's parameters,
+    only numbers are named, and those that differ between heads.
     """
     words = [_component(config, all_configs, "pairing"), _noise(config, all_configs)]
     rounds = config.get("comparisons", {}).get("rounds", 1)

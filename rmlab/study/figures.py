@@ -10,7 +10,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.figures.svg import COLOURS, draw, label_rows
+from rmlab.report.shown_arms import MARKERS
 from rmlab.report.wording import interval, number, shorten
 from rmlab.study.claims import Mean
 from rmlab.study.effects import Effect
@@ -20,7 +21,6 @@ from rmlab.study.values import EXPECTED
 
 SIZE = (720, 400)
 AGAINST_N = "n"
-_MARKERS = "osD^vP"
 # The oracle is only in the tables: on its scale the differences between heads would not be seen.
 _CONTROLS = {
     "random": (1, 2),
@@ -82,7 +82,7 @@ def _places(figure: Figure, part: Part) -> None:
 
 def _bars(axes: Axes, at: list[float], effects: list[Effect], k: int, name: str, is_line: bool) -> None:
     ends = [[e.value - e.low for e in effects], [e.high - e.value for e in effects]]
-    look: dict[str, Any] = {"color": COLOURS[f"series-{k % 6 + 1}"], "marker": _MARKERS[k % 6]}
+    look: dict[str, Any] = {"color": COLOURS[f"series-{k % 6 + 1}"], "marker": MARKERS[k % 6]}
     look |= {"linestyle": "-" if is_line else "", "markersize": 5.5, "capsize": 2}
     axes.errorbar(at, [e.value for e in effects], yerr=ends, label=name or None, **look)
 
@@ -94,14 +94,8 @@ def _curves(figure: Figure, part: Part) -> None:
     ends = {**{n: str(n) for n in (4, 16, 64, 256) if n < largest}, largest: "largest"}
     for k, name in enumerate(_series(part, _shown(part))):
         role = f"series-{k % 6 + 1}"
-        _curve(
-            axes,
-            {n: _at(part, name, f"best_of_{e}") for n, e in ends.items()},
-            role,
-            _MARKERS[k % 6],
-            "-",
-            name,
-        )
+        golden = {n: _at(part, name, f"best_of_{e}") for n, e in ends.items()}
+        _curve(axes, golden, role, MARKERS[k % 6], "-", name)
         if part.finding.proxy:
             own = {n: _at(part, name, EXPECTED + e) for n, e in ends.items()}
             _curve(axes, own, role, "", "--", f"{name}, expected")
@@ -201,9 +195,5 @@ def _forest(figure: Figure, part: Part) -> None:
         axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2)
         axes.plot([found.value], [place], "o", color=colour, markersize=6)
     axes.axvline(0, color=COLOURS["quiet"], linewidth=1, linestyle="--")
-    axes.set_yticks(range(len(known)), [shorten(j.claim.statement, 52) for j, _ in known])
-    axes.set_ylim(len(known) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
+    label_rows(axes, [shorten(j.claim.statement, 52) for j, _ in known])
     axes.set_xlabel("effect (shaded: too small to matter)")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-import rmlab.report.render as page
 from rmlab.report.figures.svg import draw_png
+from rmlab.report.render import fill
 from rmlab.storage.files import replacing
 from rmlab.study import figures
 from rmlab.study.figures import SIZE, is_empty, painter
@@ -16,20 +16,15 @@ from rmlab.study.values import METRICS
 from rmlab.study.verdict import RULE, VERDICTS
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_PAGE_TEMPLATES = Path(page.__file__).parent / "templates"
+PICTURES = {"noise": "noise.png", "best_of_n": "best_of_n.png"}  # name of a finding -> file
 
 
 def render(content: StudyContent) -> str:
     """The HTML of the page; equal content gives equal text."""
-    css = (_PAGE_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    template = page.environment_of(_TEMPLATES, _PAGE_TEMPLATES).get_template("study.html.j2")
     drawn = {p.finding.name: Markup(figures.figure(p)) for p in content.parts}
     forests = {p.finding.name: Markup(figures.forest(p)) for p in content.parts}
     words = {"rule": RULE, "verdicts": VERDICTS, "metrics": METRICS}
-    return template.render(content=content, css=Markup(css), figures=drawn, forests=forests, **words)
-
-
-PICTURES = {"noise": "noise.png", "best_of_n": "best_of_n.png"}  # name of a finding -> file
+    return fill("study.html.j2", _TEMPLATES, content=content, figures=drawn, forests=forests, **words)
 
 
 def write_pictures(content: StudyContent, folder: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_design_without_a_single_winner_has_a_row_but_no_panel(small_page):
     empty = design("a", train_labels=nothing)
     empty = replace(empty, variance=empty.variance.assign(count=0))
     page = Page(small_page(empty))
-    assert "How much an answer can tell" not in page.text
+    assert "How informative an answer is" not in page.text
     assert not [cell for cell in page.cells if "nan" in cell.lower()]
 
 

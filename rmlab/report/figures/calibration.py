@@ -1,4 +1,4 @@
-"""Figures of calibration, and of held-out accuracies."""
+"""Figures of calibration: predicted probabilities of pairs against observed shares."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rmlab.report.content import ReportContent
 from rmlab.report.figures.svg import COLOURS, draw
-from rmlab.report.heldout import CV, HeldOutRow
-from rmlab.report.result_tables import Estimate, metric
+from rmlab.report.heldout import CV
+from rmlab.report.result_tables import metric
 from rmlab.report.shown_arms import ShownArm, leading, ordered_arms, rows_of
-from rmlab.report.wording import count, interval, number
+from rmlab.report.wording import count, number
 
 SIZE = (320, 340)
 
 
 def reliability(content: ReportContent) -> list[str]:
-    """One panel for each leading head: the reliability curve, and how many pairs each bin holds."""
+    """Reliability curves on the reported split, with pairs in each bin; a panel for each leading head."""
     bins = content.calibration.dropna(subset=["predicted", "observed"])
     bins = bins[bins["split"] == content.split]
     names = [arm.name for arm in ordered_arms(content)]
@@ -29,7 +28,7 @@ def reliability(content: ReportContent) -> list[str]:
 
 
 def heldout_reliability(content: ReportContent) -> list[str]:
-    """The same of the pairs of cross-validation."""
+    """Reliability curves on the pairs of cross-validation; a panel for each leading head."""
     if content.heldout is None:
         return []
     bins, rows = content.heldout.calibration, content.heldout.accuracy
@@ -49,7 +48,7 @@ def _panels(
 
 
 def _floor(bins: pd.DataFrame) -> float:
-    """Where both axes begin, the same for all heads: 0.5 when only the favourite's side is tabled."""
+    """The start of both axes in all panels: about 0.5 if all probabilities of the table lie above that."""
     smallest = float(bins[["predicted", "observed"]].min().min()) if len(bins) else 0.0
     return 0.0 if not np.isfinite(smallest) else max(0.0, np.floor(smallest * 10) / 10)
 
@@ -79,44 +78,3 @@ def _paint_calibration(figure: Figure, rows: pd.DataFrame, arm: ShownArm, ece: s
     bars.set_yticks([largest], [count(largest)])
     bars.set_ylabel("pairs")
     bars.set_xlabel("predicted probability")
-
-
-COIN = 0.5
-_ROW, _FRAME = 34, 74  # CSS pixels: a row, and all that is not rows
-
-
-def heldout_accuracies(rows: list[HeldOutRow]) -> str:
-    if not rows:
-        return ""
-    texts = [f"{r.arm.name} {_words(r.cv)}, on the test split {_words(r.test)}" for r in rows]
-    alt = f"Held-out accuracy by cross-validation: {'; '.join(texts)}."
-    return draw("heldout", alt, (560, _FRAME + _ROW * len(rows)), partial(_paint_accuracies, rows=rows))
-
-
-def _words(e: Estimate) -> str:
-    return f"{number(e.value)} {interval(e.low, e.high)}".strip()
-
-
-def _paint_accuracies(figure: Figure, rows: list[HeldOutRow]) -> None:
-    axes = figure.add_subplot()
-    axes.axvline(COIN, color=COLOURS["quiet"], linewidth=1, linestyle="--")
-    for place, row in enumerate(rows):
-        _bar(axes, place - 0.15, row.arm, row.cv, filled=True)
-        _bar(axes, place + 0.2, row.arm, row.test, filled=False)
-    axes.set_yticks(range(len(rows)), [row.arm.label(28) for row in rows])
-    for label, row in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_color(COLOURS["ink"] if row.arm.is_head else COLOURS["muted"])
-        label.set_fontweight("bold" if row.arm.is_chosen else "normal")
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
-    axes.set_xlabel("share of held-out pairs")
-
-
-def _bar(axes: Axes, place: float, arm: ShownArm, e: Estimate, filled: bool) -> None:
-    colour = COLOURS[arm.role]
-    width, alpha = (2.0, 0.7) if filled else (1.2, 0.5)
-    axes.plot([e.low, e.high], [place, place], color=colour, linewidth=width, alpha=alpha)
-    fill, size = (colour, 6.5) if filled else (COLOURS["paper"], 5)
-    axes.plot([e.value], [place], arm.marker or "o", color=colour, markerfacecolor=fill, markersize=size)

@@ -1,4 +1,4 @@
-"""Figures of curves: best-of-N, the head's own score beside the golden reward, training loss."""
+"""Figures of curves: best-of-N, a head's own score beside the golden reward, and training loss."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LINE = 15  # height of a direct label, in CSS pixels
 
 
 def best_of_n(content: ReportContent, wide: bool = True) -> str:
-    """The curves of all arms; the wide form names them beside their ends, the narrow one needs a legend.
+    """Curves of best-of-N against N for all arms.
 
-    Heads that are not among the leading ones are thin lines without a name; the band is then that of the
-    chosen head alone.
+    The wide form has their names beside their ends; the narrow one needs a legend. Heads that are not among
+    the leading ones are thin lines without names; if there are such heads, only the chosen one has a band.
     """
     size = WIDE if wide else NARROW
     name = "curves-wide" if wide else "curves-narrow"
@@ -37,11 +37,13 @@ def _paint_curves(figure: Figure, content: ReportContent, size: tuple[int, int],
     box = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
     figure.set_layout_engine("none")  # the box leaves room for the names on the right
     axes = figure.add_axes(box)
-    # Controls first: the heads belong on top, the chosen one above all.
     arms = [a for a in ordered_arms(content) if len(rows_of(content.curves, a, content.split))]
     named = [a for a in arms if not a.is_head or a in leading(arms)]
     n_heads = sum(a.is_head for a in arms)
-    band = 0.0 if len(named) < len(arms) else min(0.13, 0.6 / max(1, n_heads))  # many would hide the lines
+    band = (
+        0.0 if len(named) < len(arms) else min(0.13, 0.6 / max(1, n_heads))
+    )  # many bands would hide the lines
+    # The order puts heads above controls, and the chosen head on top.
     for arm in sorted(arms, key=lambda a: (a in named, a.is_head, a.is_chosen)):
         rows = rows_of(frame, arm, content.split).sort_values("n")
         if arm in named:
@@ -90,7 +92,7 @@ def _scales(axes: Axes, frame: pd.DataFrame, most_ticks: int) -> None:
 
 
 def _thin(ns: list[int], most: int) -> list[int]:
-    """At most about `most` of the values, evenly spread on the log scale, the ends among them."""
+    """About `most` of the values, the largest among them, spread evenly on the log scale."""
     step = (np.log2(ns[-1]) - np.log2(ns[0])) / most
     kept = [ns[-1]]
     for n in reversed(ns[:-1]):
@@ -121,7 +123,7 @@ def _label_ends(axes: Axes, frame: pd.DataFrame, arms: list[ShownArm], height: i
 
 
 def spread(targets: list[float], gap: float) -> list[float]:
-    """Ascending targets, moved apart as little as a gap between neighbours allows."""
+    """Ascending targets, moved apart so that neighbours have about this gap."""
     places = list(targets)
     for _ in range(200):
         for i in range(len(places) - 1):
@@ -149,7 +151,7 @@ PROXY_SIZE = (340, 300)
 
 
 def proxy_against_golden(content: ReportContent) -> list[str]:
-    """One panel for each leading head: both best-of-N curves over KL, on scales that all share."""
+    """Best-of-N by golden reward and by own score, over KL; a panel for each leading head."""
     frame = content.curves[content.curves["split"] == content.split]
     rows = {arm: _in_one_unit(rows_of(frame, arm, content.split)) for arm in ordered_arms(content)}
     shown = leading([arm for arm, found in rows.items() if len(found)])
@@ -158,8 +160,10 @@ def proxy_against_golden(content: ReportContent) -> list[str]:
 
 
 def _in_one_unit(rows: pd.DataFrame) -> pd.DataFrame:
-    """Golden rewards standardised over all responses of the split, as the head's scores are on train ones;
-    nothing where the golden reward has a single value."""
+    """The rows with golden rewards standardised over all responses of the split, as scores are over train.
+
+    There are none if the golden reward has a single value.
+    """
     deviation = rows["golden_deviation"].where(rows["golden_deviation"] > 0)
     golden = {name: (rows[name] - rows["golden_mean"]) / deviation for name in ("value", "low", "high")}
     return rows.assign(**golden).dropna(subset=["value", "proxy"]).sort_values("kl")
@@ -210,7 +214,7 @@ _NAMES = {"train": "train: each step's demonstrations", "validation": "validatio
 
 
 def sft_loss(log: pd.DataFrame) -> str:
-    """Loss against optimiser step, train beside what is held out."""
+    """Loss against optimiser step, on training and held-out demonstrations."""
     log = log.dropna(subset="loss").sort_values("step")
     splits = sorted(log["split"].unique(), key=lambda s: (s != "train", s))
     ends = [f"{s} {number(log.loc[log['split'] == s, 'loss'].iloc[-1])}" for s in splits]

@@ -1,4 +1,4 @@
-"""Figures of histograms: scores, and the information p(1-p) of the answers."""
+"""Histograms: golden rewards, scores of heads, and the information p(1-p) of annotators' answers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _BINS = 40
 
 
 def golden_histograms(content: ReportContent) -> list[str]:
-    """For each split: the golden reward of all responses, and of those the chosen head ranks first."""
+    """Golden rewards of all responses, and of those the chosen head ranks first; a panel for each split."""
     return [svg for split in _splits(content) if (svg := _golden_panel(content, split))]
 
 
 def _splits(content: ReportContent) -> list[str]:
-    """Validation before test: the order in which they are used."""
+    """The splits in the order in which they are used: validation, then test."""
     return sorted(content.head_scores["split"].unique(), key=lambda s: (s == content.split, s))
 
 
@@ -65,7 +65,7 @@ def _paint_golden(
 
 
 def score_histograms(content: ReportContent) -> list[str]:
-    """For each leading head: its scores, with the golden reward standardised over the same responses."""
+    """Scores, and standardised golden rewards of the same responses; a panel for each leading head."""
     scores = content.head_scores.dropna(subset=["score", "golden"])
     rows = {arm: rows_of(scores, arm, content.split) for arm in ordered_arms(content)}
     arms = leading([arm for arm, found in rows.items() if len(found)])
@@ -91,7 +91,7 @@ def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Sho
     low, high = np.quantile(both, [0.001, 0.999])
     edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
     for values, colour, fill in ((score, COLOURS[arm.role], True), (golden, COLOURS["ink"], False)):
-        # The outermost bars hold what lies beyond: nothing is dropped, and outliers do not set the scale.
+        # Values beyond the scale count in the outermost bars, so outliers neither vanish nor set the scale.
         share = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)
         axes.stairs(share, edges, fill=fill, color=colour, alpha=0.45 if fill else 1, linewidth=1.1)
     axes.set_title(arm.label(34) + "\n")
@@ -102,12 +102,12 @@ def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Sho
 
 
 VARIANCES_SIZE = (340, 200)
-COIN = 0.25  # the largest p(1-p)
+_LARGEST = 0.25  # the largest p(1-p), that of a coin
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """Designs whose distributions are equal."""
+    """The panel of designs whose distributions of p(1-p) are equal."""
 
     rows: list[DesignRow]
 
@@ -127,7 +127,7 @@ class _Panel:
 
 
 def label_variances(content: ReportContent) -> list[str]:
-    """One panel for each distinct distribution, in the order of the table of designs."""
+    """Distributions of p(1-p): a panel for each distinct one, in the order of the table of designs."""
     groups: dict[tuple[int, ...], list[DesignRow]] = {}
     for row in design_rows(content, ordered_arms(content)):
         groups.setdefault(row.counts, []).append(row)
@@ -151,9 +151,10 @@ def _paint(figure: Figure, panel: _Panel) -> None:
     colour = COLOURS["series-1" if is_chosen else "muted"]
     axes.stairs(share, edges, fill=True, color=colour, alpha=0.45)
     axes.axvline(panel.rows[0].variance, color=colour, linewidth=1.2, linestyle="--")
-    axes.set(xlim=(-0.005, COIN + 0.005), xlabel="p(1 − p)", ylabel="share")
-    axes.set_xticks(np.linspace(0, COIN, 6), [count(x) for x in np.linspace(0, COIN, 6).round(2)])
+    axes.set(xlim=(-0.005, _LARGEST + 0.005), xlabel="p(1 − p)", ylabel="share")
+    ticks = np.linspace(0, _LARGEST, 6)
+    axes.set_xticks(ticks, [count(tick) for tick in ticks.round(2)])
     axes.locator_params(axis="y", nbins=4)
     axes.set_title(f"{panel.title}\n")
     note = axes.text(0, 1.02, panel.note, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
-    note.set_in_layout(False)  # else a long one narrows the axes
+    note.set_in_layout(False)  # otherwise a long note narrows the axes

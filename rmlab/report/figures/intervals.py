@@ -1,4 +1,4 @@
-"""Values with their intervals, one row an arm: the metrics of the heads, and paired differences."""
+"""Figures of values with intervals, a row for each arm: metrics, paired differences, held-out accuracies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rmlab.report.content import ReportContent
-from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.figures.svg import COLOURS, draw, label_rows
+from rmlab.report.heldout import HeldOutRow
 from rmlab.report.result_tables import OTHER_METRICS, Estimate, differences, largest_n, metric
 from rmlab.report.shown_arms import ShownArm, ordered_arms
 from rmlab.report.wording import interval, number, shorten_name
@@ -25,11 +26,13 @@ TITLES = {
     "length_spearman": ("Correlation with length", "dashed: the oracle"),
 }
 ORACLE = "oracle"
-_ROW, _FRAME = 24, 74  # CSS pixels: a row, and all that is not rows
+COIN = 0.5  # the accuracy of a coin
+_FRAME = 74  # CSS pixels of height beside the rows
+_ROW, _TALL_ROW = 24, 34  # CSS pixels of height of a row
 
 
 def metric_dots(content: ReportContent) -> list[str]:
-    """One panel a metric, with all heads; a metric that no head has is left out."""
+    """A panel for each metric that some head has, with all heads."""
     return [svg for name in ("best_of_n", *OTHER_METRICS) if (svg := _metric_panel(content, name))]
 
 
@@ -47,7 +50,7 @@ def _metric_panel(content: ReportContent, name: str) -> str:
 
 
 def paired_differences(content: ReportContent) -> str:
-    """The chosen head minus each other arm, with a line at no difference."""
+    """Differences of best-of-N between the chosen head and each other arm, with a line at 0."""
     found = [(d.arm, d.estimate) for d in differences(content, ordered_arms(content))]
     rows = [(arm, e) for arm, e in found if math.isfinite(e.value)]
     if not rows:
@@ -67,30 +70,62 @@ def _paint(
     if math.isfinite(reference):
         axes.axvline(reference, color=COLOURS["quiet"], linewidth=1, linestyle="--")
     for place, (arm, estimate) in enumerate(rows):
-        _dot(axes, place, arm, estimate)
-    axes.set_yticks(range(len(rows)), [a.label(24) for a, _ in rows])
-    for label, (arm, _) in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_color(COLOURS["ink"] if arm.is_head else COLOURS["muted"])
-        label.set_fontweight("bold" if arm.is_chosen else "normal")
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
+        _dot(axes, place, arm, estimate, bar=(2.0, 0.6), is_filled=arm.is_head)
+    _label_arms(axes, [arm for arm, _ in rows], 24)
     axes.locator_params(axis="x", nbins=5)
     axes.set_title(title + ("\n" if note else ""))
-    # At a distance in points: a share of the axes' height would grow with the rows, into the title.
+    # The distance is in points: a share of the axes' height would grow with the rows, into the title.
     look: dict[str, Any] = {"color": COLOURS["muted"], "fontsize": 11}
     axes.annotate(note, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", **look)
 
 
-def _dot(axes: Axes, place: int, arm: ShownArm, estimate: Estimate) -> None:
-    colour = COLOURS[arm.role]
-    axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2, alpha=0.6)
-    fill = colour if arm.is_head else COLOURS["paper"]
-    marker = arm.marker or "o"
-    axes.plot([estimate.value], [place], marker, color=colour, markerfacecolor=fill, markersize=6.5)
-
-
 def _alt(rows: list[tuple[ShownArm, Estimate]]) -> str:
-    texts = [f"{a.name} {number(e.value)} {interval(e.low, e.high)}".strip() for a, e in rows]
-    return "; ".join(texts) + "."
+    return "; ".join(f"{arm.name} {_words(estimate)}" for arm, estimate in rows) + "."
+
+
+def heldout_accuracies(rows: list[HeldOutRow]) -> str:
+    """Accuracies on held-out pairs: by cross-validation (filled) and on the test split (hollow)."""
+    if not rows:
+        return ""
+    texts = [f"{r.arm.name} {_words(r.cv)}, on the test split {_words(r.test)}" for r in rows]
+    alt = f"Held-out accuracy by cross-validation: {'; '.join(texts)}."
+    return draw("heldout", alt, (560, _FRAME + _TALL_ROW * len(rows)), partial(_paint_accuracies, rows=rows))
+
+
+def _paint_accuracies(figure: Figure, rows: list[HeldOutRow]) -> None:
+    axes = figure.add_subplot()
+    axes.axvline(COIN, color=COLOURS["quiet"], linewidth=1, linestyle="--")
+    for place, row in enumerate(rows):
+        _dot(axes, place - 0.15, row.arm, row.cv, bar=(2.0, 0.7), is_filled=True)
+        _dot(axes, place + 0.2, row.arm, row.test, bar=(1.2, 0.5), is_filled=False, size=5)
+    _label_arms(axes, [row.arm for row in rows], 28)
+    axes.set_xlabel("share of held-out pairs")
+
+
+def _dot(
+    axes: Axes,
+    place: float,
+    arm: ShownArm,
+    estimate: Estimate,
+    bar: tuple[float, float],
+    is_filled: bool,
+    size: float = 6.5,
+) -> None:
+    """Draws an estimate with its interval. bar: width and opacity of the interval's line."""
+    colour, (width, alpha) = COLOURS[arm.role], bar
+    axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=width, alpha=alpha)
+    fill = colour if is_filled else COLOURS["paper"]
+    axes.plot(
+        [estimate.value], [place], arm.marker or "o", color=colour, markerfacecolor=fill, markersize=size
+    )
+
+
+def _label_arms(axes: Axes, arms: list[ShownArm], length: int) -> None:
+    label_rows(axes, [arm.label(length) for arm in arms])
+    for label, arm in zip(axes.get_yticklabels(), arms, strict=True):
+        label.set_color(COLOURS["ink"] if arm.is_head else COLOURS["muted"])
+        label.set_fontweight("bold" if arm.is_chosen else "normal")
+
+
+def _words(estimate: Estimate) -> str:
+    return f"{number(estimate.value)} {interval(estimate.low, estimate.high)}".strip()

@@ -1,4 +1,4 @@
-"""From a matplotlib figure to SVG that lives inside the page: its colours, its ids, its alt text."""
+"""Matplotlib figures as SVG inside a page, with the page's colours, unique ids and alt text."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -68,7 +69,7 @@ ET.register_namespace("", _SVG)
 
 
 def draw(name: str, alt: str, size: tuple[int, int], paint: Callable[[Figure], None]) -> str:
-    """An SVG of `size` CSS pixels that `paint` filled; `name` keeps its ids apart from other figures'."""
+    """The SVG of a figure of `size` CSS pixels, drawn by `paint`; its ids begin with `name`."""
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # The measuring font lacks some scripts; the reader's browser does not.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -76,13 +77,13 @@ def draw(name: str, alt: str, size: tuple[int, int], paint: Callable[[Figure], N
         paint(figure)
         buffer = io.StringIO()
         metadata: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        # Straight to the canvas: savefig lays everything out twice, for a bounding box nobody needs.
+        # Unlike savefig, the canvas lays the figure out only once: no tight bounding box is needed.
         FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)
     return _inline(buffer.getvalue(), name, clean(alt))
 
 
 def draw_png(file: BinaryIO, size: tuple[int, int], paint: Callable[[Figure], None]) -> None:
-    """The same on white, two pixels for each CSS pixel, for pages that take no SVG."""
+    """Writes a PNG of what draw() draws, on white, with two pixels for each CSS pixel."""
     with mpl.rc_context({**_STYLE, "figure.facecolor": "#ffffff"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=144, layout="constrained")
@@ -90,10 +91,20 @@ def draw_png(file: BinaryIO, size: tuple[int, int], paint: Callable[[Figure], No
         FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
 
 
+def label_rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Makes the vertical axis a list of labelled rows, the first on top, at 0, 1, 2, ..."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+
+
 def _inline(text: str, name: str, alt: str) -> str:
+    """The SVG as an element for HTML: scalable, with the page's colours, unique ids and alt text."""
     root = ET.fromstring(text)
     for child in list(root):
-        # matplotlib's style sheet would apply to the whole page
+        # matplotlib's style sheet would apply to the whole page.
         if child.tag == f"{{{_SVG}}}metadata" or child.find(f"{{{_SVG}}}style") is not None:
             root.remove(child)
     for node in root.iter():
@@ -113,7 +124,7 @@ def _colour(node: ET.Element) -> None:
 
 
 def _rename_ids(root: ET.Element, name: str) -> None:
-    """Ids must be unique in the page: those nothing refers to go, the others get the figure's name."""
+    """Makes ids unique in the page: removes those without a reference, begins the others with the name."""
     used: set[str] = set()
     for node in root.iter():
         for key, value in list(node.attrib.items()):
