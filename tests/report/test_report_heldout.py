@@ -63,7 +63,7 @@ def test_with_two_answers_only_the_held_out_section_judges(two_answers):
     assert "heldout" in ids and not ids & {"heads", "curves", "paired", "calibration", "scores", "examples"}
     links = {v for name, v in page.attributes if name == "href" and v.startswith("#")}
     assert {link[1:] for link in links} <= ids
-    assert "each of them is the accuracy above by another name" in page.text
+    assert "each of them amounts to the accuracy above" in page.text
     assert page.tags["script"] == 0 and page.tags["img"] == 0 and "<script>alert(1)</script>" in page.text
 
 

@@ -117,7 +117,7 @@ def test_only_a_finding_with_claims_of_the_study_is_called_one_of_it(html):
 
 
 def test_tiles_count_what_survives_the_correction(html):
-    tiles = html[html.index('class="tiles"') : html.index("Counted after")]
+    tiles = html[html.index('class="tiles"') : html.index("Verdicts are counted after")]
     words = re.sub(r"<[^>]*>", " ", tiles)
     counted = {w: int(n) for w, n in re.findall(r"(supported|contradicted|undecided|not run)\s+(\d+)", words)}
     assert counted == {"supported": 2, "contradicted": 2, "undecided": 0, "not run": 2}
