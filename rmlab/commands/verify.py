@@ -94,7 +94,7 @@ def _repair(finding: Verified, ages: Ages) -> Verified:
         return _without_manifest(finding, ages)
     bad = {damage.name for damage in finding.damage} - {COPY}
     if not bad:
-        _copy(path / MANIFEST, path / COPY)
+        _copy(path, MANIFEST, COPY)
         return _again(path, "the copy of its manifest was written again", ages)
     if why := ages.outdated(path):
         again = command_here(path, manifest)
@@ -117,7 +117,7 @@ def _without_manifest(finding: Verified, ages: Ages) -> Verified:
             writer.reopen(None, ())
         done = "its manifest is lost; the command that made it makes it again, whole"
         return Verified(path, "unfinished", done)
-    _copy(path / COPY, path / MANIFEST)
+    _copy(path, COPY, MANIFEST)
     again = _again(path, "its manifest was restored from the copy beside it", ages)
     return _repair(again, ages) if again.state == "damaged" else again
 
@@ -128,10 +128,12 @@ def _again(path: Path, done: str, ages: Ages) -> Verified:
     return replace(found, why=done) if found.state == "whole" else found
 
 
-def _copy(source: Path, file: Path) -> None:
-    if file.is_dir():
-        remove(file)
-    write_text(file, source.read_text(encoding="utf-8"))
+def _copy(path: Path, source: str, name: str) -> None:
+    """Not while another process writes the artifact: an old manifest would make half of it look whole."""
+    with writing(path):
+        if (path / name).is_dir():
+            remove(path / name)
+        write_text(path / name, (path / source).read_text(encoding="utf-8"))
 
 
 def command_here(path: Path, manifest: Manifest) -> str:

@@ -19,7 +19,7 @@ from rmlab.storage.digest import file_digest
 from rmlab.storage.integrity import Damage, all_damage, forget, mark_whole
 from rmlab.storage.manifest import COPY, MANIFEST, InputRecord, Manifest, OldFormat
 
-State = Literal["whole", "stale", "damaged", "unfinished"]
+Condition = Literal["whole", "stale", "damaged", "unfinished"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Verified:
     """damage: one for each bad file; why: the state in words; again: the command after a repair."""
 
     path: Path
-    state: State
+    state: Condition
     why: str = ""
     damage: Sequence[Damage] = ()
     manifest: Manifest | None = None

@@ -121,7 +121,8 @@ class _Worker:
         )
 
     def stop(self) -> None:
-        with suppress(ProcessLookupError):
+        # PermissionError is what macOS says of a group that has ended and was not waited for.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)  # what a dead worker has started, too
         self.process.wait()
         if self.process.stdin:

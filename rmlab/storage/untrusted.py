@@ -71,8 +71,8 @@ class _Child:
 _CHILDREN: dict[tuple[int, str], _Child] = {}  # by the process that started it, and the kind of file
 
 
-def start_child(kind: str) -> _Child:
-    """The child of this process for a kind of file, started if there is none."""
+def child_of(kind: str) -> _Child:
+    """This process's child for a kind of file, which is started if there is none."""
     known = _CHILDREN.get((os.getpid(), kind))
     if known is None or known.process.poll() is not None:
         known = _CHILDREN[os.getpid(), kind] = _Child(kind)
@@ -102,7 +102,7 @@ class _Answer:
 @contextmanager
 def _asked(kind: str, path: Path, name: str | None, **request: Any) -> Iterator[_Answer]:
     try:
-        connection = start_child(kind).ask({"path": str(path.absolute()), **request})
+        connection = child_of(kind).ask({"path": str(path.absolute()), **request})
         with connection:
             yield _Answer(connection, name or str(path))
     except (EOFError, ConnectionError):

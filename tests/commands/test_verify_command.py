@@ -14,6 +14,7 @@ from resealed import rewrite
 from small_settings import SMALL
 
 from rmlab.storage.digest import file_digest
+from rmlab.storage.writer import writing
 
 SHARDED = (*SMALL, "prompts_per_shard=4")
 
@@ -164,6 +165,16 @@ def test_the_copy_of_a_manifest_is_looked_after_too(cli, made, what):
     result = cli("verify", "--repair", made)
     assert result.code == 0 and "the copy of its manifest was written again" in result.out
     assert copy.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["manifest.json", ".manifest-copy.json"])
+def test_no_manifest_is_restored_while_another_process_writes(cli, made, name):
+    artifact = of_stage(made, "embed")
+    (artifact / name).unlink()
+    with writing(artifact):
+        result = cli("verify", "--repair", artifact)
+    assert result.code == 3 and "another rmlab process is writing" in result.line
+    assert not (artifact / name).exists()
 
 
 def test_a_repair_that_fails_leaves_the_others_to_be_repaired(cli, made, monkeypatch):

@@ -11,7 +11,7 @@ import fuzz_case
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
-from rmlab.storage.untrusted import start_child
+from rmlab.storage.untrusted import child_of
 from rmlab.storage.untrusted_child import PARQUET, TENSOR
 
 
@@ -23,7 +23,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
         os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
     tempfile.tempdir = os.environ["TMPDIR"]
     for kind in (PARQUET, TENSOR):
-        start_child(kind)  # a case that starts a program is a failure
+        child_of(kind)  # a case that starts a program is a failure
     fuzz_case.watch(pytestconfig.stash.get(fault_handler_stderr_fd_key, 2))
     yield
     tempfile.tempdir = None

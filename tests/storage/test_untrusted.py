@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmlab.errors import InputError
-from rmlab.storage.untrusted import open_parquet, start_child
+from rmlab.storage.untrusted import child_of, open_parquet
 from rmlab.storage.untrusted_child import PARQUET
 
 MESSAGES = [
@@ -83,7 +83,7 @@ def test_an_empty_table_and_one_without_columns(tmp_path):
 def test_several_files_at_once_and_a_path_that_is_relative(tmp_path, monkeypatch):
     for name in "ab":
         pq.write_table(pa.table({"x": [f"{name}{k}" for k in range(9)]}), tmp_path / name)
-    start_child(PARQUET)
+    child_of(PARQUET)
     monkeypatch.chdir(tmp_path)
     with ExitStack() as stack:
         files = [stack.enter_context(open_parquet(Path(name), rows=3)) for name in "ab"]
@@ -117,7 +117,7 @@ def test_what_is_no_file_of_rows_is_one_line(tmp_path, make):
 
 
 def forks() -> list[int]:
-    pid = start_child(PARQUET).process.pid
+    pid = child_of(PARQUET).process.pid
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -135,8 +135,8 @@ def test_a_child_that_dies_is_one_line_and_the_next_file_is_read(tmp_path):
         [fork] = forks()
         os.kill(fork, signal.SIGKILL)
         list(found)
-    start_child(PARQUET).process.kill()
-    start_child(PARQUET).process.wait()
+    child_of(PARQUET).process.kill()
+    child_of(PARQUET).process.wait()
     with open_parquet(path) as found:
         assert sum(batch.num_rows for batch in found) == 400_000
 
@@ -155,10 +155,10 @@ def test_who_wants_no_more_rows_leaves_no_process(tmp_path):
 SAY = """
 import sys
 from pathlib import Path
-from rmlab.storage.untrusted import open_parquet, start_child
+from rmlab.storage.untrusted import open_parquet, child_of
 with open_parquet(Path(sys.argv[1])) as found:
-    print(start_child("parquet").process.pid)
-    print("torch" in open(f"/proc/{start_child('parquet').process.pid}/maps").read())
+    print(child_of("parquet").process.pid)
+    print("torch" in open(f"/proc/{child_of('parquet').process.pid}/maps").read())
 """
 
 
@@ -179,16 +179,16 @@ def test_a_fork_that_is_busy_ends_with_the_child(tmp_path):
         [fork] = forks()
         os.kill(fork, signal.SIGSTOP)
         busy.append(fork)
-        return start_child(PARQUET).process
+        return child_of(PARQUET).process
 
     path = large(tmp_path / "a.parquet")
     with open_parquet(path):
         at_a_file()
-        start_child(PARQUET).stop()
+        child_of(PARQUET).stop()
     assert not is_there(busy.pop())
     with open_parquet(path):
         child = at_a_file()
-        start_child(PARQUET)._socket.close()  # as where this process is killed
+        child_of(PARQUET)._socket.close()  # as where this process is killed
         child.wait(60)
     assert not is_there(busy.pop())
 
