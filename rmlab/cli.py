@@ -1,4 +1,7 @@
-"""The command line: parse, call, print. Settings are Hydra overrides at the end of a command."""
+"""The command line: each command parses its options and calls a module of rmlab/commands/.
+
+Settings are Hydra overrides at the end of a command.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from rmlab.pipeline.stages import STAGES, Stage
 _HELP = """Tests recipes for reward models: run the language model once (sft, sample, annotate, embed), keep
 the embeddings, fit and judge small heads on them in seconds each, on a CPU.
 
-Settings trail as overrides:  rmlab fit-rm experiment=demo head=mlp seed=3
+Settings follow a command:  rmlab fit-rm experiment=demo head=mlp seed=3
 
 Start with:  rmlab run experiment=smoke   (under a minute, no model)
 then:        rmlab run experiment=demo    (a real language model, about 6 minutes on 2 cores)
@@ -75,7 +78,7 @@ def run(
     force: Force = False,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Run all stages of an experiment; what is done is skipped, what was begun goes on."""
+    """Run all stages of an experiment; finished stages are skipped, interrupted ones are resumed."""
     from rmlab.commands.run import run_command
 
     run_command(None, overrides or [], dry_run, as_json, force, config_dir)
@@ -94,8 +97,8 @@ def sweep(
 
     Commas make a grid:  rmlab sweep experiment=demo head=linear,mlp noise.error=0.05,0.2,0.38 seed=0,1,2
 
-    One row a cell goes into one results.parquet; a sweep that was interrupted goes on at the cell, and
-    cells that another sweep has done are taken over. --dry-run counts the cells and estimates the time.
+    results.parquet has a row for each combination (cell). An interrupted sweep resumes at the next cell, and
+    cells that another sweep has done are reused. --dry-run counts the cells and estimates the time.
     """
     from rmlab.commands.sweep import sweep_command
 
@@ -110,10 +113,10 @@ app.command()(data_cli.export)
 def reproduce(
     overrides: Overrides = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="A finding by its name; repeat for several.")
+        list[str] | None, typer.Option("--only", help="Name of a finding to judge; may be repeated.")
     ] = None,
     all_setups: Annotated[
-        bool, typer.Option("--all-setups", help="Every finding on all set-ups of an embedding set.")
+        bool, typer.Option("--all-setups", help="Judge every finding on all set-ups of an embedding set.")
     ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -123,11 +126,11 @@ def reproduce(
 ) -> None:
     """Judge the findings of a study on your data: sweeps, effects with intervals, verdicts, a report.
 
-    Findings are files in conf/study/ (yours: in the folder study of --config-dir):
+    Findings are files in conf/study/ (your own: in the folder study of --config-dir):
 
       rmlab reproduce experiment=demo --only noise --only pairing
 
-    What the sweep reads is made where it is missing; what is done is skipped, also cell by cell.
+    Missing inputs of the sweep are made; finished stages and finished cells are skipped.
     """
     from rmlab.commands.reproduce import reproduce_command
 
@@ -167,15 +170,15 @@ def verify(
     as_json: AsJson = False,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Compare every file of artifacts with its digest, and tell what is stale.
+    """Compare every file of artifacts with its digest, and show which artifacts are stale.
 
-      rmlab verify all                      what lies in artifacts/; elsewhere: rmlab verify all out=DIR
+      rmlab verify all                      all in artifacts/; elsewhere: rmlab verify all out=DIR
 
       rmlab verify --repair artifacts/embed/hashing-0123456789abcdef
 
     --repair sets bad parts aside and names the command that makes them again, and no others.
 
-    Exit code 3 where anything is damaged or stale. What is stale is made again by the command that made it.
+    The exit code is 3 if anything is damaged or stale. The command that made a stale artifact makes it again.
     """
     from rmlab.commands.verify import verify_command
 
@@ -196,7 +199,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def main() -> None:
-    """The entry point: every expected failure is one line and an exit code, never a traceback."""
+    """The entry point. Expected failures end in one line and an exit code, never a traceback."""
     from rmlab import interrupts
     from rmlab.commands.guard import guarded
 

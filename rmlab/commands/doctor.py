@@ -1,4 +1,4 @@
-"""rmlab doctor: what this machine can run, and how to get what is missing."""
+"""rmlab doctor shows what this machine can run, and the commands that install what is missing."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _EXTRAS = {
 
 
 def doctor_command(as_json: bool) -> None:
+    """Prints the checks of this machine, as lines or JSON."""
     checks = [*_machine(), *_packages(), _default_model()]
     if as_json:
         print(json.dumps({"checks": checks}, indent=2))

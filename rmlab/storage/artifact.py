@@ -1,4 +1,4 @@
-"""An artifact: a directory of Parquet parts or files and a manifest.json that is written last."""
+"""Artifacts: folders of Parquet files with a manifest.json, which is written last."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Artifact:
         return [f for f in self.manifest.files if f.name.startswith("part-")]
 
     def read(self, table: str = "part", columns: list[str] | None = None) -> pa.Table:
-        """The whole of a table: all parts, or the one file that bears the table's name."""
+        """Reads a whole table: all parts, or the one file with the table's name."""
         if table != "part":
             return read_parquet(self.path / f"{table}.parquet", columns)
         return pa.concat_tables([read_parquet(p, columns) for p in self.parts]).combine_chunks()
@@ -61,14 +61,14 @@ def folder_of(stage: Path, fingerprint: str) -> Path | None:
 def upstream(path: Path, record: InputRecord) -> Path:
     """The folder of an input, which may have been made again under another name since.
 
-    By names alone: what a link leads to has other neighbours.
+    Links in the path are not followed, since the target of a link has other neighbours.
     """
     place = Path(os.path.normpath(path.absolute() / record.path))
     return place if place.is_dir() else folder_of(place.parent, record.fingerprint) or place
 
 
 def open_artifact(path: Path) -> Artifact:
-    """Opens a finished artifact; one clear line when it is absent, unfinished or damaged."""
+    """Opens a finished artifact; InputError if it is absent, unfinished or damaged."""
     artifact = Artifact(path, finished(path))
     if found := first_damage(path, artifact.manifest.files):
         raise InputError(damaged(path / found.name, found.why, path))
@@ -76,7 +76,7 @@ def open_artifact(path: Path) -> Artifact:
 
 
 def finished(path: Path) -> Manifest:
-    """The manifest of a finished artifact, whatever has become of its files."""
+    """The manifest of a finished artifact, without a look at its files."""
     if not path.is_dir():
         raise InputError(f"{path} is not an artifact: no such folder")
     if is_unfinished(path):
@@ -85,6 +85,6 @@ def finished(path: Path) -> Manifest:
 
 
 def is_unfinished(path: Path) -> bool:
-    """Without a manifest, and not for having lost it: the copy comes when all work is done."""
+    """True if its manifest is not yet written. If only the copy is there, a finished artifact has lost it."""
     has_lost_it = (path / COPY).is_file() and not (path / WORK).is_dir()
     return not (path / MANIFEST).is_file() and not has_lost_it

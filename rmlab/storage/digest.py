@@ -13,7 +13,7 @@ from rmlab.storage.files import json_text, parse_json, plain, write_text
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces; raises TypeError on a value that could not be told apart again."""
+    """JSON with sorted keys and no spaces; TypeError for values without a stable identity."""
     _check(value, "value")
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -69,7 +69,7 @@ SEAL = "sha256"
 
 
 def sealed(record: Mapping[str, Any], key: str = SEAL) -> dict[str, Any]:
-    """The record as plain JSON, with the digest of it under the key."""
+    """The record as plain JSON values, with its digest under the key."""
     kept = plain(record)
     return {**kept, key: digest(kept)}
 
@@ -77,7 +77,7 @@ def sealed(record: Mapping[str, Any], key: str = SEAL) -> dict[str, Any]:
 def unsealed(
     text: str, key: str = SEAL, as_written: Callable[[dict[str, Any]], str] = json_text
 ) -> dict[str, Any]:
-    """The record without its seal; ValueError where the text is not, byte for byte, what was written."""
+    """The record without its seal; ValueError if the text is not byte for byte what was written."""
     found = parse_json(text)
     record = {k: v for k, v in found.items() if k != key} if isinstance(found, dict) else {}
     try:
@@ -93,7 +93,7 @@ def write_sealed(file: Path, value: Any) -> None:
 
 
 def read_sealed(file: Path) -> Any | None:
-    """The value; None where the file is not there or not what was written."""
+    """The value; None if the file is absent or not as it was written."""
     try:
         return unsealed(file.read_bytes().decode("utf-8"))["value"]
     except (OSError, ValueError, KeyError):

@@ -51,12 +51,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """value: plain already."""
+    """The JSON text of a value that plain() returned."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it: NaN and infinity become null, numpy's numbers Python's, half a surrogate a ?."""
+    """The value as JSON can hold it: NaN and infinity become null, numpy's numbers Python's, bad text a ?."""
     if isinstance(value, dict):
         return {plain(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -79,7 +79,7 @@ def write_parquet(path: Path, table: pa.Table) -> None:
 
 @contextmanager
 def parquet_pieces(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """The same for a table that is made piece by piece; each is a row group, and none is kept."""
+    """Yields a function that appends tables to the file, each a row group; stored as by write_parquet."""
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **_storage(schema)) as file:
         yield file.write_table
 
@@ -162,7 +162,7 @@ DEEPEST = 100  # levels of lists and objects in JSON
 
 
 def read_plain_text(file: Path) -> str:
-    """UTF-8; OSError or ValueError that says what is wrong. No pipe or device is waited for."""
+    """Reads a UTF-8 file; OSError or ValueError with the reason if it cannot. Pipes and devices are refused."""
     if file.exists() and not file.is_file():
         raise ValueError("it is no plain file")
     if (size := file.stat().st_size) > LARGEST:
@@ -171,12 +171,12 @@ def read_plain_text(file: Path) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """ValueError of what is no JSON, or so deep that code which walks it would run out of stack."""
+    """Parses JSON; ValueError if it is malformed, or nested so deep that recursion could overflow."""
     try:
         found = json.loads(text)
     except RecursionError:
         raise ValueError(f"it is nested more than {DEEPEST} levels deep") from None
-    # Looked at only where there are brackets enough, so that short rows cost nothing.
+    # Only texts with many brackets are checked, so that short rows cost nothing.
     if len(text) > 2 * DEEPEST and text.count("[") + text.count("{") > DEEPEST and not _is_shallow(found):
         raise ValueError(f"it is nested more than {DEEPEST} levels deep")
     return found

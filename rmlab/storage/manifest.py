@@ -1,4 +1,4 @@
-"""The manifest of an artifact: what it is, what it was made of, and the digest of every file in it."""
+"""The manifest of an artifact: its identity, its inputs, and the digest of every file in it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rmlab.storage.files import json_text, parse_json, write_text
 
 FORMAT = 2
 MANIFEST, COPY = "manifest.json", ".manifest-copy.json"
-WORK = ".work"  # what a stage may keep for its own resumption; gone when it is done
+WORK = ".work"  # a stage's own files for resuming; removed when it is done
 _LONGEST = 255  # characters of a file's name
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """counts: of a part, as the stage gave them; a repair that makes other parts needs them."""
+    """A file of an artifact. counts: those of a part, which a repair needs when it makes other parts."""
 
     name: str
     bytes: int
@@ -32,13 +32,14 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class InputRecord:
-    """Where an artifact comes from: another artifact, or a file, folder or model outside.
+    """An input of an artifact: another artifact, or a file, folder or model outside.
 
-    fingerprint: what was asked for; content: what an artifact held then, which another device may change.
+    fingerprint: identity of the input; content: digest of the artifact that was read, which can differ
+    between devices at equal fingerprints.
     """
 
     role: str
-    kind: str  # artifact, or what a source is
+    kind: str  # artifact, or the kind of a source, such as file
     name: str
     fingerprint: str
     path: str
@@ -61,7 +62,7 @@ class Manifest:
     seconds: float = 0.0
     created: str = ""
     command: str = ""
-    folder: str = ""  # that the command was given in
+    folder: str = ""  # the working folder of the command
     place: str = ""  # the artifact's own folder when it was written
     rows_per_shard: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -73,12 +74,12 @@ class Manifest:
 
     @property
     def made_of(self) -> dict[str, str]:
-        """What the artifacts that this one was made of held, by role."""
+        """Digests of the contents of the artifacts that it was made of, by role."""
         return {record.role: record.content for record in self.inputs if record.kind == "artifact"}
 
     @property
     def is_in_parts(self) -> bool:
-        """Tells whether it has parts and nothing else, so that some can be made again without the others."""
+        """True if it has only parts, so that some of them can be made again without the others."""
         return all(re.fullmatch(r"part-\d{5,9}\.parquet", record.name) for record in self.files)
 
     @property
@@ -92,14 +93,14 @@ class OldFormat(InputError):
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """The copy is there first, for the day that the manifest cannot be read."""
+    """Writes the manifest after a copy of it, which replaces it if it is ever damaged."""
     text = json_text(sealed(manifest.to_json()))
     write_text(folder / COPY, text)
     write_text(folder / MANIFEST, text)
 
 
 def read_manifest(folder: Path, name: str = MANIFEST) -> Manifest:
-    """InputError in one line where it is not byte for byte what was written."""
+    """Reads a manifest; InputError if it is not byte for byte what was written."""
     try:
         text = (folder / name).read_bytes().decode("utf-8")
         found = parse_json(text).get("format") if text.startswith("{") else None
@@ -131,7 +132,7 @@ _SHAPE = TypeAdapter(Manifest)
 
 
 def _parsed(text: str) -> Manifest:
-    """The types are as they should be, and no name leads out of the folder."""
+    """Reads a manifest from text; ValueError for wrong types and for names that lead out of its folder."""
     manifest = _SHAPE.validate_json(text, strict=True)
     for record in manifest.files:
         _check_name(record.name)
@@ -148,7 +149,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_upstream(path: str) -> None:
-    """Artifacts lie beside each other: ../../stage/folder."""
+    """ValueError unless the path is ../../stage/folder: artifacts lie beside each other."""
     if not path.startswith("../../"):
         raise ValueError(f"impossible place of an input {path[:50]!r}")
     _check_name(path.removeprefix("../../"))
