@@ -21,6 +21,7 @@ the embeddings, fit and judge small heads on them in seconds each, on a CPU.
 
 Settings follow a command:  rmlab fit-rm experiment=demo head=mlp seed=3
 
+\b
 Start with:  rmlab run experiment=smoke   (under a minute, no model)
 then:        rmlab run experiment=demo    (a real language model, about 6 minutes on 2 cores)
 """

@@ -56,7 +56,7 @@ def json_text(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it: NaN and infinity become null, numpy's numbers Python's, bad text a ?."""
+    """The value as JSON can hold it: NaN and infinity are null, numpy's numbers Python's; U+D800-DFFF is ?."""
     if isinstance(value, dict):
         return {plain(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -162,7 +162,7 @@ DEEPEST = 100  # levels of lists and objects in JSON
 
 
 def read_plain_text(file: Path) -> str:
-    """Reads a UTF-8 file; OSError or ValueError with the reason if it cannot. Pipes and devices are refused."""
+    """Reads a UTF-8 file; OSError or ValueError with the reason if it cannot. Pipes are refused."""
     if file.exists() and not file.is_file():
         raise ValueError("it is no plain file")
     if (size := file.stat().st_size) > LARGEST:
