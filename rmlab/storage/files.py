@@ -56,7 +56,7 @@ def json_text(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it: NaN and infinity are null, numpy's numbers Python's; U+D800-DFFF is ?."""
+    """The value as JSON holds it: NaN and infinity are null, numpy's numbers Python's; surrogates are ?."""
     if isinstance(value, dict):
         return {plain(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
