@@ -3,7 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from small_settings import SMALL
 
@@ -119,6 +122,27 @@ def test_inspect_of_what_is_no_artifact_says_what_it_is(cli, tmp_path):
     for place, message in ((shipped_set, f"rmlab validate {shipped_set}"), (tmp_path, "is no artifact")):
         found = cli("inspect", place)
         assert found.code == 3 and message in found.err
+
+
+def test_inspect_refuses_a_small_file_that_declares_a_large_table(cli, tmp_path):
+    """The file has 20 million rows in a few kilobytes, and would fill 160 MB."""
+    file = tmp_path / "zeros.parquet"
+    zeros = pa.table({"zero": pa.array(np.zeros(10_000_000, np.int64))})
+    with pq.ParquetWriter(file, zeros.schema, compression="zstd") as writer:
+        writer.write_table(zeros)
+        writer.write_table(zeros)
+    refused = cli("inspect", file)
+    assert refused.code == 3 and "declares 20,000,000 rows" in refused.err
+    pq.write_table(zeros.slice(0, 3), file)
+    assert cli("inspect", file, "--rows", 2, "--json").json["tables"] == [
+        {
+            "table": "zeros",
+            "files": 1,
+            "rows": 3,
+            "columns": [{"name": "zero", "type": "int64"}],
+            "sample": [{"zero": 0}, {"zero": 0}],
+        }
+    ]
 
 
 def test_doctor_says_what_is_there(cli):

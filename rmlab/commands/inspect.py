@@ -14,6 +14,7 @@ from rmlab.pipeline.verify import is_artifact, outdated
 from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, upstream
 from rmlab.storage.files import plain, read_parquet
 from rmlab.storage.set_record import RECORD
+from rmlab.storage.untrusted import open_parquet
 
 _WIDTH = 100  # characters shown of a value
 
@@ -28,7 +29,7 @@ def inspect_command(path: Path, rows: int, as_json: bool) -> None:
 
 def describe(path: Path, rows: int) -> dict[str, Any]:
     if path.is_file() and path.suffix == ".parquet":
-        return {"path": str(path), "tables": [_table([path], path.stem, rows)], "lineage": []}
+        return {"path": str(path), "tables": [_file(path, rows)], "lineage": []}
     if path.is_file() and path.name == "manifest.json":
         path = path.parent
     if not path.exists():
@@ -43,6 +44,17 @@ def describe(path: Path, rows: int) -> dict[str, Any]:
     header = {k: v for k, v in m.to_json().items() if k in (*keys, "warnings", "versions", "git")}
     header["stale"] = outdated(path)
     return {"path": str(path), **header, "tables": _tables(artifact, rows), "lineage": lineage(artifact)}
+
+
+def _file(path: Path, rows: int) -> dict[str, Any]:
+    """A Parquet file by itself, which may be a stranger's."""
+    sample: list[dict[str, Any]] = []
+    with open_parquet(path, rows=max(1, rows)) as found:
+        for batch in found:
+            sample += batch.slice(0, rows - len(sample)).to_pylist()
+            if len(sample) >= rows:
+                break
+        return _described(path.stem, 1, found.rows, found.schema, sample)
 
 
 def _tables(artifact: Artifact, rows: int) -> list[dict[str, Any]]:
@@ -60,8 +72,14 @@ def _table(files: list[Path], name: str, rows: int) -> dict[str, Any]:
         ) from None
     total = sum(pq.read_metadata(f).num_rows for f in files)
     sample = read_parquet(files[0]).slice(0, rows).to_pylist()
+    return _described(name, len(files), total, schema, sample)
+
+
+def _described(
+    name: str, files: int, rows: int, schema: pa.Schema, sample: list[dict[str, Any]]
+) -> dict[str, Any]:
     columns = [{"name": f.name, "type": str(f.type)} for f in schema]
-    return {"table": name, "files": len(files), "rows": total, "columns": columns, "sample": sample}
+    return {"table": name, "files": files, "rows": rows, "columns": columns, "sample": sample}
 
 
 def lineage(artifact: Artifact, above: tuple[Path, ...] = ()) -> list[dict[str, Any]]:
