@@ -35,6 +35,8 @@ from rmlab.responses.prompt_means import centred
 from rmlab.responses.table import Responses, golden_of
 from rmlab.responses.vectors import Vectors
 
+_CANCELLED = 1e-9  # share of the largest weight; a weighted reward whose deviation is less is rounding error
+
 
 def read_objectives(job: Job, responses: Responses) -> dict[str, np.ndarray]:
     """For each objective of the settings, [m] the scores of that golden reward, NaN where it failed."""
@@ -63,14 +65,18 @@ def fit_objectives(
     weighted = WeightedHead(
         members={name: _scoring(fit.head) for name, fit in parts.items()}, weights=weights
     )
-    head, agreement = calibrated(weighted, x, renumbered(held, needed), np.searchsorted(needed, reference))
+    among_needed = np.searchsorted(needed, reference)
+    head, agreement = calibrated(weighted, x, renumbered(held, needed), among_needed)
     asked_too = any(np.array_equal(golden[name], responses.golden) for name in parts)
     reports = {split: _report(parts, split) for split in ("train", "validation")}
     if not asked_too:  # the answers that the temperature is of were given beside those of the objectives
         reports["validation"]["n_annotated"] += judges["validation"].report["n_annotated"]
+    log = _log({name: fit.log for name, fit in parts.items()})
+    if weighted.raw(x[among_needed]).std() < _CANCELLED * max(map(abs, weights.values())):
+        log.notes.append("the weighted rewards cancel, so it prefers no response; give other objectives")
     return Fit(
         head=finished(settings, head),
-        log=_log({name: fit.log for name, fit in parts.items()}),
+        log=log,
         train=Comparisons.joined([fit.train for fit in parts.values()]),
         validation=held,
         annotator=judges["train"].annotator,

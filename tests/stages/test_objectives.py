@@ -121,6 +121,15 @@ def test_responses_on_which_an_objective_failed_are_not_compared_by_it():
         fitted(w, golden, BOTH)
 
 
+def test_rewards_that_cancel_are_told():
+    w = world()
+    same = dict.fromkeys(("sentiment", "length"), w.responses.golden)
+    found = fitted(w, same, "objectives={sentiment:1,length:-1}")
+    assert np.ptp(found.head.score(w.x)) == 0
+    assert [note for note in found.log.notes if "rewards cancel" in note]
+    assert not [note for note in fitted(w, rewards(w), BOTH).log.notes if "cancel" in note]
+
+
 def test_centred_heads_are_weighted_behind_one_centring(tmp_path):
     w = world()
     found = fitted(w, rewards(w), BOTH, "head.centre=prompt", "loss=classification").head
