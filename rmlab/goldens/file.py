@@ -22,6 +22,7 @@ from rmlab.paths import user_path
 
 Key = tuple[str, ...]
 _COLUMNS = ("response_id", "prompt_id", "prompt", "messages", "response")
+_SHOWN = 10  # names of rewards in an error
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,13 @@ class FileGolden:
         Rows without one get the id of their place, and also prompt and text as key.
         """
         scores: dict[Key, float] = {}
+        others: set[str] = set()
         ids = AnswerIds()
         for number, row in read_rows(path, (*_COLUMNS, "reward", self.column)):
             where = f"{path}, row {number}"
             if self.reward is not None and row.get("reward") != self.reward:
+                if len(others) < _SHOWN:
+                    others.add(str(row.get("reward")))
                 continue
             given = given_id(row, "response_id", where)
             if given is not None:
@@ -84,7 +88,8 @@ class FileGolden:
                 score = score_of(row, self.column, where)
                 scores[(ids.next(prompt_id, text),)] = scores[(prompt_id, text)] = score
         if not scores and self.reward is not None:
-            raise InputError(f"{path}: no row whose 'reward' is {self.reward}; see golden.file.reward")
+            known = ", ".join(sorted(others))
+            raise InputError(f"{path}: no row whose 'reward' is {self.reward}; there is: {known or 'no row'}")
         return scores
 
 

@@ -26,3 +26,9 @@ def test_a_reward_is_named_of_scored_rows_alone(tmp_path):
     (tmp_path / "p.csv").write_text("prompt,chosen,rejected\nq,a,b\n")
     with pytest.raises(InputError, match=r"p.csv has no scored rows; golden.file.reward picks among those"):
         FileGolden(str(tmp_path / "p.csv"), reward="helpful").open(Compute())
+
+
+def test_a_reward_that_the_file_has_not_is_told_with_those_that_it_has(tmp_path):
+    (tmp_path / "s.csv").write_text("response_id,reward,score\nr0,kind,1\nr0,brief,2\nr1,kind,2\n")
+    with pytest.raises(InputError, match=r"no row whose 'reward' is helpful; there is: brief, kind$"):
+        FileGolden(str(tmp_path / "s.csv"), reward="helpful").open(Compute())
