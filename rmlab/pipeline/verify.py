@@ -51,7 +51,11 @@ def is_artifact(path: Path) -> bool:
 def verify(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
     """Reads every file of an artifact."""
     if is_unfinished(path):
-        return Verified(path, "unfinished", "the command that began it goes on with it")
+        return Verified(
+            path,
+            "unfinished",
+            "the command that began it goes on with it; if an older rmlab began it, remove it",
+        )
     try:
         manifest = finished(path)
     except OldFormat as error:
