@@ -22,7 +22,6 @@ from rmlab.evaluation.fit import label_agreement
 from rmlab.evaluation.judge import ScoredArm
 from rmlab.noise.base import Labels
 from rmlab.pipeline.job import Job
-from rmlab.responses.ids import Ids
 from rmlab.storage.artifact import Artifact
 
 _ANSWER = ["preferred", "other", "share"]
@@ -38,20 +37,21 @@ class ValidationAnswers:
     weight: np.ndarray
 
     @classmethod
-    def of(cls, job: Job, ids: Ids) -> ValidationAnswers:
+    def of(cls, job: Job, ids: pa.Array) -> ValidationAnswers:
         """An answer that several arms hold has the greatest weight that one of them gives it. ids: of all
         responses."""
         fitted = job.several("fit_rm").values()
         asked = job.settings.labelling
         frames = [_answers(one, asked) for one in fitted if not _is_taught(one)] or [_NONE]
         every = pd.concat(frames).groupby(_ANSWER, sort=True)["weight"].max().reset_index()
-        items = ids.find(pa.array(every[_ANSWER[:2]].to_numpy(str).ravel(), pa.string()))
-        if (items < 0).any():
+        named = pa.array(every[_ANSWER[:2]].to_numpy(str).ravel(), pa.string())
+        items = pc.index_in(named, value_set=ids)
+        if items.null_count:
             raise InputError(
                 "validation answers name unknown responses; run `rmlab fit-rm` again with --force"
             )
         share, weight = (every[name].to_numpy(float) for name in ("share", "weight"))
-        return cls(items.reshape(-1, 2), share, weight)
+        return cls(items.to_numpy().reshape(-1, 2), share, weight)
 
     def __len__(self) -> int:
         return len(self.items)

@@ -6,13 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
-from rmlab.errors import InputError
 from rmlab.metrics.controlled import STYLE, prompt_overlap, style_of
 from rmlab.metrics.rank_correlation import spearman
-from rmlab.responses.ids import Ids
-from rmlab.responses.table import Responses
+from rmlab.responses.table import Responses, rows_by_part
 from rmlab.responses.texts import Exchanges
 from rmlab.storage.artifact import Artifact
 
@@ -59,13 +56,11 @@ def read_surface(
 ) -> Surface:
     """Texts are read part by part, and none is kept."""
     exchanges = Exchanges(prompts, sample)
-    ids = responses.ids if isinstance(responses.ids, Ids) else Ids.of_array(responses.ids)
     length, overlap = np.zeros(len(responses), np.int32), np.full(len(responses), np.nan)
     style = np.zeros((len(responses), len(STYLE)), np.float32)
-    for part in range(len(exchanges.rows)):
+    for part, rows in enumerate(rows_by_part(responses.ids, sample, f"{sample.path}: no text for")):
         found = exchanges.read(part)
         advance(len(found))
-        rows = ids.find(pa.array([e.response_id for e in found], pa.string()))
         questions: dict[str, str] = {}
         for row, exchange in zip(rows.tolist(), found, strict=True):
             if row < 0:
@@ -76,6 +71,4 @@ def read_surface(
             length[row] = len(exchange.response.split())
             overlap[row] = prompt_overlap(question, exchange.response)
             style[row] = style_of(exchange.response)
-    if n := int(np.isnan(overlap).sum()):
-        raise InputError(f"{sample.path}: no text for {n} responses; run that stage again")
     return Surface(length, overlap, style)

@@ -40,8 +40,7 @@ _CANCELLED = 1e-9  # share of the largest weight; a weighted reward whose deviat
 
 def read_objectives(job: Job, responses: Responses) -> dict[str, np.ndarray]:
     """For each objective of the settings, [m] the scores of that golden reward, NaN where it failed."""
-    ids = responses.ids
-    return {name: golden_of(annotate, ids) for name, annotate in job.several("objective").items()}  # type: ignore[arg-type]
+    return {name: golden_of(annotate, responses.ids) for name, annotate in job.several("objective").items()}
 
 
 def fit_objectives(

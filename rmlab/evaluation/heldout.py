@@ -202,10 +202,10 @@ def pair_table(held: HeldOut, responses: Responses, groups: np.ndarray) -> pa.Ta
     preferred, other = held.pairs.items.T
     n = len(held.pairs)
     shared = {
-        "prompt_id": pa.array(responses.prompt_ids[preferred], pa.string()),
+        "prompt_id": responses.prompt_ids.take(preferred),
         "group": pa.array(groups[preferred], pa.string()),
-        "preferred": pa.array(responses.ids[preferred], pa.string()),
-        "other": pa.array(responses.ids[other], pa.string()),
+        "preferred": responses.ids.take(preferred),
+        "other": responses.ids.take(other),
     }
     tables = []
     for arm, margin in held.margins.items():
@@ -218,7 +218,8 @@ def pair_table(held: HeldOut, responses: Responses, groups: np.ndarray) -> pa.Ta
 
 def groups_of(responses: Responses) -> np.ndarray:
     """[m] the name of the group of each response's prompt: the prompt's own where it has none."""
-    return (responses.split_groups if len(responses.split_groups) else responses.prompt_ids)[:]
+    names = responses.prompt_ids if responses.split_groups is None else responses.split_groups
+    return names.to_numpy(zero_copy_only=False)
 
 
 def folds_of(responses: Responses, how: Crossval) -> np.ndarray:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from rmlab.errors import InputError
-from rmlab.responses.ids import Ids
+from rmlab.responses.table import rows_by_part
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import read_schema, rows_by_group, stream_parquet
 
@@ -64,7 +64,7 @@ class StreamedVectors:
     """Read from an artifact a block at a time, so that a set may be larger than memory. ids: [m]."""
 
     artifact: Artifact
-    ids: Ids | np.ndarray
+    ids: pa.Array
 
     @property
     def storage(self) -> str:
@@ -77,31 +77,16 @@ class StreamedVectors:
 
     @cached_property
     def _row(self) -> list[np.ndarray]:
-        return list(self._row_by_part())
-
-    def _row_by_part(self) -> Iterator[np.ndarray]:
-        """[rows of the part] int32 row in ids, -1 where it is not asked for."""
-        ids = self.ids if isinstance(self.ids, Ids) else Ids.of_array(self.ids)
-        missing = np.ones(len(ids), dtype=bool)
-        for part in self.artifact.stream(["response_id"]):
-            here = ids.find(part["response_id"].combine_chunks()).astype(np.int32)
-            missing[here[here >= 0]] = False
-            yield here
-        if missing.any():
-            n = int(missing.sum())
-            raise InputError(f"{self.artifact.path}: no embedding for {n} responses; run `rmlab embed` again")
+        return rows_by_part(self.ids, self.artifact, f"{self.artifact.path}: no embedding for")
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
-        """Part by part, and where all rows of the artifact are is not kept: those asked for may be few."""
-        some = np.unique(rows)
+        some, out = np.unique(rows), None
         wanted = np.zeros(len(self.ids), dtype=bool)
         wanted[some] = True
-        out: np.ndarray | None = None
-        for row, part in zip(self._row_by_part(), self.artifact.parts, strict=True):
-            for target, x in itertools.chain.from_iterable(map(_read_group, _groups(part, row, wanted))):
-                if out is None:
-                    out = np.empty((len(some), self._type.list_size), dtype=np.float32)
-                out[np.searchsorted(some, target)] = as_float32(x)
+        for target, x in self.blocks(wanted):
+            if out is None:
+                out = np.empty((len(some), x.shape[1]), dtype=np.float32)
+            out[np.searchsorted(some, target)] = x
         if out is None:
             raise InputError(f"{self.artifact.path} has no embeddings; run `rmlab embed` again")
         return out if np.array_equal(rows, some) else out[np.searchsorted(some, rows)]

@@ -61,8 +61,8 @@ def _facts(fold: int, fit: Fit) -> dict[str, Any]:
 
 def _rows(responses: Responses, fold: np.ndarray, raw: np.ndarray) -> pa.Table:
     columns = {
-        "prompt_id": responses.prompt_ids[:],
-        "response_id": responses.ids[:],
+        "prompt_id": responses.prompt_ids,
+        "response_id": responses.ids,
         "fold": fold,
         "raw": raw,
     }

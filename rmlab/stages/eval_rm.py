@@ -32,11 +32,13 @@ from rmlab.evaluation.score import (
 )
 from rmlab.heads.base import RewardHead
 from rmlab.pipeline.job import Job, note_left_out
-from rmlab.responses.table import AT_ONCE, Responses, read_responses
+from rmlab.responses.table import Responses, read_responses
 from rmlab.responses.vectors import StreamedVectors
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import parquet_pieces
 from rmlab.storage.schemas import CALIBRATION, CURVES, HEAD_SCORES, METRICS, PAIRED
+
+AT_ONCE = 2**18  # rows of the table of scores that are written at a time
 
 CHOSEN_BY = {
     "likelihood": "the likelihood of the annotators' answers",
@@ -84,7 +86,7 @@ def _judge(job: Job) -> tuple[list[JudgedArm], dict[str, dict[str, float]]]:
     for name, here in rows.items():
         part = JudgedSplit.of(name, responses, here, looks.length, looks.style)
         judged += [judge(part, arm.take(here), job.settings.seed) for arm in arms]
-    answers = ValidationAnswers.of(job, responses.ids)  # type: ignore[arg-type]
+    answers = ValidationAnswers.of(job, responses.ids)
     return judged, {arm.name: answers.agreement(arm) for arm in arms if arm.kind == "head"}
 
 
@@ -133,8 +135,8 @@ def _write_scores(
                 here = rows[split][start : start + AT_ONCE]
                 columns = {
                     "arm": pa.repeat(arm.name, len(here)),
-                    "prompt_id": responses.prompt_ids.text(here),  # type: ignore[union-attr]
-                    "response_id": responses.ids.text(here),  # type: ignore[union-attr]
+                    "prompt_id": responses.prompt_ids.take(here),
+                    "response_id": responses.ids.take(here),
                     "split": pa.repeat(split, len(here)),
                     "score": arm.scores[here],
                     "golden": responses.golden[here],

@@ -50,8 +50,8 @@ def _comparison_rows(responses: Responses, asked: Sequence[tuple[str, str, Compa
         columns = {
             "comparison": np.arange(len(c)) + sum(t.num_rows for t in tables),
             "kind": [c.kind] * len(c),
-            "items": responses.ids[c.items].tolist(),
-            "prompt_ids": responses.prompt_ids[c.items].tolist(),
+            "items": _by_comparison(responses.ids, c.items),
+            "prompt_ids": _by_comparison(responses.prompt_ids, c.items),
             "split": [split] * len(c),
             "reward": [reward] * len(c),
             "weight": c.weight,
@@ -64,6 +64,11 @@ def _comparison_rows(responses: Responses, asked: Sequence[tuple[str, str, Compa
         }
         tables.append(pa.table(columns, schema=COMPARISONS.schema))
     return pa.concat_tables(tables)
+
+
+def _by_comparison(text: pa.Array, items: np.ndarray) -> list[list[str]]:
+    """text: [m]; items: [n, K] rows -> K texts for each comparison."""
+    return text.take(items.ravel()).to_numpy(zero_copy_only=False).reshape(items.shape).tolist()
 
 
 def _diagnostic_rows(fit: Fit) -> pa.Table:

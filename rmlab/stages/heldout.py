@@ -92,10 +92,9 @@ def _test_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
 def _fold_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
     """[m] of each arm's head that was fitted without the response's fold."""
     scores = {}
-    wanted = pa.chunked_array([pa.array(responses.ids[:], pa.string())])
     for arm, artifact in job.several("crossval").items():
         table = artifact.read("crossval_scores", ["response_id", "raw"])
-        rows = positions(wanted, table["response_id"], f"{artifact.path}: no score for")
+        rows = positions(responses.ids, table["response_id"], f"{artifact.path}: no score for")
         scores[arm] = table["raw"].to_numpy()[rows]
     return scores
 

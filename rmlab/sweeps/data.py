@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from rmlab.evaluation.controls import read_surface
 from rmlab.evaluation.measure import JudgedSplit
@@ -76,7 +77,7 @@ def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
     for role, annotate in inputs.items():
         what, _, name = role.removesuffix(f":{data}").partition(":")
         if what == "objective" and role.endswith(f":{data}"):
-            scores = golden_of(annotate, responses.ids)  # type: ignore[arg-type]
+            scores = golden_of(annotate, responses.ids)
             np.save(unfinished / f"{_OBJECTIVE}{name}.npy", scores, allow_pickle=False)
     vectors = _vectors(sample, inputs[f"embed:{data}"], responses, work)
     (unfinished / _VECTORS).symlink_to(Path("..") / vectors.name)
@@ -86,7 +87,7 @@ def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
 
 def _vectors(sample: Artifact, embed: Artifact, responses: Responses, work: Path) -> Path:
     """The embeddings in the order of the responses: one file for all golden rewards that score the same."""
-    left = responses.ids[:].tolist() if responses.n_failed else []
+    left = responses.ids.tolist() if responses.n_failed else []
     key = digest([sample.manifest.fingerprint, embed.manifest.fingerprint, left])[:16]
     file = work / f"vectors-{key}.npy"
     if not file.is_file():
@@ -101,10 +102,11 @@ def read_data(folder: Path) -> CellData:
         np.load(folder / f"{name}.npy", allow_pickle=False) for name in _COLUMNS
     )
     prompts, groups = (
-        np.load(folder / name, allow_pickle=False).astype(object) for name in (_PROMPTS, _GROUPS)
+        pa.DictionaryArray.from_arrays(group, np.load(folder / name, allow_pickle=False).tolist())
+        for name in (_PROMPTS, _GROUPS)
     )
-    ids = np.arange(len(golden))  # rows are all that a cell needs
-    responses = Responses(ids, prompts[group], golden, group, is_test, split_groups=groups[group])
+    ids = pa.array(np.arange(len(golden)))  # rows are all that a cell needs
+    responses = Responses(ids, prompts, golden, group, is_test, split_groups=groups)
     objectives = {
         file.stem.removeprefix(_OBJECTIVE): np.load(file, allow_pickle=False)
         for file in sorted(folder.glob(f"{_OBJECTIVE}*.npy"))

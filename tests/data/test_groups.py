@@ -126,10 +126,11 @@ def test_a_cell_of_a_sweep_holds_out_the_same_responses(run, tmp_path):
     data = read_data(write_data({f"{s}:x": a for s, a in inputs.items()}, "x", tmp_path))
     settings = load_settings(overrides)
     direct = read_responses(inputs["sample"], inputs["annotate"], ["train"])
-    assert len(direct.split_groups) and np.array_equal(data.train.golden, direct.golden)
+    assert direct.split_groups is not None and np.array_equal(data.train.golden, direct.golden)
     held = held_out(settings, direct)
     assert 0 < held.sum() < len(held) and np.array_equal(held_out(settings, data.train), held)
-    assert not set(direct.split_groups[held]) & set(direct.split_groups[~held])
+    groups = np.array(direct.split_groups.tolist())
+    assert not set(groups[held]) & set(groups[~held])
 
 
 def test_scored_prompts_with_one_first_human_turn_are_one_group(tmp_path):

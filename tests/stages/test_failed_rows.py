@@ -152,7 +152,8 @@ def test_cells_of_a_sweep_read_what_they_would_without_the_failed(run, absent, t
         (tmp_path / name).mkdir()
         found[name] = read_data(write_data(inputs, "x", tmp_path / name))
     a, b = found["all"], found["good"]
-    for column in ("golden", "group", "is_test", "prompt_ids"):
+    assert a.responses.prompt_ids.tolist() == b.responses.prompt_ids.tolist()
+    for column in ("golden", "group", "is_test"):
         np.testing.assert_array_equal(getattr(a.responses, column), getattr(b.responses, column))
     rows = np.arange(len(a.responses))
     np.testing.assert_array_equal(a.vectors.rows(rows), b.vectors.rows(rows))
@@ -170,7 +171,7 @@ def test_rewards_that_failed_on_different_rows_do_not_share_mapped_vectors(run, 
         known = only(out, "embed").read().to_pandas().set_index("response_id")["embedding"]
         ids = read_responses(common["sample:x"], scores[f"annotate:{d}"], ["train", "test"]).ids
         np.testing.assert_array_equal(
-            data.vectors.rows(np.arange(len(ids))), np.stack(known[ids[:]].to_numpy())
+            data.vectors.rows(np.arange(len(ids))), np.stack(known[ids.tolist()].to_numpy())
         )
     assert sizes["x"] < sizes["y"] == 108
 

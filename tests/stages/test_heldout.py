@@ -107,9 +107,9 @@ def test_a_head_below_the_baseline_is_not_recommended_whatever_the_test_pairs_sa
 
 def test_no_group_is_fitted_on_and_judged(ran, everyone):
     table = ran["crossval/linear-bradley_terry"].read("crossval_scores").to_pandas()
-    group = pd.Series(groups_of(everyone), index=everyone.ids[:])
+    group = pd.Series(groups_of(everyone), index=everyone.ids.tolist())
     assert table.groupby(group.loc[table["response_id"]].to_numpy())["fold"].nunique().max() == 1
-    assert sorted(table["response_id"]) == sorted(everyone.ids[:]) and table["fold"].nunique() == 3
+    assert sorted(table["response_id"]) == sorted(everyone.ids.tolist()) and table["fold"].nunique() == 3
 
 
 def test_a_fold_is_scored_by_a_head_fitted_on_the_others(ran, everyone):
@@ -120,9 +120,9 @@ def test_a_fold_is_scored_by_a_head_fitted_on_the_others(ran, everyone):
     embed = next(a for name, a in ran.items() if name.startswith("embed/"))
     train = everyone.take(rest)
     head = fit_head(settings, train, StreamedVectors(embed, train.ids)).head
-    x = StreamedVectors(embed, everyone.ids[here]).rows(np.arange(len(here)))
+    x = StreamedVectors(embed, everyone.ids.take(here)).rows(np.arange(len(here)))
     table = ran["crossval/linear-bradley_terry"].read("crossval_scores").to_pandas()
-    raw = table.set_index("response_id").loc[everyone.ids[here], "raw"]
+    raw = table.set_index("response_id").loc[everyone.ids.take(here).tolist(), "raw"]
     np.testing.assert_allclose(raw, head.raw(x) / head.temperature, atol=1e-9)
 
 

@@ -32,7 +32,6 @@ def small_blocks(monkeypatch):
     names = (
         "metrics.base.CELLS",
         "stages.eval_rm.AT_ONCE",
-        "responses.table.AT_ONCE",
         "responses.vectors.ROWS_AT_ONCE",
     )
     for name in names:

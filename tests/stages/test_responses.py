@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from rmlab.errors import InputError
 from rmlab.heads.fitted.load import load_head
-from rmlab.responses.table import positions, read_responses
+from rmlab.responses.table import golden_of, positions, read_responses
 from rmlab.responses.vectors import MappedVectors, StreamedVectors, map_vectors
 from rmlab.storage.artifact import Artifact, open_artifact
 from rmlab.storage.manifest import FileRecord
@@ -23,11 +24,11 @@ def test_tables_are_joined_by_id_whatever_their_order(small_run):
     annotate = artifact(small_run, "annotate")
     r = read_responses(sample, annotate, ["train"])
     scores = annotate.read().to_pandas().set_index("response_id")["score"]
-    assert len(r) == 60 and np.array_equal(r.golden, scores[r.ids[:]].to_numpy())
+    assert len(r) == 60 and np.array_equal(r.golden, scores[r.ids.tolist()].to_numpy())
     vectors = embed.read().to_pandas().set_index("response_id")["embedding"]
-    mixed = np.random.default_rng(0).permutation(r.ids[:])
+    mixed = np.random.default_rng(0).permutation(r.ids.tolist())
     expected = np.stack(vectors[mixed].to_numpy())
-    assert np.array_equal(StreamedVectors(embed, mixed).rows(np.arange(len(mixed))), expected)
+    assert np.array_equal(StreamedVectors(embed, pa.array(mixed)).rows(np.arange(len(mixed))), expected)
 
 
 def test_a_missing_or_doubled_id_is_an_error():
@@ -68,7 +69,7 @@ def test_a_saved_head_gives_the_scores_of_the_evaluation(small_run):
     for folder in (small_run / "fit_rm").iterdir():
         arm = open_artifact(folder).manifest.name
         rows = evaluation[(evaluation["arm"] == arm) & (evaluation["split"] == "test")]
-        x = StreamedVectors(embed, rows["response_id"].to_numpy()).rows(np.arange(len(rows)))
+        x = StreamedVectors(embed, pa.array(rows["response_id"], pa.string())).rows(np.arange(len(rows)))
         # Blocks of other sizes round differently in the last bit.
         np.testing.assert_allclose(load_head(folder / "head").score(x), rows["score"], rtol=1e-12)
 
@@ -80,7 +81,7 @@ def test_vectors_by_row_in_blocks_and_in_part(small_run, kind, tmp_path):
     ids = np.random.default_rng(1).permutation(table["response_id"].to_numpy())[:50]
     by_id = dict(zip(table["response_id"].to_pylist(), table["embedding"].to_pylist(), strict=True))
     expected = np.array([by_id[i] for i in ids], dtype=np.float32)
-    vectors = StreamedVectors(embed, ids)
+    vectors = StreamedVectors(embed, pa.array(ids, pa.string()))
     if kind == "mapped":
         vectors = map_vectors(vectors, len(ids), tmp_path / "x.npy")
         assert isinstance(vectors, MappedVectors)
@@ -120,19 +121,21 @@ def test_blocks_are_the_same_however_the_artifact_is_cut(small_run, tmp_path, mo
     asked = [list(ids).index(i) for i in known if i in set(ids[wanted])]  # in the artifact's order
     cuts = [((96,), 96), ((96,), 7), ((1,) * 96, 5), ((50, 3, 3, 40), 16), ((10, 20, 0, 66), 10)]
     for k, (sizes, rows_per_group) in enumerate(cuts):
-        vectors = StreamedVectors(cut(embed, tmp_path / str(k), sizes, rows_per_group), ids)
+        vectors = StreamedVectors(
+            cut(embed, tmp_path / str(k), sizes, rows_per_group), pa.array(ids, pa.string())
+        )
         blocks = [[at.tolist() for at, _ in piece()] for piece in vectors.pieces(wanted)]
         assert [at for piece in blocks for at in piece] == [
             asked[s : s + 10] for s in range(0, len(asked), 10)
         ]
         assert all(blocks), "no piece without a block"
         x = np.concatenate([x for _, x in vectors.blocks(wanted)])
-        assert np.array_equal(x, StreamedVectors(embed, ids).rows(np.array(asked)))
+        assert np.array_equal(x, StreamedVectors(embed, pa.array(ids, pa.string())).rows(np.array(asked)))
 
 
 def test_a_sample_is_spread_over_the_wanted_rows(small_run):
     embed = artifact(small_run, "embed")
-    vectors = StreamedVectors(embed, embed.read()["response_id"].to_numpy())
+    vectors = StreamedVectors(embed, embed.read()["response_id"].combine_chunks())
     wanted = np.arange(96) >= 20
     everything = vectors.rows(np.arange(96))
     for n in (1, 16, 40, 96, 1000):
@@ -145,5 +148,80 @@ def test_a_sample_is_spread_over_the_wanted_rows(small_run):
 
 
 def test_responses_without_an_embedding_are_counted(small_run):
-    with pytest.raises(InputError, match="no embedding for 2 responses; run `rmlab embed` again"):
-        StreamedVectors(artifact(small_run, "embed"), np.array(["a", "b"])).rows(np.array([0]))
+    with pytest.raises(InputError, match="no embedding for 2 responses, such as a; run that stage again"):
+        StreamedVectors(artifact(small_run, "embed"), pa.array(["a", "b"])).rows(np.array([0]))
+
+
+def written(folder: Path, artifact: Artifact, parts: list[dict]) -> Artifact:
+    """An artifact of these rows, with the manifest of another."""
+    folder.mkdir()
+    files = []
+    for k, columns in enumerate(parts):
+        path = folder / f"part-{k:05d}.parquet"
+        table = pa.table(columns)
+        pq.write_table(table, path, write_page_checksum=True)
+        files.append(FileRecord(path.name, path.stat().st_size, "", table.num_rows))
+    return Artifact(folder, replace(artifact.manifest, files=files))
+
+
+def sampled(ids: str, prompts: str, groups: str, splits: str) -> dict:
+    names = {"r": "train", "e": "test", "x": "other"}
+    columns = {"response_id": list(ids), "prompt_id": list(prompts), "group": list(groups)}
+    return columns | {"split": [names[s] for s in splits]}
+
+
+def test_rows_are_by_id_and_prompts_by_theirs_wherever_they_stand(small_run, tmp_path):
+    """q has responses in three parts; x, which comes first, is of a split that is not asked for; y has no score."""
+    parts = [
+        sampled("fbx", "qpa", "gha", "rrx"),
+        sampled("yd", "bq", "bg", "rr"),
+        sampled("ca", "zq", "hg", "er"),
+    ]
+    sample = written(tmp_path / "s", artifact(small_run, "sample"), parts)
+    scores = [
+        {"response_id": list("abc"), "score": [1.0, 2, 3]},
+        {"response_id": list("dfxy"), "score": [4.0, 5, 6, np.nan]},
+    ]
+    annotate = written(tmp_path / "a", artifact(small_run, "annotate"), scores)
+    r = read_responses(sample, annotate, ["train", "test"])
+    assert r.ids.tolist() == list("abcdf") and r.golden.tolist() == [1, 2, 3, 4, 5] and r.n_failed == 1
+    assert r.prompt_ids.tolist() == list("qpzqq") and r.group.tolist() == [1, 0, 2, 1, 1]
+    assert r.split_groups.tolist() == list("ghhgg") and r.is_test.tolist() == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert (r.distinct_prompts, r.distinct_groups) == (list("pqz"), list("hgh"))
+    kept = r.take(np.array([2, 0]))
+    assert (kept.distinct_prompts, kept.group.tolist(), kept.ids.tolist()) == (list("qz"), [2, 1], list("ca"))
+    assert r.of_groups({"h"}).tolist() == [False, True, True, False, False]
+
+
+def test_a_prompt_that_is_a_group_of_its_own_needs_no_name_of_one(small_run):
+    r = read_responses(artifact(small_run, "sample"), artifact(small_run, "annotate"), ["test"])
+    assert r.split_groups is None and r.distinct_groups == r.distinct_prompts == sorted(
+        set(r.prompt_ids.tolist())
+    )
+
+
+def test_a_response_that_stands_twice_is_an_error(small_run, tmp_path):
+    sample = written(tmp_path / "s", artifact(small_run, "sample"), [sampled("aba", "ppp", "ppp", "rrr")])
+    annotate = written(
+        tmp_path / "a", artifact(small_run, "annotate"), [{"response_id": list("ab"), "score": [1.0, 2]}]
+    )
+    with pytest.raises(InputError, match="response ids repeat; run its stage again with --force"):
+        read_responses(sample, annotate, ["train"])
+
+
+def test_each_response_has_one_score(small_run, tmp_path):
+    """Parts of an artifact in any order, with rows that are not asked for."""
+    whole, ids = artifact(small_run, "annotate"), pa.array(["b", "a"])
+    first = {"response_id": ["x", "a"], "score": [9.0, 1.0]}
+    b = {"response_id": ["b"], "score": [2.0]}
+    assert golden_of(written(tmp_path / "one", whole, [first, b]), ids).tolist() == [2, 1]
+    with pytest.raises(InputError, match="no score for 1 responses, such as b; run that stage again"):
+        golden_of(written(tmp_path / "none", whole, [first]), ids)
+    with pytest.raises(InputError, match="response ids repeat; run its stage again with --force"):
+        golden_of(written(tmp_path / "two", whole, [first, b, b]), ids)

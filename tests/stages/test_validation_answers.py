@@ -14,7 +14,6 @@ from sklearn.metrics import log_loss
 from rmlab.errors import InputError
 from rmlab.evaluation.answers import ValidationAnswers
 from rmlab.evaluation.judge import ScoredArm
-from rmlab.responses.ids import Ids
 
 
 @dataclass
@@ -52,7 +51,7 @@ def answers(*arms: Fitted, ids=IDS) -> ValidationAnswers:
     job = SimpleNamespace(
         several=lambda stage: dict(enumerate(arms)), settings=SimpleNamespace(labelling="g")
     )
-    return ValidationAnswers.of(job, Ids.of_array(np.array(ids)))
+    return ValidationAnswers.of(job, pa.array(ids))
 
 
 def head(temperature=1.0, scores=3 * RAW - 1) -> ScoredArm:
