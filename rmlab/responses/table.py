@@ -145,7 +145,7 @@ def rows_by_part(ids: pa.Array, artifact: Artifact, missing: str) -> list[np.nda
         raise InputError(f"{artifact.path}: response ids repeat; run its stage again with --force")
     if n := int((n_rows == 0).sum()):
         first = ids[int(n_rows.argmin())].as_py()
-        raise InputError(f"{missing} {n} responses, such as {first}; run that stage again")
+        raise InputError(f"{missing} {n} responses, such as {first}; run that stage again with --force")
     return np.split(row, np.cumsum([len(part) for part in parts])[:-1])
 
 

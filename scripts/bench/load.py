@@ -13,7 +13,7 @@ begin with an empty folder.
 Disk: about 450 bytes a response, so 5 GB for both sizes; DIR is kept, and can be removed afterwards.
 
 Ends with 1 where from the smaller to the larger size the memory of a stage grew by more than FIXED megabytes
-and BYTES a row more (OF_EVAL in eval-rm), or its time per row to more than SLOWER times what it was. The
+and BYTES a row more (of fit-rm and eval-rm LARGER), or its time per row to more than SLOWER times what it was. The
 report is measured, not held to this: it draws the scores of all responses. The last line is one JSON object.
 """
 
@@ -37,7 +37,8 @@ STAGES = ("sample", "annotate", "embed", "fit-rm", "eval-rm", "report")
 ROWS, QUICK = (1_000_000, 10_000_000), (20_000, 200_000)
 FIXED = 150  # megabytes of blocks, resamples and numbers a prompt that a small size does not fill
 BYTES = 15  # a row more, that the peak memory of a stage may grow by beside these, at most
-OF_EVAL = 400  # the same of eval-rm, which holds every response and its score by each arm
+# The same of stages that hold every response: its id, and in eval-rm its text statistics and scores.
+LARGER = {"fit-rm": 100, "eval-rm": 400}
 SLOWER = 1.5  # the time per row of the larger size, at most
 SETTINGS = (
     "name=load",
@@ -116,7 +117,7 @@ def compare(small: dict[str, Cost], large: dict[str, Cost]) -> dict[str, dict[st
         a, b = small[stage], large[stage]
         growth, more = b.megabytes - a.megabytes, b.rows - a.rows
         by = {"megabytes": growth, "bytes_a_row": growth * 2**20 / more, "time": _per_row(a, b)}
-        most = FIXED + (OF_EVAL if stage == "eval-rm" else BYTES) * more / 2**20
+        most = FIXED + LARGER.get(stage, BYTES) * more / 2**20
         found[stage] = by | {"over": growth > most or by["time"] > SLOWER}
     return {stage: found[stage] for stage in STAGES if stage in found}
 

@@ -17,11 +17,11 @@ from rmlab.pipeline.stages import BY_NAME, SAMPLE
 BENCH = Path(__file__).parents[2] / "scripts" / "bench"
 SMALL, LARGE = 5_000, 50_000  # responses; how far a stage reads ahead by chance is some 20 bytes of each
 # bytes a response, at most; most of those of annotate and embed are the manifest, whose parts are small here
-MOST = {"annotate": 70, "embed": 90, "fit_rm": 60, "eval_rm": 400}
+MOST = {"annotate": 70, "embed": 90, "fit_rm": 100, "eval_rm": 400}
 SAME = {
     "annotate": 40,
     "embed": 60,
-    "fit_rm": 30,
+    "fit_rm": 100,
     "eval_rm": 400,
 }  # the same, where parts are some times as long
 BLOCK = 1000  # rows, where a stage works block by block: else all of so few would be one
