@@ -74,10 +74,10 @@ def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
         np.save(unfinished / f"{name}.npy", column, allow_pickle=False)
     np.save(unfinished / _PROMPTS, np.array(responses.distinct_prompts, dtype=str), allow_pickle=False)
     np.save(unfinished / _GROUPS, np.array(responses.distinct_groups, dtype=str), allow_pickle=False)
-    for role, annotate in inputs.items():
+    for role, rewarded in inputs.items():
         what, _, name = role.removesuffix(f":{data}").partition(":")
         if what == "objective" and role.endswith(f":{data}"):
-            scores = golden_of(annotate, responses.ids)
+            scores = golden_of(rewarded, responses.ids)
             np.save(unfinished / f"{_OBJECTIVE}{name}.npy", scores, allow_pickle=False)
     vectors = _vectors(sample, inputs[f"embed:{data}"], responses, work)
     (unfinished / _VECTORS).symlink_to(Path("..") / vectors.name)
