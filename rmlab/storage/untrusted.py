@@ -79,7 +79,7 @@ def child_of(kind: str) -> _Child:
     return known
 
 
-class _Answer:
+class _FileAnswer:
     """The answers of a child about one file. name: the file's name in errors."""
 
     def __init__(self, connection: Connection, name: str) -> None:
@@ -100,11 +100,11 @@ class _Answer:
 
 
 @contextmanager
-def _asked(kind: str, path: Path, name: str | None, **request: Any) -> Iterator[_Answer]:
+def _asked(kind: str, path: Path, name: str | None, **request: Any) -> Iterator[_FileAnswer]:
     try:
         connection = child_of(kind).ask({"path": str(path.absolute()), **request})
         with connection:
-            yield _Answer(connection, name or str(path))
+            yield _FileAnswer(connection, name or str(path))
     except (EOFError, ConnectionError):
         raise InputError(
             f"{name or path} cannot be read: the process that read it died of it; write it again"
@@ -114,7 +114,7 @@ def _asked(kind: str, path: Path, name: str | None, **request: Any) -> Iterator[
 class ParquetRows:
     """schema: of all columns of the file; rows: how many it declares. Iterated over once, in batches."""
 
-    def __init__(self, answer: _Answer) -> None:
+    def __init__(self, answer: _FileAnswer) -> None:
         self._answer = answer
         self.rows = int(answer.message()["rows"])
         self.schema = pa.ipc.read_schema(pa.py_buffer(answer.data()))
