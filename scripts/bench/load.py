@@ -13,7 +13,7 @@ begin with an empty folder.
 Disk: about 450 bytes a response, so 5 GB for both sizes; DIR is kept, and can be removed afterwards.
 
 Ends with 1 where from the smaller to the larger size the memory of a stage grew by more than FIXED megabytes
-and BYTES a row more (of fit-rm and eval-rm LARGER), or its time per row to more than SLOWER times that before.
+and BYTES a row more (LARGER of fit-rm and eval-rm), or its time a row to more than SLOWER times that before.
 The report is measured, not held to this: it draws the scores of all responses. The last line is one JSON
 object.
 """
