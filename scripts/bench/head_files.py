@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from head_works import SEED, STUDY_MLP, make_data
 from naive import forward_flops, make_mlp
@@ -38,7 +39,7 @@ def bench_score(sizes: Sizes, folder: Path) -> dict[str, float]:
     if naive.whole:
         naive = min(naive, naive_score(paths.embeddings, _as_torch(head), memory_gib=0), key=_seconds)
     ids = naive.response_id
-    vectors = StreamedVectors(_as_artifact(paths.embeddings), np.asarray(ids, dtype=object))
+    vectors = StreamedVectors(_as_artifact(paths.embeddings), pa.array(ids.tolist(), pa.string()))
     everything = np.ones(len(ids), dtype=bool)
     peak = _Peak()
     started = time.perf_counter()

@@ -51,6 +51,9 @@ class InMemory:
     def pieces(self, wanted: np.ndarray | None = None) -> list[Piece]:
         return [lambda: self.blocks(wanted)]
 
+    def sample(self, wanted: np.ndarray, n: int) -> np.ndarray:
+        return self.x[np.flatnonzero(wanted)[:n]]
+
 
 @dataclass(frozen=True)
 class Data:
