@@ -86,7 +86,14 @@ def whole(tmp_path_factory):
     return determinism_runs.run([*FEW, f"out={out}"], *CUT, "prompts", "fit_rm", "eval_rm")
 
 
-@pytest.mark.parametrize(("prompts_per_shard", "workers"), [(1, {}), (5, {"annotate": 2}), (7, {"embed": 3})])
+@pytest.mark.parametrize(
+    ("prompts_per_shard", "workers"),
+    [
+        (1, {"embed": 2}),
+        pytest.param(5, {"annotate": 2}, marks=pytest.mark.slow),
+        pytest.param(7, {"embed": 3}, marks=pytest.mark.slow),
+    ],
+)
 def test_shards_and_workers_change_no_bit(whole, tmp_path, prompts_per_shard, workers):
     common = [*FEW, f"out={tmp_path}", f"prompts_per_shard={prompts_per_shard}"]
     cut = determinism_runs.run(common, "prompts", "sample")

@@ -243,12 +243,13 @@ def test_the_command_prints_a_list_and_fails_as_for_bad_input(cli, copied):
 
 
 def test_forged_files_never_raise(copied):
-    """Bytes changed at random, the record signed again: whatever is read, it ends in a list."""
+    """Bytes changed at random, the record signed again: whatever is read, it ends in a list. `make fuzz` does
+    the same at length."""
     rng = random.Random(0)
     names = [P, R, S, E, C]
     whole = {name: (copied / name).read_bytes() for name in names}
     found = 0
-    for trial in range(120):
+    for trial in range(50):
         name = names[trial % len(names)]
         data = bytearray(whole[name])
         for _ in range(rng.choice([1, 4, 40])):
@@ -260,7 +261,7 @@ def test_forged_files_never_raise(copied):
         found += bool(failures)
         (copied / name).write_bytes(whole[name])
         sign(copied, name)
-    assert found > 60  # most changes matter
+    assert found > 25  # most changes matter
     assert validate(copied).failures == []
 
 
