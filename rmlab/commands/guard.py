@@ -12,7 +12,7 @@ from typing import Any
 from rmlab import interrupts
 from rmlab.errors import FAILURE, INTERRUPTED, RmlabError, WorkerError, one_line
 from rmlab.logs import log
-from rmlab.logs.library_logs import DEBUG, record_library_logs
+from rmlab.logs.package_logs import DEBUG, record_package_logs
 from rmlab.logs.records import message_of, shell_line
 
 _LONGEST = 1000  # characters of a command that is shown again
@@ -26,7 +26,7 @@ def guarded(app: Callable[..., Any]) -> int:
     _open_streams()
     interrupts.listen()
     log.start(sys.argv)
-    undo = record_library_logs()
+    undo = record_package_logs()
     try:
         code = _run(app)
         interrupts.ignore()

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from rmlab.errors import RmlabError
 from rmlab.logs import log
-from rmlab.logs.library_logs import DEBUG, record_library_logs
+from rmlab.logs.package_logs import DEBUG, record_package_logs
 from rmlab.processes import end_with_parent, error_from_json, error_to_json, start_child
 
 Task = TypeVar("Task")
@@ -136,7 +136,7 @@ def main(descriptor: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     log.join()
-    record_library_logs()
+    record_package_logs()
     pipe = Connection(descriptor)
     try:
         work = pipe.recv()

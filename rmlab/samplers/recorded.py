@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ class _RecordedSession:
         return tokens[-limit:]
 
 
-class _FileSession(_RecordedSession):
+class _FileSession(_RecordedSession, ABC):
     """Responses of a user's file."""
 
     def __init__(self, path: Path) -> None:
@@ -87,9 +88,9 @@ class _FileSession(_RecordedSession):
             raise InputError(f"{self.path}: no response for prompt {task.prompt_id}")
         return found
 
+    @abstractmethod
     def find(self, task: SamplingTask) -> list[tuple[str, str | None]] | None:
         """Returns the texts and ids of the responses to a prompt, or None where the file has none."""
-        raise NotImplementedError
 
 
 class _FormSession(_FileSession):

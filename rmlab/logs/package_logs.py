@@ -18,7 +18,7 @@ _LONGEST = 4000  # characters of one message
 _IGNORED = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 
-def record_library_logs() -> Callable[[], None]:
+def record_package_logs() -> Callable[[], None]:
     """Starts the redirection and returns the function that ends it. Errors are also shown on the terminal.
 
     Libraries have handlers of their own, whose records may never reach a root handler. So the one method that

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from rmlab.logs import library_logs, log
+from rmlab.logs import log, package_logs
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def library():
 @pytest.fixture
 def recording():
     log.start(["rmlab", "run"])
-    undo = library_logs.record_library_logs()
+    undo = package_logs.record_package_logs()
     yield lambda: [r for r in map(json.loads, log._log.held) if r["event"] == "library"]
     undo()
     log.stop()
@@ -45,7 +45,7 @@ def test_warnings_are_recorded_in_place_of_being_shown(library, recording, capfd
         ("info", "rmlab.mine", "own word"),
         ("warning", "UserWarning", "odd"),
     ]
-    assert all("test_library_logs.py:" in r["place"] for r in recording())
+    assert all("test_package_logs.py:" in r["place"] for r in recording())
 
 
 def test_errors_of_libraries_are_shown_as_well(library, recording, capfd):
@@ -55,10 +55,10 @@ def test_errors_of_libraries_are_shown_as_well(library, recording, capfd):
 
 
 def test_to_debug_all_is_shown_as_well(library, monkeypatch, capfd):
-    monkeypatch.setenv(library_logs.DEBUG, "1")
+    monkeypatch.setenv(package_logs.DEBUG, "1")
     log.start(["rmlab", "run"])
     with pytest.warns(UserWarning, match="odd"):
-        undo = library_logs.record_library_logs()
+        undo = package_logs.record_package_logs()
         try:
             library.warning("beware")
             warnings.warn("odd", UserWarning, stacklevel=1)
@@ -76,7 +76,7 @@ def test_a_message_that_cannot_be_made_harms_nothing(library, recording):
 
 
 def test_a_library_that_never_stops_is_cut_off(library, recording, monkeypatch):
-    monkeypatch.setattr(library_logs, "_MOST", 5)
+    monkeypatch.setattr(package_logs, "_MOST", 5)
     for n in range(20):
         library.warning("warning %d %s", n, "x" * 10_000)
     found = recording()
@@ -91,7 +91,7 @@ def test_what_was_set_is_as_before(library):
         list(warnings.filters),
         logging.getLogger("rmlab").level,
     )
-    library_logs.record_library_logs()()
+    package_logs.record_package_logs()()
     after = (
         logging.Logger.callHandlers,
         warnings.showwarning,
