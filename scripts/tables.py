@@ -7,7 +7,8 @@ from pathlib import Path
 from rmlab.storage.heldout_schema import HELDOUT_TABLES
 from rmlab.storage.schemas import TABLES, Table
 from rmlab.storage.set_schema import SET_TABLES
-from rmlab.storage.sweep_schema import STUDY_TABLES, cell_prompts_table, sweep_table
+from rmlab.storage.study_schema import STUDY_TABLES
+from rmlab.storage.sweep_schema import cell_prompts_table, sweep_table
 
 PAGE = Path(__file__).parents[1] / "TABLES.md"
 

@@ -15,7 +15,7 @@ from rmlab.provenance import git_state, now, versions
 from rmlab.report import wording
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import write_text
-from rmlab.storage.sweep_schema import FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS
+from rmlab.storage.study_schema import FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS
 from rmlab.study.claims import ROUGH, JudgedClaim, Mean, counts, judge, means
 from rmlab.study.effects import Effect, effect
 from rmlab.study.finding import Finding

@@ -12,7 +12,7 @@ from own_finding import MINE, write_finding
 from small_settings import SMALL
 
 from rmlab.storage.artifact import open_artifact
-from rmlab.storage.sweep_schema import STUDY_TABLES
+from rmlab.storage.study_schema import STUDY_TABLES
 
 
 @pytest.fixture
