@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 AUDIT_VENV := .venv-audit
 
-.PHONY: help setup setup-dev audit demo smoke reproduce reproduce-all reproduce-full release-data test test-slow test-all faults fuzz test-vllm gpu-check lint type layers tables bench wheel clean
+.PHONY: help setup setup-dev audit demo smoke reproduce reproduce-all reproduce-full release-data test test-slow test-all faults siege fuzz test-vllm gpu-check lint type layers tables bench wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,11 +44,15 @@ test: setup-dev  ## the tests, on up to 4 cores; those that need the machine for
 test-slow: setup-dev  ## the long tests that `make test` leaves out
 	@$(BIN)/python -m pytest -m slow
 
-test-all: test test-slow test-vllm faults fuzz  ## every test, every fault and the fuzzer at length: hours
+test-all: test test-slow test-vllm faults siege fuzz  ## every test, fault and attack, and the fuzzer at length: hours
 
 FAULTS ?=
 faults: setup-dev  ## kills, full disks, two at once: what is interrupted goes on (up to 40 minutes; FAULTS=--quick: 5)
 	@PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS)
+
+SIEGE ?=
+siege: setup-dev  ## hostile files, folders, machines and neighbours (up to 20 minutes; SIEGE=--quick: under 3)
+	@PYTHONPATH=tests $(BIN)/python -m siege $(SIEGE)
 
 CASES ?= 5000
 fuzz: setup-dev  ## hostile input for every reader, CASES of each: up to an hour of processor time
