@@ -6,13 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from rmlab.errors import InputError, RmlabError
 from rmlab.pipeline.verify import is_artifact, outdated
 from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, upstream
-from rmlab.storage.files import plain, read_parquet
+from rmlab.storage.files import plain
 from rmlab.storage.set_record import RECORD
 from rmlab.storage.untrusted import open_parquet
 
@@ -29,7 +26,7 @@ def inspect_command(path: Path, rows: int, as_json: bool) -> None:
 
 def describe(path: Path, rows: int) -> dict[str, Any]:
     if path.is_file() and path.suffix == ".parquet":
-        return {"path": str(path), "tables": [_file(path, rows)], "lineage": []}
+        return {"path": str(path), "tables": [_table(path, rows, path.stem)], "lineage": []}
     if path.is_file() and path.name == "manifest.json":
         path = path.parent
     if not path.exists():
@@ -46,40 +43,28 @@ def describe(path: Path, rows: int) -> dict[str, Any]:
     return {"path": str(path), **header, "tables": _tables(artifact, rows), "lineage": lineage(artifact)}
 
 
-def _file(path: Path, rows: int) -> dict[str, Any]:
-    """A Parquet file by itself, which may be a stranger's."""
+def _tables(artifact: Artifact, rows: int) -> list[dict[str, Any]]:
+    files = [f for f in artifact.manifest.files if f.name.endswith(".parquet")]
+    parts = [f for f in files if f.name.startswith("part-")]
+    groups = [("part-*", parts)] if parts else []
+    groups += [(Path(f.name).stem, [f]) for f in files if f not in parts]
+    return [
+        _table(artifact.path / group[0].name, rows, name)
+        | {"files": len(group), "rows": sum(f.rows for f in group)}
+        for name, group in groups
+    ]
+
+
+def _table(file: Path, rows: int, name: str) -> dict[str, Any]:
+    """A Parquet file, which may be a stranger's: no more than its first rows are read."""
     sample: list[dict[str, Any]] = []
-    with open_parquet(path, rows=max(1, rows)) as found:
+    with open_parquet(file, rows=max(1, rows)) as found:
         for batch in found:
-            sample += batch.slice(0, rows - len(sample)).to_pylist()
+            sample += found.as_python(batch.slice(0, rows - len(sample)))
             if len(sample) >= rows:
                 break
-        return _described(path.stem, 1, found.rows, found.schema, sample)
-
-
-def _tables(artifact: Artifact, rows: int) -> list[dict[str, Any]]:
-    names = [f.name for f in artifact.manifest.files if f.name.endswith(".parquet")]
-    singles = [_table([artifact.path / n], Path(n).stem, rows) for n in names if not n.startswith("part-")]
-    return ([_table(artifact.parts, "part-*", rows)] if artifact.parts else []) + singles
-
-
-def _table(files: list[Path], name: str, rows: int) -> dict[str, Any]:
-    try:
-        schema = pq.read_schema(files[0])
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{files[0]} is not a readable Parquet file ({str(error).splitlines()[0]})"
-        ) from None
-    total = sum(pq.read_metadata(f).num_rows for f in files)
-    sample = read_parquet(files[0]).slice(0, rows).to_pylist()
-    return _described(name, len(files), total, schema, sample)
-
-
-def _described(
-    name: str, files: int, rows: int, schema: pa.Schema, sample: list[dict[str, Any]]
-) -> dict[str, Any]:
-    columns = [{"name": f.name, "type": str(f.type)} for f in schema]
-    return {"table": name, "files": files, "rows": rows, "columns": columns, "sample": sample}
+        columns = [{"name": f.name, "type": str(f.type)} for f in found.schema]
+        return {"table": name, "files": 1, "rows": found.rows, "columns": columns, "sample": sample}
 
 
 def lineage(artifact: Artifact, above: tuple[Path, ...] = ()) -> list[dict[str, Any]]:

@@ -84,10 +84,9 @@ def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int,
         unread: Row = dict.fromkeys(n for n in found.schema.names if n not in read)
         number = 0
         for batch in found:
-            values = [column.to_pylist() for column in batch.columns]
-            for row in zip(*values, strict=True) if values else [()] * batch.num_rows:
+            for row in found.as_python(batch):
                 number += 1
-                yield number, unread | dict(zip(batch.schema.names, row, strict=True))
+                yield number, unread | row
 
 
 def _check_header(names: Sequence[str], path: Path) -> None:

@@ -148,7 +148,8 @@ def _batches(path: Path, column: str, scale: np.ndarray | None) -> Iterator[tupl
                 raise InputError(f"{path}, row {first + k}: '{column}' has {has}")
             flat = batch[column].flatten().to_numpy(zero_copy_only=False)
             vectors = _scaled(flat.reshape(-1, dimension), scale, path)
-            yield _ids(batch["response_id"], path, first), vectors
+            ids = found.as_python(batch.select(["response_id"]))
+            yield _ids(ids, path, first), vectors
             first += batch.num_rows
 
 
@@ -183,8 +184,8 @@ def _widths(column: pa.Array) -> np.ndarray:
     return pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
 
 
-def _ids(column: pa.Array, path: Path, first: int) -> list[str]:
-    ids = column.to_pylist()
+def _ids(rows: list[dict[str, Any]], path: Path, first: int) -> list[str]:
+    ids = [row["response_id"] for row in rows]
     for k, response_id in enumerate(ids):
         if response_id is None or response_id == "":
             raise InputError(f"{path}, row {first + k}: no response_id")

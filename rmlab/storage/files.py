@@ -171,15 +171,27 @@ def read_plain_text(file: Path) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Parses JSON; ValueError if it is malformed, or nested so deep that recursion could overflow."""
+    """Parses JSON; ValueError if it is malformed, has a key twice, or is nested so deep that recursion could
+    overflow."""
     try:
-        found = json.loads(text)
+        found = _DECODER.decode(text)
     except RecursionError:
         raise ValueError(f"it is nested more than {DEEPEST} levels deep") from None
     # Only texts with many brackets are checked, so that short rows cost nothing.
     if len(text) > 2 * DEEPEST and text.count("[") + text.count("{") > DEEPEST and not _is_shallow(found):
         raise ValueError(f"it is nested more than {DEEPEST} levels deep")
     return found
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for k, (name, _) in enumerate(pairs) if name in dict(pairs[:k]))
+        raise ValueError(f"it has the key {name[:100]!r} twice; keep one of them")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _is_shallow(value: Any) -> bool:

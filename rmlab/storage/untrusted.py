@@ -92,7 +92,8 @@ class _FileAnswer:
         return found
 
     def data(self) -> bytes:
-        return self._connection.recv_bytes()
+        with _alive(self._name):
+            return self._connection.recv_bytes()
 
     def pieces(self) -> Iterator[bytes]:
         while "piece" in self.message():
@@ -100,28 +101,51 @@ class _FileAnswer:
 
 
 @contextmanager
-def _asked(kind: str, path: Path, name: str | None, **request: Any) -> Iterator[_FileAnswer]:
+def _alive(name: str) -> Iterator[None]:
+    """Within, the child is spoken with, and with nothing else."""
     try:
-        connection = child_of(kind).ask({"path": str(path.absolute()), **request})
-        with connection:
-            yield _FileAnswer(connection, name or str(path))
+        yield
     except (EOFError, ConnectionError):
-        raise InputError(
-            f"{name or path} cannot be read: the process that read it died of it; write it again"
-        ) from None
+        raise InputError(f"{name} cannot be read: the process that read it died of it; write it again") from None
+
+
+@contextmanager
+def _asked(kind: str, path: Path, name: str | None, **request: Any) -> Iterator[_FileAnswer]:
+    shown = name or str(path)
+    with _alive(shown):
+        connection = child_of(kind).ask({"path": str(path.absolute()), **request})
+    with connection:
+        yield _FileAnswer(connection, shown)
 
 
 class ParquetRows:
     """schema: of all columns of the file; rows: how many it declares. Iterated over once, in batches."""
 
-    def __init__(self, answer: _FileAnswer) -> None:
-        self._answer = answer
+    def __init__(self, answer: _FileAnswer, name: str) -> None:
+        self._answer, self._name = answer, name
         self.rows = int(answer.message()["rows"])
-        self.schema = pa.ipc.read_schema(pa.py_buffer(answer.data()))
+        with self._readable():
+            self.schema = pa.ipc.read_schema(pa.py_buffer(answer.data()))
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for piece in self._answer.pieces():
-            yield from pa.ipc.open_stream(piece)
+            with self._readable():
+                batches = list(pa.ipc.open_stream(piece))
+            yield from batches
+
+    def as_python(self, batch: pa.RecordBatch) -> list[dict[str, Any]]:
+        """The rows of one of the batches as plain values, of which Arrow has some that Python does not, such
+        as dates after the year 9999."""
+        with self._readable():
+            found: list[dict[str, Any]] = batch.to_pylist()
+            return found
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except UNUSABLE as error:
+            raise InputError(f"{self._name} is not a readable Parquet file ({reason_of(error)})") from None
 
 
 @contextmanager
@@ -133,11 +157,8 @@ def open_parquet(
     columns: those that are read; None for all. name: what the line calls the file.
     """
     wanted = None if columns is None else list(columns)
-    try:
-        with _asked(PARQUET, path, name, columns=wanted, rows=rows) as answer:
-            yield ParquetRows(answer)
-    except UNUSABLE as error:  # values that Arrow has and Python does not, such as dates after the year 9999
-        raise InputError(f"{name or path} is not a readable Parquet file ({reason_of(error)})") from None
+    with _asked(PARQUET, path, name, columns=wanted, rows=rows) as answer:
+        yield ParquetRows(answer, name or str(path))
 
 
 def reason_of(error: Exception) -> str:

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from rmlab.report import result_tables as tables
 from rmlab.report import wording
 from rmlab.report.examples import agreement, pick_examples
-from rmlab.report.figures import curves
+from rmlab.report.figures import curves, histograms
 from rmlab.report.figures import curves as proxy
 from rmlab.report.figures.svg import COLOURS, draw
 from rmlab.report.shown_arms import N_COLOURS, ordered_arms
@@ -171,3 +171,10 @@ def test_labels_keep_their_distance_and_order():
     assert np.diff(places).min() >= 14.9
     assert places[3] == 80.0
     assert sum(places[:3]) == pytest.approx(33.0)
+
+
+@pytest.mark.parametrize("values", [[2.0**62, 2.0**62 + 1024], [0.0, 0.0], [5.0, 5.0], [-1e300, -1e300], [0.0, 1e-9]])
+def test_histograms_of_values_that_are_hardly_apart(values):
+    edges = histograms._edges(min(values), max(values))
+    assert np.isfinite(edges).all() and (np.diff(edges) > 0).all()
+    assert np.histogram(values, edges)[0].sum() == len(values)

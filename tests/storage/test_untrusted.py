@@ -108,6 +108,22 @@ def test_a_footer_of_nonsense_is_one_line(tmp_path):
     assert lines > 10
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyError, EOFError, BrokenPipeError, pa.ArrowInvalid])
+def test_what_goes_wrong_with_whoever_reads_is_not_the_files_fault(tmp_path, error):
+    pq.write_table(HONEST, tmp_path / "a.parquet")
+    with pytest.raises(error), open_parquet(tmp_path / "a.parquet") as found:
+        next(iter(found))
+        raise error("of the caller")
+
+
+def test_a_value_that_python_has_not_is_one_line(tmp_path):
+    dates = pa.array([3_000_000], pa.int32()).cast(pa.date32())
+    pq.write_table(pa.table({"day": dates}), tmp_path / "a.parquet")
+    line = "a.parquet is not a readable Parquet file"
+    with open_parquet(tmp_path / "a.parquet") as found, pytest.raises(InputError, match=line):
+        [found.as_python(batch) for batch in found]
+
+
 @pytest.mark.parametrize("make", [lambda p: None, Path.mkdir, os.mkfifo, Path.touch])
 def test_what_is_no_file_of_rows_is_one_line(tmp_path, make):
     make(tmp_path / "a.parquet")

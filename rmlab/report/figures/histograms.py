@@ -50,7 +50,7 @@ def _paint_golden(
     figure: Figure, *, every: np.ndarray, picked: np.ndarray, split: str, labels: tuple[str, str], reward: str
 ) -> None:
     axes = figure.add_subplot()
-    edges = np.histogram_bin_edges(every, bins=_BINS)
+    edges = _edges(every.min(), every.max())
     for values, role, fill in ((every, "muted", True), (picked, "series-1", False)):
         share = np.histogram(values, edges)[0] / len(values)
         colour = COLOURS["fill"] if fill else COLOURS[role]
@@ -62,6 +62,14 @@ def _paint_golden(
     axes.set_xlabel(shorten(reward, 40))
     axes.set_ylabel("share")
     axes.locator_params(axis="y", nbins=4)
+
+
+def _edges(low: float, high: float) -> np.ndarray:
+    """Edges of equal bins, which are wider than the values' range where floats of that size lie too far apart."""
+    apart = _BINS * float(np.spacing(max(abs(low), abs(high))))
+    if high - low < apart:
+        low, high = low - max(0.5, apart), high + max(0.5, apart)
+    return np.linspace(low, high, _BINS + 1)
 
 
 def score_histograms(content: ReportContent) -> list[str]:
@@ -89,7 +97,7 @@ def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Sho
     axes = figure.add_subplot()
     both = np.concatenate([score, golden])
     low, high = np.quantile(both, [0.001, 0.999])
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    edges = _edges(low, high)
     for values, colour, fill in ((score, COLOURS[arm.role], True), (golden, COLOURS["ink"], False)):
         # Values beyond the scale count in the outermost bars, so outliers neither vanish nor set the scale.
         share = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)
