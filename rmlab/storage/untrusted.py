@@ -106,7 +106,9 @@ def _alive(name: str) -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError):
-        raise InputError(f"{name} cannot be read: the process that read it died of it; write it again") from None
+        raise InputError(
+            f"{name} cannot be read: the process that read it died of it; write it again"
+        ) from None
 
 
 @contextmanager

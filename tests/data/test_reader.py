@@ -73,11 +73,15 @@ def test_bad_files_are_one_line_with_file_and_row(tmp_path, name):
     assert name in str(found.value) and "\n" not in str(found.value)
 
 
-@pytest.mark.parametrize("line", ['{"prompt": "a", "prompt": "b"}', '{"prompt": "a", "x": [{"y": 1, "y": 1}]}'])
+@pytest.mark.parametrize(
+    "line", ['{"prompt": "a", "prompt": "b"}', '{"prompt": "a", "x": [{"y": 1, "y": 1}]}']
+)
 def test_a_key_that_a_row_has_twice_is_named(tmp_path, line):
     file = tmp_path / "a.jsonl"
     file.write_text('{"prompt": "first"}\n' + line + "\n")
-    with pytest.raises(InputError, match=r"line 2: not JSON \(it has the key '[py].*' twice; keep one of them\)"):
+    with pytest.raises(
+        InputError, match=r"line 2: not JSON \(it has the key '[py].*' twice; keep one of them\)"
+    ):
         list(read_rows(file))
 
 

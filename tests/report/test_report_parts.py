@@ -173,7 +173,9 @@ def test_labels_keep_their_distance_and_order():
     assert sum(places[:3]) == pytest.approx(33.0)
 
 
-@pytest.mark.parametrize("values", [[2.0**62, 2.0**62 + 1024], [0.0, 0.0], [5.0, 5.0], [-1e300, -1e300], [0.0, 1e-9]])
+@pytest.mark.parametrize(
+    "values", [[2.0**62, 2.0**62 + 1024], [0.0, 0.0], [5.0, 5.0], [-1e300, -1e300], [0.0, 1e-9]]
+)
 def test_histograms_of_values_that_are_hardly_apart(values):
     edges = histograms._edges(min(values), max(values))
     assert np.isfinite(edges).all() and (np.diff(edges) > 0).all()

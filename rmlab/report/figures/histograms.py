@@ -65,7 +65,7 @@ def _paint_golden(
 
 
 def _edges(low: float, high: float) -> np.ndarray:
-    """Edges of equal bins, which are wider than the values' range where floats of that size lie too far apart."""
+    """Edges of equal bins; they reach beyond the values where floats of their size lie too far apart."""
     apart = _BINS * float(np.spacing(max(abs(low), abs(high))))
     if high - low < apart:
         low, high = low - max(0.5, apart), high + max(0.5, apart)
