@@ -15,6 +15,7 @@ from rmlab.commands import import_export as data_cli
 from rmlab.commands import sets as sets_cli
 from rmlab.commands.options import AsJson, ConfigDir, DryRun, Force, Overrides, Workers
 from rmlab.pipeline.stages import STAGES, Stage
+from rmlab.terminal import say
 
 _HELP = """Tests recipes for reward models: run the language model once (sft, sample, annotate, embed), keep
 the embeddings, fit and judge small heads on them in seconds each, on a CPU.
@@ -36,7 +37,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"rmlab {__version__}")
+        say(f"rmlab {__version__}")
         raise typer.Exit
 
 

@@ -31,6 +31,14 @@ class InputError(RmlabError):
     exit_code = MISSING_INPUT
 
 
+def printable(text: str) -> str:
+    """Returns the text with escapes in place of control, direction and other unprintable characters, such as
+    the ends of lines."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def one_line(text: str) -> str:
     """Returns the text on one line, with escapes in place of control and unprintable characters.
 
@@ -39,7 +47,7 @@ def one_line(text: str) -> str:
     if len(text) > 8 * LONGEST:  # no need to escape megabytes of a hostile value
         text = f"{text[: 4 * LONGEST]} … {text[-4 * LONGEST :]}"
     line = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    shown = printable(line)
     if len(shown) <= LONGEST:
         return shown
     tail = LONGEST // 3

@@ -10,17 +10,22 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
+
+from rmlab import terminal
 
 _received: list[int] = []
 _RESEND_AFTER = 0.01  # seconds
 
 
 def listen() -> None:
-    """Installs the handlers. A command that a shell started in the background goes on ignoring Ctrl-C."""
+    """Installs the handlers. A command that a shell started in the background goes on ignoring Ctrl-C.
+
+    A terminal that is closed (SIGHUP) ends nothing: the work goes on, and the log tells of it.
+    """
     _received.clear()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
@@ -44,9 +49,7 @@ def leave(code: int) -> NoReturn:
     if not _received:
         sys.exit(code)
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
+    terminal.flush()
     os._exit(code)
 
 

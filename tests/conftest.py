@@ -48,7 +48,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
     def call(*arguments: object) -> Result:
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["rmlab", *map(str, arguments)])
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
         hook = sys.unraisablehook
         try:
             code = guarded(app)

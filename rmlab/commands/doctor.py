@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -13,6 +12,7 @@ from typing import Any
 from rmlab.errors import RmlabError
 from rmlab.models.bundled import smollm2
 from rmlab.paths import cache_folder
+from rmlab.terminal import say, say_json
 
 _EXTRAS = {
     "trl": ("train", "sft"),
@@ -28,12 +28,13 @@ def doctor_command(as_json: bool) -> None:
     """Prints the checks of this machine, as lines or JSON."""
     checks = [*_machine(), *_packages(), _default_model()]
     if as_json:
-        print(json.dumps({"checks": checks}, indent=2))
+        say_json({"checks": checks})
         return
     for check in checks:
         mark = "ok     " if check["ok"] else "missing"
-        fix = "" if check["ok"] or not check["fix"] else f"\n           run: {check['fix']}"
-        print(f"{mark}  {check['what']}: {check['found']}{fix}")
+        say(f"{mark}  {check['what']}: {check['found']}")
+        if check["fix"] and not check["ok"]:
+            say(f"           run: {check['fix']}")
 
 
 def _check(what: str, ok: bool, found: str, fix: str = "") -> dict[str, Any]:

@@ -21,6 +21,7 @@ from rmlab.pipeline.verify import outdated
 from rmlab.storage.artifact import Artifact, open_artifact, upstream
 from rmlab.storage.files import plain, replacing, write_parquet
 from rmlab.storage.staged_folder import only_writer, staged_folder
+from rmlab.terminal import say, say_json
 
 _ROWS_PER_SHARD = 100_000
 _MADE_BY = "made by `rmlab export`"
@@ -200,7 +201,7 @@ def _print(out: Path, found: Preferences, as_json: bool) -> None:
     splits = dict(Counter(row["split"] for row in found.rows))
     if as_json:
         made = {"path": str(out), "pairs": len(found.rows), "ties_left_out": found.ties, "splits": splits}
-        print(json.dumps(plain(made), indent=2, ensure_ascii=False))
+        say_json(plain(made))
         return
     shown = ", ".join(f"{n:,} {split}" for split, n in splits.items())
-    print(f"{out}: {len(found.rows):,} pairs ({shown}); {found.ties:,} ties were left out")
+    say(f"{out}: {len(found.rows):,} pairs ({shown}); {found.ties:,} ties were left out")

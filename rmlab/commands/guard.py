@@ -6,11 +6,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from rmlab import interrupts
-from rmlab.errors import FAILURE, INTERRUPTED, RmlabError, WorkerError, one_line
+from rmlab import interrupts, terminal
+from rmlab.errors import FAILURE, INTERRUPTED, OK, RmlabError, WorkerError, one_line
 from rmlab.logs import log
 from rmlab.logs.package_logs import DEBUG, record_package_logs
 from rmlab.logs.records import message_of, shell_line
@@ -23,12 +22,12 @@ def guarded(app: Callable[..., Any]) -> int:
     # OpenMP threads that spin while they wait slow torch down if another process wants the core.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the hub's package is imported
-    _open_streams()
+    terminal.start()
     interrupts.listen()
     log.start(sys.argv)
     undo = record_package_logs()
     try:
-        code = _run(app)
+        code = _with_output(_run(app))
         interrupts.ignore()
         log.end(code)
         return code
@@ -37,17 +36,9 @@ def guarded(app: Callable[..., Any]) -> int:
         log.stop()
 
 
-def _open_streams() -> None:
-    """Opens closed standard streams on /dev/null, or other files would get their numbers, as in a daemon."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
-
-
 def _run(app: Callable[..., Any]) -> int:
     try:
         code = int(app(standalone_mode=False) or 0)
-        sys.stdout.flush()
         return _interrupted() if code == INTERRUPTED else code  # Typer turns Ctrl-C into this code
     except RmlabError as error:
         log.failure(error)
@@ -56,12 +47,26 @@ def _run(app: Callable[..., Any]) -> int:
         return _interrupted()
     except SystemExit as error:
         return _exited(error)
-    except BrokenPipeError as error:
-        log.failure(error)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError as error:  # what the help is written to has ended
+        terminal.OUT.lose(error)
         return FAILURE
     except Exception as error:
         return _report(error)
+
+
+def _with_output(code: int) -> int:
+    """The exit code; a failure where results could not be printed, unless their terminal was closed."""
+    terminal.flush()
+    for screen in (terminal.OUT, terminal.ERR):
+        if screen.lost is not None:
+            log.event("terminal", "warning", text=f"its output was lost: {message_of(screen.lost)}")
+    lost = terminal.OUT.lost
+    if lost is None or terminal.OUT.has_hung_up or code != OK:
+        return code
+    if isinstance(lost, BrokenPipeError):  # its reader wants no more, as `head` does
+        return FAILURE
+    reason = getattr(lost, "strerror", None) or message_of(lost)
+    return _fail(f"the output cannot be written ({reason}); what was made is kept", FAILURE)
 
 
 def _interrupted() -> int:
@@ -90,7 +95,7 @@ def _report(error: Exception) -> int:
         return _interrupted()
     log.failure(error)
     if os.environ.get(DEBUG):
-        traceback.print_exc()
+        terminal.note(*traceback.format_exc().splitlines())
     if isinstance(error, OSError) and error.strerror:
         return _fail(f"{error.strerror}: {error.filename or 'no file name'}", FAILURE)
     if isinstance(error, MemoryError):
@@ -110,5 +115,5 @@ def _unexpected(error: Exception) -> int:
 
 
 def _fail(message: str, code: int, rest: str = "") -> int:
-    print(f"rmlab: {one_line(message)}{rest}", file=sys.stderr, flush=True)
+    terminal.note(f"rmlab: {one_line(message)}{rest}")
     return code

@@ -5,9 +5,7 @@ The whole file is checked before anything is written.
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +18,13 @@ from rmlab.data.forms.items import read_items
 from rmlab.data.forms.recognise import ARRAYS, AUTO, recognise
 from rmlab.data.forms.summary import Summary, summarise
 from rmlab.errors import InputError
+from rmlab.logs.records import shell_line
 from rmlab.paths import user_path
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import data_nodes
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.storage.files import plain
+from rmlab.terminal import say, say_json
 
 _MOST = 20_000  # largest number of comparisons in the command that is suggested next
 
@@ -38,15 +38,15 @@ def import_command(
     outcomes = [Outcome.expected(n, force) for n in nodes]
     if not dry_run:
         outcomes = run_nodes(nodes, command_line(), force=force)
-    then = shlex.join(["rmlab", "run", *planned.arguments, *_comparisons(found)])
+    then = shell_line(["rmlab", "run", *planned.arguments, *_comparisons(found)])
     if as_json:
         made = {"import": asdict(found), "stages": [o.to_json() for o in outcomes], "next": then}
-        print(json.dumps(plain(made), indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(plain(made))
         return
     taken = (
         f"read as the form {form}; name another with form=..." if settings.form == AUTO else f"form {form}"
     )
-    print("\n".join([f"{source}: {taken}", *_lines(found), *_places(outcomes), f"next: {then}"]))
+    say(f"{source}: {taken}", *_lines(found), *_places(outcomes), f"next: {then}")
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rmlab.errors import InputError, RmlabError
+from rmlab.errors import InputError, RmlabError, printable
 from rmlab.pipeline.verify import is_artifact, outdated
 from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, upstream
 from rmlab.storage.files import plain
 from rmlab.storage.set_record import RECORD
 from rmlab.storage.untrusted import open_parquet
+from rmlab.terminal import say, say_json
 
 _WIDTH = 100  # characters shown of a value
 
@@ -19,7 +20,7 @@ _WIDTH = 100  # characters shown of a value
 def inspect_command(path: Path, rows: int, as_json: bool) -> None:
     found = describe(path, rows)
     if as_json:
-        print(json.dumps(plain(found), indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(plain(found))
     else:
         _print(found)
 
@@ -89,31 +90,30 @@ def lineage(artifact: Artifact, above: tuple[Path, ...] = ()) -> list[dict[str, 
 
 
 def _print(found: dict[str, Any]) -> None:
-    print(found["path"])
+    say(found["path"])
     for key in ("stage", "name", "fingerprint", "created", "command", "stale"):
         if found.get(key):
-            print(f"  {key}: {found[key]}")
+            say(f"  {key}: {found[key]}")
     for key in ("counts", "metrics", "warnings"):
         if found.get(key):
-            print(f"  {key}: {_short(found[key], 400)}")
+            say(f"  {key}: {_short(found[key], 400)}")
     for table in found["tables"]:
-        print(f"\ntable {table['table']}: {table['rows']:,} rows in {table['files']} files")
+        say("", f"table {table['table']}: {table['rows']:,} rows in {table['files']} files")
         for column in table["columns"]:
-            print(f"  {column['name']}: {column['type']}")
+            say(f"  {column['name']}: {column['type']}")
         for i, row in enumerate(table["sample"], start=1):
-            print(f"  row {i}: " + ", ".join(f"{k}={_short(v)}" for k, v in row.items()))
+            say(f"  row {i}: " + ", ".join(f"{k}={_short(v)}" for k, v in row.items()))
     if found["lineage"]:
-        print("\nlineage")
+        say("", "lineage")
     for row in found["lineage"]:
         problem = f" ({row['problem']})" if "problem" in row else ""
-        print(
+        say(
             f"  {'  ' * row['depth']}{row['role']}: {row['kind']} {row['name']} "
             f"{row['identity'][:40]}{problem}"
         )
 
 
 def _short(value: Any, width: int = _WIDTH) -> str:
-    """A value as one line, with control characters escaped."""
-    text = json.dumps(plain(value), ensure_ascii=False, default=str)
-    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    """A value as one line of JSON."""
+    text = printable(json.dumps(plain(value), ensure_ascii=False, default=str))
     return text if len(text) <= width else text[: width - 1] + "…"

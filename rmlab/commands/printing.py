@@ -1,31 +1,23 @@
-"""Prints tables on a terminal, and plain text otherwise."""
+"""Prints what stages have made: their states, and the figures of an evaluation."""
 
 from __future__ import annotations
 
 import math
-import sys
 
 import pandas as pd
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from rmlab.pipeline.run import Outcome
 from rmlab.storage.artifact import Artifact
-
-
-def console() -> Console:
-    """A rich console; for a file or a pipe it is 140 columns wide, where rich would assume 80."""
-    return Console() if sys.stdout.isatty() else Console(width=140)
+from rmlab.terminal import say, say_table
 
 
 def print_stages(outcomes: list[Outcome]) -> None:
-    table = Table("stage", "name", "state", "rows", "seconds", "artifact", box=None, pad_edge=False)
+    table = []
     for o in outcomes:
         made = o.artifact.manifest if o.artifact else None
         rows, seconds = (f"{made.rows:,}", f"{made.seconds:,.1f}") if made else ("", "")
-        table.add_row(o.node.stage, escape(o.node.name), o.state, rows, seconds, escape(str(o.node.folder)))
-    console().print(table, soft_wrap=True)
+        table.append((o.node.stage, o.node.name, o.state, rows, seconds, str(o.node.folder)))
+    say_table(("stage", "name", "state", "rows", "seconds", "artifact"), table, soft=True)
 
 
 def print_evaluation(artifact: Artifact) -> None:
@@ -36,10 +28,10 @@ def print_evaluation(artifact: Artifact) -> None:
     best = test[test["metric"] == "best_of_n"].set_index("arm")
     n = int(best["n"].max())
     prompts = int(best["n_prompts"].max())
-    table = Table(
-        "head", f"best of {n}", "95% interval", "quantile", "Spearman", "accuracy", "ECE", "with length",
-        title=f"test prompts: {prompts}", box=None, pad_edge=False, title_justify="left",
+    columns = (
+        "head", f"best of {n}", "95% interval", "quantile", "Spearman", "accuracy", "ECE", "with length"
     )  # fmt: skip
+    table = []
     chosen = artifact.manifest.metrics["chosen"]
     wide["order"] = wide["kind"].map({"head": 0, "control": 1})
     for row in wide.sort_values(["order", "best_of_n"], ascending=[True, False]).to_dict("records"):
@@ -48,15 +40,15 @@ def print_evaluation(artifact: Artifact) -> None:
         interval = f"{_number(best.loc[arm, 'low'])} to {_number(best.loc[arm, 'high'])}"
         others = ("selected_quantile", "spearman", "accuracy", "ece_annotators", "length_spearman")
         shown = [_number(row.get(m)) for m in others]
-        table.add_row(escape(name), _number(row["best_of_n"]), interval, *shown)
-    console().print(table)
+        table.append((name, _number(row["best_of_n"]), interval, *shown))
+    say_table(columns, table, f"test prompts: {prompts}")
     by = artifact.manifest.metrics["chosen_by"]
-    console().print(f"* chosen by {by}; in brackets: controls", highlight=False)
+    say(f"* chosen by {by}; in brackets: controls")
     for other in ("random", "length"):
         gap = artifact.manifest.metrics["chosen_minus"][other]
         if gap["low"] is not None:
             text = f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
-            console().print(f"chosen head less {other}: {text}", highlight=False, markup=False)
+            say(f"chosen head less {other}: {text}")
 
 
 def print_heldout(artifact: Artifact) -> None:
@@ -64,11 +56,10 @@ def print_heldout(artifact: Artifact) -> None:
     frame = artifact.read("heldout").to_pandas()
     cv, test = (frame[frame["split"] == split].set_index("arm") for split in ("cv", "test"))
     folds, baseline = artifact.manifest.config["crossval"]["folds"], artifact.manifest.metrics["baseline"]
-    table = Table(
-        "head", f"{folds} folds", "95% interval", "less the baseline", "ECE", "test split", "95% interval",
-        title=f"held-out accuracy: {_extent(cv)}; test split {_extent(test)}",
-        box=None, pad_edge=False, title_justify="left",
+    columns = (
+        "head", f"{folds} folds", "95% interval", "less the baseline", "ECE", "test split", "95% interval"
     )  # fmt: skip
+    table = []
     for row in cv.reset_index().sort_values(["kind", "value"], ascending=[False, False]).to_dict("records"):
         arm, other = row["arm"], test.loc[row["arm"]]
         name = arm if row["kind"] == "head" else f"({arm})"
@@ -76,15 +67,13 @@ def print_heldout(artifact: Artifact) -> None:
             "" if arm == baseline else f"{row['over']:+.3f} {_span(row['over_low'], row['over_high'], '+')}"
         )
         cells = [_number(row["value"]), _span(row["low"], row["high"]), over, _number(row["ece"])]
-        table.add_row(escape(name), *cells, _number(other["value"]), _span(other["low"], other["high"]))
-    console().print(table)
-    console().print(
-        f"in brackets: controls; baseline: {baseline}, tuned, on differences of embeddings", highlight=False
-    )
+        table.append((name, *cells, _number(other["value"]), _span(other["low"], other["high"])))
+    say_table(columns, table, f"held-out accuracy: {_extent(cv)}; test split {_extent(test)}")
+    say(f"in brackets: controls; baseline: {baseline}, tuned, on differences of embeddings")
     names = (
         ", ".join(artifact.manifest.metrics["recommended"]) or "none; use the baseline or bring more pairs"
     )
-    console().print(f"recommended, not below the baseline in {folds} folds: {names}", highlight=False)
+    say(f"recommended, not below the baseline in {folds} folds: {names}")
 
 
 def _extent(frame: pd.DataFrame) -> str:

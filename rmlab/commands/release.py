@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from rmlab.sets.write import Words, write_set
 from rmlab.storage.files import plain
 from rmlab.storage.set_record import LICENSE, RECORD, EmbeddingSet, open_set
 from rmlab.storage.staged_folder import only_writer, staged_folder
+from rmlab.terminal import say, say_json
 
 
 @contextmanager
@@ -77,17 +77,17 @@ def _check(folder: Path) -> None:
 
 def _show(out: Path, outcomes: list[Outcome], made: EmbeddingSet | None, state: str, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(plain(_document(out, outcomes, made, state)), indent=2, ensure_ascii=False))
+        say_json(plain(_document(out, outcomes, made, state)))
         return
     if outcomes:
         from rmlab.commands.printing import print_stages
 
         print_stages(outcomes)
     if made is None:
-        print(f"set: {out} ({state})")
+        say(f"set: {out} ({state})")
     else:
-        print(f"set: {out} ({state}), {summary(made)}")
-        print(f"next: rmlab run experiment=embedding_set input={out}")
+        say(f"set: {out} ({state}), {summary(made)}")
+        say(f"next: rmlab run experiment=embedding_set input={out}")
 
 
 def _document(out: Path, outcomes: list[Outcome], made: EmbeddingSet | None, state: str) -> dict[str, Any]:
@@ -116,9 +116,9 @@ def merge_command(out: Path, sets: Sequence[str], license: str | None, as_json: 
     made = open_set(out)
     if as_json:
         document = {"set": str(out), "state": "done", "record": made.record.to_json()}
-        print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(plain(document))
     else:
-        print(f"set: {out}, {summary(made)}")
+        say(f"set: {out}, {summary(made)}")
 
 
 def _opened(folder: Path) -> EmbeddingSet:
@@ -145,21 +145,21 @@ def validate_command(path: Path, as_json: bool) -> None:
     """Prints the list of checks; raises an InputError if one failed."""
     found = validate(user_path(str(path)))
     if as_json:
-        print(json.dumps(plain(found.to_json()), indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(plain(found.to_json()))
     else:
-        _print(found)
+        _say(found)
     if n := len(found.failures):
         what = found.failures[0] if n == 1 else f"{n} failures, the first: {found.failures[0]}"
         raise InputError(f"{path} is not a valid embedding set: {what}")
 
 
-def _print(found: Checklist) -> None:
+def _say(found: Checklist) -> None:
     for check in found.checks:
         reason = f" ({check.skipped})" if check.skipped and check.state != OK else ""
-        print(f"{check.state:>11}  {check.name}: {check.meaning}{reason}")
+        say(f"{check.state:>11}  {check.name}: {check.meaning}{reason}")
         for failure in check.failures[:_SHOWN]:
-            print(f"{'':>13}{failure}")
+            say(f"{'':>13}{failure}")
         if len(check.failures) > _SHOWN:
-            print(f"{'':>13}and {len(check.failures) - _SHOWN} more")
+            say(f"{'':>13}and {len(check.failures) - _SHOWN} more")
     for note in found.notes:
-        print(f"{'note':>11}  {note}")
+        say(f"{'note':>11}  {note}")

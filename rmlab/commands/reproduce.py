@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
-from rmlab.commands.printing import console
 from rmlab.commands.run import command_line
 from rmlab.errors import OK, PARTIAL
 from rmlab.models.compute import available_cores
@@ -24,6 +19,7 @@ from rmlab.storage.files import plain
 from rmlab.study.finding import load_findings
 from rmlab.study.plan import plan_study
 from rmlab.study.verdict import VERDICTS
+from rmlab.terminal import say, say_json, say_table
 
 
 def reproduce_command(
@@ -47,7 +43,7 @@ def reproduce_command(
     if not as_json:
         grid = sweep.sweep_grid
         of = f"{_plural(len(findings), 'finding')}, {_plural(len(node.config['setups']), 'set-up')}"
-        print(f"{of}, {len(grid.cells):,} cells, {len(grid.left):,} to run", flush=True)
+        say(f"{of}, {len(grid.cells):,} cells, {len(grid.left):,} to run")
     outcomes = [Outcome.expected(n, force) for n in in_order(node)] if dry_run else _run(node, force)
     _show(node, outcomes, as_json)
     made = outcomes[-1].artifact
@@ -75,15 +71,15 @@ def _show(node: Node, outcomes: Sequence[Outcome], as_json: bool) -> None:
     made = outcomes[-1].artifact
     if as_json:
         document = _document(node, outcomes, made)
-        print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(plain(document))
     elif made is None:
         from rmlab.commands.printing import print_stages
 
         print_stages(list(outcomes))
     else:
         _print_findings(made)
-        print(f"findings: {made.path / 'findings.parquet'}")
-        print(f"report: {made.path / 'report.html'}")
+        say(f"findings: {made.path / 'findings.parquet'}")
+        say(f"report: {made.path / 'report.html'}")
 
 
 def _document(node: Node, outcomes: Sequence[Outcome], made: Artifact | None) -> dict[str, Any]:
@@ -98,7 +94,7 @@ def _document(node: Node, outcomes: Sequence[Outcome], made: Artifact | None) ->
 
 def _print_findings(artifact: Artifact) -> None:
     names = ("finding", "claim", "set-up", "effect", "95% interval", "verdict", "could show")
-    table = Table(*names, box=None, pad_edge=False)
+    table = []
     rows = artifact.read("findings").to_pylist()
     for row in rows:
         known = not math.isnan(row["effect"])
@@ -107,10 +103,9 @@ def _print_findings(artifact: Artifact) -> None:
         edge = " (at the edge)" if row["at_edge"] else ""
         verdict = row["verdict"] + (" *" if row["survives_holm"] else "") + edge
         power = f"{row['detectable']:.3f}" if known else "-"
-        about = (escape(row["finding"]), escape(row["claim"]), escape(row["setup"]))
-        table.add_row(*about, *numbers, verdict, power)
-    console().print(table)
+        table.append((row["finding"], row["claim"], row["setup"], *numbers, verdict, power))
+    say_table(names, table)
     found = Counter(row["corrected"] for row in rows)
     told = ", ".join(f"{found[word]} {word}" for word in VERDICTS if found[word])
-    print(f"{_plural(len(rows), 'claim')} after Holm's correction over all of them: {told}")
-    print("* survives that correction; golden rewards in their standard deviations")
+    say(f"{_plural(len(rows), 'claim')} after Holm's correction over all of them: {told}")
+    say("* survives that correction; golden rewards in their standard deviations")

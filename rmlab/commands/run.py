@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rmlab.errors import InputError
+from rmlab.logs.records import shell_line
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.pipeline.stages import BY_NAME, EVAL_RM, HELDOUT, REPORT, Stage
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import plain
+from rmlab.terminal import say, say_json
 
 
 def run_command(
@@ -38,7 +38,7 @@ def run_command(
         outcomes = run_nodes(nodes, command_line(), force=force, alone=stage is not None)
     if as_json:
         settings = arms[""].model_dump()
-        print(json.dumps(document(outcomes, settings), indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(document(outcomes, settings))
     else:
         _print_outcomes(outcomes, dry_run)
 
@@ -51,7 +51,7 @@ def _is_asked(node: Node, stage: Stage) -> bool:
 
 def command_line() -> str:
     """The command that goes on with what this one began; --force would begin it anew."""
-    return shlex.join(["rmlab", *(word for word in sys.argv[1:] if word != "--force")])
+    return shell_line(["rmlab", *(word for word in sys.argv[1:] if word != "--force")])
 
 
 def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _print_outcomes(outcomes: list[Outcome], dry_run: bool) -> None:
         if stage == HELDOUT.name and artifact:
             print_heldout(artifact)
         if stage == REPORT.name and not dry_run:
-            print(f"report: {_report_file(outcome.node)}")
+            say(f"report: {_report_file(outcome.node)}")
 
 
 def _of_two(outcomes: list[Outcome], evaluation: Artifact) -> bool:

@@ -14,6 +14,7 @@ from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.state import States
 from rmlab.storage.artifact import finished
 from rmlab.storage.manifest import MANIFEST, Manifest
+from rmlab.terminal import say, say_json, say_table
 
 _MOST = 4  # differences shown
 _NOTHING = object()
@@ -78,7 +79,7 @@ def status_command(overrides: Sequence[str], as_json: bool, config_dir: Path | N
     states = States()
     rows = [node_status(node, states) for node in plan(load_arms(overrides, config_dir))]
     if as_json:
-        print(json.dumps({"stages": rows}, indent=2, ensure_ascii=False))
+        say_json({"stages": rows})
         return
     _print(rows)
 
@@ -94,16 +95,9 @@ def node_status(node: Node, states: States) -> dict[str, Any]:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from rmlab.commands.printing import console
-
-    table = Table("stage", "name", "state", "detail", "artifact", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(escape(row[k]) for k in ("stage", "name", "state", "detail", "path")))
-    console().print(table, soft_wrap=True)
-    print(_what_next(rows))
+    shown = [[row[k] for k in ("stage", "name", "state", "detail", "path")] for row in rows]
+    say_table(("stage", "name", "state", "detail", "artifact"), shown, soft=True)
+    say(_what_next(rows))
 
 
 def _what_next(rows: list[dict[str, Any]]) -> str:

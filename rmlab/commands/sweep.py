@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.markup import escape
-from rich.table import Table
 
-from rmlab.commands.printing import console
 from rmlab.commands.run import command_line
 from rmlab.config.grid import points
 from rmlab.errors import OK, PARTIAL, InputError
+from rmlab.logs.records import shell_line
 from rmlab.models.compute import available_cores
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import plain
 from rmlab.sweeps.plan import not_done, plan_sweep
+from rmlab.terminal import say, say_json, say_table
 
 
 def sweep_command(
@@ -33,7 +30,7 @@ def sweep_command(
     is_left = again or not node.is_done
     missing = _missing(node, config_dir) if is_left else None
     if not as_json:
-        print(_count(node), flush=True)
+        say(_count(node))
     if dry_run and is_left:
         outcome, estimated = Outcome(node, "planned"), _estimate(node, missing)
     elif missing:
@@ -71,7 +68,7 @@ def _missing(node: Node, config_dir: Path | None) -> str | None:
         return None
     stage, overrides = lacking
     options = ["--config-dir", str(config_dir)] if config_dir else []
-    command = shlex.join(["rmlab", "run", *options, *overrides])
+    command = shell_line(["rmlab", "run", *options, *overrides])
     return f"a sweep reads what a run has made, but the {stage} stage is not done: first `{command}`"
 
 
@@ -88,11 +85,11 @@ def _plural(workers: int) -> str:
 def _show(node: Node, outcome: Outcome, estimated: dict[str, Any] | None, as_json: bool) -> None:
     if as_json:
         document = _document(node, outcome, estimated)
-        print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(plain(document))
     elif estimated is not None:
         from rmlab.sweeps.estimate import wording
 
-        print(wording(estimated))
+        say(wording(estimated))
     elif outcome.artifact is not None:
         print_results(outcome.artifact, node.sweep_grid.axes)
 
@@ -129,10 +126,10 @@ def print_results(artifact: Artifact, axes: Sequence[str]) -> None:
     _print_controls(frame[frame["kind"] != "head"], axes)
     failed = frame[frame["state"] == "failed"]
     for reason, count in failed["reason"].value_counts().items():
-        print(f"failed: {count} cell{'s' * (count > 1)}: {reason}")
+        say(f"failed: {count} cell{'s' * (count > 1)}: {reason}")
     if len(failed):
-        print("cells that failed are tried again when the same command is run again")
-    print(f"results: {artifact.path / 'results.parquet'}")
+        say("cells that failed are tried again when the same command is run again")
+    say(f"results: {artifact.path / 'results.parquet'}")
 
 
 def _print_controls(controls: pd.DataFrame, axes: Sequence[str]) -> None:
@@ -140,20 +137,18 @@ def _print_controls(controls: pd.DataFrame, axes: Sequence[str]) -> None:
     for _, rows in controls.groupby(controls["cell"].str.rpartition("-")[2], sort=False):
         where = [f"{axis}={rows[axis].iloc[0]}" for axis in axes if rows[axis].notna().all()]
         names = [f"{r.kind} {r.test_best_of_n:.3f}" for r in rows.itertuples()]
-        print(f"controls{''.join(f' {w}' for w in where)}, test best of n: {', '.join(names)}")
+        say(f"controls{''.join(f' {w}' for w in where)}, test best of n: {', '.join(names)}")
 
 
 def _print_means(heads: pd.DataFrame, axes: list[str]) -> None:
     grouped = heads.groupby(axes, dropna=False)
     means = grouped[list(METRICS)].mean().assign(cells=grouped.size()).reset_index()
     means = means.sort_values("validation_best_of_n", ascending=False)
-    table = Table(*map(escape, axes), "cells", *METRICS.values(), box=None, pad_edge=False)
+    table = []
     for row in means.head(SHOWN).to_dict("records"):
         values = [f"{row[name]:.3f}" for name in METRICS]
-        names = ("" if pd.isna(row[axis]) else escape(str(row[axis])) for axis in axes)
-        table.add_row(*names, str(row["cells"]), *values)
-    terminal = console()
-    terminal.width = max(terminal.width, NARROWEST)
-    terminal.print(table)
+        names = ("" if pd.isna(row[axis]) else str(row[axis]) for axis in axes)
+        table.append([*names, str(row["cells"]), *values])
+    say_table([*axes, "cells", *METRICS.values()], table, narrowest=NARROWEST)
     if len(means) > SHOWN:
-        print(f"... and {len(means) - SHOWN} more; sorted by best of n on validation prompts")
+        say(f"... and {len(means) - SHOWN} more; sorted by best of n on validation prompts")

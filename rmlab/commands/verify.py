@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +12,7 @@ from rmlab.commands.importing import quoted
 from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.logs.progress import Progress
+from rmlab.logs.records import shell_line
 from rmlab.paths import home_path
 from rmlab.pipeline.state import Ages
 from rmlab.pipeline.verify import Sources, Verified, artifacts_of, is_artifact, verify
@@ -22,6 +21,7 @@ from rmlab.storage.files import plain, remove, write_text
 from rmlab.storage.manifest import COPY, MANIFEST, Manifest, read_manifest
 from rmlab.storage.set_record import RECORD
 from rmlab.storage.writer import writing
+from rmlab.terminal import say, say_json, say_table
 
 ALL = "all"
 
@@ -36,7 +36,7 @@ def verify_command(
     if repair:
         found = [_repaired(finding, ages) if finding.state == "damaged" else finding for finding in found]
     if as_json:
-        print(json.dumps({"artifacts": [_row(f) for f in found]}, indent=2, ensure_ascii=False))
+        say_json({"artifacts": [_row(f) for f in found]})
     else:
         _print(found)
     _demand(found, path, repair)
@@ -142,7 +142,7 @@ def command_here(path: Path, manifest: Manifest) -> str:
     if manifest.place and Path(manifest.place) != path.absolute():
         command += f" out={quoted(str(path.absolute().parent.parent))}"
     if manifest.folder and folder.is_dir() and folder != Path.cwd():
-        command = f"cd {shlex.quote(str(folder))} && {command}"
+        command = f"cd {shell_line([str(folder)])} && {command}"
     return command
 
 
@@ -154,19 +154,12 @@ def _row(finding: Verified) -> dict[str, Any]:
 
 
 def _print(found: Sequence[Verified]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from rmlab.commands.printing import console
-
-    table = Table("state", "stage", "artifact", "why", box=None, pad_edge=False)
-    for f in found:
-        table.add_row(f.state, f.stage, escape(str(f.path)), escape(f.why))
-    console().print(table, soft_wrap=True)
+    rows = [(f.state, f.stage, str(f.path), f.why) for f in found]
+    say_table(("state", "stage", "artifact", "why"), rows, soft=True)
     counts = Counter(finding.state for finding in found)
-    print(", ".join(f"{n} {state}" for state, n in counts.items()))
+    say(", ".join(f"{n} {state}" for state, n in counts.items()))
     for command in dict.fromkeys(finding.again for finding in found if finding.again):
-        print(f"go on: {command}")
+        say(f"go on: {command}")
 
 
 def _demand(found: Sequence[Verified], path: str, was_repaired: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rmlab.logs import log
 from rmlab.logs.records import shortened
+from rmlab.terminal import note
 
 DEBUG = "RMLAB_DEBUG"  # if set, they are shown on the terminal, too
 _MOST = 2000  # records from one process
@@ -48,7 +49,7 @@ def record_package_logs() -> Callable[[], None]:
 class _Recorder:
     def __init__(self, is_shown: bool) -> None:
         self.is_shown, self.n = is_shown, 0
-        self.handlers, self.show = logging.Logger.callHandlers, warnings.showwarning
+        self.handlers = logging.Logger.callHandlers
 
     def handle(self) -> Callable[[logging.Logger, logging.LogRecord], None]:
         def call(logger: logging.Logger, record: logging.LogRecord) -> None:
@@ -56,8 +57,6 @@ class _Recorder:
             if record.levelno >= (logging.INFO if is_own else logging.WARNING):
                 with suppress(Exception):  # a message whose format does not fit its arguments
                     self.log(record)
-            if self.is_shown or record.levelno > logging.WARNING:
-                self.handlers(logger, record)
 
         return call
 
@@ -65,7 +64,10 @@ class _Recorder:
         level = "error" if record.levelno > logging.WARNING else "warning"
         if record.levelno < logging.WARNING:
             level = "info"
-        self.add(level, record.name, record.getMessage(), f"{record.pathname}:{record.lineno}")
+        text = record.getMessage()
+        self.add(level, record.name, text, f"{record.pathname}:{record.lineno}")
+        if self.is_shown or level == "error":
+            note(f"{record.name}: {level}: {shortened(text, _LONGEST)}")
 
     def warn(
         self,
@@ -73,13 +75,14 @@ class _Recorder:
         category: type[Warning],
         filename: str,
         lineno: int,
-        *rest: Any,
-        **named: Any,
+        *_: Any,
+        **__: Any,
     ) -> None:
         with suppress(Exception):
-            self.add("warning", category.__name__, str(message), f"{filename}:{lineno}")
-        if self.is_shown:
-            self.show(message, category, filename, lineno, *rest, **named)
+            place = f"{filename}:{lineno}"
+            self.add("warning", category.__name__, str(message), place)
+            if self.is_shown:
+                note(f"{place}: {category.__name__}: {shortened(str(message), _LONGEST)}")
 
     def add(self, level: str, source: str, text: str, place: str) -> None:
         self.n += 1

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO
 
+from rmlab.errors import printable
 from rmlab.logs import log
+from rmlab.terminal import ERR, Screen, console, note, plain_table
 
 _LINE_EVERY = 15.0  # seconds between plain lines, and between records in the log
 
 
 class Progress:
-    """Counts rows, and tokens if there are any; writes to the run's log, and to stderr unless `quiet`."""
+    """Counts rows, and tokens if there are any; writes to the run's log, and to stderr unless `quiet`.
+
+    A display that fails is given up, and the work that it shows goes on.
+    """
 
     def __init__(
         self, label: str, unit: str = "rows", quiet: bool = False, stream: TextIO | None = None
     ) -> None:
         self.label, self.unit, self.quiet = label, unit, quiet
-        self._stream = stream
+        self._screen = ERR if stream is None else Screen("", stream)
         self.total = self.done = self.tokens = self.resumed = 0
         self.started = self.last_line = time.monotonic()
         self._bar: Any = None
         self._live: Any = None
-
-    @property
-    def stream(self) -> TextIO:
-        return self._stream or sys.stderr
 
     def start(self, total: int, unit: str | None = None) -> None:
         """Starts to count to `total`; a stage with nothing to count does not call this."""
         self.unit = unit or self.unit
         self.total, self.done, self.tokens, self.resumed = total, 0, 0, 0
         self.started = self.last_line = time.monotonic()
-        if not self.quiet and self.stream.isatty():
-            self._open_bar()
+        if not self.quiet and self._screen.isatty():
+            self._display(self._open_bar)
 
     def skip(self, n: int) -> None:
         """Counts n things that an earlier run has done, which do not count for the speed."""
@@ -47,7 +48,7 @@ class Progress:
         self.done += n
         self.tokens += tokens
         if self._bar is not None:
-            self._bar.update(0, completed=self.done, rate=self.rate())
+            self._display(lambda: self._bar.update(0, completed=self.done, rate=self.rate()))
         if time.monotonic() - self.last_line > _LINE_EVERY:
             self.last_line = time.monotonic()
             text = f"{self.done}/{self.total} {self.unit}, {self.rate()}{self._left()}"
@@ -65,10 +66,11 @@ class Progress:
 
     def show(self, text: str) -> None:
         """Prints a line on the terminal, without logging it."""
+        line = f"{self.label}: {text}"
         if self._live is not None:
-            self._live.console.print(f"{self.label}: {text}", markup=False, highlight=False)
+            self._display(lambda: self._live.console.print(printable(line)))
         elif not self.quiet:
-            print(f"{self.label}: {text}", file=self.stream, flush=True)
+            self._display(lambda: note(line) if self._screen is ERR else self._screen.lines([line]))
 
     def rate(self) -> str:
         elapsed = max(1e-9, time.monotonic() - self.started)
@@ -84,21 +86,20 @@ class Progress:
         return f", about {left:,.0f} s left"
 
     def _open_bar(self) -> None:
-        from rich.console import Console
         from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         self.close()
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
         )
-        self._bar = Bar(*columns, console=Console(file=self.stream))
-        self._bar.add_task(self.label, total=self.total, rate="")
+        self._bar = Bar(*columns, console=console(self._screen))
+        self._bar.add_task(printable(self.label), total=self.total, rate="")
         self._live = Live(self._bar, console=self._bar.console, transient=True)
         self._live.start()
 
@@ -109,20 +110,27 @@ class Progress:
         """
         if self._live is None:
             return
+        self._display(lambda: self._update_table(columns, rows))
+
+    def _update_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.console import Group
-        from rich.markup import escape
-        from rich.table import Table
 
         n = _n_fitting(columns, self._live.console.width)
-        table = Table(*columns[:n], box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*map(escape, row[:n]))
+        table = plain_table(columns[:n], [row[:n] for row in rows])
         self._live.update(Group(self._bar, table))
 
+    def _display(self, show: Callable[[], object]) -> None:
+        try:
+            show()
+        except Exception as error:
+            log.trouble(error, what=self.label)
+            self.close()
+
     def close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._bar = self._live = None
+        live, self._bar, self._live = self._live, None, None
+        if live is not None:
+            with suppress(Exception):
+                live.stop()
 
     def __enter__(self) -> Progress:
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from rmlab.errors import InputError, RmlabError
+from rmlab.terminal import note
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -19,10 +19,6 @@ _GPU_SHARE = 0.4  # of the device's memory; weights, logits and activations take
 _GIB = 2**30
 # words in the errors of torch and its libraries when memory runs out, besides torch.OutOfMemoryError
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
-
-
-def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -35,7 +31,7 @@ class AdaptiveBatch:
 
     size: int
     hint: str
-    say: Callable[[str], None] = _to_stderr
+    say: Callable[[str], None] = note
 
     def batches(self, items: Sequence[T], run: Callable[[list[T]], R]) -> Iterator[tuple[list[T], R]]:
         """Yields (batch, run(batch)) for one batch of items after another."""

@@ -24,6 +24,7 @@ from rmlab.errors import RmlabError
 from rmlab.logs import log
 from rmlab.logs.package_logs import DEBUG, record_package_logs
 from rmlab.processes import end_with_parent, error_from_json, error_to_json, start_child
+from rmlab.terminal import note
 
 Task = TypeVar("Task")
 Told = TypeVar("Told")
@@ -146,7 +147,7 @@ def main(descriptor: int) -> int:
         pipe.send(("error", error_to_json(RmlabError("a component ended its process (sys.exit)"))))
     except Exception as error:
         if os.environ.get(DEBUG):
-            traceback.print_exc()
+            note(*traceback.format_exc().splitlines())
         pipe.send(("error", error_to_json(error)))
     return 0
 

@@ -19,6 +19,7 @@ from rmlab.processes import end_with_parent, error_to_json
 from rmlab.sft.checkpoints import Tell, Watch, last_whole_checkpoint
 from rmlab.sft.task import SftTask
 from rmlab.storage.files import write_json
+from rmlab.terminal import say
 
 STEP = "rmlab-step "  # begins a line that tells of a step
 
@@ -113,7 +114,7 @@ def main(file: Path, rows_at_once: int) -> int:
 
 def _tell(done: int, total: int) -> None:
     if os.environ.get("RANK", "0") == "0":
-        print(f"{STEP}{json.dumps([done, total])}", flush=True)
+        say(f"{STEP}{json.dumps([done, total])}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ file has a checksum that each reading verifies.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rmlab.errors import RmlabError
 from rmlab.paths import cache_folder
 from rmlab.storage.digest import digest, file_digest, folder_digest, read_sealed, write_sealed
 from rmlab.storage.manifest import FileRecord
+from rmlab.terminal import note
 
 LARGE = 2**26  # bytes; the digests of files that have as many together are kept for the next process
 _LONG = 2**32  # bytes; reading as many takes several seconds
@@ -31,8 +31,7 @@ def digest_once(file: Path) -> str:
     stamp, place = _stamp(file), str(file.absolute())
     if place not in _known or _known[place][0] != stamp:
         if stamp[0] >= _LONG:
-            said = f"checking {file} ({stamp[0] / 1e9:.1f} GB), once until it changes"
-            print(said, file=sys.stderr, flush=True)
+            note(f"checking {file} ({stamp[0] / 1e9:.1f} GB), once until it changes")
         _known[place] = stamp, file_digest(file)
     return _known[place][1]
 

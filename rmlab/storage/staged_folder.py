@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rmlab.paths import home_path
 from rmlab.storage.files import remove
+from rmlab.terminal import note
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def only_writer(target: Path) -> Iterator[Path]:
     target = home_path(str(target)).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     said = f"waits for another rmlab process that writes into {target.parent}"
-    with locked(target.parent, lambda: print(said, file=sys.stderr, flush=True)) as is_alone:
+    with locked(target.parent, lambda: note(said)) as is_alone:
         if is_alone:  # else nobody knows what is still being written
             _mend(target)
         yield target

