@@ -147,7 +147,8 @@ def named(small_run, tmp_path_factory) -> Path:
 )
 def test_hostile_names_through_commands(cli, named, tmp_path, monkeypatch, words):
     rows = tmp_path / f"{HOSTILE}.jsonl"
-    rows.write_text(json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}) + "\n")
+    pairs = [{"prompt": f"{HOSTILE} {n}", "chosen": "b", "rejected": "c"} for n in range(20)]
+    rows.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     monkeypatch.setenv("RMLAB_CACHE", str(tmp_path / HOSTILE))
     monkeypatch.chdir(tmp_path)
     places = {
