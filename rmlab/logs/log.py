@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.logs.records import LogFile, line, message_of, shell_line, trace_of
+from rmlab.machine import this_process
 from rmlab.paths import cache_folder, home_path
 from rmlab.provenance import git_state, versions
 
@@ -73,6 +74,7 @@ def start(arguments: Sequence[str]) -> None:
         folder=_folder(),
         python=sys.version,
         platform=platform.platform(),
+        **this_process(),
         cores=os.cpu_count(),
         environment={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -12,7 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from rmlab.machine import has_ended
 
 LONGEST = 200_000  # characters of a line
 _CUT = LONGEST // 16  # characters of a text that is cut; an escape takes up to twelve
@@ -92,19 +95,18 @@ class LogFile:
 
     @classmethod
     def create(cls, folder: Path, command: str) -> LogFile:
-        """Starts a new file; if the folder is full, the oldest logs are deleted."""
+        """Starts a new file; if the folder is full, the oldest logs of runs that have ended are deleted."""
         folder.mkdir(parents=True, exist_ok=True)
         _make_room(folder)
         for name in _names(command):
             with suppress(FileExistsError):
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
-                return cls(folder / name, os.open(folder / name, flags, 0o644))
+                return cls(folder / name, _opened(folder / name, os.O_CREAT | os.O_EXCL))
         raise FileExistsError(folder)
 
     @classmethod
     def join(cls, path: Path) -> LogFile:
         """Opens a file that another process has started."""
-        return cls(path, os.open(path, os.O_WRONLY | os.O_APPEND))
+        return cls(path, _opened(path, 0))
 
     def append(self, line: bytes) -> bool:
         """Writes a line and returns True if all of it is written; a line cut by a full disk is removed."""
@@ -122,6 +124,14 @@ class LogFile:
             os.close(self.descriptor)
 
 
+def _opened(path: Path, flags: int) -> int:
+    """Opens a log for appending. Each process that writes to it shares a lock that says that it is in use."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | flags, 0o644)
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return descriptor
+
+
 def _names(command: str) -> Iterator[str]:
     """File names to try: numbered ones follow, as another machine may have a process of the same id."""
     first = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{command}-{os.getpid()}"
@@ -130,7 +140,7 @@ def _names(command: str) -> Iterator[str]:
 
 
 def _make_room(folder: Path) -> None:
-    """Deletes the logs that were written to longest ago, which are never those of running processes."""
+    """Deletes the logs that were written to longest ago, but for those of runs that may not have ended."""
     ages: list[tuple[float, Path]] = []
     for entry in os.scandir(folder):
         with suppress(OSError):
@@ -138,4 +148,26 @@ def _make_room(folder: Path) -> None:
                 ages.append((entry.stat().st_mtime, Path(entry.path)))
     for _, path in sorted(ages)[: max(0, len(ages) - KEPT + 1)]:
         with suppress(OSError):
-            path.unlink()
+            if not _is_in_use(path):
+                path.unlink()
+
+
+def _is_in_use(path: Path) -> bool:
+    """By its lock, or where the file system has none, by what it says of its own process and its end."""
+    with path.open("rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return not _says_that_it_ended(file)
+    return False
+
+
+def _says_that_it_ended(file: BinaryIO) -> bool:
+    with suppress(ValueError, AttributeError):
+        first = json.loads(file.readline(LONGEST))
+        file.seek(-min(LONGEST, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        last = json.loads(file.read().splitlines()[-1])
+        return last.get("event") == "end" or has_ended(first)
+    return False

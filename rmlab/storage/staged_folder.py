@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from rmlab.machine import label
 from rmlab.paths import home_path
 from rmlab.storage.files import remove
 from rmlab.terminal import note
@@ -59,7 +60,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
     For the target's only writer. What was there comes back where the new folder cannot take its place.
     """
-    made, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    made, old = (target.with_name(f".{target.name}.{label()}.{end}") for end in ("tmp", "old"))
     made.mkdir()
     try:
         yield made
@@ -84,7 +85,7 @@ def _mend(target: Path) -> None:
 
 
 def _left(target: Path, end: str) -> list[Path]:
-    """.NAME.PROCESS.END beside the target, the newest first."""
-    named = re.compile(rf"\.{re.escape(target.name)}\.\d+\.{end}")
+    """.NAME.MACHINE-PROCESS.END beside the target, the newest first."""
+    named = re.compile(rf"\.{re.escape(target.name)}\.([A-Za-z0-9-]+-)?\d+\.{end}")
     found = [path for path in target.parent.iterdir() if named.fullmatch(path.name)]
     return sorted(found, key=lambda path: path.lstat().st_mtime_ns, reverse=True)

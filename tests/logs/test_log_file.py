@@ -1,3 +1,5 @@
+import errno
+import json
 import os
 import re
 import resource
@@ -6,6 +8,7 @@ import signal
 import pytest
 
 from rmlab.logs.records import KEPT, LogFile
+from rmlab.machine import this_process
 
 
 @pytest.fixture
@@ -76,3 +79,45 @@ def test_the_oldest_make_room_and_what_is_no_log_stays(tmp_path):
     left = {p.name for p in tmp_path.iterdir()} - {*others, "20190101T000000Z-run-1.jsonl"}
     assert left == {*names[-(KEPT - 1) :], new.path.name} and len(left) == KEPT
     assert all((tmp_path / name).read_text() == "mine" for name in others)
+
+
+def old_log(folder, n, *records):
+    path = folder / f"20200101T000000Z-run-{n}.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    os.utime(path, (n, n))
+    return path
+
+
+def full(folder):
+    for n in range(KEPT + 10):
+        old_log(folder, 1000 + n, {})
+
+
+def test_logs_of_running_processes_stay(tmp_path):
+    full(tmp_path)
+    running = LogFile.join(old_log(tmp_path, 1))
+    ended = LogFile.join(old_log(tmp_path, 2))
+    ended.close()
+    LogFile.create(tmp_path, "run").close()
+    assert running.path.is_file() and not ended.path.is_file()
+    running.close()
+    LogFile.create(tmp_path, "run").close()
+    assert not running.path.is_file()
+
+
+def test_without_locks_a_log_goes_if_it_says_that_its_process_has_ended(tmp_path, monkeypatch):
+    def no_locks(file, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("rmlab.logs.records.fcntl.flock", no_locks)
+    full(tmp_path)
+    mine, gone = this_process(), this_process() | {"process": 2**22 + 1}
+    kept = [
+        old_log(tmp_path, 1, mine, {"event": "progress"}),
+        old_log(tmp_path, 2, gone | {"host": "elsewhere"}, {"event": "progress"}),
+        old_log(tmp_path, 3, gone | {"system": "another container"}),
+        old_log(tmp_path, 4),
+    ]
+    goes = [old_log(tmp_path, 5, mine, {"event": "end"}), old_log(tmp_path, 6, gone)]
+    LogFile.create(tmp_path, "run").close()
+    assert all(path.is_file() for path in kept) and not any(path.is_file() for path in goes)

@@ -1,8 +1,12 @@
+import os
+import platform
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rmlab import machine
 from rmlab.errors import InputError
 from rmlab.storage.files import plain, read_parquet, replacing, write_json, write_parquet
 
@@ -15,6 +19,19 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_machines_that_share_a_folder_have_temporary_files_of_their_own(tmp_path, monkeypatch):
+    """Two machines may have a process of the same number."""
+    names = []
+    for host in ("one", "two"):
+        machine._host_label.cache_clear()
+        monkeypatch.setattr(platform, "node", lambda host=host: host)
+        with replacing(tmp_path / "x") as temporary:
+            temporary.touch()
+            names.append(temporary.name)
+    machine._host_label.cache_clear()
+    assert names == [f".x.{host}-{os.getpid()}.tmp" for host in ("one", "two")]
 
 
 def test_a_table_comes_back_as_it_was(tmp_path):

@@ -24,13 +24,15 @@ with only_writer(Path(sys.argv[1])):
 def test_what_a_killed_writer_had_begun_goes_and_what_is_not_its_own_stays(tmp_path):
     (tmp_path / ".set.123.tmp").mkdir()
     (tmp_path / ".set.123.tmp" / "prompts.parquet").touch()
+    (tmp_path / ".set.node-7-123.tmp").mkdir()
     (tmp_path / ".rows.jsonl.45.tmp").touch()
-    for other in ("set", ".sets.123.tmp", ".set.new.tmp", "set.123.tmp"):
+    others = ("set", ".sets.123.tmp", ".set.new.tmp", "set.123.tmp", ".set.x.node-7-123.tmp")
+    for other in others:
         (tmp_path / other).touch()
     with only_writer(tmp_path / "set"), only_writer(tmp_path / "below" / "x"):
         pass
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"set", ".sets.123.tmp", ".set.new.tmp", "set.123.tmp", ".rows.jsonl.45.tmp", "below"}
+    assert names == {*others, ".rows.jsonl.45.tmp", "below"}
 
 
 def test_what_was_moved_aside_comes_back_where_nothing_took_its_place(tmp_path):
