@@ -53,7 +53,7 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {text}", flush=True)
 
-    return _conclude(_run(_chosen(options), Shared(scratch), say), scratch)
+    return _conclude(_run(_chosen(options), Shared(scratch, options.quick), say), scratch)
 
 
 def _options() -> argparse.Namespace:

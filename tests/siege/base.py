@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class Shared:
     """What is made once in a run of this program, and copied to each case that asks for it."""
 
     scratch: Path
+    is_quick: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     locks: dict[str, threading.Lock] = field(default_factory=dict)
 
@@ -119,6 +121,23 @@ class Ground:
     def python(self, code: str, *arguments: str, seconds: float = 300.0, **how: object) -> Ended:
         """Runs a program of Python in a process of its own, in which rmlab can be imported."""
         return self.start("-c", code, *arguments, program=[sys.executable], **how).end(seconds)
+
+    def each(self, commands: Sequence[Sequence[str]], seconds: float = 60.0, **how: object) -> list[Ended]:
+        """Runs many commands one after the other, each in a fork of one process, so that imports cost once.
+
+        seconds: that each may take; a command that takes longer is killed, and its code is that of SIGKILL.
+        """
+        here = str(how.get("cwd") or self.folder)
+        asked, ends = self.folder / ".commands.json", self.folder / ".ends.json"
+        asked.write_text(json.dumps([{"argv": list(argv), "cwd": here} for argv in commands]))
+        program = [sys.executable, "-P", str(Path(__file__).with_name("forking.py"))]
+        whole = self.start(str(asked), str(ends), str(seconds), program=program, **how)
+        whole.end(seconds * len(commands) + 120.0).fine()
+        return [Ended(**end) for end in json.loads(ends.read_text())]
+
+    def some(self, names: Iterable[str]) -> list[str]:
+        """All of them; in a quick run every third."""
+        return list(names)[:: 3 if self.shared.is_quick else 1]
 
     def environment(self, changes: Mapping[str, str | None]) -> dict[str, str]:
         """This process's, with one thread of arithmetic, a cache for the whole run, and no model hub."""

@@ -55,6 +55,12 @@ class Ended:
         self._said(words, self.lines[0])
         return self
 
+    def plain(self) -> Ended:
+        """Asserts that nothing it printed could steer a terminal or turn the direction of its text."""
+        odd = {c for c in self.text if not c.isprintable() and c not in "\n\t"}
+        assert not odd, f"it prints {sorted(map(ascii, odd))}"
+        return self
+
     def tail(self) -> str:
         said = (self.lines or self.err.strip().splitlines() or self.out.strip().splitlines() or ["nothing"])[
             -1
