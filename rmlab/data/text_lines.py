@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rmlab.errors import InputError
-from rmlab.storage.untrusted_child import TooMuch, check_unpacked
+from rmlab.storage.untrusted_bounds import TooMuch, check_unpacked
 
 LONGEST = 2**26  # bytes of a line
 _BUFFER = 1 << 20

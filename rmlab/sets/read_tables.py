@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from rmlab.errors import InputError
 from rmlab.storage.schemas import Table
-from rmlab.storage.untrusted import UNUSABLE, open_parquet, reason_of
+from rmlab.storage.untrusted import UNUSABLE, open_parquet
+from rmlab.storage.untrusted_bounds import first_line
 
 
 def read_set_table(folder: Path, name: str, table: Table, rows: int) -> pa.Table:
@@ -44,7 +45,7 @@ def _typed(batch: pa.RecordBatch, table: Table, name: str, first: int) -> pa.Rec
             raise
         except UNUSABLE as error:
             where = f"{name}, rows {first} to {first + batch.num_rows - 1}"
-            raise InputError(f"{where}: {known.name} is not {known.type} ({reason_of(error)})") from None
+            raise InputError(f"{where}: {known.name} is not {known.type} ({first_line(error)})") from None
     return pa.record_batch(columns, schema=table.schema)
 
 

@@ -1,4 +1,4 @@
-"""Files of strangers, opened in a child process whose memory is limited: Parquet, and tensors in `.pt` files.
+"""Files of strangers, opened in a child process whose memory is limited: Parquet, `.pt` tensors, templates.
 
 A child is started once for each kind of file, and forks for each file (untrusted_child.py says under which
 limits); whatever the file does to it becomes one line that names the file.
@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,8 +24,9 @@ import numpy as np
 import pyarrow as pa
 
 from rmlab.errors import InputError
-from rmlab.storage.untrusted_child import PARQUET, TENSOR
+from rmlab.storage.untrusted_bounds import PARQUET, TENSOR, first_line
 
+_DIED = "cannot be read: the process that read it died of it; write it again"
 UNUSABLE = (pa.ArrowException, ValueError, LookupError, TypeError, OverflowError, MemoryError)
 # one arena and one thread, since each takes address space of its own, which is what is limited
 _ENVIRONMENT = {
@@ -79,11 +80,14 @@ def child_of(kind: str) -> _Child:
     return known
 
 
-class _FileAnswer:
-    """The answers of a child about one file. name: the file's name in errors."""
+class Answer:
+    """The answers of a child about one file. name: the file's name in errors; died: what follows it where the
+    child has died of the file."""
 
-    def __init__(self, connection: Connection, name: str) -> None:
-        self._connection, self._name = connection, name
+    def __init__(self, kind: str, request: dict[str, Any], name: str, died: str = _DIED) -> None:
+        self._name, self._died = name, died
+        with self._alive():
+            self._connection = child_of(kind).ask(request)
 
     def message(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.data())
@@ -92,38 +96,33 @@ class _FileAnswer:
         return found
 
     def data(self) -> bytes:
-        with _alive(self._name):
+        with self._alive():
             return self._connection.recv_bytes()
 
     def pieces(self) -> Iterator[bytes]:
         while "piece" in self.message():
             yield self.data()
 
+    def ask(self, more: Any) -> None:
+        with self._alive():
+            self._connection.send_bytes(json.dumps(more).encode())
 
-@contextmanager
-def _alive(name: str) -> Iterator[None]:
-    """Within, the child is spoken with, and with nothing else."""
-    try:
-        yield
-    except (EOFError, ConnectionError):
-        raise InputError(
-            f"{name} cannot be read: the process that read it died of it; write it again"
-        ) from None
+    def close(self) -> None:
+        self._connection.close()
 
-
-@contextmanager
-def _asked(kind: str, path: Path, name: str | None, **request: Any) -> Iterator[_FileAnswer]:
-    shown = name or str(path)
-    with _alive(shown):
-        connection = child_of(kind).ask({"path": str(path.absolute()), **request})
-    with connection:
-        yield _FileAnswer(connection, shown)
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        """Within, the child is spoken with, and with nothing else."""
+        try:
+            yield
+        except (EOFError, ConnectionError):
+            raise InputError(f"{self._name} {self._died}") from None
 
 
 class ParquetRows:
     """schema: of all columns of the file; rows: how many it declares. Iterated over once, in batches."""
 
-    def __init__(self, answer: _FileAnswer, name: str) -> None:
+    def __init__(self, answer: Answer, name: str) -> None:
         self._answer, self._name = answer, name
         self.rows = int(answer.message()["rows"])
         with self._readable():
@@ -147,7 +146,7 @@ class ParquetRows:
         try:
             yield
         except UNUSABLE as error:
-            raise InputError(f"{self._name} is not a readable Parquet file ({reason_of(error)})") from None
+            raise InputError(f"{self._name} is not a readable Parquet file ({first_line(error)})") from None
 
 
 @contextmanager
@@ -159,17 +158,14 @@ def open_parquet(
     columns: those that are read; None for all. name: what the line calls the file.
     """
     wanted = None if columns is None else list(columns)
-    with _asked(PARQUET, path, name, columns=wanted, rows=rows) as answer:
+    request = {"path": str(path.absolute()), "columns": wanted, "rows": rows}
+    with closing(Answer(PARQUET, request, name or str(path))) as answer:
         yield ParquetRows(answer, name or str(path))
-
-
-def reason_of(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def read_tensor(path: Path) -> np.ndarray:
     """The one tensor in a `.pt` file, read without running code."""
-    with _asked(TENSOR, path, None) as answer:
+    with closing(Answer(TENSOR, {"path": str(path.absolute())}, str(path))) as answer:
         about = answer.message()
         found = np.empty(about["shape"], about["dtype"])
         left = found.reshape(-1).view(np.uint8)

@@ -12,7 +12,7 @@ import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from rmlab.storage.untrusted import child_of
-from rmlab.storage.untrusted_child import PARQUET, TENSOR
+from rmlab.storage.untrusted_bounds import PARQUET, TENSOR
 
 
 @pytest.fixture(scope="session", autouse=True)

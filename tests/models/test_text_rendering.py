@@ -83,6 +83,37 @@ def test_a_template_that_refuses_says_why_in_one_line(tokenizer, messages, reaso
     assert "\n" not in str(caught.value) and "plain or hh" in str(caught.value)
 
 
+ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (ENDLESS, "takes too long to render"),
+        ("{% for i in range(10**9) %}{% endfor %}", "Range too big"),
+        ("{{ 'x' * 5_000_000 }}", "makes 5,000,000 characters, not at most 1,0"),
+        ("{{ 'x' * 500_000_000 }}", "takes more memory than it may"),
+        ("{{ 'x' * 10**10 }}", "takes more memory than it may"),
+        ("{{ 'x'.ljust(10**10) }}", "takes more memory than it may"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion"),
+        ("{{ (" + "(" * 5000 + "1" + ")" * 5000 + ") }}", ""),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
+    ],
+)
+def test_a_template_that_would_take_all_ends_at_a_limit(template, reason):
+    with pytest.raises(InputError, match=f"this model: its chat template .*{reason}.*plain or hh$"):
+        render(USER, "", "chat", made.qwen(template))
+    assert render(USER, "yes", "chat", made.qwen()).response == "yes"
+
+
+@pytest.mark.parametrize("templates", [{"tool_use": "x"}, ["a", "b"]])
+def test_templates_without_one_for_a_conversation_are_refused(templates):
+    tokenizer = made.qwen()
+    tokenizer.chat_template = templates
+    with pytest.raises(InputError, match="no chat template for a plain conversation"):
+        render(USER, "", "chat", tokenizer)
+
+
 def test_hh_knows_three_roles():
     with pytest.raises(InputError, match="hh has no name for the role 'tool'; use user, assistant, system"):
         render([{"role": "tool", "content": "x"}], "", "hh", None)

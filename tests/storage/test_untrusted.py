@@ -18,7 +18,7 @@ import pytest
 
 from rmlab.errors import InputError
 from rmlab.storage.untrusted import child_of, open_parquet
-from rmlab.storage.untrusted_child import PARQUET
+from rmlab.storage.untrusted_bounds import PARQUET
 
 MESSAGES = [
     [{"role": "user", "content": f"question {k}"}, {"role": "user", "content": "?"}] for k in range(3000)

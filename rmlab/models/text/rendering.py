@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
 
 from rmlab.config.settings import TemplateName
 from rmlab.errors import InputError
+from rmlab.models.text.chat_template import render_chats
 from rmlab.storage.digest import digest
 
 Message = dict[str, str]
 _STAND_IN = "rmlab-response-stand-in"
 _HH_NAMES = {"user": "Human", "assistant": "Assistant", "system": "System"}
-_TODAY = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
-_ONE_DAY = date(2024, 7, 26)  # the default of templates that show today's date
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,23 @@ def render(messages: Sequence[Message], response: str, template: TemplateName, t
 
 def frame(messages: Sequence[Message], template: TemplateName, tokenizer: Any) -> Rendered:
     """Renders all but the response, in whose place is the space that the template puts before it."""
-    messages, mark = _marked(messages, tokenizer)
+    return frames([messages], template, tokenizer)[0]
+
+
+def frames(many: Sequence[Sequence[Message]], template: TemplateName, tokenizer: Any) -> list[Rendered]:
+    """Renders many conversations as `frame` does, faster."""
+    marked = [_marked(messages, tokenizer) for messages in many]
+    conversations = [messages for messages, _ in marked]
     if template == "plain":
-        shown = Rendered("\n\n".join(m["content"] for m in messages), "", "")
+        shown = [Rendered("\n\n".join(m["content"] for m in messages), "", "") for messages in conversations]
     elif template == "hh":
-        shown = Rendered("".join(map(_hh_turn, messages)) + "\n\nAssistant:", " ", "")
+        shown = [Rendered("".join(map(_hh_turn, c)) + "\n\nAssistant:", " ", "") for c in conversations]
     else:
-        shown = _chat(messages, tokenizer)
+        shown = _chats(conversations, tokenizer)
+    return [_unmarked(found, mark) for found, (_, mark) in zip(shown, marked, strict=True)]
+
+
+def _unmarked(shown: Rendered, mark: str) -> Rendered:
     if not mark:
         return shown
     pieces = shown.prompt.split(mark)
@@ -90,45 +98,20 @@ def _hh_turn(message: Message) -> str:
     return f"\n\n{_HH_NAMES[message['role']]}: {message['content'].strip()}"
 
 
-def _chat(messages: Sequence[Message], tokenizer: Any) -> Rendered:
+def _chats(conversations: Sequence[Sequence[Message]], tokenizer: Any) -> list[Rendered]:
     """Renders by the tokenizer's chat template."""
-    if not getattr(tokenizer, "chat_template", None):
-        raise InputError(
-            f"{_name(tokenizer)} has no chat template; use a template that needs none: plain or hh"
-        )
-    prompt = _apply(tokenizer, messages, add_generation_prompt=True)
     # a stand-in shows what the template puts around a response, even where it trims or wraps content
-    full = _apply(tokenizer, [*messages, {"role": "assistant", "content": _STAND_IN}])
-    before, found, closing = full.rpartition(_STAND_IN)
+    stand_in = {"role": "assistant", "content": _STAND_IN}
+    jobs = [job for c in conversations for job in ((c, True), ([*c, stand_in], False))]
+    texts = render_chats(tokenizer, jobs)
+    return [_chat(prompt, whole) for prompt, whole in zip(texts[::2], texts[1::2], strict=True)]
+
+
+def _chat(prompt: str, whole: str) -> Rendered:
+    before, found, closing = whole.rpartition(_STAND_IN)
     lead = before[len(prompt) :] if before.startswith(prompt) else ""
     # only space is kept: anything else there, such as an empty thinking block, is for the model to write
     return Rendered(prompt, lead if lead.isspace() else "", closing if found else "")
-
-
-def _apply(tokenizer: Any, messages: Sequence[Message], **options: Any) -> str:
-    """Applies the chat template; raises InputError if it fails."""
-    from jinja2 import TemplateError
-
-    try:
-        template = _undated(tokenizer.get_chat_template())
-        return str(
-            tokenizer.apply_chat_template(list(messages), chat_template=template, tokenize=False, **options)
-        )
-    except (TemplateError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{_name(tokenizer)}: its chat template refuses the messages ({reason}); "
-            "change their roles, or use a template that needs none: plain or hh"
-        ) from None
-
-
-def _undated(chat_template: str) -> str:
-    """Fixes the date that the template shows, so that stages on different days show the same prompt."""
-    return _TODAY.sub(lambda call: repr(_ONE_DAY.strftime(call[2])), chat_template)
-
-
-def _name(tokenizer: Any) -> str:
-    return str(getattr(tokenizer, "name_or_path", "") or "this model")
 
 
 def template_hash(template: TemplateName, tokenizer: Any) -> str:

@@ -21,7 +21,7 @@ from rmlab.models.text.rendering import (
     answered,
     apart,
     breaks_in,
-    frame,
+    frames,
     special_names,
 )
 
@@ -60,15 +60,15 @@ def encode_all(
         raise InputError(f"a limit of {max_tokens} tokens leaves no room for a prompt; raise max_tokens")
     keys = [_key(e.messages) for e in exchanges]
     distinct = dict(zip(keys, (e.messages for e in exchanges), strict=True))
-    frames = {key: frame(messages, template, tokenizer) for key, messages in distinct.items()}
+    framed = dict(zip(distinct, frames(list(distinct.values()), template, tokenizer), strict=True))
     begin = begin_tokens(tokenizer)
-    prompts = dict(zip(frames, _prompts(list(frames.values()), tokenizer, begin), strict=True))
-    ends = _closings(frames.values(), tokenizer) if closing else {}
+    prompts = dict(zip(framed, _prompts(list(framed.values()), tokenizer, begin), strict=True))
+    ends = _closings(framed.values(), tokenizer) if closing else {}
     names = special_names(tokenizer)
-    texts = [answered(frames[key], e.response).response for key, e in zip(keys, exchanges, strict=True)]
+    texts = [answered(framed[key], e.response).response for key, e in zip(keys, exchanges, strict=True)]
     responses = token_ids([apart(text, breaks_in(text, names)) for text in texts], tokenizer, opens=False)
     return [
-        _fit(prompts[key], response + ends.get(frames[key].closing, []), max_tokens, begin)
+        _fit(prompts[key], response + ends.get(framed[key].closing, []), max_tokens, begin)
         for key, response in zip(keys, responses, strict=True)
     ]
 
