@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 AUDIT_VENV := .venv-audit
 
-.PHONY: help setup setup-dev audit demo smoke reproduce reproduce-all reproduce-full release-data test test-slow test-all faults siege fuzz test-vllm gpu-check lint type layers tables bench wheel clean
+.PHONY: help setup setup-dev lock audit demo smoke reproduce reproduce-all reproduce-full release-data test test-slow test-all faults siege fuzz test-vllm gpu-check lint type layers tables bench wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,7 +17,7 @@ setup: $(VENV)/.ready-demo  ## a virtual environment at .venv with all that the 
 
 setup-dev: $(VENV)/.ready-dev  ## the same, and the tools for tests and checks
 
-$(VENV)/.ready-%: pyproject.toml constraints.txt scripts/setup.sh
+$(VENV)/.ready-%: pyproject.toml constraints.txt locks/build.txt locks/demo.txt locks/dev.txt scripts/setup.sh
 	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/setup.sh $(VENV) $*
 
 demo: setup  ## SFT, sampling, annotation, embedding, heads, evaluation, report: about 6 minutes on 2 cores
@@ -61,7 +61,7 @@ fuzz: setup-dev  ## hostile input for every reader, CASES of each: up to an hour
 test-vllm: $(VLLM_VENV)/.ready  ## the sampler vllm with a real engine, in an environment of its own (.venv-vllm)
 	@$(VLLM_VENV)/bin/python -m pytest tests/with_vllm
 
-$(VLLM_VENV)/.ready: pyproject.toml constraints-vllm.txt scripts/setup_vllm.sh
+$(VLLM_VENV)/.ready: pyproject.toml constraints-vllm.txt locks/build.txt locks/vllm.txt scripts/setup_vllm.sh
 	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/setup_vllm.sh $(VLLM_VENV)
 
 gpu-check: setup-dev  ## parity and speed on a CUDA device, with random weights of Gemma-2B's shape
@@ -74,10 +74,13 @@ audit: setup-dev $(AUDIT_VENV)/.ready  ## licences of what is installed, and kno
 	@$(BIN)/python scripts/licences.py
 	@$(AUDIT_VENV)/bin/python scripts/audit.py constraints.txt constraints-vllm.txt constraints-audit.txt
 
-$(AUDIT_VENV)/.ready: constraints-audit.txt
+$(AUDIT_VENV)/.ready: locks/audit.txt
 	@$(PYTHON) -m venv $(AUDIT_VENV) && echo '*' >$(AUDIT_VENV)/.gitignore
-	@$(AUDIT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r constraints-audit.txt
+	@$(AUDIT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r locks/audit.txt
 	@touch $@
+
+lock:  ## write the hashes of all that the constraints name into locks/ (asks the package index)
+	@$(PYTHON) scripts/lock.py
 
 lint: setup-dev  ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -99,7 +102,7 @@ release-data: setup-dev  ## make the embedding set in data/released again: under
 	@$(BIN)/python scripts/release_data.py
 
 wheel: setup-dev  ## build the wheel into dist/
-	@$(BIN)/python -m build --wheel
+	@$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## remove the environment, build files and caches; artifacts/ stays
 	rm -rf $(VENV) $(VLLM_VENV) $(AUDIT_VENV) dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

