@@ -72,7 +72,7 @@ reproduce-full: setup  ## what the study at full scale would run and cost (a dry
 
 audit: setup-dev $(AUDIT_VENV)/.ready  ## licences of what is installed, and known vulnerabilities of all that is pinned (asks PyPI)
 	@$(BIN)/python scripts/licences.py
-	@$(AUDIT_VENV)/bin/python scripts/audit.py constraints.txt constraints-vllm.txt constraints-audit.txt
+	@PYTHONPATH=. $(AUDIT_VENV)/bin/python scripts/audit.py constraints.txt constraints-vllm.txt constraints-audit.txt
 
 $(AUDIT_VENV)/.ready: locks/audit.txt
 	@$(PYTHON) -m venv $(AUDIT_VENV) && echo '*' >$(AUDIT_VENV)/.gitignore

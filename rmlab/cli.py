@@ -204,9 +204,7 @@ def main() -> None:
     """The entry point. Expected failures end in one line and an exit code, never a traceback."""
     from rmlab import interrupts
     from rmlab.commands.guard import guarded
+    from rmlab.processes import use_safe_paths
 
+    use_safe_paths()
     interrupts.leave(guarded(app))
-
-
-if __name__ == "__main__":
-    main()

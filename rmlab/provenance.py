@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import subprocess
+import tempfile
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+from rmlab.processes import run
 
 _PACKAGES = (
     "rmlab",
@@ -43,16 +46,41 @@ def versions() -> dict[str, str]:
 @cache
 def git_state() -> dict[str, Any]:
     """Returns the commit of the working directory and whether files have changed; {} outside git."""
-    commit = _git("rev-parse", "HEAD")
-    if commit is None:
+    told = _git("rev-parse", "HEAD", "--show-toplevel", "--git-path", "index", "--git-path", "objects")
+    if told is None or len(lines := told.splitlines()) != 4:
         return {}
-    return {"commit": commit, "changed": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    commit, top, index, objects = lines
+    status = _status(commit, top, index, objects)
+    return {"commit": commit} | ({} if status is None else {"changed": bool(status)})
 
 
-def _git(*arguments: str) -> str | None:
+def _status(commit: str, top: str, index: str, objects: str) -> str | None:
+    """The changed files. A repository's configuration names programs (hooks, filters of files' contents, a
+    watcher of the file system) that git would run to find them; here git sees an empty one in its place."""
+    try:
+        with tempfile.TemporaryDirectory() as empty:
+            for folder in ("objects", "refs"):
+                (Path(empty) / folder).mkdir()
+            (Path(empty) / "HEAD").write_text(f"{commit}\n")
+            return _git(
+                *("--no-optional-locks", "status", "--porcelain"),
+                *("--untracked-files=no", "--ignore-submodules=dirty"),
+                GIT_DIR=empty,
+                GIT_COMMON_DIR=empty,
+                GIT_WORK_TREE=top,
+                GIT_INDEX_FILE=str(Path(index).absolute()),
+                GIT_OBJECT_DIRECTORY=str(Path(objects).absolute()),
+                GIT_CONFIG_GLOBAL="/dev/null",
+                GIT_CONFIG_NOSYSTEM="1",
+            )
+    except OSError:
+        return None
+
+
+def _git(*arguments: str, **environment: str) -> str | None:
     """Returns the output of a git command, or None if it fails."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        done = run(["git", *arguments], environment=environment, seconds=10, capture_output=True, text=True)
+    except (OSError, UnicodeError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

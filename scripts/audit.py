@@ -7,9 +7,10 @@ failure. Exit codes: 0 none known of any package, 1 some, 3 not all could be loo
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import Any
+
+from rmlab.processes import run
 
 COMMAND = (
     sys.executable,
@@ -27,7 +28,7 @@ def main(files: list[str]) -> int:
 
 
 def audit(file: str) -> int:
-    done = subprocess.run([*COMMAND, "-r", file], capture_output=True, text=True, check=False)
+    done = run([*COMMAND, "-r", file], capture_output=True, text=True)
     try:
         packages = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):

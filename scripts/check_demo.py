@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+
+from rmlab.processes import run
 
 
 def main() -> int:
     command = [sys.executable, "-m", "rmlab", "run", "experiment=demo", "--json"]
-    found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    found = json.loads(run(command, capture_output=True, check=True).stdout)
     states = {s["state"] for s in found["stages"]}
     gaps = found["evaluation"]["chosen_minus"]
     ok = states == {"already"} and found["report"].endswith("report.html")

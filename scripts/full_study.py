@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from full_study_costs import Costs, costs
 from full_study_plan import Plan, Setup
 
 from rmlab.errors import OK, PARTIAL
+from rmlab.processes import run as run_program
 
 PLAN = Path(__file__).parents[1] / "conf" / "full_study.yaml"
 
@@ -60,7 +60,7 @@ def run(setups: list[Setup], folder: Path) -> int:
     for setup in setups:
         for command in setup.commands(str(folder / setup.task)):
             print("rmlab " + " ".join(command), flush=True)
-            code = subprocess.run([sys.executable, "-m", "rmlab", *command], check=False).returncode
+            code = run_program([sys.executable, "-m", "rmlab", *command]).returncode
             if code == PARTIAL:
                 print(f"{setup.name}: some cells failed; going on", file=sys.stderr)
                 partial = PARTIAL

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from rmlab.processes import run
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "tests" / "fuzz"
@@ -26,7 +26,7 @@ def main() -> int:
     given = parser.parse_args()
     tests = _tests(given.only)
     with tempfile.TemporaryDirectory() as counts:
-        environment = os.environ | {"RMLAB_FUZZ_CASES": str(given.cases), "RMLAB_FUZZ_COUNTS": counts}
+        environment = {"RMLAB_FUZZ_CASES": str(given.cases), "RMLAB_FUZZ_COUNTS": counts}
         if given.seed is not None:
             environment["RMLAB_FUZZ_SEED"] = str(given.seed)
         with ThreadPoolExecutor(given.jobs) as pool:
@@ -44,7 +44,7 @@ def main() -> int:
 
 def _tests(only: list[str]) -> list[str]:
     """One test a reader, the longest first."""
-    listed = subprocess.run(
+    listed = run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "-k", "not bomb", str(FOLDER)],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
@@ -56,10 +56,8 @@ def _tests(only: list[str]) -> list[str]:
 
 def _run(test: str, environment: dict[str, str]) -> int:
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--tb=short", test],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", test]
+    done = run(command, environment=environment, cwd=ROOT, capture_output=True, text=True)
     print(f"{test.partition('::')[2]}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     if done.returncode:
         lines = (done.stdout + done.stderr).splitlines()[-80:]

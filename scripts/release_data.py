@@ -9,9 +9,10 @@ More arguments are settings: python scripts/release_data.py sampling.n_test=80
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
+
+from rmlab.processes import run
 
 ROOT = Path(__file__).parents[1]
 NAME = "openings-smollm2"
@@ -30,8 +31,7 @@ TINY = (
 
 
 def rmlab(*arguments: str) -> None:
-    command = [sys.executable, "-m", "rmlab", *arguments]
-    done = subprocess.run(command, cwd=ROOT, check=False)
+    done = run([sys.executable, "-m", "rmlab", *arguments], cwd=ROOT)
     if done.returncode:
         sys.exit(done.returncode)
 

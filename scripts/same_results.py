@@ -19,10 +19,8 @@ import argparse
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +35,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
+
+from rmlab.processes import run
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("rmlab", "conf", "data")  # the folders of a version that a run reads
@@ -128,12 +128,12 @@ def export(text: str, to: Path, name: str) -> Version:
     archive = _git("archive", commit, *NEEDED)
     if archive.returncode:
         raise CannotRun(f"git archive {text}: {archive.stderr.decode().strip()}")
-    subprocess.run(["tar", "--extract", "--directory", to], input=archive.stdout, check=True)
+    run(["tar", "--extract", "--directory", to], input=archive.stdout, check=True)
     return Version(f"{name} ({text}, {commit[:9]})", to, commit)
 
 
-def _git(*words: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, check=False)
+def _git(*words: str) -> Any:
+    return run(["git", "-C", ROOT, *words], capture_output=True)
 
 
 def with_small_heads(source: Path) -> Path:
@@ -186,7 +186,6 @@ def _run_part(version: Version, part: Part, out: Path) -> None:
     source = with_small_heads(version.source) if part.is_small else version.source
     out.parent.mkdir(parents=True, exist_ok=True)
     environment = {
-        **os.environ,
         "PYTHONPATH": str(source),
         "RMLAB_CACHE": str(source.with_name(f"{source.name}-cache")),
         "HF_HUB_OFFLINE": "1",
@@ -196,9 +195,7 @@ def _run_part(version: Version, part: Part, out: Path) -> None:
     started, log = time.perf_counter(), out.with_name(f"{part.name}.log")
     with log.open("wb") as told:
         command = [sys.executable, "-m", "rmlab", *part.words, f"out={out}"]
-        done = subprocess.run(
-            command, cwd=source, env=environment, stdout=told, stderr=subprocess.STDOUT, check=False
-        )
+        done = run(command, environment=environment, cwd=source, stdout=told, stderr=told)
     if done.returncode not in MAY_FAIL:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise CannotRun(f"{version.name}: {part.name} ended with exit code {done.returncode}:\n{end}")
@@ -209,7 +206,7 @@ def _run_part(version: Version, part: Part, out: Path) -> None:
 def _check_imported(source: Path, environment: Mapping[str, str]) -> None:
     """The package that Python finds is that of the version, and not the one that is installed."""
     ask = [sys.executable, "-c", "import rmlab; print(rmlab.__file__)"]
-    told = subprocess.run(ask, cwd=source, env=environment, capture_output=True, text=True, check=True)
+    told = run(ask, environment=environment, cwd=source, capture_output=True, text=True, check=True)
     if Path(told.stdout.strip()).resolve() != (source / "rmlab" / "__init__.py").resolve():
         raise CannotRun(f"Python imports {told.stdout.strip()} and not the package in {source}")
 

@@ -1,15 +1,15 @@
-"""Child processes start afresh, and end with the process that started them."""
+"""Child processes start afresh, import nothing by chance, and end with the process that started them."""
 
 from __future__ import annotations
 
 import signal
-import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from rmlab.processes import start_child
+from rmlab.processes import Child, run
 
 SLEEPER = """
 import subprocess, time
@@ -30,16 +30,12 @@ def module(tmp_path, monkeypatch):
 
 def test_a_child_and_what_it_has_started_end_when_its_input_does(module):
     module("sleeper", SLEEPER)
-    with start_child("sleeper", environment={}, stdout=subprocess.PIPE) as child:
+    with Child("sleeper", environment={}, is_read=True) as child:
         started = int(child.stdout.readline())
         assert child.poll() is None and _lives(started)
         child.stdin.close()
         assert child.wait(30) == -signal.SIGKILL
-    for _ in range(1000):
-        if not _lives(started):
-            break
-        time.sleep(0.01)
-    assert not _lives(started)
+    assert _ends(started)
 
 
 def test_a_child_imports_nothing_from_the_folder_that_it_runs_in(module, tmp_path, monkeypatch):
@@ -48,9 +44,61 @@ def test_a_child_imports_nothing_from_the_folder_that_it_runs_in(module, tmp_pat
     (tmp_path / "here" / "csv.py").write_text("raise SystemExit('the wrong one')\n")
     (tmp_path / "here" / "asks.py").write_text("raise SystemExit('the wrong one')\n")
     monkeypatch.chdir(tmp_path / "here")
-    with start_child("asks", environment={"WHO": "me"}, stdout=subprocess.PIPE) as child:
+    with Child("asks", environment={"WHO": "me"}, is_read=True) as child:
         told = child.stdout.read().decode()
     assert told.startswith("me ") and str(tmp_path) not in told and child.returncode == 0
+    done = run([sys.executable, "-c", "import csv; print(csv.__file__)"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout and str(tmp_path) not in done.stdout
+
+
+def test_the_current_folder_that_is_asked_for_is_imported_from_wherever_a_process_runs(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", ".")
+    done = run([sys.executable, "-c", "import mine"], cwd=tmp_path / "below", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+FORKS = """
+import os, signal, time
+for _ in range(2):
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+    print(pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_child_has_forked_holds_up_nobody(module):
+    """Both processes hold the pipe that is read here."""
+    module("forks", FORKS)
+    child = Child("forks", environment={}, is_read=True)
+    told = child.stdout.read().split()  # to the end, which comes
+    assert child.wait(30) == -signal.SIGKILL
+    assert len(told) == 2 and all(_ends(int(pid)) for pid in told)
+
+
+def test_a_child_that_is_stopped_is_gone_with_what_it_has_started(module):
+    module("sleeper", SLEEPER.replace("end_with_parent()", "pass"))
+    child = Child("sleeper", environment={}, is_read=True)
+    started = int(child.stdout.readline())
+    child.stop()
+    assert child.returncode == -signal.SIGKILL and _ends(started)
+    child.stop()  # and nothing is wrong with that
+
+
+def test_a_program_that_takes_too_long_is_an_error_of_the_system():
+    with pytest.raises(TimeoutError, match="sleep takes longer than 0.05 seconds"):
+        run(["sleep", "600"], seconds=0.05)
+
+
+def _ends(process: int) -> bool:
+    until = time.monotonic() + 10
+    while _lives(process) and time.monotonic() < until:
+        time.sleep(0.01)
+    return not _lives(process)
 
 
 def _lives(process: int) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -22,8 +21,9 @@ from typing import Any, TypeVar
 
 from rmlab.errors import RmlabError
 from rmlab.logs import log
+from rmlab.logs.carried_errors import error_from_json, error_to_json
 from rmlab.logs.package_logs import DEBUG, record_package_logs
-from rmlab.processes import end_with_parent, error_from_json, error_to_json, start_child
+from rmlab.processes import Child, end_with_parent
 from rmlab.terminal import note
 
 Task = TypeVar("Task")
@@ -69,7 +69,7 @@ def in_workers(
 
 @dataclass
 class _Worker:
-    process: subprocess.Popen[bytes]
+    child: Child
     pipe: Connection
     fewer: str
     has_ended: bool = False  # its work
@@ -79,14 +79,13 @@ class _Worker:
     def start(cls, environment: Mapping[str, str], fewer: str) -> _Worker:
         ours, theirs = Pipe()
         with theirs:
-            process = start_child(
+            child = Child(
                 "rmlab.pipeline.workers",
                 str(theirs.fileno()),
                 environment={**environment, **log.for_workers()},
-                stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        return cls(process, ours, fewer)
+        return cls(child, ours, fewer)
 
     def attend(self, left: Iterator[Any]) -> Iterator[Any]:
         """Takes one message, and yields what it tells."""
@@ -114,20 +113,15 @@ class _Worker:
             self.pipe.send(value)
 
     def _death(self) -> RmlabError:
-        code = self.process.wait()
+        code = self.child.wait()
         how = f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
         return RmlabError(
-            f"worker process {self.process.pid} {how}, perhaps for want of memory; what is done is kept: "
+            f"worker process {self.child.pid} {how}, perhaps for want of memory; what is done is kept: "
             f"run the same command to go on, or with fewer {self.fewer}"
         )
 
     def stop(self) -> None:
-        # PermissionError is what macOS says of a group that has ended and was not waited for.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # what a dead worker has started, too
-        self.process.wait()
-        if self.process.stdin:
-            self.process.stdin.close()
+        self.child.stop()
         self.pipe.close()
 
 
@@ -139,6 +133,7 @@ def main(descriptor: int) -> int:
     log.join()
     record_package_logs()
     pipe = Connection(descriptor)
+    os.register_at_fork(after_in_child=pipe.close)  # or a fork could hold it for longer
     try:
         work = pipe.recv()
         work(_tasks(pipe), lambda value: pipe.send(("told", value)))

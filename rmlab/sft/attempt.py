@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.errors import RmlabError
+from rmlab.logs.carried_errors import error_to_json
 from rmlab.models.compute import Compute
 from rmlab.models.oom_retry import is_out_of_memory
-from rmlab.processes import end_with_parent, error_to_json
+from rmlab.processes import end_with_parent
 from rmlab.sft.checkpoints import Tell, Watch, last_whole_checkpoint
 from rmlab.sft.task import SftTask
 from rmlab.storage.files import write_json

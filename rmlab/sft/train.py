@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import IO, Any
 
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.logs import log
+from rmlab.logs.carried_errors import error_from_json
 from rmlab.logs.progress import Progress
 from rmlab.models.compute import available_cores
 from rmlab.models.oom_retry import free_memory
-from rmlab.processes import error_from_json, start_child
+from rmlab.processes import Child
 from rmlab.sft.attempt import STEP, attempt
 from rmlab.sft.checkpoints import Tell
 from rmlab.sft.task import SftTask
@@ -94,22 +94,22 @@ def launch(task: SftTask, rows_at_once: int, tell: Tell) -> None:
     task.failure.unlink(missing_ok=True)
     messages = task.work / "processes.log"
     with messages.open("w") as errors:
-        process = start_child(
+        child = Child(
             "torch.distributed.run",
             *("--standalone", "--nproc-per-node", str(task.how.devices), "-m", "rmlab.sft.attempt"),
             *(str(task.write()), str(rows_at_once)),
             environment=_environment(task),
-            stdout=subprocess.PIPE,
-            stderr=errors,
+            is_read=True,
+            errors=errors,
         )
-        assert process.stdin is not None and process.stdout is not None
+        assert child.stdin is not None and child.stdout is not None
         try:
-            _follow(process.stdout, tell)
-            code = process.wait()
+            _follow(child.stdout, tell)
+            code = child.wait()
         finally:
-            process.stdin.close()  # the processes end at once, and the launcher with them
-            process.terminate()
-            process.wait()
+            child.stdin.close()  # the processes end at once, and the launcher with them
+            child.terminate()
+            child.wait()
     if code:
         _raise(task, messages)
 

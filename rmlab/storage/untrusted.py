@@ -9,10 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from multiprocessing import Pipe
@@ -24,13 +21,13 @@ import numpy as np
 import pyarrow as pa
 
 from rmlab.errors import InputError
+from rmlab.processes import Child
 from rmlab.storage.untrusted_bounds import PARQUET, TENSOR, first_line
 
 _DIED = "cannot be read: the process that read it died of it; write it again"
 UNUSABLE = (pa.ArrowException, ValueError, LookupError, TypeError, OverflowError, MemoryError)
 # one arena and one thread, since each takes address space of its own, which is what is limited
 _ENVIRONMENT = {
-    "PYTHONSAFEPATH": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
@@ -38,20 +35,14 @@ _ENVIRONMENT = {
 }
 
 
-class _Child:
+class _Reader:
     """Ends with this process: it waits at a socket between the two, which closes then."""
 
     def __init__(self, kind: str) -> None:
         self._socket, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "rmlab.storage.untrusted_child", kind, str(theirs.fileno())],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ENVIRONMENT},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C at the terminal is for this process alone
+        with theirs, Path(os.devnull).open("wb") as nowhere:
+            self.process = Child(
+                "rmlab.storage.untrusted_child", kind, environment=_ENVIRONMENT, link=theirs, errors=nowhere
             )
         atexit.register(self.stop)
 
@@ -64,19 +55,17 @@ class _Child:
 
     def stop(self) -> None:
         self._socket.close()
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)  # with its forks
-        self.process.wait()
+        self.process.stop()
 
 
-_CHILDREN: dict[tuple[int, str], _Child] = {}  # by the process that started it, and the kind of file
+_CHILDREN: dict[tuple[int, str], _Reader] = {}  # by the process that started it, and the kind of file
 
 
-def child_of(kind: str) -> _Child:
+def child_of(kind: str) -> _Reader:
     """This process's child for a kind of file, which is started if there is none."""
     known = _CHILDREN.get((os.getpid(), kind))
     if known is None or known.process.poll() is not None:
-        known = _CHILDREN[os.getpid(), kind] = _Child(kind)
+        known = _CHILDREN[os.getpid(), kind] = _Reader(kind)
     return known
 
 

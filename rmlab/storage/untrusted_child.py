@@ -1,4 +1,4 @@
-"""The process in which strangers' files are opened: `python -P -m rmlab.storage.untrusted_child KIND SOCKET`.
+"""The process in which strangers' files are opened: `python -m rmlab.storage.untrusted_child KIND`.
 
 Readers believe what a file declares: a small file can make them fill the memory, crash them, or keep them
 busy for ever. So this process imports the reader of one kind once, and forks for every file. The fork may use
@@ -42,13 +42,12 @@ READERS = {  # modules with a function answer(to, asked, size), which sends what
 }
 
 
-def main(kind: str, descriptor: int) -> None:
-    """Waits for connections over the socket, one for each file, until the other end closes it; then it ends,
-    with forks that are still at a file."""
-    os.set_inheritable(descriptor, False)
+def main(kind: str) -> None:
+    """Waits for connections over the socket that is its standard input, one for each file, until the other
+    end closes it; then it ends, with forks that are still at a file."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are not waited for
     reader = importlib.import_module(READERS[kind])
-    with socket.socket(fileno=descriptor) as waiting:
+    with socket.socket(fileno=0) as waiting:
         while given := socket.recv_fds(waiting, 1, 1)[1]:
             if os.fork() == 0:
                 try:
@@ -103,4 +102,4 @@ def _limit(size: int) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1])

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from datetime import date
 from pathlib import Path
@@ -26,6 +25,8 @@ import numpy as np
 import pandas as pd
 import yaml
 from study_sets import make_study
+
+from rmlab.processes import Child
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from full_study import PLAN
@@ -37,11 +38,14 @@ TRUE, SMALL = (40_000, 10, 2_000, 500, 2048), (2_000, 10, 100, 100, 256)
 
 
 def rmlab(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "rmlab", *arguments]
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"rmlab {' '.join(arguments)} ended with {done.returncode}")
-    return done.stdout
+    child = Child("rmlab", *arguments, environment={}, is_read=True, folder=folder)
+    try:
+        told, _ = child.communicate()
+    finally:
+        child.stop()
+    if child.returncode:
+        raise SystemExit(f"rmlab {' '.join(arguments)} ended with {child.returncode}")
+    return told.decode()
 
 
 def seconds_of(folder: Path, head: list[str], budgets: list[int]) -> dict[int, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
 from rmlab.models.weights import find_model
 from rmlab.paths import user_path
+from rmlab.processes import run
 from rmlab.samplers.base import SamplingTask
 from rmlab.samplers.transformers import TransformersSampler
 
@@ -124,7 +124,7 @@ def bench_vllm(sizes: Sizes) -> dict[str, float]:
         file.write_text(json.dumps(prompts))
         side = Path(__file__).with_name("vllm_side.py")
         command = [_VLLM, side, folder(), file, str(sizes.samples), str(sizes.new_tokens)]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        done = run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"vLLM failed: {done.stderr[-2000:]}")
     found = json.loads(done.stdout.strip().splitlines()[-1])

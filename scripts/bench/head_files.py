@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -24,6 +22,7 @@ from rmlab.evaluation.score import quick_forms, score_all
 from rmlab.heads.base import FitData
 from rmlab.heads.fitted.mlp import MlpHead
 from rmlab.losses.pairs import BradleyTerry
+from rmlab.processes import Child
 from rmlab.responses.vectors import StreamedVectors
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.manifest import FileRecord, Manifest
@@ -137,15 +136,16 @@ def _rss(pid: int) -> float:
 def _rmlab(*arguments: str, cwd: Path) -> tuple[float, float, list[float], str]:
     """Seconds, peak GiB, memory over time and stdout of one command."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rmlab", *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True
-    )
-    peak = _Peak(process.pid)
-    out, _ = process.communicate()
+    child = Child("rmlab", *arguments, environment={}, is_read=True, folder=cwd)
+    peak = _Peak(child.pid)
+    try:
+        out, _ = child.communicate()
+    finally:
+        child.stop()
     gib = peak.stop()
-    if process.returncode:
-        raise SystemExit(f"rmlab {' '.join(arguments)} ended with {process.returncode}")
-    return time.perf_counter() - started, gib, peak.history, out
+    if child.returncode:
+        raise SystemExit(f"rmlab {' '.join(arguments)} ended with {child.returncode}")
+    return time.perf_counter() - started, gib, peak.history, out.decode()
 
 
 def bench_sweep(sizes: Sizes, folder: Path) -> dict[str, float]:

@@ -32,6 +32,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rmlab.processes import run
+
 PER_TRAIN, PER_TEST = 10, 100  # responses a prompt
 TRAIN_SHARE = 2 / 7  # of the responses
 STAGES = ("sample", "annotate", "embed", "fit-rm", "eval-rm", "report")
@@ -90,20 +92,16 @@ def costs(folder: Path, rows: int, stages: tuple[str, ...]) -> Iterator[tuple[st
 def _rmlab(folder: Path, stage: str, rows: int) -> Cost:
     """One command, in a process of its own. What it says goes to a log beside its artifacts."""
     paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    command = [sys.executable, "-m", "rmlab", stage, *SETTINGS]
+    measured, told = Path(__file__).with_name("load_measured.py"), folder.absolute() / f"{stage}.json"
+    search = {"PYTHONPATH": os.pathsep.join(paths)}
     started = time.monotonic()
     with (folder / f"{stage}.log").open("w") as log:
-        child = os.fork()
-        if child == 0:
-            os.chdir(folder)
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-            os.execve(sys.executable, command, os.environ | {"PYTHONPATH": os.pathsep.join(paths)})
-    _, status, used = os.wait4(child, 0)
-    if status:
+        command = [sys.executable, measured, told, stage, *SETTINGS]
+        done = run(command, environment=search, cwd=folder, stdout=log, stderr=log)
+    if done.returncode:
         raise SystemExit(f"rmlab {stage} failed; {folder / f'{stage}.log'} says why")
-    wall = time.monotonic() - started
-    return Cost(rows, used.ru_maxrss / 1024, wall, used.ru_utime + used.ru_stime)
+    wall, used = time.monotonic() - started, json.loads(told.read_text())
+    return Cost(rows, used["megabytes"], wall, used["cpu"])
 
 
 def _told(cost: Cost) -> str:

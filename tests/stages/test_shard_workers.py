@@ -15,12 +15,12 @@ from small_settings import SMALL
 
 from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError, WorkerError
+from rmlab.logs.carried_errors import error_from_json, error_to_json
 from rmlab.logs.records import trace_of
 from rmlab.pipeline import shards as places_module
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.run import run_nodes
 from rmlab.pipeline.shards import places
-from rmlab.processes import error_from_json, error_to_json
 
 pytestmark = pytest.mark.alone
 

@@ -21,6 +21,17 @@ def about(tasks, tell):
         tell(_about(task))
 
 
+def forks_and_dies(tasks, tell):
+    """In a worker, as a component may: its forks outlive it, one of them in a session of its own."""
+    for task in tasks:
+        for leave in (os.setsid, os.getpid):
+            if (fork := os.fork()) == 0:
+                leave()
+                time.sleep(600)
+            tell((task, fork))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _about(task):
     import numpy as np
     import torch
@@ -58,6 +69,19 @@ def test_a_killed_worker_is_one_line_and_what_was_done_before_is_not_lost():
         error = str(caught)
     assert error is not None and "fewer --workers" in error and "\n" not in error
     assert sorted(f[0] for f in found) == [1, 2, 3]
+
+
+def test_a_killed_worker_is_noticed_though_what_it_has_forked_lives_on():
+    found = []
+    with pytest.raises(RmlabError, match=r"was killed \(signal 9\)"):  # and not after ten minutes
+        for row in in_workers(forks_and_dies, ["a"], [ONE_THREAD], "--workers"):
+            found.append(row)
+    (_, away), (_, near) = found
+    os.kill(away, signal.SIGKILL)  # nobody can know of it
+    until = time.monotonic() + 10
+    while _lives(near) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not _lives(near)
 
 
 def _lives(process: int) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rmlab.processes import end_with_parent
+
 
 def convert(source: Path, target: Path) -> None:
     import torch
@@ -30,4 +32,5 @@ def convert(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     convert(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from rmlab.errors import InputError, RmlabError
 from rmlab.models.bundled.stored import stored
 from rmlab.paths import cache_folder
+from rmlab.processes import Child
 from rmlab.storage.digest import file_digest
 from rmlab.storage.integrity import is_as_sealed
 from rmlab.terminal import note
@@ -76,9 +76,15 @@ def _run_conversion(source: Path, target: Path) -> None:
     """Converts in a process of its own, without the hub, on which transformers would look for kernels."""
     if importlib.util.find_spec("gguf") is None:
         raise RmlabError('converting GGUF needs the gguf package; run: pip install "rmlab[gguf]"')
-    command = [sys.executable, "-m", "rmlab.models.bundled.convert_gguf", str(source), str(target)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    environment = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    module, arguments = "rmlab.models.bundled.convert_gguf", (str(source), str(target))
+    with tempfile.TemporaryFile() as said:
+        child = Child(module, *arguments, environment=environment, errors=said)
+        try:
+            code = child.wait()
+        finally:
+            child.stop()
+        said.seek(0)
+        last = (said.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+    if code:
         raise RmlabError(f"converting {source.name} failed: {last}")
