@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import sys
 import tempfile
 from pathlib import Path
 
