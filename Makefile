@@ -80,7 +80,7 @@ $(AUDIT_VENV)/.ready: locks/audit.txt
 	@touch $@
 
 lock:  ## write the hashes of all that the constraints name into locks/ (asks the package index)
-	@$(PYTHON) scripts/lock.py
+	@PYTHONPATH=. $(PYTHON) scripts/lock.py
 
 lint: setup-dev  ## style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,8 @@ from typing import NamedTuple
 from urllib.error import URLError
 from urllib.parse import unquote, urldefrag, urljoin
 from urllib.request import Request, urlopen
+
+from rmlab.processes import run
 
 CONSTRAINTS = ("constraints.txt", "constraints-vllm.txt", "constraints-audit.txt")
 _PART = re.compile(r"# (locks/[a-z]+\.txt): ")
@@ -172,7 +173,7 @@ def pips_index() -> str:
     from pip._internal.models.index import PyPI
 
     ask = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    told = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    told = run(ask, capture_output=True, text=True).stdout.strip()
     return os.environ.get("PIP_INDEX_URL") or told or str(PyPI.simple_url)
 
 

@@ -40,7 +40,7 @@ _ANNOTATE = (
     "annotate",
     *SMOKE,
     "golden=callable",
-    "label_golden=callable",
+    "golden.callable.path=mine.reward",
     "allow_modules=[mine]",
     "workers=2",
 )
