@@ -5,13 +5,13 @@ The whole file is checked before anything is written.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rmlab.commands.run import command_line
 from rmlab.config.hydra import load_settings
+from rmlab.config.quoting import override
 from rmlab.config.settings import Settings
 from rmlab.data.forms.arrays import check_vectors, open_arrays
 from rmlab.data.forms.items import read_items
@@ -73,15 +73,7 @@ def planned_import(source: str, overrides: Sequence[str], config_dir: Path | Non
 
 def _arguments(source: str, overrides: Sequence[str]) -> list[str]:
     experiment = [] if any(o.startswith("experiment=") for o in overrides) else ["experiment=imported"]
-    return [*experiment, f"input={quoted(source)}", *overrides]
-
-
-def quoted(text: str) -> str:
-    """A value as it is written in an override: quoted if it has characters of Hydra's grammar."""
-    if re.fullmatch(r"[\w./+~-]+", text) and not re.fullmatch(r"(?i)[\d.e+-]+|null|true|false|nan|inf", text):
-        return text
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
+    return [*experiment, override("input", source), *overrides]
 
 
 def _checked(path: Path, form: str, settings: Settings) -> Summary:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rmlab.commands.importing import quoted
 from rmlab.config.hydra import load_settings
+from rmlab.config.quoting import override
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.logs.progress import Progress
 from rmlab.logs.records import shell_line
@@ -140,7 +140,8 @@ def command_here(path: Path, manifest: Manifest) -> str:
     """The command that makes an artifact again, from any folder, also where the artifact was moved since."""
     command, folder = manifest.command, Path(manifest.folder)
     if manifest.place and Path(manifest.place) != path.absolute():
-        command += f" out={quoted(str(path.absolute().parent.parent))}"
+        place = override("out", str(path.absolute().parent.parent))
+        command += f" {shell_line([place])}"
     if manifest.folder and folder.is_dir() and folder != Path.cwd():
         command = f"cd {shell_line([str(folder)])} && {command}"
     return command

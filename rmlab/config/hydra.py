@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from rmlab.config.bounds import check_values, check_yaml_files
 from rmlab.config.components import first_problem
-from rmlab.config.set_choice import set_choice, set_file, set_test_file
-from rmlab.config.settings import GRANTS, Settings
+from rmlab.config.quoting import in_quotes
+from rmlab.config.references import known_references, refusal
+from rmlab.config.settings import ALLOW_ENV, GRANTS, Settings
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.paths import shipped
 
@@ -45,7 +46,7 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> di
 
 def unresolved(overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
     """Returns the configuration of compose() with references such as ${input} left unresolved."""
-    return _plain(_composed(overrides, config_dir), resolve=False)
+    return _plain(_composed(overrides, config_dir), overrides, resolve=False)
 
 
 def compose_both(
@@ -53,14 +54,15 @@ def compose_both(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The results of compose() and unresolved(), from one call of Hydra."""
     config = _composed(overrides, config_dir)
-    return _plain(config, resolve=True), _plain(config, resolve=False)
+    return _plain(config, overrides, resolve=True), _plain(config, overrides, resolve=False)
 
 
-def _plain(config: Any, resolve: bool) -> dict[str, Any]:
+def _plain(config: Any, overrides: Sequence[str], resolve: bool) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     try:
-        return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
+        with known_references(_allows_environment(overrides)):
+            return OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)  # type: ignore[return-value]
     except Exception as error:  # a resolver may raise anything
         raise _cause(error) or ConfigError(_explain(error)) from None
 
@@ -68,14 +70,14 @@ def _plain(config: Any, resolve: bool) -> dict[str, Any]:
 def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
 
-    for resolver in (set_choice, set_file, set_test_file):
-        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     arguments = [*_search_path(config_dir), *_last_wins(overrides)]
     _check_grammar(overrides)
     try:
-        with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"):
+        with (
+            initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3", job_name="rmlab"),
+            known_references(_allows_environment(overrides)),
+        ):
             config = hydra_compose("config", overrides=arguments)
             _check_grants(config, overrides)
             return config
@@ -90,8 +92,8 @@ def _search_path(config_dir: Path | None) -> list[str]:
         raise ConfigError(f"--config-dir {config_dir} is not a folder")
     groups = [place.name for place in shipped("conf").iterdir() if place.is_dir()]
     check_yaml_files(config_dir, groups)
-    folder = str(config_dir.resolve()).replace("'", "\\'")
-    return [f"hydra.searchpath=['file://{folder}']"]
+    folder = in_quotes(f"file://{config_dir.resolve()}")  # in which Hydra resolves no references
+    return [f"hydra.searchpath=[{folder}]"]
 
 
 def _last_wins(overrides: Sequence[str]) -> list[str]:
@@ -116,11 +118,16 @@ def _check_grammar(overrides: Sequence[str]) -> None:
 
 
 def _check_grants(config: Any, overrides: Sequence[str]) -> None:
-    """Settings that let code run count only on the command line, so that no settings file can allow its
+    """Settings that grant something count only on the command line, so that no settings file can allow its
     own."""
-    for grant in GRANTS:
+    for grant, what in GRANTS.items():
         if config.get(grant) and not any(_key(o) == grant for o in overrides):
-            raise ConfigError(f"{grant} lets code run, and a file sets it; give it on the command line")
+            raise ConfigError(f"{grant} {what}, and a file sets it; give it on the command line")
+
+
+def _allows_environment(overrides: Sequence[str]) -> bool:
+    given = [o for o in overrides if _key(o) == ALLOW_ENV]
+    return bool(given) and Override.parse(given[-1]).value is True
 
 
 def _key(override: str) -> str:
@@ -196,6 +203,8 @@ def _explain(error: Exception) -> str:
         return f"{group}={option}: no such choice{known}"
     if unknown := re.search(r"Could not override '([^']+)'", text):
         return f"unknown setting '{unknown.group(1)}'; `rmlab run --dry-run --json` shows all settings"
+    if unknown := re.search(r"Unsupported interpolation type (\S+)(?:\s+full_key: (\S+))?", text):
+        return refusal(unknown.group(1), unknown.group(2) or "")
     if needed := re.search(r"Missing mandatory value: \S+\s+full_key: (\S+)", text):
         return f"{needed.group(1)} has no value and needs one: give {needed.group(1)}=..."
     return " ".join(text.split()) or f"the settings cannot be read ({type(error).__name__})"

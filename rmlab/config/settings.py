@@ -11,13 +11,19 @@ from rmlab.paths import home_path
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Component = dict[str, Any]
-GRANTS = ("allow_modules", "trust_remote_code")  # let code run, so only the command line may set them
+ALLOW_ENV = "allow_env"
+# What only the command line may set, and what each does.
+GRANTS = {
+    "allow_modules": "lets code run",
+    "trust_remote_code": "lets code run",
+    ALLOW_ENV: "lets settings read environment variables",
+}
 
 
 def _grants_nothing(overrides: str) -> str:
-    for grant in GRANTS:
+    for grant, what in GRANTS.items():
         if grant in overrides:
-            raise ValueError(f"{grant} lets code run; give it on the command line, not in a file")
+            raise ValueError(f"{grant} {what}; give it on the command line, not in a file")
     return overrides
 
 
@@ -209,6 +215,7 @@ class Settings(_Section):
     generation_seed: int = Field(ge=0, le=LARGEST_SEED)
     arms: list[Overrides]
     allow_modules: list[str]
+    allow_env: bool
     out: str = Field(min_length=1)
     device: str
     workers: int | str

@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from rmlab.config.components import NAME, recorded_name
+from rmlab.config.quoting import override
+from rmlab.logs.records import shell_line
 from rmlab.storage.set_record import SetEmbedder, SetPolicy, SetRecord, embeddings_file, scales_file
 
 _TASK = (
@@ -35,9 +37,10 @@ def _front(record: SetRecord) -> dict[str, Any]:
 
 def _use(record: SetRecord) -> str:
     policy, embedder = record.policies[0].name, record.embedders[0].name
+    chosen = shell_line([override("set.policy", policy), override("set.embedder", embedder)])
     return f"""```
 rmlab validate FOLDER
-rmlab run experiment=embedding_set input=FOLDER set.policy={policy} set.embedder={embedder}
+rmlab run experiment=embedding_set input=FOLDER {chosen}
 ```
 
 The vectors are stored in 8 bits; with pandas they are one line away:

@@ -12,6 +12,7 @@ from typing import Any
 from rmlab.config.components import component_name
 from rmlab.config.grid import Composer, GridPoint, is_swept, points
 from rmlab.config.hydra import Override
+from rmlab.config.quoting import override
 from rmlab.config.settings import Settings
 from rmlab.errors import ConfigError
 from rmlab.paths import user_path
@@ -160,7 +161,7 @@ class Planner:
         axes = [text for text in self.axes if Override.parse(text).key not in fixed]
         if self.all_setups or finding.setups == "all":
             more = {axis: found for axis, found in self._names.items() if axis not in self.given | fixed}
-            axes += [f"{axis}={','.join(found)}" for axis, found in more.items()]
+            axes += [override(axis, *found) for axis, found in more.items()]
         for arm, condition in itertools.product(finding.arms, finding.conditions or [""]):
             own = [*finding.arms[arm].split(), *finding.conditions.get(condition, "").split()]
             names = {ARM: arm, **({CONDITION: condition} if condition else {})}

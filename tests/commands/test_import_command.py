@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from form_rows import FORMS, assistant, dialogue, rows_of, user, write
 
-from rmlab.commands.importing import quoted
 from rmlab.commands.inspect import lineage
-from rmlab.config.hydra import load_settings
 from rmlab.storage.artifact import open_artifact
 
 HALF = "prompts.test_fraction=0.5"
@@ -101,13 +99,6 @@ def test_single_answers_are_compared_across_prompts(cli, tmp_path):
     rows = [{"prompt": f"q {i}", "completion": f"a {i}", "label": i % 3 == 0} for i in range(20)]
     result = cli("import", write(tmp_path / "f.jsonl", rows), HALF, f"out={tmp_path / 'out'}", "--json")
     assert "pairing=cross_prompt" in result.json["next"] and result.json["import"]["pairs"] == 0
-
-
-@pytest.mark.parametrize(
-    "value", ["a.jsonl", "a b", "it's", "a,b", "[x]", "a\\'b", "ends\\", "5", "null", "{a: b}", "ä=ö"]
-)
-def test_any_path_is_an_override(value):
-    assert load_settings(["experiment=imported", f"input={quoted(value)}"]).input == value
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from hostile_values import TEXTS, damaged
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmlab.commands.importing import quoted
 from rmlab.config.components import build
 from rmlab.config.grid import points
 from rmlab.config.hydra import load_settings
+from rmlab.config.quoting import quoted
 
 TARGETS = (
     "os.system", "builtins.eval", "builtins.exec", "subprocess.run", "subprocess.Popen", "pickle.loads", "os.remove",
@@ -131,10 +131,11 @@ def test_settings(cases):
             chosen = (
                 [f"{group}=[tested]" if group == "golden" else f"{group}=tested"] if "tested" in place else []
             )
-            granted = [o for o in overrides if "allow_modules" not in o]
+            granted = [o for o in overrides if "allow_" not in o]
             settings = read(lambda: load_settings([*chosen, *granted], folder))
             if settings is not None:
                 assert settings.allow_modules == [] and not settings.trust_remote_code
+                assert not settings.allow_env
                 assert all("/" not in name and name != ".." for name in settings.golden)
                 _components(settings)
 
