@@ -13,7 +13,7 @@ from pathlib import Path
 
 from siege.command import SOURCE, Ended, Running
 
-_HERE = Path(sys.executable).parent  # where the command is installed beside the interpreter
+RMLAB = str(Path(sys.executable).parent / "rmlab")  # the command as it is installed
 
 # Every stage in seconds, with stand-ins for the models.
 SMOKE = (
@@ -111,7 +111,7 @@ class Ground:
         """
         front = [*_limited(limits), *prefix]
         return Running(
-            [*front, *(program or [str(_HERE / "rmlab")]), *arguments],
+            [*front, *(program or [RMLAB]), *arguments],
             cwd or self.folder,
             self.environment(env or {}),
             stdin=stdin,
@@ -122,16 +122,23 @@ class Ground:
         """Runs a program of Python in a process of its own, in which rmlab can be imported."""
         return self.start("-c", code, *arguments, program=[sys.executable], **how).end(seconds)
 
-    def each(self, commands: Sequence[Sequence[str]], seconds: float = 60.0, **how: object) -> list[Ended]:
+    def each(
+        self,
+        commands: Sequence[Sequence[str]],
+        seconds: float = 120.0,
+        imports: Sequence[str] = (),
+        **how: object,
+    ) -> list[Ended]:
         """Runs many commands one after the other, each in a fork of one process, so that imports cost once.
 
         seconds: that each may take; a command that takes longer is killed, and its code is that of SIGKILL.
+        imports: modules that most of the commands would import by themselves.
         """
         here = str(how.get("cwd") or self.folder)
         asked, ends = self.folder / ".commands.json", self.folder / ".ends.json"
         asked.write_text(json.dumps([{"argv": list(argv), "cwd": here} for argv in commands]))
         program = [sys.executable, "-P", str(Path(__file__).with_name("forking.py"))]
-        whole = self.start(str(asked), str(ends), str(seconds), program=program, **how)
+        whole = self.start(str(asked), str(ends), str(seconds), *imports, program=program, **how)
         whole.end(seconds * len(commands) + 120.0).fine()
         return [Ended(**end) for end in json.loads(ends.read_text())]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2]
-_SIGNS_OF_A_FAULT = ("Traceback (most recent call last)", "unexpected error", "Exception ignored")
+_SIGNS_OF_A_FAULT = ("Traceback (most recent call last)", "rmlab: unexpected ", "Exception ignored")
 
 
 @dataclass
@@ -131,6 +131,13 @@ class Running:
             assert time.monotonic() < until, f"no {pattern} within {seconds:.0f} s"
             time.sleep(0.01)
         return found
+
+    def wait_for_exit(self, seconds: float) -> bool:
+        """Waits so long at most; whether it has ended by then."""
+        until = time.monotonic() + seconds
+        while any(reader.is_alive() for reader in self.readers) and time.monotonic() < until:
+            time.sleep(0.02)
+        return time.monotonic() < until
 
     def hang_up(self) -> None:
         """Closes the terminal that it was started at."""

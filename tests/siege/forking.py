@@ -1,11 +1,12 @@
-"""A program that has imported rmlab once, and forks for each command: python -P forking.py COMMANDS ENDS.
+"""A program that has imported rmlab once, and forks for each command: python -P forking.py COMMANDS ENDS SECONDS [MODULE ..].
 
 COMMANDS: a JSON file with a list of {"argv", "cwd"}. ENDS: where it writes, in the same order, how each
-ended. A fork differs from a process of its own only in that its imports cost nothing.
+ended. SECONDS: that each may take. MODULE: imported once, too. A fork differs from a process of its own only in that its imports cost nothing.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 
-def main(commands: Path, ends: Path, seconds: float) -> None:
+def main(commands: Path, ends: Path, seconds: float, modules: list[str]) -> None:
     import rmlab.cli
     import rmlab.commands.importing
     import rmlab.commands.inspect
@@ -25,6 +26,8 @@ def main(commands: Path, ends: Path, seconds: float) -> None:
     import rmlab.models.decoding.decoder
     import rmlab.stages.report  # noqa: F401
 
+    for module in modules:
+        importlib.import_module(module)
     ends.write_text(json.dumps([_end(command, seconds) for command in json.loads(commands.read_text())]))
 
 
@@ -70,4 +73,4 @@ def _run(command: dict[str, Any], out: int, err: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4:])
