@@ -180,7 +180,8 @@ def verify(
 
     --repair sets bad parts aside and names the command that makes them again, and no others.
 
-    The exit code is 3 if anything is damaged or stale. The command that made a stale artifact makes it again.
+    The exit code is 3 if anything is damaged, unreadable or stale. The command that made a stale artifact
+    makes it again.
     """
     from rmlab.commands.verify import verify_command
 

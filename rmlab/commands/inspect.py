@@ -8,7 +8,7 @@ from typing import Any
 
 from rmlab.errors import InputError, RmlabError, printable
 from rmlab.pipeline.verify import is_artifact, outdated
-from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, upstream
+from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, readable, upstream
 from rmlab.storage.files import plain
 from rmlab.storage.set_record import RECORD
 from rmlab.storage.untrusted import open_parquet
@@ -18,7 +18,8 @@ _WIDTH = 100  # characters shown of a value
 
 
 def inspect_command(path: Path, rows: int, as_json: bool) -> None:
-    found = describe(path, rows)
+    with readable(path):
+        found = describe(path, rows)
     if as_json:
         say_json(plain(found))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from rmlab.paths import home_path
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.state import States
-from rmlab.storage.artifact import finished
-from rmlab.storage.manifest import MANIFEST, Manifest
+from rmlab.storage.artifact import artifacts_in, finished
+from rmlab.storage.manifest import Manifest
 from rmlab.terminal import say, say_json, say_table
 
 _MOST = 4  # differences shown
@@ -52,12 +53,9 @@ def differences(node: Node, made: Manifest) -> Iterator[str]:
 
 def _others(node: Node) -> Iterator[Manifest]:
     root = home_path(node.settings.out) / node.stage
-    for folder in sorted(root.glob("[!.]*")) if root.is_dir() else []:
-        if (folder / MANIFEST).is_file():
-            try:
-                yield finished(folder)
-            except InputError:
-                continue
+    for folder in artifacts_in(root):
+        with suppress(InputError):
+            yield finished(folder)
 
 
 def _flat(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:

@@ -29,12 +29,12 @@ ALL = "all"
 def verify_command(
     path: str, overrides: Sequence[str], repair: bool, as_json: bool, config_dir: Path | None
 ) -> None:
-    """InputError where anything is damaged or stale, and was not repaired."""
+    """InputError where anything is damaged, unreadable or stale, and was not repaired."""
     places = _places(path, overrides, config_dir)
     ages = Ages(Sources(thorough=True).has_changed)
     found = _verified(places, ages, as_json)
     if repair:
-        found = [_repaired(finding, ages) if finding.state == "damaged" else finding for finding in found]
+        found = [_repaired(f, ages) if f.state == "damaged" or f.damage else f for f in found]
     if as_json:
         say_json({"artifacts": [_row(f) for f in found]})
     else:
@@ -81,7 +81,7 @@ def _repaired(finding: Verified, ages: Ages) -> Verified:
     try:
         return _repair(finding, ages)
     except (RmlabError, OSError) as error:
-        return replace(finding, why=str(error))
+        return replace(finding, state="damaged", why=str(error))
 
 
 def _repair(finding: Verified, ages: Ages) -> Verified:
@@ -165,12 +165,15 @@ def _print(found: Sequence[Verified]) -> None:
 
 def _demand(found: Sequence[Verified], path: str, was_repaired: bool) -> None:
     damaged = [f for f in found if f.state == "damaged"]
+    unreadable = [f for f in found if f.state == "unreadable"]
     stale = [f for f in found if f.state == "stale"]
     if damaged:
         first = f"{damaged[0].path}: {damaged[0].why}"
         is_told = was_repaired or "rmlab verify" in first
         how = "" if is_told else f"; mend: rmlab verify --repair {path}"
         raise InputError(f"{len(damaged)} damaged, the first {first}{how}")
+    if unreadable:
+        raise InputError(f"{len(unreadable)} unreadable, the first {unreadable[0].why}")
     if stale:
         made = stale[0].manifest
         again = (

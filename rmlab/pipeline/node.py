@@ -134,7 +134,7 @@ class Node:
         state = (states or States()).of(self)
         if state.name == "done" and state.artifact:
             return state.artifact
-        if state.name == "damaged":
+        if state.name in ("damaged", "unreadable"):
             raise InputError(state.why)
         why = f" ({state.why})" if state.why else ""
         raise InputError(f"{self.stage} is {state.name}{why}: {self.folder}; run its stage again")

@@ -31,7 +31,8 @@ RESULTS = "results.parquet"  # of a sweep
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: done (now), already (found done), planned or damaged (dry run), or starts (in the log alone)."""
+    """state: done (now), already (found done), or starts (in the log alone); of a dry run planned, damaged or
+    unreadable."""
 
     node: Node
     state: str
@@ -41,7 +42,7 @@ class Outcome:
     def expected(cls, node: Node, force: bool = False) -> Outcome:
         """The outcome that a dry run foretells; damage stays, since no run repairs it unasked."""
         state = "planned" if force else node.state.name
-        return cls(node, {"done": "already", "damaged": "damaged"}.get(state, "planned"))
+        return cls(node, {"done": "already", "damaged": state, "unreadable": state}.get(state, "planned"))
 
     def to_json(self) -> dict[str, Any]:
         made = self.artifact.manifest if self.artifact else None
@@ -113,9 +114,9 @@ def _run(nodes: list[Node], command: str, force: bool, quiet: bool, alone: bool)
 
 
 def _is_left(node: Node, states: States) -> bool:
-    """Damage is not made good unasked: what is left of it may be wanted."""
+    """Damage is not made good unasked: what is left of it may be wanted. What is unreadable may be whole."""
     state = states.of(node)
-    if state.name == "damaged":
+    if state.name in ("damaged", "unreadable"):
         raise InputError(state.why)
     return state.name != "done"
 

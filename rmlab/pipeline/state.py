@@ -1,4 +1,4 @@
-"""The state of an artifact: missing, begun, damaged, stale or done; and the one rule of what is stale."""
+"""The state of an artifact, from missing to done, and the one rule of what is stale."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from typing import Literal, Protocol
 
 from rmlab.errors import InputError
 from rmlab.pipeline.stages import BY_NAME
-from rmlab.storage.artifact import Artifact, finished, is_unfinished, open_artifact, upstream
+from rmlab.storage.artifact import (
+    Artifact,
+    Unreadable,
+    finished,
+    is_unfinished,
+    open_artifact,
+    readable,
+    upstream,
+)
 from rmlab.storage.manifest import InputRecord, Manifest, OldFormat
 
-Name = Literal["missing", "begun", "damaged", "stale", "done"]
+Name = Literal["missing", "begun", "damaged", "unreadable", "stale", "done"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,13 @@ class States:
 
     def _look(self, node: Wanted) -> State:
         folder = node.folder
+        try:
+            with readable(folder):
+                return self._found(node, folder)
+        except Unreadable as error:
+            return State("unreadable", str(error))
+
+    def _found(self, node: Wanted, folder: Path) -> State:
         if not folder.is_dir():
             return State("missing")
         if is_unfinished(folder):
@@ -100,6 +115,8 @@ class States:
             artifact = open_artifact(folder)
         except OldFormat as error:
             return State("stale", str(error))
+        except Unreadable:
+            raise
         except InputError as error:
             return State("damaged", str(error))
         if artifact.manifest.fingerprint != node.fingerprint:

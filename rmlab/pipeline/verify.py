@@ -14,17 +14,21 @@ from rmlab.paths import home_path, user_path
 from rmlab.pipeline.node import code_identity, file_source
 from rmlab.pipeline.stages import BY_NAME
 from rmlab.pipeline.state import Ages
-from rmlab.storage.artifact import finished, is_unfinished
+from rmlab.storage.artifact import Unreadable, artifacts_in, finished, is_unfinished, readable
 from rmlab.storage.digest import file_digest
+from rmlab.storage.files import is_withheld
 from rmlab.storage.integrity import Damage, all_damage, forget, mark_whole
 from rmlab.storage.manifest import COPY, MANIFEST, InputRecord, Manifest, OldFormat
 
-Condition = Literal["whole", "stale", "damaged", "unfinished"]
+Condition = Literal["whole", "stale", "damaged", "unfinished", "unreadable"]
 
 
 @dataclass(frozen=True)
 class Verified:
-    """damage: one for each bad file; why: the state in words; again: the command after a repair."""
+    """damage: one for each bad file, and for the copy of the manifest where a whole artifact lacks it.
+
+    why: the state in words; again: the command after a repair.
+    """
 
     path: Path
     state: Condition
@@ -35,13 +39,12 @@ class Verified:
 
     @property
     def stage(self) -> str:
-        return self.path.parent.name
+        return next((p.name for p in (self.path.parent, self.path) if p.name in BY_NAME), "")
 
 
 def artifacts_of(out: Path) -> list[Path]:
     """All that lies in a folder of artifacts, what is read before what reads it."""
-    stages = [stage for stage in BY_NAME if (out / stage).is_dir()]
-    return [p for stage in stages for p in sorted((out / stage).glob("[!.]*")) if p.is_dir()]
+    return [place for stage in BY_NAME for place in artifacts_in(out / stage)]
 
 
 def is_artifact(path: Path) -> bool:
@@ -50,6 +53,15 @@ def is_artifact(path: Path) -> bool:
 
 def verify(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
     """Reads every file of an artifact."""
+    try:
+        with readable(path):
+            os.scandir(path).close()
+            return _verified(path, tick, ages)
+    except Unreadable as error:
+        return Verified(path, "unreadable", str(error))
+
+
+def _verified(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
     if is_unfinished(path):
         return Verified(
             path,
@@ -60,23 +72,33 @@ def verify(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
         manifest = finished(path)
     except OldFormat as error:
         return Verified(path, "stale", str(error))
+    except Unreadable:
+        raise
     except InputError as error:
         return Verified(path, "damaged", str(error))
-    if damage := [*all_damage(path, manifest.files, tick), *_damage_of_copy(path)]:
+    lacks = [] if (path / COPY).exists() else [Damage(COPY, "it is missing")]
+    if damage := [*all_damage(path, manifest.files, tick), *([] if lacks else _damage_of_copy(path))]:
         why = f"{damage[0].name}: {damage[0].why}" + (
             f", and {len(damage) - 1} more files" if damage[1:] else ""
         )
         return Verified(path, "damaged", why, damage, manifest)
     mark_whole(path, manifest.files)
     why = ages.outdated(path)
-    return Verified(path, "stale" if why else "whole", why, (), manifest)
+    return Verified(path, "stale" if why else "whole", why or (_LACKS_COPY if lacks else ""), lacks, manifest)
+
+
+_LACKS_COPY = (
+    "it has no copy of its manifest, as after a transfer that skips hidden files; --repair writes it"
+)
 
 
 def _damage_of_copy(path: Path) -> list[Damage]:
     """It is there for the day that the manifest is not."""
     try:
         is_whole = (path / COPY).read_bytes() == (path / MANIFEST).read_bytes()
-    except OSError:
+    except OSError as error:
+        if is_withheld(error):
+            raise
         is_whole = False
     return [] if is_whole else [Damage(COPY, "it is not what the manifest is")]
 

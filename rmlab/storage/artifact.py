@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from rmlab.errors import InputError
-from rmlab.storage.files import read_parquet
+from rmlab.storage.files import is_withheld, read_parquet
 from rmlab.storage.integrity import first_damage
 from rmlab.storage.manifest import (
     COPY,
@@ -53,9 +54,29 @@ class Artifact:
             yield read_parquet(part, columns)
 
 
+def artifacts_in(stage: Path) -> list[Path]:
+    """The artifacts in the folder of a stage; the folder itself, where it cannot be read, stands for them."""
+    try:
+        found = sorted(p for p in stage.iterdir() if not p.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError:
+        return [stage]
+    return [place for place in found if _may_be_folder(place)]
+
+
+def _may_be_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except OSError:
+        return True
+
+
 def folder_of(stage: Path, fingerprint: str) -> Path | None:
     """The artifact with this fingerprint in the folder of a stage, finished or begun, whatever its name."""
-    return next(iter(sorted(stage.glob(f"[!.]*-{glob.escape(fingerprint[:16])}"))), None)
+    with suppress(OSError):
+        return next(iter(sorted(stage.glob(f"[!.]*-{glob.escape(fingerprint[:16])}"))), None)
+    return None
 
 
 def upstream(path: Path, record: InputRecord) -> Path:
@@ -64,24 +85,47 @@ def upstream(path: Path, record: InputRecord) -> Path:
     Links in the path are not followed, since the target of a link has other neighbours.
     """
     place = Path(os.path.normpath(path.absolute() / record.path))
-    return place if place.is_dir() else folder_of(place.parent, record.fingerprint) or place
+    with suppress(OSError):  # what cannot be read is said of the artifact there
+        return place if place.is_dir() else folder_of(place.parent, record.fingerprint) or place
+    return place
+
+
+class Unreadable(InputError):
+    """An artifact that the system does not let this process read, such as one of another user."""
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Within, what the system withholds of an artifact makes it Unreadable."""
+    try:
+        yield
+    except OSError as error:
+        if not is_withheld(error):
+            raise
+        where, why = error.filename or path, error.strerror or type(error).__name__
+        raise Unreadable(
+            f"{where} cannot be read ({why}); ask its owner for it, or give another out=FOLDER"
+        ) from None
 
 
 def open_artifact(path: Path) -> Artifact:
-    """Opens a finished artifact; InputError if it is absent, unfinished or damaged."""
+    """Opens a finished artifact; InputError if it is absent, unfinished, damaged or unreadable."""
     artifact = Artifact(path, finished(path))
-    if found := first_damage(path, artifact.manifest.files):
+    with readable(path):
+        found = first_damage(path, artifact.manifest.files)
+    if found:
         raise InputError(damaged(path / found.name, found.why, path))
     return artifact
 
 
 def finished(path: Path) -> Manifest:
     """The manifest of a finished artifact, without a look at its files."""
-    if not path.is_dir():
-        raise InputError(f"{path} is not an artifact: no such folder")
-    if is_unfinished(path):
-        raise InputError(f"{path} is not finished: it has no {MANIFEST}; run its stage again")
-    return read_manifest(path)
+    with readable(path):
+        if not path.is_dir():
+            raise InputError(f"{path} is not an artifact: no such folder")
+        if is_unfinished(path):
+            raise InputError(f"{path} is not finished: it has no {MANIFEST}; run its stage again")
+        return read_manifest(path)
 
 
 def is_unfinished(path: Path) -> bool:

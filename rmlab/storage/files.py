@@ -3,6 +3,7 @@ bounds."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -156,6 +157,14 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     is_ours = (path.parent / "manifest.json").is_file()
     how = f"mend it: rmlab verify --repair {path.parent}" if is_ours else "write it again"
     return InputError(f"{path} cannot be read ({reason}); {how}")
+
+
+_WITHHELD = {errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
+
+
+def is_withheld(error: OSError) -> bool:
+    """True if the system does not give a file to this process now, which may well be whole."""
+    return error.errno in _WITHHELD
 
 
 LARGEST = 2**28  # bytes of a file that is read whole

@@ -16,6 +16,7 @@ from pathlib import Path
 from rmlab.errors import RmlabError
 from rmlab.paths import cache_folder
 from rmlab.storage.digest import digest, file_digest, folder_digest, read_sealed, write_sealed
+from rmlab.storage.files import is_withheld
 from rmlab.storage.manifest import FileRecord
 from rmlab.terminal import note
 
@@ -105,7 +106,10 @@ class Damage:
 
 
 def first_damage(folder: Path, records: Sequence[FileRecord]) -> Damage | None:
-    """The first file that is not what was written, by the digests that are known of its present state."""
+    """The first file that is not what was written, by the digests that are known of its present state.
+
+    OSError for one that the system withholds, of which nothing is known.
+    """
     if found := next(_wrong_sizes(folder, records), None):
         return found
     with _remembered(folder.absolute(), [folder / record.name for record in records]):
@@ -147,6 +151,8 @@ def _wrong_digests(
             if hashed(folder / record.name) != record.sha256:
                 yield Damage(record.name, "its content is not what was written")
         except OSError as error:
+            if is_withheld(error):
+                raise
             yield Damage(record.name, error.strerror or type(error).__name__)
 
 

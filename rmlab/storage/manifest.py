@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rmlab.errors import InputError
 from rmlab.storage.digest import digest, sealed, unsealed
-from rmlab.storage.files import json_text, parse_json, write_text
+from rmlab.storage.files import is_withheld, json_text, parse_json, write_text
 
 FORMAT = 2
 MANIFEST, COPY = "manifest.json", ".manifest-copy.json"
@@ -100,7 +100,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path, name: str = MANIFEST) -> Manifest:
-    """Reads a manifest; InputError if it is not byte for byte what was written."""
+    """Reads a manifest; InputError if it is not byte for byte what was written, OSError if it is withheld."""
     try:
         text = (folder / name).read_bytes().decode("utf-8")
         found = parse_json(text).get("format") if text.startswith("{") else None
@@ -111,6 +111,8 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> Manifest:
         unsealed(text)
         return _parsed(text)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and is_withheld(error):
+            raise
         raise InputError(damaged(folder / name, _reason(error), folder)) from None
 
 

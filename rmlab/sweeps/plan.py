@@ -24,7 +24,7 @@ from rmlab.pipeline.plan import (
 )
 from rmlab.pipeline.stages import EVAL_RM, SWEEP
 from rmlab.pipeline.state import States
-from rmlab.storage.artifact import Artifact, open_artifact
+from rmlab.storage.artifact import Artifact, artifacts_in, open_artifact
 from rmlab.storage.digest import digest
 from rmlab.storage.sweep_schema import sweep_table
 from rmlab.storage.writer import begun_with
@@ -142,7 +142,7 @@ def not_done(node: Node) -> tuple[str, list[str]] | None:
     """The first missing stage and the overrides of the run that makes it, or None; damage is an error."""
     for role, upstream in node.inputs.items():
         state = upstream.state
-        if state.name == "damaged":
+        if state.name in ("damaged", "unreadable"):
             raise InputError(state.why)
         if state.name != "done":
             return upstream.stage, list(node.sweep_grid.made_by[role.rpartition(":")[2]])
@@ -152,10 +152,10 @@ def not_done(node: Node) -> tuple[str, list[str]] | None:
 def _known(out: Path, wanted: set[str]) -> dict[str, Known]:
     """Rows of these cells in finished sweeps of this folder, without failures, which are tried again."""
     rows: dict[str, Known] = {}
-    for folder in sorted((out / SWEEP.name).glob("[!.]*")):
+    for folder in artifacts_in(out / SWEEP.name):
         try:
             rows |= _rows_of(open_artifact(folder), wanted)
-        except RmlabError:  # unfinished, damaged, or being written
+        except RmlabError:  # unfinished, damaged, unreadable, or being written
             continue
     return rows
 
