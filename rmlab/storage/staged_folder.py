@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rmlab.machine import label
 from rmlab.paths import home_path
 from rmlab.storage.files import remove
+from rmlab.storage.locks import locked
 from rmlab.terminal import note
-
-
-@contextmanager
-def locked(place: Path, busy: Callable[[], None]) -> Iterator[bool]:
-    """Holds the lock on a folder or file; yields False where the file system has no locks.
-
-    busy: called if another process holds it; unless this raises, the lock is waited for.
-    """
-    opened = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        yield _lock(opened, busy)
-    finally:
-        os.close(opened)
-
-
-def _lock(opened: int, busy: Callable[[], None]) -> bool:
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        busy()
-        fcntl.flock(opened, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager
@@ -48,9 +23,8 @@ def only_writer(target: Path) -> Iterator[Path]:
     target = home_path(str(target)).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     said = f"waits for another rmlab process that writes into {target.parent}"
-    with locked(target.parent, lambda: note(said)) as is_alone:
-        if is_alone:  # else nobody knows what is still being written
-            _mend(target)
+    with locked(target.parent, lambda: note(said)):
+        _mend(target)
         yield target
 
 

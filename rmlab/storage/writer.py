@@ -15,9 +15,9 @@ from rmlab.errors import RmlabError
 from rmlab.storage.digest import file_digest, read_sealed, write_sealed
 from rmlab.storage.files import remove, write_parquet
 from rmlab.storage.integrity import digest_once, mark_whole
+from rmlab.storage.locks import locked
 from rmlab.storage.manifest import COPY, MANIFEST, WORK, FileRecord, Manifest, write_manifest
 from rmlab.storage.schemas import Table
-from rmlab.storage.staged_folder import locked
 
 _LOCK, _SHARDS, _BEGUN = ".lock", "shards.json", "begun.json"
 
