@@ -73,6 +73,11 @@ class Comparisons:
     def __len__(self) -> int:
         return len(self.items)
 
+    def distinct_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the compared rows of the pool, [r] ascending, and items as places among them, [n, K]."""
+        rows, place = np.unique(self.items, return_inverse=True)
+        return rows, place.reshape(self.items.shape)
+
     def implied_pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the pairs that the answers imply: items [p, 2], the preferred first; share [p]; weight [p].
 

@@ -7,7 +7,7 @@ from rmlab.errors import ConfigError, InputError
 from rmlab.paths import user_path
 from rmlab.storage.integrity import file_digest_of
 from rmlab.storage.set_record import (
-    PROMPTS,
+    PROMPTS_FILE,
     EmbeddingSet,
     embeddings_file,
     open_set,
@@ -60,7 +60,7 @@ def _opened(folder: str | None) -> EmbeddingSet:
 
 def _file_name(opened: EmbeddingSet, kind: str, policy: str | None, embedder: str | None) -> str:
     if kind == "prompts":
-        return PROMPTS
+        return PROMPTS_FILE
     policy = _chosen(opened, "policy", policy)
     if kind in ("responses", "scores"):
         return responses_file(policy) if kind == "responses" else scores_file(policy)

@@ -38,11 +38,12 @@ class ValidationAnswers:
 
     @classmethod
     def of(cls, job: Job, ids: pa.Array) -> ValidationAnswers:
-        """An answer that several arms hold has the greatest weight that one of them gives it. ids: of all
-        responses."""
-        fitted = job.several("fit_rm").values()
+        """Takes each answer once, with the greatest weight that an arm gives it. ids: of all responses."""
         asked = job.settings.labelling
-        frames = [_answers(one, asked) for one in fitted if not _is_taught(one)] or [_NONE]
+        by_annotators = [
+            one for one in job.several("fit_rm").values() if not one.manifest.metrics.get("teacher")
+        ]
+        frames = [_answers(one, asked) for one in by_annotators] or [_NONE]
         every = pd.concat(frames).groupby(_ANSWER, sort=True)["weight"].max().reset_index()
         named = pa.array(every[_ANSWER[:2]].to_numpy(str).ravel(), pa.string())
         items = pc.index_in(named, value_set=ids)
@@ -62,11 +63,6 @@ class ValidationAnswers:
             return label_agreement(np.empty(0), self.share, self.weight)
         log_odds, lead = (of[self.items] @ (1, -1) for of in (arm.raw, arm.scores))
         return label_agreement(log_odds / arm.temperature, self.share, self.weight, lead)
-
-
-def _is_taught(fitted: Artifact) -> bool:
-    """A teacher answered for this head."""
-    return bool(fitted.manifest.metrics.get("teacher"))
 
 
 def _answers(fitted: Artifact, reward: str) -> pd.DataFrame:

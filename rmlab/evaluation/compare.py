@@ -61,7 +61,7 @@ def _all(capacity: int) -> int:
 
 
 def _n_candidates(how: ComparisonSettings, n: int, capacity: int) -> int:
-    """As many as the settings name, or PER_CHOICE for each that is annotated and at most all there are."""
+    """The candidates: as many as the settings name, or PER_CHOICE for each that is annotated, at most all."""
     name, asked = ("candidates", how.candidates) if how.candidates else ("n", n)
     if 0 < capacity < asked:  # where there are none, the pairing says why
         raise InputError(

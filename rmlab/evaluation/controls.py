@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmlab.metrics.controlled import STYLE, prompt_overlap, style_of
+from rmlab.metrics.order import GoldenOrder, ScoreOrder
 from rmlab.metrics.rank_correlation import spearman
 from rmlab.responses.table import Responses, rows_by_part
 from rmlab.responses.texts import Exchanges
@@ -18,8 +19,7 @@ REGRESSION = "golden_regression"
 
 @dataclass(frozen=True)
 class Surface:
-    """length: [m] int32 words in each response; overlap: [m] share of them that the prompt had; style:
-    [m, len(STYLE)]."""
+    """length: [m] int32 words; overlap: [m] share of them that the prompt had; style: [m, len(STYLE)]."""
 
     length: np.ndarray
     overlap: np.ndarray
@@ -29,10 +29,10 @@ class Surface:
 def control_scores(responses: Responses, looks: Surface, fitted: np.ndarray) -> dict[str, np.ndarray]:
     """[m] of each control but the regression. Length and copying count in the direction that pays among the
     responses that heads are fitted on. fitted: rows of these."""
-    golden, group = responses.golden, responses.group
+    golden = responses.golden
+    truth = GoldenOrder.of(golden[fitted], responses.group[fitted])
     length, copying = (
-        _direction(spearman(of[fitted], golden[fitted], group[fitted])) * of
-        for of in (looks.length, looks.overlap)
+        _direction(spearman(ScoreOrder.of(of[fitted], truth))) * of for of in (looks.length, looks.overlap)
     )
     return {
         "random": np.broadcast_to(0.0, len(responses)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ PROBES = 8
 REFERENCE = 20_000  # train responses, at most, on which rewards are normalised
 
 
-Answers = Callable[[Answered], Answered]
+Relabel = Callable[[Answered], Answered]  # puts other answers in the place of the annotators'
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Fit:
 
     @property
     def n_annotated(self) -> int:
-        """Answers that annotators gave for training and validation, those to ties too."""
+        """Relabel that annotators gave for training and validation, those to ties too."""
         return sum(int(self.reports[split]["n_annotated"]) for split in ("train", "validation"))
 
     @property
@@ -106,7 +106,7 @@ def fit_among(
     responses: Responses,
     vectors: Vectors,
     among: np.ndarray,
-    answers: Answers | None = None,
+    answers: Relabel | None = None,
 ) -> Fit:
     """responses: those of all train prompts; vectors: theirs, in their order; among: [m] bool, the responses
     that are compared; answers: what puts other answers in the place of the annotators'."""
@@ -157,8 +157,8 @@ def embeddings_of(
 
 
 def calibrated(
-    head: RewardHead, x: np.ndarray, held: Comparisons, reference: np.ndarray
-) -> tuple[RewardHead, dict[str, float]]:
+    head: NormalisedHead, x: np.ndarray, held: Comparisons, reference: np.ndarray
+) -> tuple[NormalisedHead, dict[str, float]]:
     """The head with the temperature of its validation answers, normalised on some rows of x, and how well it
     foretells these answers. held: of rows of x."""
     margin, share, weight = _answered_margins(head.raw, x, held)
@@ -168,21 +168,21 @@ def calibrated(
     return normalised, label_agreement(margin / temperature, share, weight, lead)
 
 
-def finished(settings: Settings, head: RewardHead) -> RewardHead:
+def finished(settings: Settings, head: NormalisedHead) -> RewardHead:
     """The head in the form that scores embeddings as they are."""
-    return CentredHead(cast(NormalisedHead, head)) if is_centred(settings) else head
+    return CentredHead(head) if is_centred(settings) else head
 
 
 def is_centred(settings: Settings) -> bool:
-    """Whether the head is given embeddings less the mean of their prompt; see HeadFitter."""
+    """True if the head is given embeddings less the mean of their prompt; see HeadFitter."""
     return settings.head.get("centre", "none") == "prompt"
 
 
 def _answered_margins(
     score: Callable[[np.ndarray], np.ndarray], x: np.ndarray, comparisons: Comparisons
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the pairs that the answers imply: score of the preferred response less that of the other, share of
-    annotators, weight; [p] each, none of unpaired answers."""
+    """The pairs that the answers imply, [p] each: the score of the preferred response less that of the other,
+    the share of annotators, and the weight. Unpaired answers imply no pairs."""
     items, share, weight = comparisons.implied_pairs()
     rows, at = np.unique(items, return_inverse=True)
     scores = score(x[rows])[at.reshape(items.shape)]
@@ -192,10 +192,13 @@ def _answered_margins(
 def label_agreement(
     log_odds: np.ndarray, share: np.ndarray, weight: np.ndarray, lead: np.ndarray | None = None
 ) -> dict[str, float]:
-    """How well a head foretells the answers: negative log-likelihood in nats, and share of the answers that
-    it agrees with, 1/2 for equal scores; NaN without any pair. log_odds, share, weight: [p]; lead: [p] the
-    difference of the rewards that the head picks by, where its sign may not be that of log_odds: the odds of
-    an ensemble are those of its mean, however it combines its members."""
+    """Measures how well a head predicts the answers: their negative log-likelihood in nats, and the share of
+    them that it agrees with, 1/2 for equal scores; NaN without any pair.
+
+    log_odds, share, weight: [p]; lead: [p] the difference of the rewards that the head picks by, where its
+    sign may not be that of log_odds: the odds of an ensemble are those of its mean, however it combines its
+    members.
+    """
     if not len(log_odds):
         return {"label_nll": np.nan, "label_accuracy": np.nan}
     agrees = credit(log_odds if lead is None else lead)
@@ -262,15 +265,17 @@ def _selected(
     return select_in_rounds(settings, candidates, choose)
 
 
-def _differences(head: RewardHead, x: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _differences(head: NormalisedHead, x: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Features and scores of the first item less those of the last: [n, f], [n]."""
     first, last = x[items[:, 0]], x[items[:, -1]]
     return head.features(first) - head.features(last), head.raw(first) - head.raw(last)
 
 
-def _diagnose(loss: Loss, head: RewardHead, x: np.ndarray, comparisons: Comparisons) -> dict[str, np.ndarray]:
+def _diagnose(
+    loss: Loss, head: NormalisedHead, x: np.ndarray, comparisons: Comparisons
+) -> dict[str, np.ndarray]:
     if not isinstance(loss, Diagnosing):
         return {}
-    rows, items = np.unique(comparisons.items, return_inverse=True)
-    scores = head.raw(x[rows])[items.reshape(comparisons.items.shape)]
+    rows, items = comparisons.distinct_rows()
+    scores = head.raw(x[rows])[items]
     return loss.diagnose(torch.from_numpy(scores), comparisons)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from rmlab.data.splits import validation_groups
 from rmlab.errors import ConfigError, InputError
 from rmlab.evaluation.compare import Answered, answer_train, answer_validation, stream
 from rmlab.evaluation.fit import (
-    Answers,
     Fit,
+    Relabel,
     calibrated,
     embeddings_of,
     finished,
@@ -25,7 +25,6 @@ from rmlab.evaluation.fit import (
     renumbered,
 )
 from rmlab.heads.base import FitLog, RewardHead
-from rmlab.heads.fitted.base import NormalisedHead
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.heads.fitted.several import WeightedHead
 from rmlab.noise.error_report import noise_report
@@ -46,8 +45,10 @@ def read_objectives(job: Job, responses: Responses) -> dict[str, np.ndarray]:
 def fit_objectives(
     settings: Settings, responses: Responses, vectors: Vectors, golden: Mapping[str, np.ndarray]
 ) -> Fit:
-    """responses: those of all train prompts, with the scores of the golden reward that judges; golden: those
-    of each objective, [m], NaN where it failed.
+    """Fits the head of several objectives.
+
+    responses: those of all train prompts, with the scores of the golden reward that the head is judged by;
+    golden: the scores of each objective, [m], NaN where it failed.
 
     Each objective has comparisons of its own, which annotators of that golden reward answer, and a head. The
     weighted head gets its temperature, and its agreement with the annotators, from validation comparisons
@@ -61,9 +62,10 @@ def fit_objectives(
     held = judges["validation"].comparisons
     needed = np.unique(np.concatenate([held.items.ravel(), reference]))
     x, _ = embeddings_of(settings, responses, vectors, needed)
-    weighted = WeightedHead(
-        members={name: _scoring(fit.head) for name, fit in parts.items()}, weights=weights
-    )
+    # A member scores what the weighted head is given: embeddings that are centred already, if they are.
+    heads = {name: part.head for name, part in parts.items()}
+    members = {n: head.head if isinstance(head, CentredHead) else head for n, head in heads.items()}
+    weighted = WeightedHead(members=members, weights=weights)
     among_needed = np.searchsorted(needed, reference)
     head, agreement = calibrated(weighted, x, renumbered(held, needed), among_needed)
     asked_too = any(np.array_equal(golden[name], responses.golden) for name in parts)
@@ -71,6 +73,8 @@ def fit_objectives(
     if not asked_too:  # the answers that the temperature is of were given beside those of the objectives
         reports["validation"]["n_annotated"] += judges["validation"].report["n_annotated"]
     log = _log({name: fit.log for name, fit in parts.items()})
+    first = next(iter(parts.values()))
+    diagnostics = {name: [fit.diagnostics[name] for fit in parts.values()] for name in first.diagnostics}
     if weighted.raw(x[among_needed]).std() < _CANCELLED * max(map(abs, weights.values())):
         log.notes.append("the weighted rewards cancel, so it prefers no response; give other objectives")
     return Fit(
@@ -82,7 +86,7 @@ def fit_objectives(
         label_nll=agreement["label_nll"],
         label_accuracy=agreement["label_accuracy"],
         reports=reports,
-        diagnostics=_diagnostics(list(parts.values())),
+        diagnostics={name: np.concatenate(values) for name, values in diagnostics.items()},
         parts=parts,
     )
 
@@ -97,7 +101,7 @@ def _fit_one(
 
 
 def _judges(settings: Settings, responses: Responses) -> dict[str, Answered]:
-    """What annotators of the golden reward that judges answer, by split."""
+    """The answers of annotators who follow the golden reward that the head is judged by, by split."""
     is_validation = held_out(settings, responses)
     return {
         "train": answer_train(settings, responses, ~is_validation),
@@ -105,24 +109,14 @@ def _judges(settings: Settings, responses: Responses) -> dict[str, Answered]:
     }
 
 
-def _scoring(head: RewardHead) -> NormalisedHead:
-    """A member scores what the weighted head is given: embeddings that are centred already, if they are."""
-    return head.head if isinstance(head, CentredHead) else cast(NormalisedHead, head)
-
-
 def _report(parts: Mapping[str, Fit], split: str) -> dict[str, Any]:
-    """Of the answers to all objectives together."""
+    """The report on the answers to all objectives together."""
     of_each = [fit.reports[split] for fit in parts.values()]
     every = Comparisons.joined([fit.train if split == "train" else fit.validation for fit in parts.values()])
     n_dropped, n_annotated = (
         int(sum(report[name] for report in of_each)) for name in ("n_dropped_ties", "n_annotated")
     )
     return {"n_dropped_ties": n_dropped} | noise_report(every, n_dropped, n_annotated)
-
-
-def _diagnostics(parts: list[Fit]) -> dict[str, np.ndarray]:
-    """In the order of the train comparisons."""
-    return {name: np.concatenate([fit.diagnostics[name] for fit in parts]) for name in parts[0].diagnostics}
 
 
 def _log(logs: Mapping[str, FitLog]) -> FitLog:
@@ -201,8 +195,8 @@ def _alone(settings: Settings) -> Settings:
     return settings.model_copy(update=changed)
 
 
-def _answers_of(head: RewardHead, settings: Settings, responses: Responses, vectors: Vectors) -> Answers:
-    """What puts the answers of a head in the place of the annotators'."""
+def _answers_of(head: RewardHead, settings: Settings, responses: Responses, vectors: Vectors) -> Relabel:
+    """Returns the function that puts the answers of a head in the place of the annotators'."""
     how, rng = settings.teacher, stream(settings, "teacher")
     temperature = how.temperature if how.answers == "sampled" else None
 

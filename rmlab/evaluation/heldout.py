@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from rmlab.metrics.order import GoldenOrder
 from rmlab.responses.table import Responses
 from rmlab.responses.vectors import Vectors
 from rmlab.storage.heldout_schema import HELDOUT_PAIRS
+from rmlab.storage.schemas import Row
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ class HeldOutPairs:
     n_ties: int
 
     @classmethod
-    def among(cls, responses: Responses, mask: np.ndarray, most: int = MAX_PAIRS) -> HeldOutPairs:
-        """Those of the responses that the mask [m] names: all, or `most` of them drawn at random."""
+    def among(cls, responses: Responses, mask: np.ndarray) -> HeldOutPairs:
+        """The pairs among the responses that the mask [m] names: all, or MAX_PAIRS drawn at random."""
         rows = np.flatnonzero(mask)
         if len(rows) == 0:
             raise InputError("there are no responses to pair; sample at least 2 a prompt")
         part = responses.take(rows)
         order = GoldenOrder.of(part.golden, part.group)
-        first, second = untied_pairs(order, most, np.random.default_rng(0))
+        first, second = untied_pairs(order, MAX_PAIRS, np.random.default_rng(0))
         if len(first) == 0:
             raise InputError(
                 "no two answers to a prompt differ in their scores, so no pair can be held out; "
@@ -127,9 +128,6 @@ def _parts(part: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield int(value), part == value
 
 
-Row = dict[str, Any]
-
-
 @dataclass(frozen=True)
 class HeldOut:
     """One way of holding out. groups: [n] number of the group of each pair; margins: arm -> [n], log-odds of
@@ -181,7 +179,7 @@ def accuracy_rows(held: HeldOut, n_resamples: int, seed: int) -> list[Row]:
     return rows
 
 
-def calibration_rows(held: HeldOut) -> list[Row]:
+def heldout_calibration_rows(held: HeldOut) -> list[Row]:
     found = {arm: held.probability(arm) for arm in held.margins}
     return [row for arm, of in found.items() if of is not None for row in bin_rows(arm, held.split, *of)]
 

@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -17,8 +16,8 @@ from rmlab.metrics.calibration import reliability
 from rmlab.metrics.conformal import AnsweredPairs, prompt_outcomes, threshold
 from rmlab.metrics.intervals import Resamples
 from rmlab.noise.base import Labels
+from rmlab.storage.schemas import Row
 
-Row = dict[str, Any]
 ALPHAS = (0.1, 0.2)  # shares of wrong decisions that conformal abstention allows
 PAIRED_METRICS = ("best_of_n", "spearman", "accuracy", "selected_quantile")
 _OWN, _NO_OWN = ("proxy", "proxy_low", "proxy_high"), (np.nan, np.nan, np.nan)
@@ -123,9 +122,12 @@ def metric_rows(
 
 
 def conformal_rows(judged: list[JudgedArm], how: Evaluation, seed: int) -> list[Row]:
-    """Of each head on test prompts: conformal abstention, calibrated on the annotators' answers to the
-    validation pairs and judged by their answers to the test pairs. The guarantee takes the head as given, but
-    heads chose their strength or stopped by these prompts: so coverage is measured, not taken for granted."""
+    """Conformal abstention of each head on test prompts, calibrated on the annotators' answers to the
+    validation pairs and judged by their answers to the test pairs.
+
+    The guarantee takes the head as given, but heads chose their strength or stopped by these prompts, so
+    coverage is measured and not taken for granted.
+    """
     rows = []
     answered = {(j.arm, j.split): j for j in judged if j.odds is not None and len(j.odds.annotators.pair)}
     for (arm, split), test in answered.items():
@@ -220,8 +222,7 @@ def calibration_rows(judged: list[JudgedArm]) -> list[Row]:
 
 
 def bin_rows(arm: str, split: str, probability: np.ndarray, answer: np.ndarray) -> list[Row]:
-    """A row for each bin of predicted probability that holds a pair. probability, answer: [n], as in
-    `reliability`."""
+    """A row for each bin with pairs. probability, answer: [n], as in `reliability`."""
     found = reliability(probability, answer)
     return [
         {

@@ -9,12 +9,12 @@ import numpy as np
 from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
-from rmlab.metrics.accuracy import accuracy_of, untied_pairs
-from rmlab.metrics.best_of_n import best_of_n_of, default_ns, proxy_of_n_of, selected_quantile_of
+from rmlab.metrics.accuracy import pairwise_accuracy, untied_pairs
+from rmlab.metrics.best_of_n import best_of_n, default_ns, proxy_of_n, selected_quantile
 from rmlab.metrics.calibration import brier_score, expected_calibration_error, negative_log_likelihood
 from rmlab.metrics.controlled import BalancedPairs, partial_correlation
 from rmlab.metrics.order import GoldenOrder, ScoreOrder
-from rmlab.metrics.rank_correlation import constant_of, kendall_of, spearman_of
+from rmlab.metrics.rank_correlation import constant_of, kendall, spearman
 from rmlab.noise.base import Labels
 from rmlab.responses.table import Responses
 
@@ -75,7 +75,7 @@ class JudgedSplit:
     @cached_property
     def length_golden(self) -> np.ndarray:
         """[P] rank correlation of lengths and golden rewards."""
-        return spearman_of(ScoreOrder.of(self.lengths, self.truth))
+        return spearman(ScoreOrder.of(self.lengths, self.truth))
 
     @cached_property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -115,24 +115,24 @@ class Measured:
 def measure(split: JudgedSplit, scores: np.ndarray) -> Measured:
     """scores: [m] of one arm, rows as in the split."""
     order, ns = ScoreOrder.of(scores, split.truth), default_ns(split.truth.fewest)
-    golden, spearman = best_of_n_of(order, ns), spearman_of(order)
-    by_words = spearman_of(ScoreOrder.of(scores, split.by_length))
+    golden, by_golden = best_of_n(order, ns), spearman(order)
+    by_words = spearman(ScoreOrder.of(scores, split.by_length))
     first, second = split.pairs
     per_prompt = {
         "best_of_n": golden[:, -1],
-        "selected_quantile": selected_quantile_of(order, ns[-1:])[:, 0],
-        "spearman": spearman,
-        "kendall": kendall_of(order),
-        "accuracy": accuracy_of(order),
+        "selected_quantile": selected_quantile(order, ns[-1:])[:, 0],
+        "spearman": by_golden,
+        "kendall": kendall(order),
+        "accuracy": pairwise_accuracy(order),
         "length_spearman": by_words,
-        "partial_spearman": partial_correlation(spearman, by_words, split.length_golden),
+        "partial_spearman": partial_correlation(by_golden, by_words, split.length_golden),
         **split.balanced.accuracy(scores[first] - scores[second]),
     }
     return Measured(
         per_prompt,
         ns,
         golden,
-        proxy_of_n_of(order, ns),
+        proxy_of_n(order, ns),
         golden_mean=float(split.golden.mean()),
         golden_deviation=float(split.golden.std()),
         constant=constant_of(order),
@@ -142,8 +142,10 @@ def measure(split: JudgedSplit, scores: np.ndarray) -> Measured:
 
 @dataclass(frozen=True)
 class PairAnswers:
-    """What annotators say of pairs. pair: [k] which pair was answered; first: [k] share in [0, 1] that
-    prefers its first response. Pairs may go unanswered, or be answered more than once."""
+    """The answers of annotators to pairs, which may go unanswered or be answered more than once.
+
+    pair: [k] which pair was answered; first: [k] share in [0, 1] that prefers its first response.
+    """
 
     pair: np.ndarray
     first: np.ndarray

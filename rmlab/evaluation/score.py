@@ -89,7 +89,7 @@ def score_all(
 def _means(
     heads: Mapping[str, RewardHead], vectors: Vectors, wanted: np.ndarray, group: np.ndarray | None
 ) -> PromptMeans | None:
-    """Where a head needs them and there is something to score."""
+    """The means of prompts, or None if no head needs them or there is nothing to score."""
     if not wanted.any() or not any(isinstance(head, CentredHead) for head in heads.values()):
         return None
     if group is None:
@@ -139,7 +139,7 @@ def quickened(head: RewardHead, sample: np.ndarray) -> RewardHead:
 
 
 def is_quick(head: RewardHead) -> bool:
-    """Whether any of it scores by thinner products than were fitted."""
+    """True if some part of the head scores by thinner products than were fitted."""
     members = head.members if isinstance(head, EnsembleHead) else (head,)
     return any(isinstance(member, CompressedMlp) for member in members)
 

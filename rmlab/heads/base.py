@@ -1,9 +1,8 @@
-"""The protocols of heads and their fitters, the data of a fit, its preparation, and its log."""
+"""The protocol of fitters of heads, the data of a fit, its preparation, and its log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -11,7 +10,8 @@ from numpy.typing import DTypeLike
 
 from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError, InputError, RmlabError
-from rmlab.heads.fitted.base import Standardiser, row_blocks
+from rmlab.heads.fitted.base import NormalisedHead, Standardiser, row_blocks
+from rmlab.heads.fitted.centred import CentredHead
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,41 +55,8 @@ class FitLog:
         self.rows.append({"step": step, "epoch": epoch, "split": split, "loss": loss})
 
 
-class RewardHead(Protocol):
-    """A fitted head."""
-
-    @property
-    def temperature(self) -> float:
-        """The T of P(a is preferred to b) = sigma((raw_a - raw_b) / T)."""
-        ...
-
-    def score(self, x: np.ndarray) -> np.ndarray:
-        """[m, d] embeddings -> [m] float64 rewards."""
-        ...
-
-    def raw(self, x: np.ndarray) -> np.ndarray:
-        """[m, d] embeddings -> [m] float64 scores as fitted, whose differences over T are log-odds."""
-        ...
-
-    def score_and_raw(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns rewards and scores as fitted in one pass."""
-        ...
-
-    def features(self, x: np.ndarray) -> np.ndarray:
-        """[m, d] embeddings -> [m, f], the inputs of the last layer; ConfigError for a head without one."""
-        ...
-
-    def normalised(self, reference_x: np.ndarray) -> RewardHead:
-        """Returns a copy whose rewards have mean 0 and standard deviation 1 on [m, d] reference responses."""
-        ...
-
-    def tempered(self, temperature: float) -> RewardHead:
-        """Returns a copy with this temperature."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Writes the head into a folder, from which `load_head` reads it."""
-        ...
+# A head that scores responses: by their embeddings, or by those less the mean of the prompt.
+RewardHead = NormalisedHead | CentredHead
 
 
 class HeadFitter(Protocol):
@@ -99,7 +66,7 @@ class HeadFitter(Protocol):
     to the same prompt was subtracted, and its head scores such differences.
     """
 
-    def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[RewardHead, FitLog]:
+    def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[NormalisedHead, FitLog]:
         """Fits a head and returns it with the record of the fit."""
         ...
 
@@ -139,9 +106,8 @@ def prepare(data: FitData, standardise: bool, dtype: DTypeLike) -> Prepared:
 def _compared(
     x: np.ndarray, comparisons: Comparisons, standardiser: Standardiser, dtype: DTypeLike
 ) -> Compared:
-    rows, items = np.unique(comparisons.items, return_inverse=True)
-    local = items.reshape(comparisons.items.shape)
-    return Compared(standardiser.apply(x[rows], dtype), local, comparisons)
+    rows, items = comparisons.distinct_rows()
+    return Compared(standardiser.apply(x[rows], dtype), items, comparisons)
 
 
 def mean_loss(loss: Loss, scores: Tensor, comparisons: Comparisons) -> Tensor:

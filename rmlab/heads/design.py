@@ -98,12 +98,11 @@ def make_design(
     """Builds the design. x: [m, d] embeddings of the pool; shifts: the loss is shift invariant, as above."""
     if shifts and comparisons.items.shape[1] == 2:
         return Design(_differences(x, comparisons.items, standardiser, dtype), None, comparisons)
-    rows, items = np.unique(comparisons.items, return_inverse=True)
-    local = torch.from_numpy(items.reshape(comparisons.items.shape))
+    rows, items = comparisons.distinct_rows()
     design = np.ones((len(rows), x.shape[1] + (not shifts)), dtype=dtype)
     for block in row_blocks(len(rows)):
         design[block, : x.shape[1]] = standardiser.apply(x[rows[block]], dtype)
-    return Design(torch.from_numpy(design), local, comparisons, has_intercept=not shifts)
+    return Design(torch.from_numpy(design), torch.from_numpy(items), comparisons, has_intercept=not shifts)
 
 
 def _differences(x: np.ndarray, items: np.ndarray, standardiser: Standardiser, dtype: DTypeLike) -> Tensor:

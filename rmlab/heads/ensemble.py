@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class Ensemble:
             for_fit, for_draw = np.random.SeedSequence([seed % 2**64, index]).spawn(2)
             drawn = resampled(data.train, np.random.default_rng(for_draw)) if self.resample else data.train
             head, log = self.member.fit(replace(data, train=drawn), loss, int(for_fit.generate_state(1)[0]))
-            heads.append(cast(NormalisedHead, head))
+            heads.append(head)
             logs.append(log)
         return EnsembleHead(members=tuple(heads), combine=self.combine, k=self.k), _summary(logs)
 

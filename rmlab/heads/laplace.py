@@ -70,9 +70,9 @@ class Laplace:
         train = weighted(data.train)
         prior = float(log.chosen["l2"]) * float(train.weight.sum())
         log.chosen["prior_precision"] = prior
-        rows, items = np.unique(train.items, return_inverse=True)
+        rows, items = train.distinct_rows()
         z = best.standardiser.apply(data.x[rows], np.float64)
-        precision = _precision(best, data.x[rows], z, items.reshape(train.items.shape), train, loss)
+        precision = _precision(best, data.x[rows], z, items, train, loss)
         precision[np.diag_indices_from(precision)] += prior
         head = LaplaceHead(
             weight=best.weight,

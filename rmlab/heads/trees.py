@@ -240,8 +240,7 @@ class PairLoss:
     @classmethod
     def of(cls, comparisons: Comparisons) -> PairLoss:
         counted = weighted(comparisons)
-        rows, place = np.unique(counted.items, return_inverse=True)
-        return cls(rows, place.reshape(counted.items.shape), counted.weight)
+        return cls(*counted.distinct_rows(), counted.weight)
 
     def loss(self, scores: np.ndarray) -> float:
         """Returns sum(weight * -log σ(s_w - s_l)) / sum(weight). scores: [r]."""

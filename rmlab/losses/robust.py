@@ -133,9 +133,8 @@ def _coin_margin(rho: float) -> float:
     if entropy <= 0:
         return math.inf
     x = brentq(lambda x: np.log1p(np.exp(-x)) + x * expit(-x) - entropy, 0.0, 750.0)
-    return max(
-        x, math.sqrt(8 * rho)
-    )  # a lower bound, and exact enough where the entropy is too flat for the solver
+    # The root is a lower bound, and exact enough where the entropy is too flat for the solver.
+    return max(x, math.sqrt(8 * rho))
 
 
 @dataclass(frozen=True)

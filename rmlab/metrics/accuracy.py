@@ -6,30 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rmlab.metrics.base import Runs
-from rmlab.metrics.order import GoldenBlock, GoldenOrder, ScoreBlock, ScoreOrder
+from rmlab.metrics.order import GoldenOrder, Runs, ScoreBlock, ScoreOrder
 
 
-def pairwise_accuracy(scores: np.ndarray, golden: np.ndarray, group: np.ndarray) -> np.ndarray:
+def pairwise_accuracy(order: ScoreOrder) -> np.ndarray:
     """Returns the accuracy over all pairs of a prompt with different golden rewards, [P].
 
-    scores, golden, group: [m]. A pair of equal scores counts one half, the expectation of a random choice.
-    Prompts as in np.unique(group); NaN where no pair has different golden rewards: count these prompts. This
-    is order consistency (arXiv 2411.04991).
+    A pair of equal scores counts one half, the expectation of a random choice. NaN where no pair has
+    different golden rewards: count these prompts. This is order consistency (arXiv 2411.04991).
     """
-    return accuracy_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)))
 
+    def measure(block: ScoreBlock) -> np.ndarray:
+        right = block.concordant + (block.tied - block.tied_twice) / 2
+        return right / np.where(block.truth.untied > 0, block.truth.untied, np.nan)
 
-def accuracy_of(order: ScoreOrder) -> np.ndarray:
-    """Returns the accuracy of scores that are sorted already, [P]."""
-    return order.per_prompt(_accuracy)
-
-
-def _accuracy(block: ScoreBlock) -> np.ndarray:
-    """Returns the accuracy of the prompts of a block, [b]."""
-    untied = block.truth.pairs - block.truth.tied
-    right = block.concordant + (block.tied - block.tied_twice) / 2
-    return right / np.where(untied > 0, untied, np.nan)
+    return order.per_prompt(measure)
 
 
 @dataclass(frozen=True)
@@ -67,16 +58,11 @@ class Drawn:
 
 def untied_pairs(truth: GoldenOrder, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draws at most `most` untied pairs: (first [n], second [n]) rows of the flat arrays, first < second."""
-    counts = [(block.prompts, untied_of(block), block.rows.shape[1]) for block in truth.blocks]
+    counts = [(block.prompts, block.untied, block.rows.shape[1]) for block in truth.blocks]
     untied, size = np.zeros((2, sum(len(prompts) for prompts, _, _ in counts)), np.int64)
     for prompts, of_each, n in counts:
         untied[prompts], size[prompts] = of_each, n
     return pairs_of(truth, Drawn.of(untied, size, most, rng))
-
-
-def untied_of(block: GoldenBlock) -> np.ndarray:
-    """Returns the number of pairs with different golden rewards, [b]."""
-    return block.pairs - block.tied
 
 
 def pairs_of(truth: GoldenOrder, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +74,7 @@ def pairs_of(truth: GoldenOrder, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
     found = np.empty((2, len(drawn)), np.int64)
     for block in truth.blocks:
         which, here = drawn.among(block.prompts)
-        worse = _worse(block).ravel()
+        worse = Runs.of(block.golden).first.ravel()  # how many of its prompt are worse than each response
         end, k = np.cumsum(worse), block.rows.shape[1]
         before = np.concatenate([[0], end[k - 1 :: k]])  # pairs of the earlier prompts of the block
         number = before[here.prompt] + here.number
@@ -97,8 +83,3 @@ def pairs_of(truth: GoldenOrder, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
         rows = block.rows.ravel()
         found[:, which] = np.sort(np.stack([rows[better], rows[other]]), axis=0)
     return found[0], found[1]
-
-
-def _worse(block: GoldenBlock) -> np.ndarray:
-    """Returns how many responses of the prompt are worse than each, [b, K]."""
-    return Runs.of(block.golden).first

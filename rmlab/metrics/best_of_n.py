@@ -8,45 +8,37 @@ from functools import lru_cache
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.metrics.order import GoldenOrder, ScoreBlock, ScoreOrder
+from rmlab.metrics.order import ScoreBlock, ScoreOrder
 
 
-def best_of_n(scores: np.ndarray, golden: np.ndarray, ns: Sequence[int]) -> np.ndarray:
-    """Returns E[golden of the best scored of N drawn without replacement], [P, len(ns)].
+def best_of_n(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
+    """Returns E[golden of the best scored of N drawn without replacement], [P, len(ns)]; NaN where N > K.
 
-    scores, golden: [P, K]. The expectation is sum_k golden_(k) C(K-k, N-1) / C(K, N), k = 1..K the rank by
-    score, best first. Among responses of equal score the choice is random, so each counts with the mean
-    golden reward of the tie.
+    The expectation is sum_k golden_(k) C(K-k, N-1) / C(K, N), k = 1..K the rank by score, best first. Among
+    responses of equal score the choice is random, so each counts with the mean golden reward of the tie.
+    ns=(1,) gives the random bound, and golden rewards as scores the oracle bound.
     Source: the best of N has rank k if k is drawn and the other N-1 come from the K-k below it.
     """
-    n_prompts, k = golden.shape
-    if k == 0 or not all(1 <= n <= k for n in ns):
-        raise InputError(f"best-of-N needs N from 1 to the {k} responses of a prompt: got {ns}")
-    return best_of_n_ragged(scores.ravel(), golden.ravel(), np.repeat(np.arange(n_prompts), k), ns)
+    return _expected_of_best(order, lambda block: block.by_score(block.truth.golden), ns)
 
 
-def best_of_n_ragged(
-    scores: np.ndarray, golden: np.ndarray, group: np.ndarray, ns: Sequence[int]
-) -> np.ndarray:
-    """Returns best_of_n for prompts of different sizes, [P, len(ns)]; NaN where N > K.
-
-    scores, golden, group: [m]; prompts as in np.unique(group). ns=(1,) gives the random bound, scores=golden
-    the oracle bound.
-    """
-    return best_of_n_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)), ns)
-
-
-def best_of_n_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
-    """Returns best_of_n of scores that are sorted already, [P, len(ns)]."""
-    return expected_of_best(order, lambda block: block.by_score(block.truth.golden), ns)
-
-
-def proxy_of_n_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
+def proxy_of_n(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
     """Returns E[score of the best scored of N], what the head itself expects of its choice, [P, len(ns)]."""
-    return expected_of_best(order, lambda block: block.scores, ns)
+    return _expected_of_best(order, lambda block: block.scores, ns)
 
 
-def expected_of_best(
+def selected_quantile(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
+    """Returns the expected golden quantile of the best scored of N, [P, len(ns)]; NaN where N > K or K = 1.
+
+    The quantile of a response is the share of its prompt's other responses with a lower golden reward, ties
+    counting half: 0 for the worst, 1 for the best, 1/2 for a random choice at any N and for prompts of equal
+    golden rewards. It is exact, as best_of_n is; unlike that it has no unit, and depends on the order of
+    golden rewards alone.
+    """
+    return _expected_of_best(order, lambda block: block.quantile, ns)
+
+
+def _expected_of_best(
     order: ScoreOrder, values: Callable[[ScoreBlock], np.ndarray], ns: Sequence[int]
 ) -> np.ndarray:
     """Returns E[value of the best scored of N], [P, len(ns)]. values: block -> [b, K], worst scored first."""
@@ -74,24 +66,6 @@ def kl_of_n(n: int) -> float:
 def default_ns(k: int) -> list[int]:
     """Returns 1, 2, 4, ... below k, and k."""
     return [2**i for i in range(k.bit_length()) if 2**i < k] + [k]
-
-
-def selected_quantile(
-    scores: np.ndarray, golden: np.ndarray, group: np.ndarray, ns: Sequence[int]
-) -> np.ndarray:
-    """Returns the expected golden quantile of the best scored of N, [P, len(ns)]. scores, golden, group: [m].
-
-    The quantile of a response is the share of its prompt's other responses with a lower golden reward, ties
-    counting half: 0 for the worst, 1 for the best, 1/2 for a random choice at any N and for prompts of equal
-    golden rewards. It is exact, as best_of_n is; unlike that it has no unit, and depends on the order of
-    golden rewards alone. Prompts as in np.unique(group); NaN where N > K or K = 1.
-    """
-    return selected_quantile_of(ScoreOrder.of(scores, GoldenOrder.of(golden, group)), ns)
-
-
-def selected_quantile_of(order: ScoreOrder, ns: Sequence[int]) -> np.ndarray:
-    """Returns selected_quantile of scores that are sorted already, [P, len(ns)]."""
-    return expected_of_best(order, lambda block: block.quantile, ns)
 
 
 @lru_cache(maxsize=32)

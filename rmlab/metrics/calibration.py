@@ -87,17 +87,15 @@ def fit_temperature(margin: np.ndarray, answer: np.ndarray, weight: np.ndarray |
     return float(size * np.exp(found.x))
 
 
-def interval_coverage(
-    mean: np.ndarray, std: np.ndarray, truth: np.ndarray, level: float = LEVEL
-) -> tuple[float, float]:
-    """Returns the share of truths in mean +- z std, z the normal quantile of the level, and the mean width.
+def interval_coverage(mean: np.ndarray, std: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Returns the share of truths in mean +- z std, z the normal quantile of LEVEL, and the mean width.
 
     mean, std, truth: [n] in the same unit; both results are NaN if n is 0. Wide intervals always have high
     coverage, so the two belong together. Source: Gneiting & Raftery 2007, section 6.
     """
     if not len(truth):
         return np.nan, np.nan
-    half = norm.ppf(0.5 + level / 2) * std
+    half = norm.ppf(0.5 + LEVEL / 2) * std
     return float((np.abs(truth - mean) <= half).mean()), float(2 * half.mean())
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from rmlab.errors import InputError
-from rmlab.metrics.intervals import Resamples, check_level, widened
+from rmlab.metrics.intervals import ENDS, Resamples, widened
 
 ROUNDING = 1e-12  # share of the largest value below which variation is rounding error
 
 
 def group_means(
-    values: np.ndarray, group: np.ndarray, resamples: Resamples, level: float = 0.95
+    values: np.ndarray, group: np.ndarray, resamples: Resamples
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns means over pairs with intervals over groups: mean, low, high, [A] each.
 
@@ -20,7 +20,6 @@ def group_means(
     prompts are, with the standard error of a ratio. An interval needs 2 groups.
     Source: the cluster bootstrap, Field & Welsh 2007.
     """
-    check_level(level)
     if len(values) == 0 or resamples.n_prompts != int(group.max()) + 1:
         raise InputError("an interval over groups needs a pair in every group: pass groups numbered from 0")
     sums = np.column_stack([np.bincount(group, column) for column in values.T])
@@ -31,7 +30,7 @@ def group_means(
         means[rows] = (weights @ sums) / (weights @ size)[:, None]
     parts = np.column_stack([ratio_parts(column, size, size > 0) for column in sums.T])
     mean = values.mean(axis=0)
-    return mean, *widened(mean, means.T, parts, level)
+    return mean, *widened(mean, means.T, parts)
 
 
 def ratio_parts(numerator: np.ndarray, denominator: np.ndarray, counted: np.ndarray) -> np.ndarray:
@@ -73,7 +72,7 @@ def within_group_line(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[
 
 
 def gap_recovered(
-    weak: np.ndarray, student: np.ndarray, ceiling: np.ndarray, draws: Resamples, level: float = 0.95
+    weak: np.ndarray, student: np.ndarray, ceiling: np.ndarray, draws: Resamples
 ) -> tuple[float, float, float]:
     """Returns the performance gap recovered (PGR) and the ends of its interval.
 
@@ -85,16 +84,15 @@ def gap_recovered(
     """
     if not weak.shape == student.shape == ceiling.shape == (draws.n_prompts,):
         raise InputError("the gap needs the three heads on the same prompts, one value a prompt of each")
-    check_level(level)
     known = np.isfinite(weak + student + ceiling)
     won = np.where(known, student - weak, 0.0)
     gap = np.where(known, ceiling - weak, 0.0)
     if not known.any() or gap.sum() == 0:
         return np.nan, np.nan, np.nan
     ratio = float(won.sum() / gap.sum())
-    _, low, _ = draws.intervals(np.where(known, gap, np.nan)[:, None], level)
+    _, low, _ = draws.intervals(np.where(known, gap, np.nan)[:, None])
     if not low[0] > 0:
         return ratio, np.nan, np.nan
     ratios = [(counts @ won) / (counts @ gap) for _, counts in draws.blocks()]
-    ends = np.quantile(np.concatenate(ratios), [(1 - level) / 2, (1 + level) / 2])
+    ends = np.quantile(np.concatenate(ratios), ENDS)
     return ratio, float(ends[0]), float(ends[1])

@@ -26,6 +26,8 @@ from rmlab.errors import InputError
 
 CELLS = 2**22  # resampled prompts, or resampled means, in memory at once
 KEPT = 2**26  # bytes of counts that are kept in memory
+LEVEL = 0.95
+ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)  # quantiles at the ends of an interval
 _ROUNDING = 1e-12  # a smaller standard error, relative to the values, is rounding error
 
 
@@ -74,21 +76,20 @@ class Resamples:
             drawn += np.arange(len(drawn))[:, None] * p
             yield rows, np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
 
-    def intervals(self, values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def intervals(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns mean, low, high, [N] each. values: [P, N], a row for each prompt.
 
         Prompts that are NaN in a column are left out of it. An interval needs 2 prompts: low and high are NaN
         with fewer.
         """
-        mean, low, high = self.intervals_of([values], level)[0]
+        mean, low, high = self.intervals_of([values])[0]
         return mean, low, high
 
-    def intervals_of(self, tables: Sequence[np.ndarray], level: float = 0.95) -> list[np.ndarray]:
+    def intervals_of(self, tables: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Returns `intervals` of several tables, stacked to [3, N], in one pass over the resamples."""
         for values in tables:
             if len(values) != self.n_prompts:
                 raise InputError(f"{len(values)} values for {self.n_prompts} prompts: pass one a prompt")
-        check_level(level)
         at_once = CELLS // max(self.n, self.n_prompts)
         parts = [
             [_Means.of(values[:, columns], self.n) for columns in slices(values.shape[1], at_once)]
@@ -98,9 +99,7 @@ class Resamples:
             weights = counts.astype(np.float64)
             for part in itertools.chain.from_iterable(parts):
                 part.add(rows, weights)
-        return [
-            np.concatenate([np.empty((3, 0)), *(p.intervals(level) for p in part)], axis=1) for part in parts
-        ]
+        return [np.concatenate([np.empty((3, 0)), *(p.intervals() for p in part)], axis=1) for part in parts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,17 +132,15 @@ class _Means:
         if len(self.some):
             self.drawn[self.some, rows] = (weights @ self.defined).T
 
-    def intervals(self, level: float) -> np.ndarray:
+    def intervals(self) -> np.ndarray:
         """Returns mean, low and high, [3, N]."""
         with np.errstate(invalid="ignore"):
             mean = self.filled.sum(axis=0) / (~np.isnan(self.values)).sum(axis=0)
             means = self.total / self.drawn  # NaN where a resample drew none of the defined prompts
-        return np.stack([mean, *widened(mean, means, self.values, level)])
+        return np.stack([mean, *widened(mean, means, self.values)])
 
 
-def widened(
-    value: np.ndarray, means: np.ndarray, parts: np.ndarray, level: float
-) -> tuple[np.ndarray, np.ndarray]:
+def widened(value: np.ndarray, means: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the ends of intervals as described for the module: low, high, [N] each.
 
     value: [N] estimates; means: [N, n], the estimates on resamples; parts: [P, N], the contributions of
@@ -163,33 +160,26 @@ def widened(
     value, n, squares, se = value[some], n[some], squares[some], se[some] * unit[some]
     cubes = (deviation[:, some] ** 3).sum(axis=0)
     skewness = cubes / squares**1.5 * n * np.sqrt(n - 1) / np.maximum(n - 2, 1)  # 0 for 2 values
-    t = stats.t.ppf((1 + level) / 2, n - 1)
+    t = stats.t.ppf(ENDS[1], n - 1)
     shift = se * skewness / 6 * (1 + 2 * t**2) / np.sqrt(n)
-    percentiles, spread = _percentiles(means[some], level)
-    stretch = t / stats.norm.ppf((1 + level) / 2) * se / np.where(spread > 0, spread, np.inf)
+    percentiles, spread = _percentiles(means[some])
+    stretch = t / stats.norm.ppf(ENDS[1]) * se / np.where(spread > 0, spread, np.inf)
     below, above = (percentiles - value) * stretch
     low[some] = value + np.minimum(below, shift - t * se)
     high[some] = value + np.maximum(above, shift + t * se)
     return low, high
 
 
-def _percentiles(means: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+def _percentiles(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns percentiles [2, N] and standard deviations [N] over resamples. means: [N, n]."""
-    ends = [(1 - level) / 2, (1 + level) / 2]
     percentiles, spread = np.empty((2, len(means))), np.empty(len(means))
     whole = ~np.isnan(means).any(axis=1)
-    percentiles[:, whole], spread[whole] = np.quantile(means[whole], ends, axis=1), means[whole].std(axis=1)
+    percentiles[:, whole], spread[whole] = np.quantile(means[whole], ENDS, axis=1), means[whole].std(axis=1)
     for column in np.flatnonzero(~whole):
         defined = means[column][~np.isnan(means[column])]
-        percentiles[:, column] = np.quantile(defined, ends) if len(defined) else 0.0
+        percentiles[:, column] = np.quantile(defined, ENDS) if len(defined) else 0.0
         spread[column] = defined.std() if len(defined) else 0.0
     return percentiles, spread
-
-
-def check_level(level: float) -> None:
-    """Raises InputError unless 0 < level < 1."""
-    if not 0 < level < 1:
-        raise InputError(f"bootstrap at level {level}: use 0 < level < 1")
 
 
 def slices(n: int, at_once: int) -> Iterator[slice]:
@@ -199,31 +189,10 @@ def slices(n: int, at_once: int) -> Iterator[slice]:
         yield slice(start, min(start + at_once, n))
 
 
-def interval(
-    values: np.ndarray, rng: np.random.Generator, n: int = 1000, level: float = 0.95
-) -> tuple[float, float, float]:
+def interval(values: np.ndarray, rng: np.random.Generator, n: int = 1000) -> tuple[float, float, float]:
     """Returns mean, low and high over n resamples of prompts. values: [P], one for each prompt.
 
     NaN are left out; if all are NaN the results are NaN. An interval needs 2 prompts.
     """
-    mean, low, high = interval_curves(values[:, None], rng, n, level)
+    mean, low, high = Resamples.draw(len(values), rng, n).intervals(values[:, None])
     return float(mean[0]), float(low[0]), float(high[0])
-
-
-def paired_interval(
-    a: np.ndarray, b: np.ndarray, rng: np.random.Generator, n: int = 1000, level: float = 0.95
-) -> tuple[float, float, float]:
-    """Returns mean, low and high of a - b over prompts where both are defined.
-
-    a, b: [P], of the same prompts.
-    """
-    if a.shape != b.shape:
-        raise InputError(f"paired values need the same prompts: got {a.shape} and {b.shape}")
-    return interval(a - b, rng, n, level)
-
-
-def interval_curves(
-    values: np.ndarray, rng: np.random.Generator, n: int = 1000, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns mean, low, high, [N] each, with the same n resamples for all columns. values: [P, N]."""
-    return Resamples.draw(len(values), rng, n).intervals(values, level)

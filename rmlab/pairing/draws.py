@@ -95,9 +95,8 @@ def deal(
         found.append(drawn.reshape(-1, drawn.shape[2]))
         slots.append((first[prompts][:, None] + np.arange(q)).ravel())
     rounds = np.arange(n) - np.repeat(first, quota)
-    dealt = np.argsort(
-        rounds.astype(np.min_scalar_type(rounds.max())), kind="stable"
-    )  # small integers sort in linear time
+    small = rounds.astype(np.min_scalar_type(rounds.max()))  # small integers sort in linear time
+    dealt = np.argsort(small, kind="stable")
     place = np.empty(n, dtype=np.int64)
     place[np.concatenate(slots)] = np.arange(n)
     return np.concatenate(found)[place[dealt]]

@@ -125,8 +125,5 @@ def _is_number(value: Any) -> bool:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_value(v) for v in value)}]"
-    return {None: "null", True: "true", False: "false"}[value] if _is_constant(value) else count(value)
-
-
-def _is_constant(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
+    is_constant = value is None or isinstance(value, bool)
+    return {None: "null", True: "true", False: "false"}[value] if is_constant else count(value)

@@ -22,7 +22,7 @@ class PromptMeans:
 
     @classmethod
     def of(cls, vectors: Vectors, group: np.ndarray, rows: np.ndarray) -> PromptMeans:
-        """Of the prompts that some rows answer, in one pass over their embeddings. group: [m]."""
+        """Computes the means of the prompts of some rows in one pass over embeddings. group: [m]."""
         prompts = np.unique(group[rows])
         wanted = np.isin(group, prompts)
         number = np.full(len(group), -1)

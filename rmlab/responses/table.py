@@ -105,7 +105,7 @@ def _read_coded(sample: Artifact, splits: Sequence[str]) -> pa.Table:
 
 
 def _ascending(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The same text, numbered by its order and without a gap."""
+    """The column with its distinct texts numbered in ascending order, without a gap."""
     number = column.indices.to_numpy()
     used = np.flatnonzero(np.bincount(number, minlength=len(column.dictionary)))
     names = column.dictionary.take(used)
@@ -125,8 +125,7 @@ def _check_scored(annotate: Artifact, split: str, here: np.ndarray, scored: np.n
 
 
 def golden_of(annotate: Artifact, ids: pa.Array) -> np.ndarray:
-    """[m] golden score of each response, NaN where the reward failed; InputError where one has no row, or
-    two."""
+    """[m] golden scores, NaN where the reward failed; InputError if a response has no row, or two."""
     golden = np.empty(len(ids))
     rows = rows_by_part(ids, annotate, f"{annotate.path}: no score for")
     for row, part in zip(rows, annotate.stream(["score"]), strict=True):
@@ -150,7 +149,7 @@ def rows_by_part(ids: pa.Array, artifact: Artifact, missing: str) -> list[np.nda
 
 
 def positions(wanted: pa.Array | pa.ChunkedArray, known: pa.ChunkedArray, missing: str) -> np.ndarray:
-    """Where each wanted id stands among the known ones; InputError if one does not."""
+    """The place of each wanted id among the known ones, [n]; InputError if one is not there."""
     if len(known) != len(pc.unique(known)):
         raise InputError(
             f"{missing.split(':', maxsplit=1)[0]}: response ids repeat; run its stage again with --force"

@@ -39,7 +39,7 @@ class Vectors(Protocol):
         ...
 
     def pieces(self, wanted: np.ndarray | None = None) -> list[Piece]:
-        """The same blocks in parts that threads can read side by side."""
+        """Returns the blocks of `blocks` in parts that threads can read side by side."""
         ...
 
     def sample(self, wanted: np.ndarray, n: int) -> np.ndarray:
@@ -148,7 +148,7 @@ class _Group:
 
 
 def _groups(part: Path, row: np.ndarray, wanted: np.ndarray | None) -> Iterator[_Group]:
-    """Those with rows that are wanted."""
+    """The row groups that hold wanted rows."""
     first = 0
     for number, n in enumerate(rows_by_group(part)):
         asked = _Asked(row[first : first + n], wanted)
@@ -224,7 +224,7 @@ class MappedVectors:
     chosen: np.ndarray | None = None  # rows of the file that count; None: all
 
     def of(self, mask: np.ndarray) -> MappedVectors:
-        """Those of a part of the responses. mask: [m] bool."""
+        """The vectors of a part of the responses. mask: [m] bool."""
         return MappedVectors(self.file, np.flatnonzero(mask))
 
     def rows(self, rows: np.ndarray) -> np.ndarray:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from rmlab.config.settings import Sampling, TemplateName
 from rmlab.models.compute import Compute
-from rmlab.models.text.rendering import Message
+from rmlab.models.text.rendering import Message, render, template_hash
+from rmlab.models.text.tokens import cut_prompt, encode_prompt, response_text
 from rmlab.storage.digest import digest
 
 
@@ -63,6 +64,36 @@ class OpenSampler(Protocol):
     ) -> list[list[Sample]]:
         """Returns the samples of each task."""
         ...
+
+
+class TokenSession:
+    """What the samplers that run a model share: prompts to tokens, and tokens to responses.
+
+    ends: end token or end tokens of the model, or None; those of the tokenizer are added.
+    """
+
+    def __init__(self, tokenizer: Any, template: TemplateName, context: int, ends: Any) -> None:
+        self.tokenizer, self.template, self.context = tokenizer, template, context
+        self.template_hash = template_hash(template, tokenizer)
+        ends = [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id]
+        self.end_tokens = {int(token) for token in ends if token is not None}
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        rendered = render(messages, "", self.template, self.tokenizer)
+        return encode_prompt(rendered, self.template, self.tokenizer)
+
+    def cut(self, tokens: list[int], limit: int) -> list[int]:
+        return cut_prompt(tokens, limit, self.tokenizer)
+
+    def text(self, tokens: list[int]) -> str:
+        return response_text(tokens, self.tokenizer)
+
+    def finished(self, tokens: list[int], stop: Sequence[str]) -> tuple[str, bool]:
+        """Returns the text without its end, and True if an end token or a stop string ended it."""
+        ended = tokens[-1] in self.end_tokens
+        text = self.text(tokens[:-1] if ended else tokens)
+        cut = cut_at_stop(text, stop)
+        return (text, ended) if cut is None else (cut, True)
 
 
 class Sampler(Protocol):

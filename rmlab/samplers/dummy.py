@@ -15,40 +15,10 @@ from rmlab.models.text.rendering import Message
 from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, cut_at_stop, sample_rng
 
 _WORDS = [
-    "a",
-    "the",
-    "and",
-    "but",
-    "then",
-    "bright",
-    "dark",
-    "slow",
-    "quick",
-    "kind",
-    "cruel",
-    "warm",
-    "cold",
-    "glad",
-    "sorry",
-    "good",
-    "bad",
-    "fine",
-    "poor",
-    "river",
-    "road",
-    "window",
-    "letter",
-    "garden",
-    "engine",
-    "morning",
-    "winter",
-    "friend",
-    "stranger",
-    "found",
-    "lost",
-    "kept",
-    "broke",
-]
+    "a", "the", "and", "but", "then", "bright", "dark", "slow", "quick", "kind", "cruel", "warm", "cold",
+    "glad", "sorry", "good", "bad", "fine", "poor", "river", "road", "window", "letter", "garden", "engine",
+    "morning", "winter", "friend", "stranger", "found", "lost", "kept", "broke",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from rmlab.config.settings import Sampling, TemplateName
 from rmlab.errors import InputError
 from rmlab.models.compute import Compute
 from rmlab.models.oom_retry import AdaptiveBatch
-from rmlab.models.text.rendering import Message, render, template_hash
-from rmlab.models.text.tokens import context_length, cut_prompt, encode_prompt, response_text
-from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, cut_at_stop
+from rmlab.models.text.tokens import context_length
+from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, TokenSession, cut_at_stop
 
 
 @dataclass(frozen=True)
@@ -54,26 +53,17 @@ class _Row:
     near_ties: int = 0
 
 
-class SamplingSession:
+class SamplingSession(TokenSession):
     """The opened sampler."""
 
     def __init__(self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersSampler) -> None:
         from rmlab.models.decoding.decoder import may_share
 
-        self.model, self.tokenizer, self.template, self.how = model, tokenizer, template, how
-        self.context = context_length(model.config, tokenizer)
-        self.template_hash = template_hash(template, tokenizer)
-        self.end_tokens = _end_tokens(model, tokenizer)
+        ends = getattr(model.generation_config, "eos_token_id", None)
+        super().__init__(tokenizer, template, context_length(model.config, tokenizer), ends)
+        self.model, self.how = model, how
         self.shares = may_share(model, tokenizer.pad_token_id)
         self.batch_size = how.batch_size  # lowered when memory runs out
-
-    def encode(self, messages: Sequence[Message]) -> list[int]:
-        return encode_prompt(
-            render(messages, "", self.template, self.tokenizer), self.template, self.tokenizer
-        )
-
-    def cut(self, tokens: list[int], limit: int) -> list[int]:
-        return cut_prompt(tokens, limit, self.tokenizer)
 
     def generate(
         self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
@@ -155,26 +145,9 @@ class SamplingSession:
     def _is_done(self, row: _Row, params: Sampling) -> bool:
         if row.tokens[-1] in self.end_tokens:
             return True
-        return bool(params.stop) and cut_at_stop(self._text(row.tokens), params.stop) is not None
-
-    def _text(self, tokens: list[int]) -> str:
-        return response_text(tokens, self.tokenizer)
+        return bool(params.stop) and cut_at_stop(self.text(row.tokens), params.stop) is not None
 
     def _finish(self, row: _Row, params: Sampling) -> Sample:
-        ended = row.tokens[-1] in self.end_tokens
-        text = self._text(row.tokens[:-1] if ended else row.tokens)
-        cut = cut_at_stop(text, params.stop)
-        return Sample(
-            text=text if cut is None else cut,
-            n_tokens=len(row.tokens),
-            finish_reason="stop" if ended or cut is not None else "length",
-            logprob=row.logprob,
-            near_ties=row.near_ties,
-        )
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Returns all tokens that end a response, the model's and the tokenizer's."""
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    ends = configured if isinstance(configured, list) else [configured]
-    return {int(t) for t in [*ends, tokenizer.eos_token_id] if t is not None}
+        text, ended = self.finished(row.tokens, params.stop)
+        reason = "stop" if ended else "length"
+        return Sample(text, len(row.tokens), reason, row.logprob, near_ties=row.near_ties)

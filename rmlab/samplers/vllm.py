@@ -13,10 +13,9 @@ from typing import Any, ClassVar
 from rmlab.config.settings import Sampling, TemplateName
 from rmlab.errors import InputError, RmlabError
 from rmlab.models.compute import Compute
-from rmlab.models.text.rendering import Message, render, template_hash
-from rmlab.models.text.tokens import context_length, cut_prompt, encode_prompt, response_text
+from rmlab.models.text.tokens import context_length
 from rmlab.models.weights import ADAPTER_CONFIG, base_folder, is_adapter
-from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, cut_at_stop, sample_rng
+from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, TokenSession, sample_rng
 from rmlab.samplers.vllm_engine import Engine, open_engine
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # LoRA ranks that vLLM has kernels for
@@ -46,11 +45,11 @@ class VllmSampler:
             opened = thread.submit(self._open, folder, compute).result()
         return _VllmSession(*opened, folder, template)
 
-    def _open(self, folder: Path, compute: Compute) -> tuple[Engine, Any, int, set[int]]:
+    def _open(self, folder: Path, compute: Compute) -> tuple[Engine, Any, int, Any]:
         """Returns the engine, the tokenizer, the context length and the end tokens."""
         tokenizer = compute.load_tokenizer(folder)
         base = base_folder(folder) if is_adapter(folder) else folder
-        config, ends = _config(base, tokenizer, compute)
+        config, ends = _config(base, compute)
         context = min(context_length(config, tokenizer), self.max_model_len or 10**9)
         engine = open_engine(base, compute, self._arguments(folder, context, compute))
         return engine, tokenizer, context, ends
@@ -78,7 +77,7 @@ class VllmSampler:
         }
 
 
-class _VllmSession:
+class _VllmSession(TokenSession):
     """The opened sampler. When it is garbage collected, the engine's processes end."""
 
     def __init__(
@@ -86,22 +85,14 @@ class _VllmSession:
         engine: Engine,
         tokenizer: Any,
         context: int,
-        end_tokens: set[int],
+        ends: Any,
         folder: Path,
         template: TemplateName,
     ) -> None:
-        self.engine, self.tokenizer, self.template = engine, tokenizer, template
-        self.context, self.end_tokens = context, end_tokens
+        super().__init__(tokenizer, template, context, ends)
+        self.engine = engine
         self.adapter = folder if is_adapter(folder) else None
-        self.template_hash = template_hash(template, tokenizer)
         weakref.finalize(self, engine.close)
-
-    def encode(self, messages: Sequence[Message]) -> list[int]:
-        rendered = render(messages, "", self.template, self.tokenizer)
-        return encode_prompt(rendered, self.template, self.tokenizer)
-
-    def cut(self, tokens: list[int], limit: int) -> list[int]:
-        return cut_prompt(tokens, limit, self.tokenizer)
 
     def generate(
         self, tasks: Sequence[SamplingTask], params: Sampling, seed: int, tick: Tick
@@ -136,11 +127,9 @@ class _VllmSession:
                 f"vLLM ended a response early ({output.finish_reason}); run the same command again"
             )
         tokens = list(output.token_ids)
-        ended = tokens[-1] in self.end_tokens
-        text = response_text(tokens[:-1] if ended else tokens, self.tokenizer)
-        cut = cut_at_stop(text, params.stop)
+        text, _ = self.finished(tokens, params.stop)
         logprob = sum(place[token].logprob for token, place in zip(tokens, output.logprobs, strict=False))
-        return Sample(text if cut is None else cut, len(tokens), output.finish_reason, logprob)
+        return Sample(text, len(tokens), output.finish_reason, logprob)
 
 
 def adapter_arguments(folder: Path) -> dict[str, Any]:
@@ -153,8 +142,8 @@ def adapter_arguments(folder: Path) -> dict[str, Any]:
     return {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
 
 
-def _config(base: Path, tokenizer: Any, compute: Compute) -> tuple[Any, set[int]]:
-    """Returns the model's configuration, and the end tokens of the model and of the tokenizer."""
+def _config(base: Path, compute: Compute) -> tuple[Any, Any]:
+    """Returns the model's configuration and its end token or end tokens, None if it names none."""
     from transformers import AutoConfig, GenerationConfig
 
     try:
@@ -167,6 +156,4 @@ def _config(base: Path, tokenizer: Any, compute: Compute) -> tuple[Any, set[int]
         generation = GenerationConfig.from_pretrained(base)
     except OSError:  # a model without one ends where its configuration says
         generation = GenerationConfig.from_model_config(config)
-    configured = generation.eos_token_id
-    ends = configured if isinstance(configured, list) else [configured]
-    return config, {int(t) for t in [*ends, tokenizer.eos_token_id] if t is not None}
+    return config, generation.eos_token_id

@@ -18,8 +18,7 @@ _TASK = (
 
 
 def card(record: SetRecord, description: str = "") -> str:
-    """The text of the card. `configs` lets `datasets.load_dataset(FOLDER, "responses-POLICY")` read each
-    table."""
+    """The text of the card; its `configs` name each table for `datasets.load_dataset`."""
     front = yaml.safe_dump(_front(record), sort_keys=False, allow_unicode=True)
     parts = [f"---\n{front}---\n\n# {record.name}\n", description or _TASK, _use(record), _tables(record)]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"

@@ -81,8 +81,7 @@ LARGE = 50_000_000  # bytes of a file that hosts of Git repositories begin to re
 
 
 def check_files(opened: EmbeddingSet, check: Check) -> None:
-    """Checks that every policy has responses, scores and the vectors of every embedder, and no file is
-    extra."""
+    """Checks that every policy has responses, scores and vectors by every embedder, and nothing else."""
     listed, expected = set(opened.record.files), set(opened.expected_files())
     for name in sorted(expected - listed):
         check.fail(f"set.json lists no {name}; every policy needs its responses, scores and all embedders")

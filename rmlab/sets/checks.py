@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,7 +19,7 @@ from rmlab.sets.checklist import Check
 from rmlab.sets.read_tables import read_set_table, stream_set_table
 from rmlab.storage.digest import digest
 from rmlab.storage.set_record import (
-    PROMPTS,
+    PROMPTS_FILE,
     EmbeddingSet,
     SetEmbedder,
     Split,
@@ -33,21 +35,21 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 
 def check_prompts(opened: EmbeddingSet, prompts: pa.Table, check: Check) -> None:
     ids, splits = prompts["prompt_id"].to_pylist(), prompts["split"].to_pylist()
-    check.rows(PROMPTS, [not i.strip() for i in ids], "prompt_id is empty")
-    check.values(PROMPTS, repeats(ids), "prompt_id {} repeats an earlier row", ids)
+    check.rows(PROMPTS_FILE, [not i.strip() for i in ids], "prompt_id is empty")
+    check.values(PROMPTS_FILE, repeats(ids), "prompt_id {} repeats an earlier row", ids)
     check.values(
-        PROMPTS, np.array([s not in SPLITS for s in splits]), "split is {}, not train or test", splits
+        PROMPTS_FILE, np.array([s not in SPLITS for s in splits]), "split is {}, not train or test", splits
     )
     for split in SPLITS:
         n, said = splits.count(split), opened.record.prompts.get(split)
         if n == 0:
-            check.fail(f"{PROMPTS} has no {split} prompts")
+            check.fail(f"{PROMPTS_FILE} has no {split} prompts")
         if n != said:
-            check.fail(f"{PROMPTS} has {n} {split} prompts, but set.json says {said}")
+            check.fail(f"{PROMPTS_FILE} has {n} {split} prompts, but set.json says {said}")
     messages = prompts["messages"].to_pylist()
     for row, conversation in enumerate(messages, start=1):
         try:
-            prompt_messages({"messages": conversation}, f"{PROMPTS}, row {row}")
+            prompt_messages({"messages": conversation}, f"{PROMPTS_FILE}, row {row}")
         except InputError as error:
             check.fail(str(error))
             break
@@ -60,17 +62,12 @@ def _check_apart(check: Check, what: str, keys: list[str], splits: list[str]) ->
     """Rows that share a key share their split."""
     first: dict[str, str] = {}
     bad = [first.setdefault(key, split) != split for key, split in zip(keys, splits, strict=True)]
-    check.values(PROMPTS, np.array(bad, dtype=bool), what, keys)
+    check.values(PROMPTS_FILE, np.array(bad, dtype=bool), what, keys)
 
 
-def repeats(keys: list) -> np.ndarray:  # type: ignore[type-arg]
+def repeats(keys: Sequence[Any]) -> np.ndarray:
     """[n] bool: an earlier row has the same key."""
-    seen: set = set()
-    found = np.zeros(len(keys), dtype=bool)
-    for row, key in enumerate(keys):
-        found[row] = key in seen
-        seen.add(key)
-    return found
+    return pd.Series(keys, dtype=object).duplicated().to_numpy()
 
 
 _REASONS = ("stop", "length", "imported")

@@ -31,8 +31,7 @@ class PolicySource:
 
     @cached_property
     def scored(self) -> tuple[pa.Table, pa.Table, int]:
-        """The responses, their scores, and the number of responses left out because a reward failed on
-        them."""
+        """The responses, their scores, and how many were left out because a reward failed on them."""
         sample = self.artifacts["sample"]
         table = sample.read(columns=SET_RESPONSES.schema.names).cast(SET_RESPONSES.schema)
         found = {name: _scores(table, annotate) for name, annotate in self.several("annotate").items()}
@@ -105,8 +104,7 @@ def _largest(embed: Artifact, ids: pa.Array) -> np.ndarray:
 
 
 def _blocks(embed: Artifact, ids: pa.Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields, for each part of the artifact that has any of the ids, their places in ids and vectors [b,
-    d]."""
+    """Yields the places in ids and the vectors [b, d] of each part that has any of the ids."""
     for part in embed.stream(["response_id", "embedding"]):
         place = pc.index_in(part["response_id"], value_set=ids)
         kept = part.filter(pc.is_valid(place))

@@ -17,7 +17,7 @@ from rmlab.sets.write import SetWriter, Words, count_splits, join_prompts
 from rmlab.storage.files import read_parquet
 from rmlab.storage.schemas import Table
 from rmlab.storage.set_record import (
-    PROMPTS,
+    PROMPTS_FILE,
     EmbeddingSet,
     SetEmbedder,
     SetPolicy,
@@ -39,10 +39,10 @@ def merge(folder: Path, sets: Sequence[EmbeddingSet], words: Words) -> SetRecord
     for opened in sets:
         study.add(opened)
     study.check_complete()
-    tables = [(str(s.folder), read_typed(s.folder / PROMPTS, SET_PROMPTS)) for s in sets]
+    tables = [(str(s.folder), read_typed(s.folder / PROMPTS_FILE, SET_PROMPTS)) for s in sets]
     prompts = join_prompts(tables)
     writer = SetWriter(folder)
-    writer.table(PROMPTS, prompts)
+    writer.table(PROMPTS_FILE, prompts)
     for policy in study.policies:
         _write_policy(writer, policy, study)
     record = SetRecord(
@@ -179,8 +179,7 @@ def _add_vectors(merged: _Policy, opened: EmbeddingSet, policy: str) -> None:
 
 
 def same_rows(one: Path, other: Path, table: Table, key: str) -> bool:
-    """True if two files have equal rows in any order. key: a column that is unique in each; NaN equals
-    NaN."""
+    """True if two files have equal rows in any order. key: a unique column; NaN equals NaN."""
     ids = [read_typed(file, table, [key])[key] for file in (one, other)]
     orders = [pc.sort_indices(column) for column in ids]
     if not ids[0].take(orders[0]).equals(ids[1].take(orders[1])):

@@ -19,14 +19,15 @@ from rmlab.storage.set_record import CARD, LICENSE, EmbeddingSet, SetName, fits,
 
 
 def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> ReleasePlan:
-    """Plans each policy with each embedder under the overrides of both; command-line overrides replace
-    these."""
+    """Plans each policy with each embedder; command-line overrides replace those of both."""
     base = load_settings(overrides, config_dir)
     how = base.release
+    own_policy = "base" if base.sft.method == "none" else base.sft.method
+    own_embedder = component_name(base.embedder, base.allow_modules, "embedder")
     policies: dict[str, dict[str, Node]] = {}
-    for policy, changes in _parts("policies", how.policies or [f"{_policy_name(base)}:"]):
+    for policy, changes in _parts("policies", how.policies or [f"{own_policy}:"]):
         roles = policies.setdefault(policy, {})
-        for embedder, more in _parts("embedders", how.embedders or [f"{_embedder_name(base)}:"]):
+        for embedder, more in _parts("embedders", how.embedders or [f"{own_embedder}:"]):
             settings = load_settings([*changes, *more, *overrides], config_dir)
             chain = chain_of(settings)
             roles |= {role: n for role, n in chain.items() if role in OF_POLICY or ":" in role}
@@ -76,14 +77,6 @@ def _parts(kind: str, parts: Sequence[str]) -> list[tuple[str, list[str]]]:
     if len({name.lower() for name in names}) < len(names):
         raise ConfigError(f"release.{kind} names {', '.join(names)}; give each its own name")
     return [(name, overrides.split()) for name, _, overrides in split]
-
-
-def _policy_name(settings: Settings) -> str:
-    return "base" if settings.sft.method == "none" else settings.sft.method
-
-
-def _embedder_name(settings: Settings) -> str:
-    return component_name(settings.embedder, settings.allow_modules, "embedder")
 
 
 def _check_distinct(policies: Mapping[str, Mapping[str, Node]]) -> None:

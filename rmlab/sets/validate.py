@@ -22,7 +22,7 @@ from rmlab.sets.checks import (
 from rmlab.sets.read_tables import read_set_table
 from rmlab.storage.schemas import Table
 from rmlab.storage.set_record import (
-    PROMPTS,
+    PROMPTS_FILE,
     RECORD,
     EmbeddingSet,
     embeddings_file,
@@ -75,10 +75,10 @@ class _Tables:
         self.opened, self.checks = opened, checks
 
     def check(self) -> None:
-        prompts = self._read(PROMPTS, SET_PROMPTS)
+        prompts = self._read(PROMPTS_FILE, SET_PROMPTS)
         if prompts is None:
             for name in _OF_TABLES:
-                self.checks[name].skipped = f"{PROMPTS} cannot be read"
+                self.checks[name].skipped = f"{PROMPTS_FILE} cannot be read"
             return
         check_prompts(self.opened, prompts, self.checks["prompts"])
         all_responses = {}
@@ -124,8 +124,7 @@ class _Tables:
         )
 
     def _attempt(self, name: str, check: str, look: Callable[[int], T]) -> T | None:
-        """Calls `look` with the recorded number of rows; None, and the check skipped, if the file is
-        unreadable."""
+        """Calls `look` with the recorded number of rows; marks the check as skipped if that fails."""
         known = self.opened.record.files.get(name)
         if known is None or not (self.opened.folder / name).is_file():
             self.checks[check].skipped = f"{name} is not there"

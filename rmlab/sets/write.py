@@ -20,7 +20,7 @@ from rmlab.storage.files import write_json, write_parquet, write_text
 from rmlab.storage.set_record import (
     CARD,
     LICENSE,
-    PROMPTS,
+    PROMPTS_FILE,
     RECORD,
     SetEmbedder,
     SetFile,
@@ -37,11 +37,7 @@ from rmlab.storage.set_record import (
 )
 from rmlab.storage.set_schema import SET_PROMPTS
 
-OF_POLICY = (
-    stages.PROMPTS.name,
-    stages.SFT.name,
-    stages.SAMPLE.name,
-)  # the stages that make a policy's responses
+OF_POLICY = tuple(stage.name for stage in (stages.PROMPTS, stages.SFT, stages.SAMPLE))  # make the responses
 _COMPARED = ("messages", "split", "group")
 
 
@@ -50,7 +46,7 @@ def write_set(folder: Path, sources: Sequence[PolicySource], words: Words) -> Se
     rewards, embedders = shared(sources, "annotate"), shared(sources, "embed")
     prompts = join_prompts([(f"policy {source.name}", source.prompts) for source in sources])
     writer = SetWriter(folder)
-    writer.table(PROMPTS, prompts)
+    writer.table(PROMPTS_FILE, prompts)
     error: dict[str, dict[str, float]] = {name: {} for name in embedders}
     width: dict[str, int] = {}
     policies = []

@@ -25,9 +25,7 @@ from rmlab.storage.schemas import SCORES
 _LARGEST = 1e100  # largest absolute score; sums of squares of such scores are still finite
 _LONGEST = 200  # characters of a reason
 _AT_ONCE = 256  # responses between two updates of the progress
-_ENOUGH = (
-    8  # if all responses to this many prompts fail, the run stops, unless the failures are recorded ones
-)
+_ENOUGH = 8  # prompts: if all responses to so many fail, the run stops, unless failures are recorded ones
 
 
 def run(job: Job) -> None:

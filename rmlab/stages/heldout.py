@@ -16,9 +16,9 @@ from rmlab.evaluation.heldout import (
     accuracy_rows,
     agreement_rows,
     baseline_margins,
-    calibration_rows,
     folds_of,
     groups_of,
+    heldout_calibration_rows,
     length_margins,
     pair_table,
 )
@@ -37,7 +37,7 @@ def run(job: Job) -> None:
     accuracy = [row for held in found for row in accuracy_rows(held, how, seed)]
     tables = {
         HELDOUT: accuracy,
-        HELDOUT_CALIBRATION: [row for held in found for row in calibration_rows(held)],
+        HELDOUT_CALIBRATION: [row for held in found for row in heldout_calibration_rows(held)],
         HELDOUT_AGREEMENT: [row for held in found for row in agreement_rows(held)],
     }
     for table, rows in tables.items():
@@ -100,8 +100,7 @@ def _fold_scores(job: Job, responses: Responses) -> dict[str, np.ndarray]:
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """arm -> accuracy on test prompts and the paired difference to the baseline; under cv the same of
-    cross-validation."""
+    """arm -> accuracy on test prompts and its difference to the baseline; under cv both of folds."""
     keys = ("value", "low", "high", "over", "over_low", "over_high", "n_pairs")
     found: dict[str, Any] = {r["arm"]: {k: r[k] for k in keys} for r in rows if r["split"] == "test"}
     for row in rows:

@@ -35,7 +35,7 @@ def run(job: Job) -> None:
 def _content(job: Job) -> ReportContent:
     evaluation = job.inputs["eval_rm"]
     summary = evaluation.manifest.metrics
-    sft = job.inputs.get("sft")
+    sft, manifests = job.inputs.get("sft"), _manifests(job)
     heldout = heldout_frames(job.inputs["heldout"]) if "heldout" in job.inputs else None
     said = heldout_verdict(heldout, summary["chosen"], summary["chosen_by"]) if heldout else []
     return ReportContent(
@@ -44,8 +44,11 @@ def _content(job: Job) -> ReportContent:
         chosen=summary["chosen"],
         verdict=[*said, *(verdict(summary) if _more_than_pairs(summary) or not said else [])],
         config_yaml=yaml.safe_dump(job.settings.model_dump(), sort_keys=False, allow_unicode=True),
-        commands=_commands(job),
-        stages=[_stage_row(m) for m in _manifests(job)],
+        commands=list(dict.fromkeys(m.command for m in manifests if m.command)),
+        stages=[
+            StageRow(m.stage, m.name, m.rows, m.seconds, m.fingerprint, m.counts, m.warnings)
+            for m in manifests
+        ],
         metrics=_frame(evaluation, "metrics"),
         curves=_frame(evaluation, "curves"),
         paired=_frame(evaluation, "paired"),
@@ -178,8 +181,7 @@ def _frame(artifact: Artifact, table: str) -> pd.DataFrame:
 
 
 def _compact(table: pa.Table) -> pd.DataFrame:
-    """A data frame whose text stays in Arrow: as Python strings, millions of rows take several times the
-    memory."""
+    """A data frame whose text stays in Arrow, since Python strings take several times the memory."""
     return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
 
 
@@ -207,11 +209,3 @@ def _manifests(job: Job) -> list[Manifest]:
     by_fingerprint = {a.manifest.fingerprint: a.manifest for a in job.inputs.values()}
     order = list(BY_NAME)
     return sorted(by_fingerprint.values(), key=lambda m: order.index(m.stage))
-
-
-def _stage_row(m: Manifest) -> StageRow:
-    return StageRow(m.stage, m.name, m.rows, m.seconds, m.fingerprint, m.counts, m.warnings)
-
-
-def _commands(job: Job) -> list[str]:
-    return list(dict.fromkeys(m.command for m in _manifests(job) if m.command))

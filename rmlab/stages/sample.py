@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -17,9 +16,7 @@ from rmlab.pipeline.shards import map_shards
 from rmlab.samplers.base import OpenSampler, Sample, SamplingTask
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.digest import row_id
-from rmlab.storage.schemas import RESPONSES
-
-Row = dict[str, Any]
+from rmlab.storage.schemas import RESPONSES, Row
 
 
 def run(job: Job) -> None:

@@ -16,11 +16,11 @@ from rmlab.report import wording
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import write_text
 from rmlab.storage.study_schema import FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS
-from rmlab.study.claims import ROUGH, JudgedClaim, Mean, counts, judge, means
+from rmlab.study.claims import ROUGH, JudgedClaim, Mean, counts, judge_claims, means
 from rmlab.study.effects import Effect, effect
 from rmlab.study.finding import Finding
+from rmlab.study.page import render, write_pictures
 from rmlab.study.plan import Member, Setup
-from rmlab.study.render import render, write_pictures
 from rmlab.study.report_content import Part, StudyContent
 from rmlab.study.values import EXPECTED, CellValues, NotThere
 
@@ -32,8 +32,8 @@ def run(job: Job) -> None:
     values = CellValues(sweep.read("results").to_pandas(), sweep.read("cell_prompts").to_pandas())
     described = job.config["findings"].values()
     findings = [Finding.model_validate(d["finding"]) for d in described]
-    members = {f.name: _members(d) for f, d in zip(findings, described, strict=True)}
-    judged = judge(members, findings, values)
+    members = {f.name: [Member(**m) for m in d["members"]] for f, d in zip(findings, described, strict=True)}
+    judged = judge_claims(members, findings, values)
     parts = [_part(f, members[f.name], judged, values) for f in findings]
     job.writer.table(FINDINGS, _finding_rows(judged))
     job.writer.table(FINDINGS_BY_SETUP, _setup_rows(judged))
@@ -42,10 +42,6 @@ def run(job: Job) -> None:
     write_text(job.writer.path / FILE, render(content))
     write_pictures(content, job.writer.path)
     _record(job, judged)
-
-
-def _members(described: dict[str, Any]) -> list[Member]:
-    return [Member(**m) for m in described["members"]]
 
 
 def _part(

@@ -13,10 +13,11 @@ from rmlab.pipeline.job import Job
 from rmlab.pipeline.node import Cell, Grid
 from rmlab.pipeline.workers import Tell, in_workers
 from rmlab.storage.files import plain
+from rmlab.storage.schemas import Row
 from rmlab.storage.sweep_schema import cell_prompts_table, sweep_table
 from rmlab.sweeps.cell import run_cell
 from rmlab.sweeps.data import forget_data, write_data
-from rmlab.sweeps.rows import LiveCells, Row, RowLog, control_rows, prompt_rows
+from rmlab.sweeps.rows import LiveCells, RowLog, control_rows, prompt_rows
 
 _AHEAD = 1  # cells that a worker has before it while it is at one
 ONE_THREAD = {  # the environment of a worker

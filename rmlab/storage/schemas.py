@@ -1,14 +1,16 @@
 """The tables that stages write: their columns, types, keys and meaning.
 
-TABLES.md is made from this module (`make tables`), so the page cannot go stale.
+TABLES.md is made from the schemas (`make tables`), so the page cannot go stale.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+Row = dict[str, Any]  # a row of a table, by the names of its columns
 MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())]))
 
 
@@ -18,6 +20,27 @@ class Column:
     type: pa.DataType
     meaning: str
     nullable: bool = False
+
+
+def text(name: str, meaning: str, nullable: bool = False) -> Column:
+    return Column(name, pa.string(), meaning, nullable)
+
+
+def number(name: str, meaning: str, nullable: bool = False) -> Column:
+    return Column(name, pa.float64(), meaning, nullable)
+
+
+def whole(name: str, meaning: str, nullable: bool = False) -> Column:
+    return Column(name, pa.int64(), meaning, nullable)
+
+
+def flag(name: str, meaning: str, nullable: bool = False) -> Column:
+    return Column(name, pa.bool_(), meaning, nullable)
+
+
+def ends(of: str, name: str = "") -> tuple[Column, Column]:
+    """The columns of the two ends of an interval. of: the interval; name: begins the names of the columns."""
+    return number(f"{name}low", f"lower end of {of}"), number(f"{name}high", "upper end")
 
 
 @dataclass(frozen=True)
@@ -36,13 +59,12 @@ class Table:
         return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
 
 
-_PROMPT = Column("prompt_id", pa.string(), "the prompt")
-_RESPONSE = Column("response_id", pa.string(), "the response; hash of policy, prompt and sample index")
-_SPLIT = Column("split", pa.string(), "train or test; eval tables also have validation, cut from train")
-_GROUP = Column(
-    "group", pa.string(), "prompts of one group are always in the same split; mostly the prompt_id"
-)
-_ARM = Column("arm", pa.string(), "name of the head or control")
+PROMPT_ID = text("prompt_id", "the prompt")
+_RESPONSE = text("response_id", "the response; hash of policy, prompt and sample index")
+_SPLIT = text("split", "train or test; eval tables also have validation, cut from train")
+_GROUP = text("group", "prompts of one group are always in the same split; mostly the prompt_id")
+ARM = text("arm", "name of the head or control")
+KIND = text("kind", "head or control")
 
 PROMPTS = Table(
     "prompts",
@@ -51,11 +73,11 @@ PROMPTS = Table(
     ("prompt_id",),
     "The prompts of an experiment, as imported.",
     (
-        _PROMPT,
+        PROMPT_ID,
         _SPLIT,
         _GROUP,
         Column("messages", MESSAGES, "the conversation so far; often a single user message"),
-        Column("source_row", pa.int64(), "row in the file it came from, from 1"),
+        whole("source_row", "row in the file it came from, from 1"),
     ),
 )
 
@@ -66,19 +88,15 @@ RESPONSES = Table(
     ("response_id",),
     "The policy's responses, n for each prompt.",
     (
-        _PROMPT,
+        PROMPT_ID,
         _RESPONSE,
         _SPLIT,
         _GROUP,
         Column("sample_index", pa.int32(), "0 to n-1 within the prompt"),
-        Column("text", pa.string(), "the response alone, without the prompt"),
+        text("text", "the response alone, without the prompt"),
         Column("n_tokens", pa.int32(), "tokens generated, the end token included; -1 for imported texts"),
-        Column(
-            "finish_reason", pa.string(), "stop (end token or stop string), length (token limit), or imported"
-        ),
-        Column(
-            "logprob", pa.float64(), "sum of log-probabilities under the untempered policy; NaN: imported"
-        ),
+        text("finish_reason", "stop (end token or stop string), length (token limit), or imported"),
+        number("logprob", "sum of log-probabilities under the untempered policy; NaN: imported"),
     ),
 )
 
@@ -89,11 +107,11 @@ SCORES = Table(
     ("response_id",),
     "The score of one golden reward for every response.",
     (
-        _PROMPT,
+        PROMPT_ID,
         _RESPONSE,
-        Column("reward", pa.string(), "name of the golden reward"),
-        Column("score", pa.float64(), "the golden score; higher is better; NaN: it failed on this response"),
-        Column("failure", pa.string(), "why it failed; null if it did not", nullable=True),
+        text("reward", "name of the golden reward"),
+        number("score", "the golden score; higher is better; NaN: it failed on this response"),
+        text("failure", "why it failed; null if it did not", nullable=True),
     ),
 )
 
@@ -104,21 +122,19 @@ COMPARISONS = Table(
     ("comparison",),
     "The labelled comparisons that a head was fitted on.",
     (
-        Column("comparison", pa.int64(), "number of the comparison"),
-        Column("kind", pa.string(), "pair, list (a ranking), choice or unpaired"),
+        whole("comparison", "number of the comparison"),
+        text("kind", "pair, list (a ranking), choice or unpaired"),
         Column("items", pa.list_(pa.string()), "response ids, best or chosen first"),
         Column("prompt_ids", pa.list_(pa.string()), "the prompt of each item"),
         _SPLIT,
-        Column("reward", pa.string(), "the golden reward that the simulated annotators judge by"),
-        Column("weight", pa.float64(), "weight in the loss"),
-        Column("label_prob", pa.float64(), "probability with which the annotator gives this answer"),
-        Column("margin", pa.float64(), "absolute difference of the golden scores"),
-        Column("tie", pa.bool_(), "true if the golden scores are equal"),
-        Column("correct", pa.bool_(), "true if the answer agrees with the golden order"),
-        Column(
-            "share", pa.float64(), "share of annotators with this answer; unpaired: share that calls it good"
-        ),
-        Column("annotator", pa.int64(), "number of the annotator who answered"),
+        text("reward", "the golden reward that the simulated annotators judge by"),
+        number("weight", "weight in the loss"),
+        number("label_prob", "probability with which the annotator gives this answer"),
+        number("margin", "absolute difference of the golden scores"),
+        flag("tie", "true if the golden scores are equal"),
+        flag("correct", "true if the answer agrees with the golden order"),
+        number("share", "share of annotators with this answer; unpaired: share that calls it good"),
+        whole("annotator", "number of the annotator who answered"),
     ),
 )
 
@@ -129,9 +145,9 @@ DIAGNOSTICS = Table(
     ("comparison", "diagnostic"),
     "Quantities that the losses robust_btl and adaptive estimate for each train comparison.",
     (
-        Column("comparison", pa.int64(), "number of the comparison, as in comparisons"),
-        Column("diagnostic", pa.string(), "delta, outlier (1 flagged, 0 not), margin, or scale"),
-        Column("value", pa.float64(), "its value at the fitted head"),
+        whole("comparison", "number of the comparison, as in comparisons"),
+        text("diagnostic", "delta, outlier (1 flagged, 0 not), margin, or scale"),
+        number("value", "its value at the fitted head"),
     ),
 )
 
@@ -142,9 +158,9 @@ LABEL_VARIANCE = Table(
     ("low",),
     "Histogram of p(1-p) over the train comparisons, with p = label_prob: the information of an answer.",
     (
-        Column("low", pa.float64(), "lower edge of the bin"),
-        Column("high", pa.float64(), "upper edge"),
-        Column("count", pa.int64(), "comparisons in the bin"),
+        number("low", "lower edge of the bin"),
+        number("high", "upper edge"),
+        whole("count", "comparisons in the bin"),
     ),
 )
 
@@ -155,16 +171,11 @@ TRAINING_LOG = Table(
     ("step", "split", "objective"),
     "Loss during training.",
     (
-        Column("step", pa.int64(), "optimiser step, or iteration"),
-        Column("epoch", pa.float64(), "epoch"),
+        whole("step", "optimiser step, or iteration"),
+        number("epoch", "epoch"),
         _SPLIT,
-        Column("loss", pa.float64(), "mean loss"),
-        Column(
-            "objective",
-            pa.string(),
-            "the objective whose loss it is, for a head of several; else null",
-            nullable=True,
-        ),
+        number("loss", "mean loss"),
+        text("objective", "the objective whose loss it is, for a head of several; else null", nullable=True),
     ),
 )
 
@@ -175,12 +186,12 @@ HEAD_SCORES = Table(
     ("arm", "response_id"),
     "The score of each validation and test response by each head and control.",
     (
-        _ARM,
-        _PROMPT,
+        ARM,
+        PROMPT_ID,
         _RESPONSE,
         _SPLIT,
-        Column("score", pa.float64(), "the head's reward, mean 0 and deviation 1 on train responses"),
-        Column("golden", pa.float64(), "the golden score"),
+        number("score", "the head's reward, mean 0 and deviation 1 on train responses"),
+        number("golden", "the golden score"),
     ),
 )
 
@@ -191,12 +202,11 @@ METRICS = Table(
     ("arm", "split", "metric"),
     "Every metric of every head and control, with its interval.",
     (
-        _ARM,
-        Column("kind", pa.string(), "head or control"),
+        ARM,
+        KIND,
         _SPLIT,
-        Column(
+        text(
             "metric",
-            pa.string(),
             "all arms: best_of_n, selected_quantile, spearman, kendall, accuracy, length_spearman, "
             "partial_spearman (of score and golden score, given the number of words), "
             "length_controlled_accuracy (accuracy in which the pairs whose better response is longer have "
@@ -211,13 +221,11 @@ METRICS = Table(
             "those; the same with 80",
         ),
         Column("n", pa.int32(), "N of best_of_n and selected_quantile; 0 for other metrics"),
-        Column("value", pa.float64(), "mean over prompts"),
-        Column("low", pa.float64(), "lower end of the 95% bootstrap interval over prompts"),
-        Column("high", pa.float64(), "upper end"),
-        Column("n_prompts", pa.int64(), "prompts on which the metric is defined"),
-        Column(
+        number("value", "mean over prompts"),
+        *ends("the 95% bootstrap interval over prompts"),
+        whole("n_prompts", "prompts on which the metric is defined"),
+        whole(
             "n_constant",
-            pa.int64(),
             "prompts on which the arm gives all responses one score; spearman and kendall are 0 there",
         ),
     ),
@@ -230,28 +238,21 @@ CURVES = Table(
     ("arm", "split", "n"),
     "Exact best-of-N against N: golden reward and head's own score of the chosen response.",
     (
-        _ARM,
-        Column("kind", pa.string(), "head or control"),
+        ARM,
+        KIND,
         _SPLIT,
         Column("n", pa.int32(), "number of responses to choose from (N)"),
-        Column(
-            "kl",
-            pa.float64(),
-            "log n - (n - 1) / n, a bound on the KL divergence of best-of-N from the policy",
-        ),
-        Column("value", pa.float64(), "expected golden score of the chosen response"),
-        Column("low", pa.float64(), "lower end of the 95% bootstrap interval over prompts"),
-        Column("high", pa.float64(), "upper end"),
-        Column("proxy", pa.float64(), "mean score of the chosen response by the head itself; controls: NaN"),
-        Column("proxy_low", pa.float64(), "lower end of its 95% bootstrap interval over prompts"),
-        Column("proxy_high", pa.float64(), "upper end"),
-        Column(
+        number("kl", "log n - (n - 1) / n, a bound on the KL divergence of best-of-N from the policy"),
+        number("value", "expected golden score of the chosen response"),
+        *ends("the 95% bootstrap interval over prompts"),
+        number("proxy", "mean score of the chosen response by the head itself; controls: NaN"),
+        *ends("its 95% bootstrap interval over prompts", name="proxy_"),
+        number(
             "golden_mean",
-            pa.float64(),
             "mean golden score of the split; (value - golden_mean) / golden_deviation is in proxy's unit",
         ),
-        Column("golden_deviation", pa.float64(), "standard deviation of the golden scores of the split"),
-        Column("n_prompts", pa.int64(), "prompts with at least n responses"),
+        number("golden_deviation", "standard deviation of the golden scores of the split"),
+        whole("n_prompts", "prompts with at least n responses"),
     ),
 )
 
@@ -262,15 +263,14 @@ PAIRED = Table(
     ("arm", "other", "split", "metric"),
     "Differences of a metric between arms, on the same prompts.",
     (
-        _ARM,
-        Column("other", pa.string(), "the arm that is subtracted"),
+        ARM,
+        text("other", "the arm that is subtracted"),
         _SPLIT,
-        Column("metric", pa.string(), "best_of_n, spearman, accuracy or selected_quantile"),
+        text("metric", "best_of_n, spearman, accuracy or selected_quantile"),
         Column("n", pa.int32(), "N of best_of_n and selected_quantile, the largest; 0 for other metrics"),
-        Column("value", pa.float64(), "mean difference"),
-        Column("low", pa.float64(), "lower end of the paired 95% bootstrap interval over prompts"),
-        Column("high", pa.float64(), "upper end"),
-        Column("n_prompts", pa.int64(), "prompts on which both are defined"),
+        number("value", "mean difference"),
+        *ends("the paired 95% bootstrap interval over prompts"),
+        whole("n_prompts", "prompts on which both are defined"),
     ),
 )
 
@@ -281,12 +281,12 @@ CALIBRATION = Table(
     ("arm", "split", "bin"),
     "Predicted probability that one response is preferred, against how often the annotators prefer it.",
     (
-        _ARM,
+        ARM,
         _SPLIT,
         Column("bin", pa.int32(), "bin of the predicted probability"),
-        Column("predicted", pa.float64(), "mean predicted probability in the bin"),
-        Column("observed", pa.float64(), "share of the pairs in which the annotators prefer it"),
-        Column("count", pa.int64(), "pairs in the bin"),
+        number("predicted", "mean predicted probability in the bin"),
+        number("observed", "share of the pairs in which the annotators prefer it"),
+        whole("count", "pairs in the bin"),
     ),
 )
 
@@ -302,10 +302,10 @@ def embeddings_table(dimension: int = 0, storage: str = "float32") -> Table:
         ("response_id",),
         "One vector for every response, from one model, layer and pooling.",
         (
-            _PROMPT,
+            PROMPT_ID,
             _RESPONSE,
             Column("n_tokens", pa.int32(), "response tokens that were embedded; -1 for imported vectors"),
-            Column("truncated", pa.bool_(), "true if the text was cut to the model's context"),
+            flag("truncated", "true if the text was cut to the model's context"),
             Column("embedding", vector, "the vector, one fixed size for the whole table"),
         ),
     )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from rmlab.errors import InputError
 from rmlab.storage.files import parse_json, read_plain_text
 
-RECORD, CARD, LICENSE, PROMPTS = "set.json", "README.md", "LICENSE", "prompts.parquet"
+RECORD, CARD, LICENSE, PROMPTS_FILE = "set.json", "README.md", "LICENSE", "prompts.parquet"
 # No hyphens: they separate the names in those of files.
 SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=60)]
 SetTitle = Annotated[str, Field(min_length=1, max_length=100)]
@@ -90,7 +90,7 @@ class EmbeddingSet:
 
     def expected_files(self) -> list[str]:
         """The names of all Parquet files that a set with these policies and embedders has."""
-        found = [PROMPTS]
+        found = [PROMPTS_FILE]
         for policy in self.names("policies"):
             found += [responses_file(policy), scores_file(policy)]
             for embedder in self.names("embedders"):

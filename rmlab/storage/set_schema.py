@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from rmlab.storage.schemas import MESSAGES, RESPONSES, Column, Table
+from rmlab.storage.schemas import MESSAGES, PROMPT_ID, RESPONSES, Column, Table, number, text
 
 _SET = "embedding set"
-_PROMPT = Column("prompt_id", pa.string(), "the prompt")
-_RESPONSE = Column("response_id", pa.string(), "the response")
+_RESPONSE = text("response_id", "the response")
 
 SET_PROMPTS = Table(
     "set: prompts",
@@ -17,11 +16,9 @@ SET_PROMPTS = Table(
     ("prompt_id",),
     "The prompts of a set, for all its policies.",
     (
-        _PROMPT,
-        Column(
-            "group", pa.string(), "prompts of one group are always in the same split; often the prompt_id"
-        ),
-        Column("split", pa.string(), "train or test"),
+        PROMPT_ID,
+        text("group", "prompts of one group are always in the same split; often the prompt_id"),
+        text("split", "train or test"),
         Column("messages", MESSAGES, "the conversation so far; its last message is the user's"),
     ),
 )
@@ -43,8 +40,8 @@ SET_SCORES = Table(
     "Every golden reward of every response of one policy.",
     (
         _RESPONSE,
-        Column("reward", pa.string(), "name of the golden reward"),
-        Column("score", pa.float64(), "its score; higher is better; always finite"),
+        text("reward", "name of the golden reward"),
+        number("score", "its score; higher is better; always finite"),
     ),
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from rmlab.storage.schemas import Column, Table
+from rmlab.storage.schemas import Column, Table, flag, number, text, whole
 
 _SWEEP_METRICS = {
     "best_of_n": "golden reward of the best of largest_n",
@@ -54,96 +54,73 @@ _WITH_INTERVAL = ("best_of_n", "selected_quantile", "spearman", "accuracy")
 def _sweep_metrics(split: str) -> list[Column]:
     columns = []
     for name, meaning in _SWEEP_METRICS.items():
-        columns.append(Column(f"{split}_{name}", pa.float64(), f"{split} prompts: {meaning}", nullable=True))
+        columns.append(number(f"{split}_{name}", f"{split} prompts: {meaning}", nullable=True))
         if name in _WITH_INTERVAL:
             for end in ("low", "high"):
                 text = {"low": "lower end", "high": "upper end"}[end]
-                column = Column(f"{split}_{name}_{end}", pa.float64(), f"{text} of its 95% interval", True)
+                column = number(f"{split}_{name}_{end}", f"{text} of its 95% interval", nullable=True)
                 columns.append(column)
     return columns
 
 
 _FIT = (  # the fit and its annotations
-    Column("converged", pa.bool_(), "true if the fit converged", nullable=True),
-    Column("message", pa.string(), "message of the fit, if any", nullable=True),
-    Column("chosen", pa.string(), "values that the fit chose on validation, as JSON: l2, epoch, ...", True),
-    Column("n_comparisons", pa.int64(), "annotated comparisons that the head was fitted on", nullable=True),
-    Column("n_ties", pa.int64(), "ties among the drawn comparisons", nullable=True),
-    Column("n_annotated", pa.int64(), "answers of annotators to train comparisons, ties included", True),
-    Column("n_validation", pa.int64(), "validation comparisons, without ties", nullable=True),
-    Column(
+    flag("converged", "true if the fit converged", nullable=True),
+    text("message", "message of the fit, if any", nullable=True),
+    text("chosen", "values that the fit chose on validation, as JSON: l2, epoch, ...", nullable=True),
+    whole("n_comparisons", "annotated comparisons that the head was fitted on", nullable=True),
+    whole("n_ties", "ties among the drawn comparisons", nullable=True),
+    whole("n_annotated", "answers of annotators to train comparisons, ties included", nullable=True),
+    whole("n_validation", "validation comparisons, without ties", nullable=True),
+    whole(
         "n_annotated_validation",
-        pa.int64(),
         "answers of annotators to validation comparisons, ties included",
-        True,
-    ),
-    Column("n_annotated_all", pa.int64(), "all answers of annotators, the sum of both", True),
-    Column("error_rate", pa.float64(), "share of the answers that are wrong", nullable=True),
-    Column(
-        "mean_margin", pa.float64(), "mean difference of golden scores over the comparisons", nullable=True
-    ),
-    Column(
-        "label_variance",
-        pa.float64(),
-        "mean p(1-p), where p is the probability of the answer given",
         nullable=True,
     ),
+    whole("n_annotated_all", "all answers of annotators, the sum of both", nullable=True),
+    number("error_rate", "share of the answers that are wrong", nullable=True),
+    number("mean_margin", "mean difference of golden scores over the comparisons", nullable=True),
+    number("label_variance", "mean p(1-p), where p is the probability of the answer given", nullable=True),
 )
 _ANSWERS = (  # the head's predictions of the validation answers
-    Column(
+    number(
         "temperature",
-        pa.float64(),
         "T fitted on validation answers: P(a preferred) = sigma((raw_a - raw_b) / T)",
-        True,
+        nullable=True,
     ),
-    Column(
+    number(
         "validation_label_nll",
-        pa.float64(),
         "mean negative log-likelihood of the validation answers under these probabilities, in nats",
-        True,
+        nullable=True,
     ),
-    Column(
+    number(
         "validation_label_accuracy",
-        pa.float64(),
         "share of the validation answers that the head agrees with",
-        True,
+        nullable=True,
     ),
 )
 _PROXY = (  # the head's score in golden units
-    Column(
+    number(
         "proxy_slope",
-        pa.float64(),
         "golden reward per unit of the head's score, by least squares within validation prompts: "
         "(proxy_intercept + proxy_slope * proxy_of_N - test_golden_mean) / test_golden_deviation is "
         "the standardised golden reward that the head expects of its best of N",
-        True,
-    ),
-    Column(
-        "proxy_intercept",
-        pa.float64(),
-        "golden reward that this line has where the head's score is 0",
-        True,
-    ),
-)
-_FLAGGED = (  # for losses that flag outliers
-    Column("n_flagged", pa.int64(), "comparisons that the loss takes for outliers", nullable=True),
-    Column(
-        "flagged_precision",
-        pa.float64(),
-        "share of the flagged comparisons whose answer is wrong",
         nullable=True,
     ),
-    Column("flagged_recall", pa.float64(), "share of the wrong answers that are flagged", nullable=True),
+    number("proxy_intercept", "golden reward that this line has where the head's score is 0", nullable=True),
+)
+_FLAGGED = (  # for losses that flag outliers
+    whole("n_flagged", "comparisons that the loss takes for outliers", nullable=True),
+    number("flagged_precision", "share of the flagged comparisons whose answer is wrong", nullable=True),
+    number("flagged_recall", "share of the wrong answers that are flagged", nullable=True),
 )
 _INTERVALS = (  # for heads that estimate their uncertainty
-    Column(
+    number(
         "test_interval_coverage",
-        pa.float64(),
         "Laplace heads and ensembles: share of test pairs whose true log-odds (of a noisy logistic "
         "annotator) lie in the head's 90 % interval",
-        True,
+        nullable=True,
     ),
-    Column("test_interval_width", pa.float64(), "mean width of these intervals, in log-odds", True),
+    number("test_interval_width", "mean width of these intervals, in log-odds", nullable=True),
 )
 
 
@@ -157,14 +134,12 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
         "One row for each head that a sweep fitted and judged, and for each control; and a text column for "
         "each axis of the grid, named as its setting.",
         (
-            Column(
-                "cell", pa.string(), "fingerprint of everything that the row depends on; controls: their name"
-            ),
-            Column("kind", pa.string(), "head, or the control: random, oracle, length, copying, ..."),
-            *(Column(axis, pa.string(), "value on this axis of the grid", True) for axis in axes),
-            Column("state", pa.string(), "ok or failed"),
-            Column("reason", pa.string(), "why it failed", nullable=True),
-            Column("settings", pa.string(), "all settings of the cell, as JSON"),
+            text("cell", "fingerprint of everything that the row depends on; controls: their name"),
+            text("kind", "head, or the control: random, oracle, length, copying, ..."),
+            *(text(axis, "value on this axis of the grid", nullable=True) for axis in axes),
+            text("state", "ok or failed"),
+            text("reason", "why it failed", nullable=True),
+            text("settings", "all settings of the cell, as JSON"),
             *_FIT,
             *_ANSWERS,
             *_PROXY,
@@ -172,14 +147,9 @@ def sweep_table(axes: Sequence[str] = ()) -> Table:
             *_sweep_metrics("validation"),
             *_sweep_metrics("test"),
             *_INTERVALS,
-            Column(
-                "quick",
-                pa.bool_(),
-                "true if an MLP was scored in its quick (approximate) form",
-                nullable=True,
-            ),
-            Column("fit_seconds", pa.float64(), "time of the fit on one thread", nullable=True),
-            Column("seconds", pa.float64(), "time of the whole cell", nullable=True),
+            flag("quick", "true if an MLP was scored in its quick (approximate) form", nullable=True),
+            number("fit_seconds", "time of the fit on one thread", nullable=True),
+            number("seconds", "time of the whole cell", nullable=True),
         ),
     )
 
@@ -194,8 +164,8 @@ def cell_prompts_table() -> Table:
         "The metrics of each fitted cell and each control on each test prompt, for paired comparisons. "
         "Null where a metric is not defined, or where the prompt has fewer than N responses.",
         (
-            Column("cell", pa.string(), "the cell, as in results"),
-            Column("prompt_id", pa.string(), "the test prompt"),
-            *(Column(name, pa.float32(), meaning, True) for name, meaning in PROMPT_METRICS.items()),
+            text("cell", "the cell, as in results"),
+            text("prompt_id", "the test prompt"),
+            *(Column(name, pa.float32(), meaning, nullable=True) for name, meaning in PROMPT_METRICS.items()),
         ),
     )

@@ -28,7 +28,7 @@ from rmlab.study.verdict import VERDICTS, Verdict, is_at_edge, p_values, survivo
 ROUGH = 2000  # resamples for intervals that decide no verdict
 
 
-def judge(
+def judge_claims(
     members: Mapping[str, Sequence[Member]],
     findings: Sequence[Finding],
     values: CellValues,
@@ -201,8 +201,7 @@ class JudgedClaim:
 
     @property
     def n_in_favour(self) -> int:
-        """Number of set-ups whose effect is above 0 (for "not_less" claims, above minus the smallest
-        effect)."""
+        """Number of set-ups whose effect is above 0; for "not_less" claims, above minus `smallest`."""
         bound = -self.claim.smallest if self.claim.kind == "not_less" else 0.0
         return sum(e.value > bound for e in self.by_setup.values())
 
@@ -244,8 +243,7 @@ class Mean:
 
     @property
     def is_coin(self) -> bool:
-        """True if the annotators' answers are hardly better than a coin's, so that no claim is judged
-        here."""
+        """True if the annotators err about as often as a coin, so that no claim is judged here."""
         return self.error_rate > NEAR_COIN
 
 

@@ -125,8 +125,7 @@ def _expanded(
 
 
 def resampled_means(values: np.ndarray, rng: np.random.Generator, n: int) -> np.ndarray:
-    """The means of n resamples: values [..., U, S, P] -> [..., n]; all leading indices share the
-    resamples."""
+    """The means of n resamples, shared by all leading indices: values [..., U, S, P] -> [..., n]."""
     n_setups, n_seeds, n_prompts = values.shape[-3:]
     setups, seeds, prompts = (_drawn(rng, n, size) for size in (n_setups, n_seeds, n_prompts))
     of_prompts = values @ prompts.T  # [..., U, S, n]
@@ -162,8 +161,7 @@ def variance_of_mean(differences: np.ndarray) -> tuple[float, float]:
 
 
 def _mean_squares(values: np.ndarray) -> dict[tuple[int, ...], tuple[float, int]]:
-    """The mean square and degrees of freedom of each set of those axes of [U, S, P] that have several
-    levels."""
+    """Mean square and degrees of freedom of each set of the axes of [U, S, P] with several levels."""
     axes = [axis for axis in range(3) if values.shape[axis] > 1]
     found = {}
     for factors in (f for r in range(1, len(axes) + 1) for f in itertools.combinations(axes, r)):
@@ -214,8 +212,7 @@ def crossing(values: np.ndarray, x: np.ndarray) -> Crossing:
     level, span = values.mean(axis=0), (float(x.min()), float(x.max()))
 
     def distance(c: float) -> float:
-        """The height's distance from 0 at c minus the half-width of its interval; negative within the
-        interval."""
+        """The distance of the height from 0 at c, less the half-width of its interval."""
         height = level + (c - centre) * slope
         variance, df = variance_of_mean(height)
         return abs(float(height.mean())) - float(stats.t.ppf(1 - _TAIL, df) * np.sqrt(variance))

@@ -145,9 +145,7 @@ class Planner:
         """All values of each axis of the embedding set that is the input; empty for other data."""
         try:
             folder = self.composer.settings([]).input
-        except (
-            ConfigError
-        ):  # an axis gives the missing value, or composing the first point raises the error again
+        except ConfigError:  # an axis gives what is missing, or the first point raises the error again
             return {}
         if folder is None or not (user_path(folder) / RECORD).is_file():
             return {}

@@ -47,8 +47,7 @@ class StudyContent:
 
 @dataclass(frozen=True)
 class Part:
-    """One finding. means: those of its places; controls: means by control; flagged: outliers that losses
-    flag."""
+    """One finding. means: of its places; controls: means by control; flagged: outliers that losses flag."""
 
     finding: Finding
     judged: Sequence[JudgedClaim]

@@ -111,8 +111,7 @@ class CellValues:
 
     @property
     def deviations(self) -> list[float]:
-        """Standard deviations of the golden reward over test responses, one for each data set of the
-        study."""
+        """Standard deviations of the golden reward over test responses, one for each data set."""
         return [float(d) for d in self.results["test_golden_deviation"].dropna().unique()]
 
     def controls(self, data: str) -> dict[str, str]:
@@ -167,8 +166,7 @@ class CellValues:
         return Stacked(values[..., kept], setups, seeds)
 
     def _check_prompts(self, cells: Sequence[str]) -> None:
-        """Raises NotThere unless all cells were judged on the same prompts, which comparisons are paired
-        by."""
+        """Raises NotThere unless all cells were judged on the same prompts, which pair them."""
         for cell in cells:
             if cell not in self._by_cell:
                 raise NotThere(self.reason(cell))
@@ -176,8 +174,7 @@ class CellValues:
             raise NotThere("the cells were judged on different prompts")
 
     def error_rate(self, members: Sequence[Member], where: Where) -> float:
-        """The share of wrong answers at a place: its mean over cells, and of these the largest over
-        set-ups."""
+        """The share of wrong answers at a place: the mean over cells, the largest over set-ups."""
         by_setup: dict[str, list[float]] = {}
         for member in members:
             if member.is_at(where) and member.cell in self._rows:

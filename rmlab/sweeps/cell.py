@@ -14,7 +14,6 @@ from rmlab.errors import RmlabError
 from rmlab.evaluation.fit import Fit, rows_of_splits
 from rmlab.evaluation.fit_head import fit_head
 from rmlab.evaluation.judge import ScoredArm, judge, judge_one
-from rmlab.evaluation.measure import JudgedSplit
 from rmlab.evaluation.score import is_quick, quick_forms, score_all
 from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.centred import CentredHead
@@ -107,19 +106,15 @@ def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
         found = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
         row |= {f"{name}_{metric}": value for metric, value in found.items()}
         if name == "validation":
-            row |= _proxy_columns(split, here.scores)
+            # The line on validation responses that puts the head's own score into golden units.
+            slope, intercept = within_group_line(here.scores, split.golden, split.group)
+            row |= {"proxy_slope": slope, "proxy_intercept": intercept}
         if name == "test":
             vectors = data.vectors.of(data.responses.is_test)
             known = interval_numbers(fit.head, fit.annotator, vectors, split.golden, split.group, split.pairs)
             row |= {f"test_{metric}": number for metric, number in known.items()}
             row[FIELD] = packed(judged.measured)
     return row
-
-
-def _proxy_columns(split: JudgedSplit, scores: np.ndarray) -> dict[str, float]:
-    """The head's own score in golden units: golden ~ intercept + slope * score on validation responses."""
-    slope, intercept = within_group_line(scores, split.golden, split.group)
-    return {"proxy_slope": slope, "proxy_intercept": intercept}
 
 
 def _fit_columns(fit: Fit) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class CellData:
 
 
 def forget_data(work: Path) -> None:
-    """What an earlier run wrote there goes: nothing tells whether it still is what was written."""
+    """Deletes the data that an earlier run wrote there, since nothing tells whether it still is intact."""
     for folder in (*work.glob("data-*"), *work.glob("unfinished-*")):
         shutil.rmtree(folder)
     for file in work.glob("vectors-*.npy"):

@@ -63,8 +63,7 @@ def _duration(seconds: float) -> str:
 
 
 class _Trial:
-    """Runs trial cells in this process, until TRYING is over. preparing: seconds spent on writing their
-    data."""
+    """Runs trial cells here until TRYING is over. preparing: seconds spent on writing their data."""
 
     def __init__(self, node: Node, work: Path) -> None:
         self.inputs = {role: upstream.open() for role, upstream in node.inputs.items()}
@@ -106,8 +105,7 @@ class _Trial:
         return self._folders[data]
 
     def _seconds(self, cell: Cell, n: int | None, folder: Path) -> tuple[float, float]:
-        """Seconds of the fit and of the rest, on n comparisons or all; one member is fitted and
-        multiplied."""
+        """Seconds of the fit, of all members by that of one, and of the rest. n: comparisons; None: all."""
         from rmlab.sweeps.cell import run_cell
 
         small = Cell(cell.fingerprint, cell.data, cell.axes, _smaller(cell.settings, n))

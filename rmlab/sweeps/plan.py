@@ -86,8 +86,7 @@ def _config(grid: Grid) -> dict[str, Any]:
 
 
 def _with_random_arms(points: Sequence[GridPoint]) -> list[GridPoint]:
-    """Adds the random arm of each point with active selection, and `selection` as an axis to tell them
-    apart."""
+    """Adds the random arm of each point with active selection, and `selection` as an axis."""
     if not any(selects(point.settings) for point in points):
         return list(points)
     found = []

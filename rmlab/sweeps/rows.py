@@ -30,6 +30,7 @@ from rmlab.responses.vectors import StreamedVectors
 from rmlab.storage.digest import sealed, unsealed
 from rmlab.storage.files import plain
 from rmlab.storage.manifest import WORK
+from rmlab.storage.schemas import Row
 from rmlab.storage.sweep_schema import AT_NS, PROMPT_METRICS, cell_prompts_table
 
 FIELD = "prompts"  # of a row: what `packed` gives
@@ -76,7 +77,7 @@ def prompt_rows(rows: Sequence[Mapping[str, Any]], prompts: Sequence[Sequence[st
 
 
 def packed_by_cell(table: pa.Table, wanted: pa.Array) -> dict[str, str]:
-    """What `packed` gave of the wanted cells of such a table."""
+    """The text that `packed` made of each wanted cell, from the table of a finished sweep."""
     kept = table.filter(pc.is_in(table["cell"], wanted)).sort_by(
         [("cell", "ascending"), ("prompt_id", "ascending")]
     )
@@ -117,7 +118,7 @@ def control_rows(job: Job, data: str) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _place(grid: Grid, data: str) -> dict[str, str | None]:
-    """Where a sweep has several data sets, the values on the axes that tell this one from them."""
+    """The values on the axes that tell this data set from the others of the sweep."""
     found = {}
     for axis in grid.axes:
         here, anywhere = (
@@ -127,9 +128,6 @@ def _place(grid: Grid, data: str) -> dict[str, str | None]:
         if len(here) == 1 < len(anywhere):
             found[axis] = here.pop()
     return found
-
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

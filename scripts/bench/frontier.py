@@ -31,8 +31,9 @@ from rmlab.config.settings import Settings
 from rmlab.evaluation.fit_head import fit_head
 from rmlab.heads.fitted.base import NormalisedHead
 from rmlab.heads.fitted.several import WeightedHead
-from rmlab.metrics.best_of_n import best_of_n_ragged
+from rmlab.metrics.best_of_n import best_of_n
 from rmlab.metrics.intervals import Resamples
+from rmlab.metrics.order import ScoreOrder
 from rmlab.pipeline.plan import chain_of, in_order
 from rmlab.pipeline.run import run_nodes
 from rmlab.responses.table import Responses, read_responses
@@ -84,7 +85,7 @@ def gains(
     responses to a prompt less the mean of all, in standard deviations over all responses."""
     found = []
     for values in golden.values():
-        random, best = best_of_n_ragged(scores, values, group, (1, largest)).T
+        random, best = best_of_n(ScoreOrder.flat(scores, values, group), (1, largest)).T
         found.append((best - random) / values.std())
     return np.stack(found, axis=1)
 

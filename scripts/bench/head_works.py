@@ -20,7 +20,8 @@ from rmlab.heads.mlp import Mlp
 from rmlab.losses.pairs import BradleyTerry, Classification
 from rmlab.metrics.accuracy import pairwise_accuracy
 from rmlab.metrics.best_of_n import best_of_n as exact_best_of_n
-from rmlab.metrics.intervals import interval, paired_interval
+from rmlab.metrics.intervals import interval
+from rmlab.metrics.order import ScoreOrder
 from rmlab.noise.logistic import Logistic
 from rmlab.pairing.across_prompts import CrossPrompt
 
@@ -50,7 +51,7 @@ class Data:
 
     def accuracy(self, scores: np.ndarray) -> np.ndarray:
         """[P] held-out order accuracy of each prompt."""
-        return pairwise_accuracy(scores, self.golden[self.judged], self.group[self.judged])
+        return pairwise_accuracy(ScoreOrder.flat(scores, self.golden[self.judged], self.group[self.judged]))
 
 
 def make_data(sizes: Sizes) -> Data:
@@ -140,7 +141,7 @@ def _show(name: str, accuracy: np.ndarray) -> None:
 
 
 def _show_difference(name: str, a: np.ndarray, b: np.ndarray) -> None:
-    mean, low, high = paired_interval(a, b, np.random.default_rng(SEED), 2000)
+    mean, low, high = interval(a - b, np.random.default_rng(SEED), 2000)
     print(f"{name}: {mean:+.4f} [{low:+.4f}, {high:+.4f}], paired over prompts", flush=True)
 
 
@@ -174,7 +175,8 @@ def bench_best_of_n(sizes: Sizes, folder: Path) -> dict[str, float]:
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        exact = exact_best_of_n(scores, golden, range(1, k + 1))
+        order = ScoreOrder.flat(scores.ravel(), golden.ravel(), np.repeat(np.arange(prompts), k))
+        exact = exact_best_of_n(order, range(1, k + 1))
         times.append(time.perf_counter() - started)
     error = np.abs(naive.values.mean(axis=0) - exact[:, [n - 1 for n in ns]].mean(axis=0)).max()
     print(

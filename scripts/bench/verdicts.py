@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from rmlab.metrics.intervals import interval
-from rmlab.study.claims import JudgedClaim, judge
+from rmlab.study.claims import JudgedClaim, judge_claims
 from rmlab.study.effects import effect
 from rmlab.study.finding import Finding
 from rmlab.study.plan import Member
@@ -108,7 +108,7 @@ def judged_study(
          "kind": kind, "smallest": SMALLEST}
         for i, kind in enumerate(kinds)
     ]  # fmt: skip
-    return judge({"simulated": members}, [study(claims, arms)], sweep, RESAMPLES)
+    return judge_claims({"simulated": members}, [study(claims, arms)], sweep, RESAMPLES)
 
 
 def is_false(judged: JudgedClaim, truth: float) -> bool:
@@ -187,7 +187,7 @@ def coverage(rng: np.random.Generator, n_studies: int, n_setups: int) -> list[st
     inside: Counter[str] = Counter()
     for _ in range(n_studies):
         values, members = as_sweep(centred_arms(rng, truths, n_setups), axes)
-        found = judge({"simulated": members}, [study(claims, list(LEVELS))], values, RESAMPLES)
+        found = judge_claims({"simulated": members}, [study(claims, list(LEVELS))], values, RESAMPLES)
         for j, truth in zip(found, true, strict=True):
             if j.effect is not None:
                 inside[j.claim.statement] += j.effect.low <= truth <= j.effect.high

@@ -1,4 +1,4 @@
-"""The score, the uncertainty and the probabilities of a fitted Bayesian linear head."""
+"""The score, the uncertainty and the margins of a fitted Bayesian linear head."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import expit, roots_hermitenorm
 
 from rmlab.errors import InputError
 from rmlab.heads.fitted.base import Standardiser
@@ -65,32 +64,15 @@ def test_uncertainty_grows_away_from_the_training_responses(fitted):
     assert std[2] == pytest.approx(10 * std[1], rel=1e-4)
 
 
-def test_pair_probability_is_the_averaged_one(fitted, x):
-    """Against the integral over the posterior of the margin, by quadrature."""
-    wide = replace(fitted, factor=6 * fitted.factor)  # uncertain enough for the average to matter
+def test_margin_is_the_posterior_of_a_difference(fitted, x):
     a, b = x[:300], x[300:600]
-    margin = wide.mean_head.raw(a) - wide.mean_head.raw(b)
-    z = (a.astype(np.float64) - b) / wide.standardiser.scale
-    std = np.sqrt(np.einsum("nd,de,ne->n", z, wide.factor.T @ wide.factor, z))
-    nodes, weights = roots_hermitenorm(60)
-    exact = expit(margin[:, None] + std[:, None] * nodes) @ weights / weights.sum()
-    given = wide.pair_probability(a, b)
-    np.testing.assert_allclose(given, exact, atol=0.02)
-    assert np.abs(exact - expit(margin)).max() > 0.1
-    np.testing.assert_allclose(given + wide.pair_probability(b, a), 1.0, atol=1e-12)
-    assert np.array_equal(wide.normalised(x).pair_probability(a, b), given)
-    scaled = replace(wide, weight=wide.weight / 3, factor=wide.factor / 3)
-    np.testing.assert_allclose(
-        wide.tempered(3.0).pair_probability(a, b), scaled.pair_probability(a, b), atol=1e-12
-    )
-
-
-def test_a_certain_head_gives_the_plain_probability(fitted, x):
-    certain = replace(fitted, factor=0 * fitted.factor)
-    margin = certain.raw(x[:50]) - certain.raw(x[50:100])
-    np.testing.assert_allclose(certain.pair_probability(x[:50], x[50:100]), expit(margin), atol=1e-12)
-    extreme = replace(certain, weight=1e4 * certain.weight)
-    assert np.isfinite(extreme.pair_probability(x[:50], x[50:100])).all()
+    mean, std = fitted.margin(a, b)
+    np.testing.assert_allclose(mean, fitted.mean_head.raw(a) - fitted.mean_head.raw(b), atol=1e-12)
+    z = (a.astype(np.float64) - b) / fitted.standardiser.scale
+    variance = np.einsum("nd,de,ne->n", z, fitted.factor.T @ fitted.factor, z)
+    np.testing.assert_allclose(std, np.sqrt(variance), rtol=1e-9)
+    for head in (fitted.normalised(x), replace(fitted, k=0.0)):
+        assert np.array_equal(head.margin(a, b), (mean, std))
 
 
 def test_same_uncertainty_after_save_and_load(fitted, x, tmp_path):
@@ -98,9 +80,7 @@ def test_same_uncertainty_after_save_and_load(fitted, x, tmp_path):
     loaded = load_head(tmp_path)
     assert loaded.k == 0.7
     assert loaded.uncertainty(x).tobytes() == fitted.uncertainty(x).tobytes()
-    assert (
-        loaded.pair_probability(x[:9], x[9:18]).tobytes() == fitted.pair_probability(x[:9], x[9:18]).tobytes()
-    )
+    assert np.array_equal(loaded.margin(x[:9], x[9:18]), fitted.margin(x[:9], x[9:18]))
 
 
 def test_memory_is_bounded():
@@ -114,14 +94,14 @@ def test_memory_is_bounded():
     x = np.zeros((60_000, 64), dtype=np.float16)  # 31 MB in float64
     tracemalloc.start()
     head.uncertainty(x)
-    head.pair_probability(x, x)
+    head.margin(x, x)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 25e6
 
 
 def test_refuses_what_every_head_refuses(fitted):
-    for method in (fitted.uncertainty, lambda x: fitted.pair_probability(x, x)):
+    for method in (fitted.uncertainty, lambda x: fitted.margin(x, x)):
         with pytest.raises(InputError, match="embeddings of width 5"):
             method(np.zeros((3, 4)))
         with pytest.raises(InputError, match="NaN or infinity"):

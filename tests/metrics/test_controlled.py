@@ -8,7 +8,7 @@ from scipy.stats import pearsonr, rankdata, spearmanr
 from rmlab.metrics.accuracy import pairwise_accuracy, untied_pairs
 from rmlab.metrics.controlled import STYLE, Balance, BalancedPairs, partial_correlation, style_of
 from rmlab.metrics.intervals import Resamples
-from rmlab.metrics.order import GoldenOrder
+from rmlab.metrics.order import GoldenOrder, ScoreOrder
 from rmlab.metrics.rank_correlation import spearman
 
 NAMES = ("length_controlled_accuracy", "style_controlled_accuracy")
@@ -33,7 +33,9 @@ def accuracies(group, features, golden, scores):
 
 def partial(scores, golden, length, group):
     return partial_correlation(
-        spearman(scores, golden, group), spearman(scores, length, group), spearman(length, golden, group)
+        spearman(ScoreOrder.flat(scores, golden, group)),
+        spearman(ScoreOrder.flat(scores, length, group)),
+        spearman(ScoreOrder.flat(length, golden, group)),
     )
 
 
@@ -73,7 +75,7 @@ def test_partial_correlation_without_anything_to_control_or_to_find():
 
 def test_a_head_that_orders_by_one_feature_is_right_in_exactly_one_half():
     group, features, golden = world(taste=2.0)
-    assert pairwise_accuracy(features[:, 0], golden, group).mean() > 0.7
+    assert pairwise_accuracy(ScoreOrder.flat(features[:, 0], golden, group)).mean() > 0.7
     for name in NAMES:
         for sign in (1, -1):
             found = accuracies(group, features, golden, sign * features[:, 0])[name]
@@ -93,7 +95,7 @@ def test_golden_is_always_right_and_its_opposite_and_a_constant_never_and_half()
 def test_what_has_nothing_to_do_with_style_keeps_its_accuracy():
     group, features, golden = world(400, taste=0.0)
     scores = golden + np.random.default_rng(2).normal(size=len(golden))
-    plain = pairwise_accuracy(scores, golden, group).mean()
+    plain = pairwise_accuracy(ScoreOrder.flat(scores, golden, group)).mean()
     for name in NAMES:
         assert accuracies(group, features, golden, scores)[name].mean() == pytest.approx(plain, abs=0.01)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rmlab.metrics.base import Runs
+from rmlab.metrics.order import Runs
 
 VALUES = np.array([[1.0, 1, 1, 2, 3, 3], [0, 1, 2, 3, 4, 5], [7, 7, 7, 7, 7, 7]])
 

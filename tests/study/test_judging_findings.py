@@ -9,7 +9,7 @@ import pytest
 from study_synthetic import DEVIATION, INTERCEPT, MEAN, SLOPE, claim, finding, sweep
 
 from rmlab.stages.study import control_means
-from rmlab.study.claims import contrast, counts, judge, means
+from rmlab.study.claims import contrast, counts, judge_claims, means
 from rmlab.study.finding import Claim
 from rmlab.study.plan import Member
 from rmlab.study.report_content import Part
@@ -18,7 +18,7 @@ from rmlab.study.values import CellValues
 
 def verdicts(values: CellValues, members, *claims: dict) -> list[str]:
     planted = finding(list(claims))
-    return [j.verdict for j in judge({"planted": members}, [planted], values)]
+    return [j.verdict for j in judge_claims({"planted": members}, [planted], values)]
 
 
 def test_planted_effects_give_the_planted_verdicts():
@@ -33,7 +33,7 @@ def test_planted_effects_give_the_planted_verdicts():
 
 def test_too_little_data_leaves_it_undecided_and_says_what_it_could_have_shown():
     values, members = sweep({"a": 0.3, "b": 0.0}, n_prompts=12, noise=1.5)
-    [found] = judge({"planted": members}, [finding([claim()])], values)
+    [found] = judge_claims({"planted": members}, [finding([claim()])], values)
     assert found.verdict == "undecided" and not found.survives
     assert found.effect.detectable > 0.3 > found.claim.smallest
 
@@ -65,7 +65,7 @@ def test_a_slope_is_that_of_least_squares():
     expected = np.polyfit(list(margins.values()), list(planted.values()), 1)[0]
     np.testing.assert_allclose(contrast(Claim.model_validate(slope), members, values), expected, atol=1e-4)
     flat, members = sweep(planted)
-    [found] = judge({"planted": members}, [finding([slope])], flat)
+    [found] = judge_claims({"planted": members}, [finding([slope])], flat)
     assert found.verdict == "not run" and "there is no slope" in found.reason
 
 
@@ -84,7 +84,7 @@ def test_seeds_are_paired_and_those_of_one_side_left_out():
 
 def test_cells_that_failed_leave_their_claims_not_run_with_the_reason():
     values, members = sweep({"a": 0.5, "b": 0.2, "c": 0.1}, failed=("c",))
-    found = judge({"planted": members}, [finding([claim(), claim(minus=[{"arm": "c"}])])], values)
+    found = judge_claims({"planted": members}, [finding([claim(), claim(minus=[{"arm": "c"}])])], values)
     assert [j.verdict for j in found] == ["supported", "not run"]
     assert found[1].reason == "no <b>trees</b> here" and found[1].effect is None
 
@@ -105,7 +105,8 @@ def test_an_order_of_rows_changes_nothing():
         values.results.sample(frac=1, random_state=0), values.prompts.sample(frac=1, random_state=1)
     )
     one, other = (
-        judge({"planted": members[::k]}, [finding([claim()])], v) for k, v in ((1, values), (-1, shuffled))
+        judge_claims({"planted": members[::k]}, [finding([claim()])], v)
+        for k, v in ((1, values), (-1, shuffled))
     )
     assert one[0].effect == other[0].effect
 
@@ -128,24 +129,24 @@ SETUPS = {"base · kind · small": 1.0, "tuned · kind · small": 0.8, "base · 
 
 def test_a_claim_over_set_ups_is_pooled_and_shown_on_each_in_its_own_deviations():
     values, members = sweep({"a": 0.5, "b": 0.2}, setups=SETUPS, noise=0.0)
-    [found] = judge({"planted": members}, [finding([claim()])], values)
+    [found] = judge_claims({"planted": members}, [finding([claim()])], values)
     assert found.effect.value == pytest.approx(0.3 * (1.0 + 0.8 - 0.5) / 3, abs=1e-5)
     assert found.effect.n_setups == 3 and found.setup == "3 set-ups" and found.n_in_favour == 2
     own = {setup: e.value for setup, e in found.by_setup.items()}
     assert own == pytest.approx({setup: 0.3 * factor for setup, factor in SETUPS.items()}, abs=1e-5)
     assert found.verdict == "undecided"  # three set-ups that disagree say little of others
     assert all(e.high - e.low < 1e-5 for e in found.by_setup.values())
-    [alone] = judge({"planted": members[:10]}, [finding([claim()])], values)
+    [alone] = judge_claims({"planted": members[:10]}, [finding([claim()])], values)
     assert alone.by_setup == {} and alone.setup == "base · kind · small" and alone.verdict == "supported"
 
 
 def test_a_set_up_that_failed_leaves_the_claim_not_run():
     values, members = sweep({"a": 0.5, "b": 0.2}, setups=SETUPS)
     one_less = [m for m in members if not (m.setup.startswith("tuned") and m.axes["arm"] == "b")]
-    [found] = judge({"planted": one_less}, [finding([claim()])], values)
+    [found] = judge_claims({"planted": one_less}, [finding([claim()])], values)
     assert found.reason == "no seed is on both sides on all set-ups"
     prompts = values.prompts[values.prompts["cell"] != "b-4-x1"]
-    [failed] = judge({"planted": members}, [finding([claim()])], CellValues(values.results, prompts))
+    [failed] = judge_claims({"planted": members}, [finding([claim()])], CellValues(values.results, prompts))
     assert failed.verdict == "not run" and failed.reason == "the cell was not run"
 
 
@@ -161,7 +162,7 @@ def test_controls_are_pooled_over_the_data_of_a_finding():
 
 def test_answers_of_a_coin_are_no_row_in_a_claim():
     values, members = sweep({"a": 0.5, "b": 0.2, "c": 0.0}, errors={"c": 0.493})
-    found = judge({"planted": members}, [finding([claim(), claim(minus=[{"arm": "c"}])])], values)
+    found = judge_claims({"planted": members}, [finding([claim(), claim(minus=[{"arm": "c"}])])], values)
     assert [j.verdict for j in found] == ["supported", "not run"]
     assert found[1].reason == "49% of the answers at c are wrong, hardly better than a coin's"
     marked = {m.axes["arm"]: m.is_coin for m in means(members, values, ["best_of_largest"])}
@@ -186,13 +187,13 @@ def test_along_an_axis_the_effect_is_the_slope_of_the_difference_or_its_height()
     values, members = curves({"a": 0.5, "b": 0.8}, {"a": -0.5, "b": -2.5})
     slope = claim("slope", along="noise.error")
     height = claim("height", along="noise.error", height_at=0.25)
-    found = judge({"planted": members}, [finding([slope, height])], values)
+    found = judge_claims({"planted": members}, [finding([slope, height])], values)
     assert found[0].effect.value == pytest.approx(2.0, abs=0.2) and found[0].verdict == "supported"
     assert found[1].effect.value == pytest.approx(-0.3 + 2.0 * 0.25, abs=0.04)
     crosses = found[0].crossing
     assert crosses.value == pytest.approx(0.15, abs=0.03) and crosses.low < crosses.value < crosses.high
     few = [m for m in members if m.axes["noise.error"] != "0.2"]
-    [short] = judge({"planted": few}, [finding([slope])], values)
+    [short] = judge_claims({"planted": few}, [finding([slope])], values)
     assert short.reason == "a line along noise.error needs 3 values of it; there are 2"
 
 
@@ -210,19 +211,19 @@ def test_a_share_is_a_ratio_of_means_that_forgives_a_lower_start():
     common = values.of("a 0.05-0-x0", "best_of_largest").mean() - 1.0
     a, b = (np.array([1.05, 0.525]) - np.array([1.0, 0.5]) * e for e in (0.38, 0.05))
     expected = (a[0] + common) / (b[0] + common) - (a[1] + common) / (b[1] + common)
-    [found] = judge({"planted": members}, [finding([share()])], values)
+    [found] = judge_claims({"planted": members}, [finding([share()])], values)
     assert found.effect.value == pytest.approx(expected, abs=0.05)
     loses = claim(
         plus=[{"arm": "a", "noise.error": 0.38}, {"arm": "b", "noise.error": 0.05}],
         minus=[{"arm": "a", "noise.error": 0.05}, {"arm": "b", "noise.error": 0.38}],
     )
-    [absolute] = judge({"planted": members}, [finding([loses])], values)
+    [absolute] = judge_claims({"planted": members}, [finding([loses])], values)
     assert absolute.effect.value == pytest.approx(-0.165, abs=0.05)
 
 
 def test_a_head_near_a_random_choice_has_no_share_to_keep():
     values, members = curves({"a": 1.0, "b": 0.0}, {"a": -1.0, "b": 0.0})
-    [found] = judge({"planted": members}, [finding([share()])], values)
+    [found] = judge_claims({"planted": members}, [finding([share()])], values)
     assert found.verdict == "not run"
     assert found.reason == "b 0.05 gains too little over a random choice to speak of a share of it"
 
@@ -282,7 +283,7 @@ def test_what_cannot_be_judged_is_one_line(change, reason):
         results = results.assign(test_golden_deviation=0.0)
     results = results.drop(columns=[c for c in [change.get("drop")] if c])
     metric = "overestimate" if "drop" in change else "best_of_largest"
-    [found] = judge(
+    [found] = judge_claims(
         {"planted": members}, [finding([claim(metric=metric)])], CellValues(results, values.prompts)
     )
     assert (found.verdict, found.reason) == ("not run", reason)
@@ -290,14 +291,14 @@ def test_what_cannot_be_judged_is_one_line(change, reason):
 
 def test_one_seed_is_judged_over_prompts_alone():
     values, members = sweep({"a": 0.5, "b": 0.2}, n_seeds=1)
-    [found] = judge({"planted": members}, [finding([claim()])], values)
+    [found] = judge_claims({"planted": members}, [finding([claim()])], values)
     assert found.verdict == "supported" and (found.effect.n_seeds, found.effect.df) == (1, 199)
 
 
 def test_counts_are_those_after_the_correction():
     values, members = sweep({"a": 0.3, "b": 0.0, "c": -1.5}, n_prompts=20, noise=0.14)
     claims = [claim(f"claim {i}") for i in range(12)] + [claim("sure", minus=[{"arm": "c"}])]
-    found = judge({"planted": members}, [finding(claims)], values)
+    found = judge_claims({"planted": members}, [finding(claims)], values)
     alone = [j.verdict for j in found]
     assert alone.count("supported") == 13 and counts(found) == {"supported": 1, "undecided": 12}
     assert found[0].corrected == "undecided" and found[-1].corrected == "supported"

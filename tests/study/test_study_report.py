@@ -10,8 +10,8 @@ import pytest
 from study_synthetic import claim, finding, sweep
 
 from rmlab.stages.study import control_means
-from rmlab.study.claims import judge, means
-from rmlab.study.render import render, write_pictures
+from rmlab.study.claims import judge_claims, means
+from rmlab.study.page import render, write_pictures
 from rmlab.study.report_content import Part, StudyContent
 from rmlab.study.verdict import RULE
 
@@ -48,7 +48,7 @@ def content(
         finding(claims, name, x=x, proxy=True, note=NASTY)
         for name, x in zip(("best_of_n", "noise"), ("n", "arm"), strict=True)
     ][:n_findings]
-    judged = judge({f.name: members for f in made}, made, values)
+    judged = judge_claims({f.name: members for f in made}, made, values)
     parts = [
         Part(
             f,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -60,9 +60,12 @@ class CentredHead:
         write_members(folder, {MEMBER: self.head}, {"kind": self.kind, "centre": "prompt", "d": self.d})
 
     @classmethod
-    def load(cls, folder: Path, description: Mapping[str, Any], head: NormalisedHead) -> CentredHead:
-        """Checks the files and returns the head. head: as loaded from the folder MEMBER."""
+    def load(
+        cls, folder: Path, description: Mapping[str, Any], members: Sequence[NormalisedHead]
+    ) -> CentredHead:
+        """Checks the files and returns the head. members: the one that was loaded from the folder MEMBER."""
         check_members(folder, [MEMBER], description)
+        [head] = members
         if description["centre"] != "prompt" or description["d"] != head.d:
             raise ValueError("centre is not prompt, or d is not that of the head")
         return cls(head)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from rmlab.heads.fitted.base import NormalisedHead, Standardiser, row_blocks
-from rmlab.heads.fitted.storage import check_shapes, number_of, read_tensors, temperature_of, write_tensors
+from rmlab.heads.fitted.storage import check_shapes, number_of, read_tensors, scale_of, write_tensors
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,49 +34,46 @@ class LinearHead(NormalisedHead):
         return self.standardiser.apply(x, np.float64)
 
     def save(self, folder: Path) -> None:
-        tensors = {
-            "weight": self.weight,
-            "intercept": np.array([self.intercept]),
-            "mean": self.standardiser.mean,
-            "scale": self.standardiser.scale,
-        }
-        write_tensors(folder, tensors, self._description())
+        write_tensors(folder, self._tensors(), self._description())
+
+    def _tensors(self) -> dict[str, np.ndarray]:
+        """The numbers of the head as its file holds them."""
+        intercept = np.array([self.intercept])
+        mean, scale = self.standardiser.mean, self.standardiser.scale
+        return {"weight": self.weight, "intercept": intercept, "mean": mean, "scale": scale}
 
     @classmethod
-    def load(cls, folder: Path, description: Mapping[str, Any]) -> LinearHead:
+    def load(cls, folder: Path, description: Mapping[str, Any]) -> Self:
         tensors = read_tensors(folder, description)
         d = tensors["weight"].size
-        check_shapes(tensors, {"weight": (d,), "intercept": (1,), "mean": (d,), "scale": (d,)})
+        check_shapes(tensors, {"intercept": (1,), **dict.fromkeys(("weight", "mean", "scale"), (d,))})
         return cls(
             weight=tensors["weight"],
             intercept=float(tensors["intercept"][0]),
             standardiser=Standardiser(tensors["mean"], tensors["scale"]),
-            gain=number_of(description, "gain"),
-            bias=number_of(description, "bias"),
-            temperature=temperature_of(description),
+            **cls._more(tensors, description),
+            **scale_of(description),
         )
+
+    @classmethod
+    def _more(cls, tensors: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that a kind of linear head adds, read from its files."""
+        return {}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LaplaceHead(NormalisedHead):
+class LaplaceHead(LinearHead):
     """raw = z · weight + intercept - k |L⁻¹ (z - centre)| with z = (x - mean) / scale, in float64.
 
     The weights have the posterior N(weight, H⁻¹), H = L Lᵀ. Rewards are defined up to a shift, so the
     uncertainty of one is that of its difference from the reward of the mean training response, which is at
-    `centre`: std(x)² = (z - centre)ᵀ H⁻¹ (z - centre). factor: [d, d], L⁻¹; weight, centre: [d].
+    `centre`: std(x)² = (z - centre)ᵀ H⁻¹ (z - centre). factor: [d, d], L⁻¹; centre: [d].
     """
 
     kind: ClassVar[str] = "laplace"
-    weight: np.ndarray
-    intercept: float
-    standardiser: Standardiser
     centre: np.ndarray
     factor: np.ndarray
     k: float = 0.0
-
-    @property
-    def d(self) -> int:
-        return len(self.weight)
 
     @property
     def mean_head(self) -> LinearHead:
@@ -91,9 +88,6 @@ class LaplaceHead(NormalisedHead):
     def _std(self, z: np.ndarray) -> np.ndarray:
         """Returns sqrt(zᵀ H⁻¹ z) = |L⁻¹ z|, [b]. z: [b, d]."""
         return np.linalg.norm(z @ self.factor.T, axis=1)
-
-    def features(self, x: np.ndarray) -> np.ndarray:
-        return self.standardiser.apply(x, np.float64)
 
     def uncertainty(self, x: np.ndarray) -> np.ndarray:
         """Returns the posterior standard deviation of the score as fitted, before the gain, [m].
@@ -115,42 +109,14 @@ class LaplaceHead(NormalisedHead):
             std[block] = self._std(z_a - z_b)
         return difference, std
 
-    def pair_probability(self, x_a: np.ndarray, x_b: np.ndarray) -> np.ndarray:
-        """Returns P(a is preferred to b), averaged over the posterior, [m]. x_a, x_b: [m, d].
+    def _description(self) -> dict[str, str | int | float]:
+        return {**super()._description(), "k": self.k}
 
-        ∫ σ(m') N(m'; m, v) dm' ≈ σ(m / sqrt(1 + π v / 8)), where m is the difference of the mean scores over
-        the temperature T and v = (z_a - z_b)ᵀ H⁻¹ (z_a - z_b) / T². Source: MacKay 1992. k does not
-        matter here.
-        """
-        difference, std = (part / self.temperature for part in self.margin(x_a, x_b))
-        moderated = difference / np.sqrt(1 + np.pi / 8 * std**2)
-        return 0.5 * (1 + np.tanh(0.5 * moderated))  # the logistic function, without overflow
-
-    def save(self, folder: Path) -> None:
-        tensors = {
-            "weight": self.weight,
-            "intercept": np.array([self.intercept]),
-            "mean": self.standardiser.mean,
-            "scale": self.standardiser.scale,
-            "centre": self.centre,
-            "factor": self.factor,
-        }
-        write_tensors(folder, tensors, {**self._description(), "k": self.k})
+    def _tensors(self) -> dict[str, np.ndarray]:
+        return {**super()._tensors(), "centre": self.centre, "factor": self.factor}
 
     @classmethod
-    def load(cls, folder: Path, description: Mapping[str, Any]) -> LaplaceHead:
-        tensors = read_tensors(folder, description)
+    def _more(cls, tensors: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> dict[str, Any]:
         d = tensors["weight"].size
-        vectors = dict.fromkeys(("weight", "mean", "scale", "centre"), (d,))
-        check_shapes(tensors, {**vectors, "intercept": (1,), "factor": (d, d)})
-        return cls(
-            weight=tensors["weight"],
-            intercept=float(tensors["intercept"][0]),
-            standardiser=Standardiser(tensors["mean"], tensors["scale"]),
-            centre=tensors["centre"],
-            factor=tensors["factor"],
-            k=number_of(description, "k"),
-            gain=number_of(description, "gain"),
-            bias=number_of(description, "bias"),
-            temperature=temperature_of(description),
-        )
+        check_shapes(tensors, {"centre": (d,), "factor": (d, d)})
+        return {"centre": tensors["centre"], "factor": tensors["factor"], "k": number_of(description, "k")}

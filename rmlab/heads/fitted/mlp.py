@@ -11,7 +11,7 @@ import numpy as np
 
 from rmlab.errors import RmlabError
 from rmlab.heads.fitted.base import NormalisedHead, Standardiser, row_blocks
-from rmlab.heads.fitted.storage import check_shapes, number_of, read_tensors, temperature_of, write_tensors
+from rmlab.heads.fitted.storage import check_shapes, read_tensors, scale_of, write_tensors
 
 FittedLayers = tuple[tuple[np.ndarray, np.ndarray], ...]  # (weight [out, in], bias [out]), first to last
 
@@ -65,9 +65,7 @@ class MlpHead(NormalisedHead):
         return cls(
             layers=layers,
             standardiser=Standardiser(tensors["mean"], tensors["scale"]),
-            gain=number_of(description, "gain"),
-            bias=number_of(description, "bias"),
-            temperature=temperature_of(description),
+            **scale_of(description),
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from rmlab.errors import ConfigError
 from rmlab.heads.fitted.base import NormalisedHead, mean_zero_std_one
-from rmlab.heads.fitted.storage import check_members, number_of, temperature_of, write_members
+from rmlab.heads.fitted.storage import check_members, number_of, scale_of, write_members
 
 Combine = Literal["mean", "min", "lcb"]
 
@@ -116,9 +116,7 @@ class EnsembleHead(NormalisedHead):
             members=tuple(members),
             combine=description["combine"],
             k=number_of(description, "k"),
-            gain=number_of(description, "gain"),
-            bias=number_of(description, "bias"),
-            temperature=temperature_of(description),
+            **scale_of(description),
         )
 
 
@@ -197,9 +195,7 @@ class WeightedHead(NormalisedHead):
         return cls(
             members=dict(zip(names, members, strict=True)),
             weights=dict(zip(names, weights, strict=True)),
-            gain=number_of(description, "gain"),
-            bias=number_of(description, "bias"),
-            temperature=temperature_of(description),
+            **scale_of(description),
         )
 
 

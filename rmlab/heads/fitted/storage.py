@@ -92,9 +92,10 @@ def number_of(description: Mapping[str, Any], name: str) -> float:
     return float(found)
 
 
-def temperature_of(description: Mapping[str, Any]) -> float:
-    found = number_of(description, "temperature")
-    if found <= 0:
+def scale_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The gain, bias and temperature of a head; ValueError where one is no number, or no temperature."""
+    found = {name: number_of(description, name) for name in ("gain", "bias", "temperature")}
+    if found["temperature"] <= 0:
         raise ValueError("temperature is no number > 0")
     return found
 

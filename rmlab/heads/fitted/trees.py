@@ -14,7 +14,7 @@ import numpy as np
 
 from rmlab.errors import RmlabError
 from rmlab.heads.fitted.base import NormalisedHead
-from rmlab.heads.fitted.storage import TREES, broken, number_of, read_payload, temperature_of, write_head
+from rmlab.heads.fitted.storage import TREES, broken, read_payload, scale_of, write_head
 
 _HEADER = {
     "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective",
@@ -60,12 +60,7 @@ class TreesHead(NormalisedHead):
     @classmethod
     def load(cls, folder: Path, description: Mapping[str, Any]) -> TreesHead:
         model = read_payload(folder, TREES, description).decode()
-        head = cls(
-            model=model,
-            gain=number_of(description, "gain"),
-            bias=number_of(description, "bias"),
-            temperature=temperature_of(description),
-        )
+        head = cls(model=model, **scale_of(description))
         try:
             check_trees(model)
             width = head.d

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rmlab.report.content import ReportContent
-from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.figures.svg import COLOURS, draw, entitle
 from rmlab.report.heldout import CV
 from rmlab.report.result_tables import metric
 from rmlab.report.shown_arms import ShownArm, leading, ordered_arms, rows_of
@@ -70,8 +70,7 @@ def _paint_calibration(figure: Figure, rows: pd.DataFrame, arm: ShownArm, ece: s
     )
     curve.set(xlim=(low - pad, 1 + pad), ylim=(low - pad, 1 + pad), ylabel="observed")
     curve.grid()
-    curve.set_title(f"{arm.label(30)}\n")
-    curve.text(0, 1.02, f"ECE {ece}", transform=curve.transAxes, color=COLOURS["muted"], fontsize=11)
+    entitle(curve, arm.label(30), f"ECE {ece}")
     width = 0.6 * (1 - low) / max(len(rows), 5)
     bars.bar(rows["predicted"], rows["count"], width=width, color=colour, alpha=0.45)
     largest = int(rows["count"].max())

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rmlab.report.content import ReportContent
-from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.figures.svg import COLOURS, draw, entitle
 from rmlab.report.shown_arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.wording import interval, number, shorten
 
@@ -40,9 +40,8 @@ def _paint_curves(figure: Figure, content: ReportContent, size: tuple[int, int],
     arms = [a for a in ordered_arms(content) if len(rows_of(content.curves, a, content.split))]
     named = [a for a in arms if not a.is_head or a in leading(arms)]
     n_heads = sum(a.is_head for a in arms)
-    band = (
-        0.0 if len(named) < len(arms) else min(0.13, 0.6 / max(1, n_heads))
-    )  # many bands would hide the lines
+    # Many bands would hide the lines.
+    band = 0.0 if len(named) < len(arms) else min(0.13, 0.6 / max(1, n_heads))
     # The order puts heads above controls, and the chosen head on top.
     for arm in sorted(arms, key=lambda a: (a in named, a.is_head, a.is_chosen)):
         rows = rows_of(frame, arm, content.split).sort_values("n")
@@ -83,11 +82,8 @@ def _scales(axes: Axes, frame: pd.DataFrame, most_ticks: int) -> None:
     top.spines["top"].set_visible(True)
     top.spines["top"].set_color(COLOURS["grid"])
     axes.set_xlim(low / pad, high * pad)
-    for axis, labels in (
-        (axes.xaxis, [str(n) for n in ticks]),
-        (top.xaxis, [number(kl[n], 2) for n in ticks]),
-    ):
-        axis.set_ticks(ticks, labels)
+    for axis, labels in ((axes.xaxis, map(str, ticks)), (top.xaxis, [number(kl[n], 2) for n in ticks])):
+        axis.set_ticks(ticks, list(labels))
         axis.set_ticks([], minor=True)
 
 
@@ -195,10 +191,9 @@ def _paint_proxy(figure: Figure, rows: pd.DataFrame, arm: ShownArm, limits: tupl
     axes.set(ylim=limits, xlabel="KL from the policy (nats)", ylabel="standard deviations")
     axes.grid(axis="y")
     axes.locator_params(axis="both", nbins=6)
-    axes.set_title(f"{arm.label(30)}\n")
-    gap = f"at N = {int(rows['n'].iloc[-1])}: {number(rows['proxy'].iloc[-1], 2)} expected, "
-    note = gap + f"{number(rows['value'].iloc[-1], 2)} golden"
-    axes.text(0, 1.02, note, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
+    last = rows.iloc[-1]
+    note = f"{number(last['proxy'], 2)} expected, {number(last['value'], 2)} golden"
+    entitle(axes, arm.label(30), f"at N = {int(last['n'])}: {note}")
 
 
 def _line(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], colour: str, dashes: str) -> None:
@@ -229,12 +224,11 @@ def _paint_loss(figure: Figure, log: pd.DataFrame, splits: list[str]) -> None:
         look: dict[str, Any] = {
             "color": COLOURS[role],
             "linestyle": dashes,
-            "marker": marker if len(rows) > 1 else "o",
+            "linewidth": 1.6,
             "markersize": 4,
         }
-        axes.plot(
-            rows["step"], rows["loss"], linewidth=1.6, label=_NAMES.get(split, shorten(split, 20)), **look
-        )
+        look |= {"marker": marker if len(rows) > 1 else "o", "label": _NAMES.get(split, shorten(split, 20))}
+        axes.plot(rows["step"], rows["loss"], **look)
     axes.set(xlabel="optimiser step", ylabel="loss a completion token (nats)")
     axes.grid(axis="y")
     axes.legend(frameon=False, loc="best", labelcolor=COLOURS["ink"])

@@ -7,11 +7,12 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rmlab.report.comparison_designs import DesignRow, design_rows
 from rmlab.report.content import ReportContent
-from rmlab.report.figures.svg import COLOURS, draw
+from rmlab.report.figures.svg import COLOURS, draw, entitle
 from rmlab.report.shown_arms import ShownArm, leading, ordered_arms, rows_of
 from rmlab.report.wording import count, listed, number, shorten
 
@@ -59,8 +60,12 @@ def _paint_golden(
     axes.set_title(f"{split}\n", linespacing=2.0)
     axes.text(0, 1.10, labels[0], transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
     axes.text(0, 1.02, labels[1], transform=axes.transAxes, color=COLOURS["series-1"], fontsize=11)
-    axes.set_xlabel(shorten(reward, 40))
-    axes.set_ylabel("share")
+    _label(axes, shorten(reward, 40))
+
+
+def _label(axes: Axes, x: str) -> None:
+    """Labels the axes of a histogram of shares."""
+    axes.set(xlabel=x, ylabel="share")
     axes.locator_params(axis="y", nbins=4)
 
 
@@ -102,11 +107,8 @@ def _paint_score(figure: Figure, score: np.ndarray, golden: np.ndarray, arm: Sho
         # Values beyond the scale count in the outermost bars, so outliers neither vanish nor set the scale.
         share = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)
         axes.stairs(share, edges, fill=fill, color=colour, alpha=0.45 if fill else 1, linewidth=1.1)
-    axes.set_title(arm.label(34) + "\n")
-    axes.text(0, 1.02, summary, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
-    axes.set_xlabel("score")
-    axes.set_ylabel("share")
-    axes.locator_params(axis="y", nbins=4)
+    entitle(axes, arm.label(34), summary)
+    _label(axes, "score")
 
 
 VARIANCES_SIZE = (340, 200)
@@ -159,10 +161,8 @@ def _paint(figure: Figure, panel: _Panel) -> None:
     colour = COLOURS["series-1" if is_chosen else "muted"]
     axes.stairs(share, edges, fill=True, color=colour, alpha=0.45)
     axes.axvline(panel.rows[0].variance, color=colour, linewidth=1.2, linestyle="--")
-    axes.set(xlim=(-0.005, _LARGEST + 0.005), xlabel="p(1 − p)", ylabel="share")
+    axes.set(xlim=(-0.005, _LARGEST + 0.005))
     ticks = np.linspace(0, _LARGEST, 6)
     axes.set_xticks(ticks, [count(tick) for tick in ticks.round(2)])
-    axes.locator_params(axis="y", nbins=4)
-    axes.set_title(f"{panel.title}\n")
-    note = axes.text(0, 1.02, panel.note, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
-    note.set_in_layout(False)  # otherwise a long note narrows the axes
+    _label(axes, "p(1 − p)")
+    entitle(axes, panel.title, panel.note).set_in_layout(False)  # otherwise a long note narrows the axes

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from rmlab.report.wording import clean
 
@@ -89,6 +90,12 @@ def draw_png(file: BinaryIO, size: tuple[int, int], paint: Callable[[Figure], No
         figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=144, layout="constrained")
         paint(figure)
         FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
+
+
+def entitle(axes: Axes, title: str, note: str) -> Text:
+    """Writes a title above the axes, and a note of one line below it, which is returned."""
+    axes.set_title(f"{title}\n")
+    return axes.text(0, 1.02, note, transform=axes.transAxes, color=COLOURS["muted"], fontsize=11)
 
 
 def label_rows(axes: Axes, labels: Sequence[str]) -> None:

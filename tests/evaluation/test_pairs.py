@@ -30,8 +30,9 @@ def test_every_pair_of_a_prompt_with_a_preferred_answer_is_there_once():
     assert 0.2 < pairs.first_wins.mean() < 0.8
 
 
-def test_too_many_are_drawn_from():
-    pairs = HeldOutPairs.among(responses(np.arange(30), [0] * 30), np.ones(30, dtype=bool), most=50)
+def test_too_many_are_drawn_from(monkeypatch):
+    monkeypatch.setattr("rmlab.evaluation.heldout.MAX_PAIRS", 50)
+    pairs = HeldOutPairs.among(responses(np.arange(30), [0] * 30), np.ones(30, dtype=bool))
     assert len(pairs) == len({*zip(pairs.first, pairs.second, strict=True)}) == 50
 
 

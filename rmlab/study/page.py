@@ -1,24 +1,31 @@
-"""One figure for each finding: its places along an axis, with intervals, beside the controls."""
+"""The report of a study as one self-contained HTML file, and its figures, some of them as PNG too."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmlab.report.figures.svg import COLOURS, draw, label_rows
+from rmlab.report.figures.svg import COLOURS, draw, draw_png, label_rows
+from rmlab.report.render import fill
 from rmlab.report.shown_arms import MARKERS
 from rmlab.report.wording import interval, number, shorten
+from rmlab.storage.files import replacing
 from rmlab.study.claims import Mean
 from rmlab.study.effects import Effect
 from rmlab.study.plan import ARM, is_at
-from rmlab.study.report_content import Part
-from rmlab.study.values import EXPECTED
+from rmlab.study.report_content import Part, StudyContent
+from rmlab.study.values import EXPECTED, METRICS
+from rmlab.study.verdict import RULE, VERDICTS
 
+_TEMPLATES = Path(__file__).parent / "templates"
+PICTURES = {"noise": "noise.png", "best_of_n": "best_of_n.png"}  # name of a finding -> file
 SIZE = (720, 400)
 AGAINST_N = "n"
 # The oracle is only in the tables: on its scale the differences between heads would not be seen.
@@ -37,20 +44,34 @@ _NAMES = {
 }
 
 
+def render(content: StudyContent) -> str:
+    """The HTML of the page; equal content gives equal text."""
+    drawn = {p.finding.name: Markup(figure(p)) for p in content.parts}
+    forests = {p.finding.name: Markup(forest(p)) for p in content.parts}
+    words = {"rule": RULE, "verdicts": VERDICTS, "metrics": METRICS}
+    return fill("study.html.j2", _TEMPLATES, content=content, figures=drawn, forests=forests, **words)
+
+
+def write_pictures(content: StudyContent, folder: Path) -> None:
+    """Writes the PICTURES of the findings that were run."""
+    for part in content.parts:
+        if part.finding.name in PICTURES and _shown(part):
+            with replacing(folder / PICTURES[part.finding.name]) as temporary, temporary.open("wb") as file:
+                draw_png(file, SIZE, _painter(part))
+
+
 def figure(part: Part) -> str:
-    """The figure as SVG; empty if no cell has run."""
-    if is_empty(part):
+    """The figure of a finding: its places along an axis, with intervals, beside the controls.
+
+    It is empty if no cell has run.
+    """
+    if not _shown(part):
         return ""
     alt = f"{part.finding.title}: {_alt(_shown(part))}"
-    return draw(f"study-{part.finding.name}", alt, SIZE, painter(part))
+    return draw(f"study-{part.finding.name}", alt, SIZE, _painter(part))
 
 
-def is_empty(part: Part) -> bool:
-    return not _shown(part)
-
-
-def painter(part: Part) -> partial[None]:
-    """The function that draws the finding on a matplotlib figure, for SVG and PNG alike."""
+def _painter(part: Part) -> partial[None]:
     return partial(_curves if part.finding.x == AGAINST_N else _places, part=part)
 
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from sweep_helpers import copied, node_of
 
-from rmlab.metrics.best_of_n import best_of_n_ragged
+from rmlab.metrics.best_of_n import best_of_n
+from rmlab.metrics.order import ScoreOrder
 from rmlab.pipeline.run import run_nodes
 from rmlab.storage.artifact import Artifact, open_artifact
 from rmlab.storage.sweep_schema import PROMPT_METRICS
@@ -56,7 +57,7 @@ def test_a_control_has_the_values_of_its_prompts(out, inline, small_run):
     oracle = prompts[prompts["cell"].str.startswith("oracle-")].set_index("prompt_id")
     for prompt_id, rows in both.groupby("prompt_id"):
         score = rows["score"].to_numpy()
-        expected = best_of_n_ragged(score, score, np.zeros(len(score), dtype=int), [4])[0, 0]
+        expected = best_of_n(ScoreOrder.flat(score, score, np.zeros(len(score), dtype=int)), [4])[0, 0]
         assert oracle.loc[prompt_id, "best_of_4"] == pytest.approx(expected, rel=1e-6)
     assert len(oracle) == both["prompt_id"].nunique()
 
