@@ -21,6 +21,8 @@ from pandas.testing import assert_frame_equal
 from resealed import rewrite
 from small_settings import SMALL
 
+from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.run import run_nodes
 from rmlab.pipeline.stages import STAGES as TABLE
 from rmlab.storage.writer import Writer
 
@@ -260,10 +262,20 @@ def copy_done(source: Path, target: Path, stages) -> None:
         shutil.copytree(source / stage, target / stage)
 
 
+SHARDED = (*SMALL, "sft=none", "golden=sentiment", "prompts_per_shard=4")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    """The artifacts of a run in shards that nothing stopped."""
+    out = tmp_path_factory.mktemp("uninterrupted")
+    run_nodes(plan(load_arms([*SHARDED, f"out={out}"])), "test", quiet=True)
+    return out
+
+
 @pytest.mark.parametrize("stage", ["sample", "annotate", "embed"])
-def test_shards_that_are_done_are_not_done_again(cli, monkeypatch, tmp_path, stage):
-    args = ("run", *SMALL, "sft=none", "golden=sentiment", "prompts_per_shard=4")
-    assert cli(*args, f"out={tmp_path / 'whole'}").code == 0
+def test_shards_that_are_done_are_not_done_again(cli, monkeypatch, uninterrupted, tmp_path, stage):
+    args = ("run", *SHARDED)
     with monkeypatch.context() as patch:
         Broken(patch, stage, KeyboardInterrupt(), "part", after=2)
         assert cli(*args, f"out={tmp_path / 'o'}").code == 130
@@ -273,21 +285,12 @@ def test_shards_that_are_done_are_not_done_again(cli, monkeypatch, tmp_path, sta
     assert cli(*args[:-1], "prompts_per_shard=5", f"out={tmp_path / 'o'}").code == 0
     after = {p.name: p.stat().st_mtime_ns for p in folder.glob("part-*")}
     assert len(after) == 5 and all(after[name] == at for name, at in before.items())
-    same_tables(tmp_path / "whole", tmp_path / "o")
+    same_tables(uninterrupted, tmp_path / "o")
     counts = [
-        json.loads(next((tmp_path / x / stage).glob("*/manifest.json")).read_text())["counts"]
-        for x in ("whole", "o")
+        json.loads(next((out / stage).glob("*/manifest.json")).read_text())["counts"]
+        for out in (uninterrupted, tmp_path / "o")
     ]
     assert counts[0] == counts[1]
-
-
-def test_another_shard_size_gives_the_same_rows(cli, tmp_path):
-    found = []
-    for size in (3, 100):
-        cli("run", *SMALL, "sft=none", f"prompts_per_shard={size}", f"out={tmp_path / str(size)}")
-        files = sorted((tmp_path / str(size) / "embed").glob("*/part-*"))
-        found.append(pa.concat_tables([pq.read_table(f) for f in files]).combine_chunks())
-    assert found[0].equals(found[1])
 
 
 def test_sft_goes_on_from_its_checkpoint(cli, monkeypatch, tmp_path):

@@ -181,10 +181,10 @@ def test_head_choice_goes_by_the_answers_of_the_judging_reward_alone(ran):
         assert row.value == pytest.approx(np.mean((np.array(lead) + 1) / 2))
 
 
-def test_a_sweep_over_weights_has_the_numbers_of_the_arms(small_run, tmp_path, ran):
-    out = copied(small_run, tmp_path / "artifacts")
+@pytest.mark.usefixtures("inline")
+def test_a_sweep_over_weights_has_the_numbers_of_the_arms(out, ran):
     grid = "objectives={sentiment:1,length:-0.5},{length:1}"
-    table = heads(swept(out, grid, workers=2))
+    table = heads(swept(out, grid))
     assert list(table["state"]) == ["ok", "ok"]
     metrics = ran["eval_rm:smoke"].read("metrics").to_pandas()
     metrics = metrics[(metrics["split"] == "test") & (metrics["metric"] == "best_of_n")].set_index("arm")

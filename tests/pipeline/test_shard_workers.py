@@ -112,7 +112,7 @@ def one_thread(monkeypatch):
 
 @pytest.mark.usefixtures("one_thread")
 def test_two_workers_make_what_one_makes(tmp_path):
-    stages = (*BEFORE, "annotate", "embed")
+    stages = (*BEFORE, "embed")  # of annotate another test tells
     models = ("sampler=transformers", "embedder=transformers", "sampling.max_new_tokens=6")
     one, two = (
         made(stages, [*OVERRIDES, *models, f"workers={n}", f"out={tmp_path / str(n)}"]) for n in (1, 2)

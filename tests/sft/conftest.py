@@ -34,7 +34,7 @@ def demo_rows(n: int, tokenizer, first: int = 0) -> Rows:
     return rows
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tokenizer():
     from rmlab.models.bundled.random_tiny import byte_tokenizer
 
@@ -43,8 +43,18 @@ def tokenizer():
 
 @pytest.fixture
 def task(tmp_path: Path, tiny_model: Path, tokenizer) -> Callable[..., SftTask]:
+    return tasks_in(tmp_path, tiny_model, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def lasting_task(tmp_path_factory, tiny_model: Path, tokenizer) -> Callable[..., SftTask]:
+    """Makes tasks whose folders all tests of a file share."""
+    return tasks_in(tmp_path_factory.mktemp("lasting"), tiny_model, tokenizer)
+
+
+def tasks_in(folder: Path, tiny_model: Path, tokenizer) -> Callable[..., SftTask]:
     def make(name: str = "work", n: int = 10, held: int = 3, **changes: object) -> SftTask:
-        work = tmp_path / name
+        work = folder / name
         work.mkdir(exist_ok=True)
         made = SftTask(tiny_model, work, sft(**changes), 0, "float32", "float32", "cpu")
         made.write_rows(demo_rows(n, tokenizer), demo_rows(held, tokenizer, first=n))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rmlab.logs.progress import Progress
 from rmlab.sft.checkpoints import last_whole_checkpoint
 from rmlab.sft.train import train
 from rmlab.storage.integrity import FOLDER_SEAL
@@ -58,6 +59,15 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_log(task, quiet, meth
     assert kept is not None and int(kept.name.rpartition("-")[2]) < 15
     assert train(killed, quiet)[0] == log
     assert same(weights(killed), weights(whole))
+
+
+@pytest.fixture(scope="module")
+def trained(lasting_task) -> Path:
+    """The working folder of a training that ended, with its last two checkpoints."""
+    task = lasting_task(**KNOBS)
+    train(task, Progress("sft", quiet=True))
+    assert sorted(p.name for p in task.work.glob("checkpoint-*")) == ["checkpoint-14", "checkpoint-15"]
+    return task.work
 
 
 def tear_weights(folder: Path) -> None:
@@ -106,16 +116,20 @@ def lose(name: str):
         lose("trainer_state.json"),
     ],
 )
-def test_a_torn_checkpoint_is_left_for_the_one_before(task, quiet, damage):
+def test_a_torn_checkpoint_is_left_for_the_one_before(trained, tmp_path, damage):
+    work = Path(shutil.copytree(trained, tmp_path / "copy"))
+    assert last_whole_checkpoint(work) == work / "checkpoint-15"
+    damage(work / "checkpoint-15")
+    assert last_whole_checkpoint(work) == work / "checkpoint-14"
+    assert not (work / "checkpoint-15").exists()
+
+
+def test_from_the_checkpoint_before_it_goes_on_to_the_same_weights_and_log(task, quiet):
     whole = task(**KNOBS)
     log, _ = train(whole, quiet)
     expected = weights(whole)
-    names = sorted(p.name for p in whole.work.glob("checkpoint-*"))
-    assert names == ["checkpoint-14", "checkpoint-15"]
     shutil.rmtree(whole.trained)
-    damage(whole.work / "checkpoint-15")
-    assert last_whole_checkpoint(whole.work) == whole.work / "checkpoint-14"
-    assert not (whole.work / "checkpoint-15").exists()
+    tear_weights(whole.work / "checkpoint-15")
     assert train(whole, quiet)[0] == log
     assert same(weights(whole), expected)
 
