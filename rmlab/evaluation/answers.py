@@ -19,7 +19,7 @@ from rmlab.comparisons import Comparisons
 from rmlab.config.components import as_component
 from rmlab.errors import InputError
 from rmlab.evaluation.fit import label_agreement
-from rmlab.evaluation.judge import ScoredArm
+from rmlab.evaluation.judged_arms import ScoredArm
 from rmlab.noise.base import Labels
 from rmlab.pipeline.job import Job
 from rmlab.storage.artifact import Artifact

@@ -16,7 +16,7 @@ from scipy.special import expit
 from rmlab.config.settings import Crossval
 from rmlab.data.splits import folds_of_groups
 from rmlab.errors import InputError
-from rmlab.evaluation.judge import bin_rows
+from rmlab.evaluation.judged_arms import bin_rows
 from rmlab.evaluation.measure import MAX_PAIRS
 from rmlab.heads.baselines import fit_logistic
 from rmlab.metrics.accuracy import untied_pairs

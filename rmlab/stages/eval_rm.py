@@ -11,7 +11,7 @@ import pyarrow as pa
 from rmlab.evaluation.answers import ValidationAnswers, annotators_of
 from rmlab.evaluation.controls import REGRESSION, control_scores, read_surface
 from rmlab.evaluation.fit import rows_of_splits
-from rmlab.evaluation.judge import (
+from rmlab.evaluation.judged_arms import (
     JudgedArm,
     ScoredArm,
     calibration_rows,

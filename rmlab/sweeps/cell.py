@@ -13,7 +13,7 @@ import numpy as np
 from rmlab.errors import RmlabError
 from rmlab.evaluation.fit import Fit, rows_of_splits
 from rmlab.evaluation.fit_head import fit_head
-from rmlab.evaluation.judge import ScoredArm, judge, judge_one
+from rmlab.evaluation.judged_arms import ScoredArm, judge, judge_one
 from rmlab.evaluation.score import is_quick, quick_forms, score_all
 from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.centred import CentredHead

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from rmlab.evaluation.controls import REGRESSION, control_scores, read_surface
 from rmlab.evaluation.fit import rows_of_splits
-from rmlab.evaluation.judge import ScoredArm, judge, judge_one
+from rmlab.evaluation.judged_arms import ScoredArm, judge, judge_one
 from rmlab.evaluation.measure import JudgedSplit, Measured
 from rmlab.evaluation.score import regression_on_golden, score_all
 from rmlab.logs.progress import Progress

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from rmlab.config.settings import Evaluation
-from rmlab.evaluation.judge import (
+from rmlab.evaluation.judged_arms import (
     PAIRED_METRICS,
     ScoredArm,
     calibration_rows,

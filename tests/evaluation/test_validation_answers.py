@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 
 from rmlab.errors import InputError
 from rmlab.evaluation.answers import ValidationAnswers
-from rmlab.evaluation.judge import ScoredArm
+from rmlab.evaluation.judged_arms import ScoredArm
 
 
 @dataclass
