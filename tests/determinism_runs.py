@@ -10,13 +10,11 @@ from unittest.mock import patch
 from own_finding import write_finding
 from small_settings import SMALL
 
-from rmlab.config.grid import points
 from rmlab.pipeline.plan import in_order, load_arms, plan
 from rmlab.pipeline.run import run_nodes
 from rmlab.storage.artifact import Artifact
 from rmlab.study.finding import load_findings
 from rmlab.study.plan import plan_study
-from rmlab.sweeps.plan import plan_sweep
 
 HEADS = (
     "head=linear",
@@ -28,7 +26,6 @@ HEADS = (
 )
 STAND_INS = ("sft=none", "crossval.folds=2", "out=artifacts/stand_ins")
 MODELS = ("sampler=transformers", "embedder=transformers", "golden=length", "out=artifacts/models")
-GRID = ("head=linear,mlp", "head.standardise=true,false", "noise.error=0.1")
 
 
 def run(overrides: Iterable[str], *stages: str) -> dict[str, Artifact]:
@@ -58,7 +55,6 @@ def run_everything() -> None:
         run([*STAND_INS, "arms=[]"])
         run([*STAND_INS, f"arms={list(HEADS)}"], "fit_rm", "crossval", "eval_rm", "heldout")
         run(MODELS, "prompts", "sft", "sample", "annotate", "embed")
-        run_nodes([plan_sweep(points([*SMALL, *STAND_INS, "arms=[]", *GRID]), 1)], "test", quiet=True)
         conf = write_finding(Path())
         study = plan_study(load_findings(["mine"], conf), [*SMALL, *STAND_INS, "seed=0,1"], 1, conf)
         run_nodes(in_order(study), "test", quiet=True)
