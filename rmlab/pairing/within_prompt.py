@@ -1,7 +1,9 @@
-"""Pairs of responses to the same prompt (same_prompt), and responses judged one by one (unpaired)."""
+"""Comparisons within prompts: pairs, lists to be ranked or chosen from, and single responses."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -9,8 +11,17 @@ import numpy as np
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.errors import InputError
-from rmlab.pairing.base import check_budget, check_choice, check_golden, distinct_codes, random_order
-from rmlab.pairing.draws import capacities, deal, pairs_of_prompts, pairs_within, prompt_order
+from rmlab.pairing.base import (
+    check_budget,
+    check_choice,
+    check_golden,
+    distinct_codes,
+    draw_distinct,
+    random_order,
+)
+from rmlab.pairing.draws import capacities, deal, golden_order, pairs_of_prompts, pairs_within, prompt_order
+
+MOST = 2**40  # lists counted for a prompt at most, so that their sum over prompts fits an int64
 
 
 @dataclass(frozen=True)
@@ -67,3 +78,102 @@ class Unpaired:
 
         items = deal(pool, prompt_order(pool), capacities(pool, int), n, draw, rng)
         return Comparisons(items=items, group=pool.group[items[:, 0]], kind="unpaired")
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Draws distinct lists of k different responses to a prompt, dealt in rounds to randomly ordered prompts.
+
+    Prompts with fewer than k responses are left out.
+
+    answer: what the annotators are asked for, a ranking (kind "list": Plackett-Luce 1975) or the best
+    of the k (kind "choice": Ziegler et al. 2019).
+    choice: random takes any k responses; diverse sorts the prompt's responses by golden reward (ties at
+    random), cuts them into k runs of nearly equal length and takes one of each run. diverse reads the golden
+    score, so it is a study design, not a collection method.
+    """
+
+    name: ClassVar[str] = "lists"
+
+    k: int = 4
+    answer: Literal["ranking", "choice"] = "ranking"
+    choice: Literal["random", "diverse"] = "random"
+
+    def __post_init__(self) -> None:
+        if self.k < 2:
+            raise ValueError(f"k is {self.k}: use at least 2 responses a list")
+        if self.answer not in ("ranking", "choice"):
+            raise ValueError(f"answer is {self.answer!r}: use ranking or choice")
+        check_choice(self.choice, ("random", "diverse"))
+
+    def capacity(self, pool: Pool) -> int:
+        """Returns the number of distinct lists, counting at most MOST of each prompt."""
+        return int(self._lists(pool).sum())
+
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
+        """Draws n lists, items [n, k] int64 rows of the pool in random order.
+
+        The first rows are spread evenly.
+        """
+        check_golden(pool, self.choice)
+        lists = self._lists(pool)
+        if not lists.any():
+            largest = int(np.unique(pool.group, return_counts=True)[1].max(initial=0))
+            raise InputError(
+                f"lists of {self.k} need prompts with {self.k} responses, but no prompt has more than "
+                f"{largest}: lower pairing.k or sample more responses"
+            )
+        check_budget(n, int(lists.sum()), f"{self.choice} lists of {self.k}")
+
+        def draw(members: np.ndarray, q: int) -> np.ndarray:
+            columns = self._columns(len(members), q, members.shape[1], rng)
+            return members[np.arange(len(members))[:, None, None], columns]
+
+        order = prompt_order(pool) if self.choice == "random" else golden_order(pool, rng)
+        items = rng.permuted(deal(pool, order, lists, n, draw, rng), axis=1)
+        kind: Literal["list", "choice"] = "list" if self.answer == "ranking" else "choice"
+        return Comparisons(items=items, group=pool.group[items[:, 0]], kind=kind)
+
+    def _lists(self, pool: Pool) -> np.ndarray:
+        """The number of distinct lists of each prompt, [P]."""
+        return capacities(pool, self._count)
+
+    def _count(self, size: int) -> int:
+        """Returns the number of distinct lists of a prompt with this many responses, at most MOST."""
+        count = math.comb(size, self.k) if self.choice == "random" else math.prod(map(len, self._runs(size)))
+        return min(count, MOST)
+
+    def _runs(self, size: int) -> list[np.ndarray]:
+        """The golden ranks of a prompt, cut into k runs."""
+        return np.array_split(np.arange(size), self.k)
+
+    def _columns(self, b: int, q: int, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws q distinct lists for each of b prompts, as columns of its responses, [b, q, k]."""
+        if 2 * q > self._count(size):  # few enough to enumerate them all
+            table = self._all(size)
+            return table[distinct_codes(b, q, len(table), rng)]
+        word = rng.integers(0, 2**64, size, dtype=np.uint64)
+        return draw_distinct(
+            b,
+            q,
+            lambda m: self._draw(m, size, rng),
+            # Each response has a random 64-bit word, and the sum over a list identifies its set. Two sets
+            # have the same sum with probability 2^-64; then a list is only redrawn needlessly.
+            lambda columns: word[columns].sum(axis=-1),
+        )
+
+    def _all(self, size: int) -> np.ndarray:
+        """Returns all lists of a prompt with this many responses, [lists, k]."""
+        lists = (
+            itertools.combinations(range(size), self.k)
+            if self.choice == "random"
+            else itertools.product(*(run.tolist() for run in self._runs(size)))
+        )
+        return np.fromiter(itertools.chain.from_iterable(lists), dtype=np.int64).reshape(-1, self.k)
+
+    def _draw(self, m: int, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws m independent lists, which may repeat, [m, k]."""
+        if self.choice == "random":
+            return distinct_codes(m, self.k, size, rng)
+        length = np.array([len(run) for run in self._runs(size)])
+        return np.cumsum(length) - length + rng.integers(0, length, (m, self.k))

@@ -20,9 +20,8 @@ from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import FitData
 from rmlab.heads.laplace import Laplace, score_hessians, square_roots
 from rmlab.heads.linear import Linear
-from rmlab.losses.lists import Choice, PlackettLuce
+from rmlab.losses.lists import Choice, PlackettLuce, UnpairedLoss
 from rmlab.losses.pairs import BradleyTerry, Classification, Hinge, LabelSmoothing
-from rmlab.losses.single import UnpairedLoss
 
 CASES = [
     (BradleyTerry(), 2, "pair"),

@@ -21,10 +21,9 @@ from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.linear import ROUNDING, Linear
 from rmlab.heads.solve import Iterate, Problem, Solution, _line_search, objective, solve
 from rmlab.losses.base import Centred
-from rmlab.losses.lists import Choice, PlackettLuce
+from rmlab.losses.lists import Choice, PlackettLuce, UnpairedLoss
 from rmlab.losses.pairs import BradleyTerry, Classification, Hinge
 from rmlab.losses.robust import RobustBtl
-from rmlab.losses.single import UnpairedLoss
 
 BT = BradleyTerry()
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "loss").glob("*.yaml"))

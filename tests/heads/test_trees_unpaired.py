@@ -14,8 +14,8 @@ from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import FitData, mean_loss
 from rmlab.heads.trees import Trees
+from rmlab.losses.lists import UnpairedLoss
 from rmlab.losses.pairs import BradleyTerry, Classification
-from rmlab.losses.single import UnpairedLoss
 
 SMALL = Trees(n_estimators=40, num_leaves=7, early_stopping_rounds=5, learning_rate=0.3, feature_fraction=1.0)
 

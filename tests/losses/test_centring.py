@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from rmlab.losses.base import Centred, Diagnosing
-from rmlab.losses.lists import Choice
+from rmlab.losses.lists import Choice, UnpairedLoss
 from rmlab.losses.pairs import BradleyTerry, LabelSmoothing, NoiseCorrected
 from rmlab.losses.robust import Adaptive, Distributional, RobustBtl
-from rmlab.losses.single import UnpairedLoss
 
 
 def test_hand_values(table):

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from rmlab.errors import InputError
-from rmlab.losses.single import Regression
+from rmlab.losses.lists import Regression
 
 LOSS = Regression()
 

@@ -8,8 +8,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from rmlab.errors import ConfigError, InputError
+from rmlab.losses.lists import UnpairedLoss
 from rmlab.losses.pairs import Classification
-from rmlab.losses.single import UnpairedLoss
 
 
 def test_balanced_and_paired_it_equals_classification(table, normal):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rmlab.comparisons import Pool
 from rmlab.errors import InputError
-from rmlab.pairing.lists import MOST, Lists
+from rmlab.pairing.within_prompt import MOST, Lists
 
 
 def list_pool(sizes: list[int], seed: int, levels: int = 1000) -> Pool:

@@ -10,9 +10,8 @@ from omegaconf import OmegaConf
 
 from rmlab.config.components import build
 from rmlab.pairing.across_prompts import CrossPrompt, GlobalOrder
-from rmlab.pairing.lists import Lists
 from rmlab.pairing.response_sets import ResponseSets
-from rmlab.pairing.within_prompt import SamePrompt, Unpaired
+from rmlab.pairing.within_prompt import Lists, SamePrompt, Unpaired
 
 CONF = Path(__file__).parents[2] / "conf" / "pairing"
 PAIRINGS = {
