@@ -30,7 +30,7 @@ BLOCK = 1000  # rows, where a stage works block by block: else all of so few wou
 @pytest.fixture
 def small_blocks(monkeypatch):
     names = (
-        "metrics.base.CELLS",
+        "metrics.order.CELLS",
         "stages.eval_rm.AT_ONCE",
         "responses.vectors.ROWS_AT_ONCE",
     )
