@@ -14,7 +14,7 @@ from rmlab.models.text.rendering import Exchange
 from rmlab.models.weights import find_model
 from rmlab.samplers.base import SamplingTask
 from rmlab.storage.set_record import (
-    PROMPTS,
+    PROMPTS_FILE,
     EmbeddingSet,
     SetPolicy,
     embeddings_file,
@@ -43,7 +43,7 @@ def untuned(opened: EmbeddingSet) -> list[SetPolicy]:
 
 def compare(opened: EmbeddingSet, policy: SetPolicy, n_prompts: int, n_samples: int) -> Compared:
     found = Compared()
-    prompts = pq.read_table(opened.folder / PROMPTS).to_pylist()
+    prompts = pq.read_table(opened.folder / PROMPTS_FILE).to_pylist()
     chosen = [*prompts[: n_prompts // 2], *prompts[-(n_prompts - n_prompts // 2) :]]
     messages = {p["prompt_id"]: p["messages"] for p in chosen}
     rows = pq.read_table(opened.folder / responses_file(policy.name)).to_pylist()
