@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from edited import edit
 
 from rmlab.errors import ConfigError, InputError
 from rmlab.heads.fitted.base import Standardiser
@@ -82,6 +83,14 @@ def test_what_was_changed_after_saving_is_refused(both, x, tmp_path):
     file.write_text(json.dumps({**json.loads(file.read_text()), "weights": [1, 5]}, indent=2) + "\n")
     with pytest.raises(InputError, match=r"head.json is not the file that was saved"):
         load_head(tmp_path / "b")
+
+
+def test_a_folder_that_leads_into_itself_is_refused(both, tmp_path):
+    WeightedHead(members=both, weights={"kind": 1, "brief": 1}).save(tmp_path)
+    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
+    edit(tmp_path, members=["again", "objective-001"])
+    with pytest.raises(InputError, match=r"again: a member of kind 'weighted' \(known: linear, .*ensemble\)"):
+        load_head(tmp_path)
 
 
 def test_weights_that_say_nothing_are_refused(both):
