@@ -15,7 +15,7 @@ _LONGEST = 24  # characters of a machine's name within a file name
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from all others. system: the running system whose process numbers count."""
+    """The marks that tell this process from all others. system: that whose process numbers count."""
     return {"host": platform.node(), "system": _system(), "process": os.getpid()}
 
 

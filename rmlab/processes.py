@@ -122,7 +122,7 @@ def _end_with_input() -> None:
 
 
 def _search_path() -> str:
-    """Where this process imports from, and first where it has found this package, if that is none of them."""
+    """The folders that this process imports from; first that of this package, if it is none of them."""
     places, home = list(filter(None, sys.path)), str(Path(__file__).parents[1])
     return os.pathsep.join(places if home in places else [home, *places])
 

@@ -119,7 +119,9 @@ def test_environments_that_share_a_lock_agree_on_its_versions(lock):
     parts = lock.parts(ROOT)
     for other in ("locks/demo.txt", "locks/dev.txt", "locks/vllm.txt"):
         both = parts["locks/build.txt"].keys() & parts[other].keys()
-        assert {name: parts[other][name] for name in both} == {name: parts["locks/build.txt"][name] for name in both}
+        assert {name: parts[other][name] for name in both} == {
+            name: parts["locks/build.txt"][name] for name in both
+        }
 
 
 @pytest.mark.skipif(

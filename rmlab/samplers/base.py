@@ -67,7 +67,7 @@ class OpenSampler(Protocol):
 
 
 class TokenSession:
-    """What the samplers that run a model share: prompts to tokens, and tokens to responses.
+    """The part that samplers which run a model share: prompts to tokens, and tokens to responses.
 
     ends: end token or end tokens of the model, or None; those of the tokenizer are added.
     """

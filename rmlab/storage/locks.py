@@ -107,7 +107,7 @@ def _created(file: Path, text: bytes) -> bool:
 
 
 def _holder(file: Path) -> Mapping[str, Any]:
-    """What the file says of its process; {} where it is gone, or not yet written."""
+    """The record that the file has of its process; {} where it is gone, or not yet written."""
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What strangers' files may take, and how the process that opens them answers."""
+"""The bounds on what strangers' files may take, and how the process that opens them answers."""
 
 from __future__ import annotations
 
