@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unicodedata import category, normalize
 
 from rmlab.data.messages import check_messages, conversation, is_text, prompt_messages
 from rmlab.data.reader import Row, name_text, need_text, read_rows
@@ -33,12 +34,12 @@ def read_prompts(
 ) -> list[Prompt]:
     """The prompts in the order of the file; `merge` keeps the first of several rows with the same prompt.
 
-    A prompt without a group is its own group or, with by_turn, shares one with prompts of the same first
+    A prompt without a group shares one with prompts of the same text or, with by_turn, of the same first
     turn.
     """
     seen: dict[str, int] = {}
     prompts = []
-    same, turns = FirstRows(), TurnGroups()
+    same, groups = FirstRows(), TextGroups(by_turn)
     first: tuple[int, bool] | None = None
     for number, row in read_rows(path, _COLUMNS):
         where = f"{path}, row {number}"
@@ -46,8 +47,7 @@ def read_prompts(
         first = first or (number, is_text(row))
         _check_form(row, first, where)
         prompt_id = _prompt_id(row, messages, where)
-        group = _given(row, "group", where)
-        group = group or (turns.of(messages, prompt_id) if by_turn else prompt_id)
+        group = _given(row, "group", where) or groups.of(messages, prompt_id)
         if merge:
             same.check(prompt_id, row, number, where)
         if prompt_id in seen:
@@ -120,22 +120,50 @@ def _hashed(parts: tuple[str, ...]) -> str:
     return row_id(*parts)
 
 
-class TurnGroups:
-    """Groups for prompts for which the file gives none: the id of the first prompt with the same first turn.
+class TextGroups:
+    """Groups for prompts for which the file gives none: that of the first prompt with the same text.
 
-    So a prompt whose first turn no other has is its own group.
+    So a prompt whose text no other has is its own group. by_turn: the text is that of the first user message.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, by_turn: bool) -> None:
+        self._by_turn = by_turn
         self._first: dict[str, str] = {}
 
-    def of(self, messages: list[Message], prompt_id: str) -> str:
-        return self._first.setdefault(turn_id(messages), prompt_id)
+    def of(self, messages: list[Message], own: str) -> str:
+        """The group of a prompt; own: the one that it has if its text is new."""
+        return self._first.setdefault(text_id(first_turn(messages) if self._by_turn else messages), own)
+
+
+def first_turn(messages: list[Message]) -> list[Message]:
+    return [next((m for m in messages if m["role"] == "user"), messages[0])]
 
 
 def turn_id(messages: list[Message]) -> str:
     """The id that the first user message would have as a prompt of its own."""
-    return content_id([next((m for m in messages if m["role"] == "user"), messages[0])])
+    return content_id(first_turn(messages))
+
+
+def text_id(messages: list[Message]) -> str:
+    """An id that prompts share whose texts a reader would call the same; see `comparable`."""
+    return _compared(tuple(part for m in messages for part in (m["role"], m["content"])))
+
+
+@lru_cache(maxsize=1 << 16)
+def _compared(parts: tuple[str, ...]) -> str:
+    return row_id(*map(comparable, parts))
+
+
+def comparable(text: str) -> str:
+    """The text without what only looks different: capitals, spaces and line breaks of any kind and number,
+    characters that are not seen, and the two ways in which Unicode writes letters with marks (NFC, NFD).
+
+    Characters that Unicode only calls compatible, such as full-width letters and raised digits, stay apart.
+    """
+    if not text.isascii():
+        seen = "".join(c for c in text if category(c) != "Cf")
+        text = normalize("NFC", normalize("NFD", seen).casefold())
+    return " ".join(text.casefold().split())
 
 
 def split_of(given: Any, group: str, test_fraction: float, where: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from rmlab.data.forms.items import form_prompts
-from rmlab.data.prompts import Prompt, content_id, limit, whole_groups
+from rmlab.data.prompts import Prompt, limit, text_id, whole_groups
 from rmlab.errors import InputError
 from rmlab.paths import user_path
 from rmlab.pipeline.job import Job
@@ -32,7 +32,7 @@ def run(job: Job) -> None:
         job.writer.warnings.append(f"{sum(left_out.values())} records were left out: {reasons}")
     if both := _in_both(kept):
         job.writer.warnings.append(
-            f"{both} test prompts are train prompts too, word by word, under another prompt_id; "
+            f"{both} test prompts are train prompts too, word by word, in another group; "
             "give both the same `group`, and those of train are left out"
         )
     data = pa.Table.from_pylist(
@@ -56,5 +56,5 @@ def run(job: Job) -> None:
 
 def _in_both(prompts: list[Prompt]) -> int:
     """The number of test prompts whose text is that of a train prompt."""
-    train = {content_id(p.messages) for p in prompts if p.split == "train"}
-    return sum(p.split == "test" and content_id(p.messages) in train for p in prompts)
+    train = {text_id(p.messages) for p in prompts if p.split == "train"}
+    return sum(p.split == "test" and text_id(p.messages) in train for p in prompts)

@@ -1,6 +1,7 @@
 """Prompts of one group are never split apart: not into train and test, not into train and validation."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from rmlab.config.hydra import load_settings
 from rmlab.data.forms.items import form_prompts, read_items
-from rmlab.data.prompts import content_id, hash_share, read_prompts, whole_groups
+from rmlab.data.prompts import comparable, content_id, hash_share, read_prompts, text_id, whole_groups
 from rmlab.data.splits import validation_groups
 from rmlab.errors import InputError
 from rmlab.evaluation.fit import held_out
@@ -184,3 +185,82 @@ def test_a_later_row_may_leave_split_and_group_out_or_name_the_split_otherwise(t
     [prompt] = read_prompts(path, 0.5, merge=True, by_turn=True)
     [item] = read_items(path).items
     assert (prompt.split, prompt.group, item.group, len(item.answers)) == ("test", "7", "7", 3)
+
+
+COPIES = {
+    "composed and decomposed": ("Où est le café ?", unicodedata.normalize("NFD", "Où est le café ?")),
+    "spaces": ("Who are you?", "  Who  are\tyou?\n"),
+    "spaces of other kinds": ("Where are we?", "Where\u00a0are\u2009we?"),
+    "capitals": ("Straße des Volkes", "STRASSE DES VOLKES"),
+    "marks that are not seen": ("really good", "re\u00adally\u200b good\ufeff"),
+    "capitals with marks": ("İstanbul", "i\u0307stanbul"),
+}
+APART = [("a b", "ab"), ("who?", "who"), ("x2", "x²"), ("１", "1"), ("é", "e")]
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_near_copies_are_compared_as_one_text(name):
+    one, other = COPIES[name]
+    assert one != other and comparable(one) == comparable(other)
+
+
+@pytest.mark.parametrize(("one", "other"), APART)
+def test_other_texts_are_not(one, other):
+    assert comparable(one) != comparable(other)
+
+
+@given(st.text(max_size=20))
+def test_comparing_is_stable(text):
+    once = comparable(text)
+    assert comparable(once) == once == comparable(unicodedata.normalize("NFD", text))
+
+
+FORMS = {
+    "preference": lambda text, i: {"prompt": text, "chosen": f"yes {i}", "rejected": f"no {i}"},
+    "hh": lambda text, i: {
+        side: f"\n\nHuman: {text}\n\nAssistant: {side} {i}" for side in ("chosen", "rejected")
+    },
+    "ranking": lambda text, i: {"prompt": text, "responses": [f"a {i}", f"b {i}"], "ranks": [1, 2]},
+    "votes": lambda text, i: {
+        "prompt": text, "response_a": f"a {i}", "response_b": f"b {i}", "votes": ["a"]
+    },
+    "unpaired": lambda text, i: {"prompt": text, "completion": f"a {i}", "label": True},
+    "scored": lambda text, i: {"prompt": text, "response": f"a {i}", "score": i},
+    "prompts": lambda text, i: {"prompt": text},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_near_copies_share_the_group_of_the_first_and_keep_their_texts(tmp_path, form):
+    texts = [text for pair in COPIES.values() for text in pair] + [f"plain {i}" for i in range(10)]
+    rows = [FORMS[form](text, i) for i, text in enumerate(texts)]
+    how = load_settings(["experiment=imported", f"input={jsonl(tmp_path / 'f.jsonl', rows)}", f"form={form}"])
+    found, _ = form_prompts(tmp_path / "f.jsonl", how.prompts)
+    groups = [p.group for p in found]
+    for n in range(len(COPIES)):
+        assert groups[2 * n] == groups[2 * n + 1] and found[2 * n].split == found[2 * n + 1].split
+    assert len(set(groups)) == len(COPIES) + 10
+    assert [p.messages[0]["content"].strip() for p in found] == [text.strip() for text in texts]
+    if form == "prompts":
+        assert groups[::2][: len(COPIES)] == [p.prompt_id for p in found[::2]][: len(COPIES)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_without_near_copies_is_grouped_and_split_as_ever(tmp_path, form):
+    """Also where texts have capitals, marks and many spaces: a group's name is not that of the compared text."""
+    texts = [f"Où  est LE café numéro {i} ?" for i in range(30)]
+    path = jsonl(tmp_path / "f.jsonl", [FORMS[form](text, i) for i, text in enumerate(texts)])
+    how = load_settings(["experiment=imported", f"input={path}", f"form={form}"])
+    found, _ = form_prompts(path, how.prompts)
+    expected = [content_id([{"role": "user", "content": text}]) for text in texts]
+    assert [p.group for p in found] == expected
+    fraction = how.prompts.test_fraction
+    assert [p.split == "test" for p in found] == [hash_share(g, "split") < fraction for g in expected]
+
+
+def test_whole_prompts_are_compared_where_turns_are_not(tmp_path):
+    """In a file of prompts, those that share only their first turn stay apart."""
+    talk = [{"role": "user", "content": "Q"}]
+    longer = [*talk, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "more"}]
+    found = read_prompts(jsonl(tmp_path / "p.jsonl", [{"messages": talk}, {"messages": longer}]), 0.5)
+    assert found[0].group != found[1].group and text_id(talk) != text_id(longer)

@@ -11,9 +11,10 @@ from slice_again import compare, untuned
 from small_settings import SMALL
 
 from rmlab.commands.release import release_command
+from rmlab.data.prompts import text_id
 from rmlab.sets.validate import validate
 from rmlab.storage.files import write_parquet
-from rmlab.storage.set_record import open_set
+from rmlab.storage.set_record import PROMPTS, open_set
 
 RELEASED = Path(__file__).parents[2] / "data" / "released"
 SETS = sorted(file.parent for file in RELEASED.glob("*/set.json"))
@@ -28,6 +29,13 @@ def test_a_set_is_shipped():
 def test_the_released_set_is_valid_and_small(folder):
     assert validate(folder).failures == []
     assert sum(file.stat().st_size for file in folder.iterdir()) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("folder", SETS, ids=lambda f: f.name)
+def test_no_near_copy_of_its_test_prompts_is_in_train(folder):
+    prompts = pq.read_table(folder / PROMPTS).to_pylist()
+    texts = {s: {text_id(p["messages"]) for p in prompts if p["split"] == s} for s in ("train", "test")}
+    assert texts["train"] and texts["test"] and not texts["train"] & texts["test"]
 
 
 @pytest.mark.slow

@@ -31,6 +31,13 @@ def test_there_are_enough_prompts_of_each_split(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_each_prompt_is_its_own_group(kind):
+    """So that the grouping of near copies leaves the splits as they are."""
+    found = read_prompts(user_path(f"shipped:prompts/{kind}.jsonl"), 0.2)
+    assert [p.group for p in found] == [p.prompt_id for p in found]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_prompts_vary_in_length_form_and_subject(kind):
     data = rows(f"prompts/{kind}.jsonl")
     lengths = [len(r["prompt"].split()) for r in data]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmlab.data.messages import check_messages
-from rmlab.data.prompts import turn_id
 from rmlab.data.reader import Row, check_text, name_text
 from rmlab.errors import InputError
 from rmlab.models.text.rendering import Message
@@ -113,8 +112,9 @@ class Answer:
 class Item:
     """A prompt with its scored answers.
 
-    group: items of one group are never split apart; split: the one that the file gives, if any; prompt_id:
-    the one that the file or its reader gives; is_text: true if the prompt was text, not messages.
+    group: items of one group are never split apart; a reader leaves "" where the file gives none. split: the
+    one that the file gives, if any; prompt_id: the one that the file or its reader gives; is_text: true if
+    the prompt was text, not messages.
     """
 
     messages: list[Message]
@@ -127,12 +127,9 @@ class Item:
     where: str = ""
 
 
-def group_of(row: Row, messages: list[Message], where: str) -> str:
-    """The group that the row gives, or else the id of its first user message."""
-    given = row.get("group")
-    if given is not None and given != "":
-        return name_text(given, "group", where)
-    return turn_id(messages)
+def group_given(row: Row, where: str) -> str:
+    """The group that the row gives, or "" if its text decides."""
+    return name_text(row["group"], "group", where) if has(row, "group") else ""
 
 
 def split_given(row: Row) -> str | None:

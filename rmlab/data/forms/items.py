@@ -16,7 +16,7 @@ from rmlab.data.forms.base import Answer, Item, Unusable
 from rmlab.data.forms.judgements import AnswerIds, is_blank, scored_item
 from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED, recognise
 from rmlab.data.messages import is_text
-from rmlab.data.prompts import FirstRows, Prompt, TurnGroups, read_prompts, split_of
+from rmlab.data.prompts import FirstRows, Prompt, TextGroups, read_prompts, split_of, turn_id
 from rmlab.data.reader import read_rows
 from rmlab.errors import InputError
 from rmlab.storage.digest import row_id
@@ -65,12 +65,15 @@ def _read(path: Path, form: str, unusable: str, column: str) -> Items:
     left_out: Counter[str] = Counter()
     n_rows = 0
     found: list[Item] = []
-    read = RECORDS.get(form) or ROWS.get(form) or partial(scored_item, turns=TurnGroups(), column=column)
-    same = FirstRows()
+    read = RECORDS.get(form) or ROWS.get(form) or partial(scored_item, column=column)
+    same, groups = FirstRows(), TextGroups(by_turn=True)
     for number, row in read_rows(path):
         n_rows, where = n_rows + 1, f"{path}, row {number}"
         try:
-            item = replace(read(row, where), number=number, where=where)
+            item = read(row, where)
+            own = str(item.prompt_id) if form == SCORED else turn_id(item.messages)
+            group = item.group or groups.of(item.messages, own)
+            item = replace(item, group=group, number=number, where=where)
             if form not in RECORDS:
                 same.check(str(item.prompt_id), row, number, where)
             check_usable(item, form, unusable)

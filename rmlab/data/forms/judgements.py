@@ -15,7 +15,7 @@ from rmlab.data.forms.base import (
     Item,
     Unusable,
     answer_text,
-    group_of,
+    group_given,
     has,
     is_conversation,
     listed,
@@ -25,7 +25,7 @@ from rmlab.data.forms.base import (
     split_given,
 )
 from rmlab.data.messages import is_text, prompt_messages
-from rmlab.data.prompts import TurnGroups, content_id
+from rmlab.data.prompts import content_id
 from rmlab.data.reader import Row, name_text, need_text
 from rmlab.errors import InputError
 from rmlab.storage.digest import row_id
@@ -49,18 +49,16 @@ def ranking_item(row: Row, where: str) -> Item:
         Answer(answer_text(text, column, where), sign * number(value, order, where))
         for text, value in zip(responses, values, strict=True)
     )
-    return Item(messages, answers, group_of(row, messages, where), split_given(row), is_text=is_text(row))
+    return Item(messages, answers, group_given(row, where), split_given(row), is_text=is_text(row))
 
 
-def scored_item(row: Row, where: str, turns: TurnGroups, column: str = "score") -> Item:
-    """The item of a row with one response and its score. turns: the groups of the rows before it."""
+def scored_item(row: Row, where: str, column: str = "score") -> Item:
+    """The item of a row with one response and its score."""
     messages = prompt_messages(row, where)
     prompt_id = given_id(row, "prompt_id", where) or content_id(messages)
     text = response_text(row, where, "drop") or ""
     answer = Answer(text, score_of(row, column, where), given_id(row, "response_id", where))
-    given = name_text(row["group"], "group", where) if has(row, "group") else None
-    group = given or turns.of(messages, prompt_id)
-    return Item(messages, (answer,), group, split_given(row), prompt_id, is_text(row))
+    return Item(messages, (answer,), group_given(row, where), split_given(row), prompt_id, is_text(row))
 
 
 def response_text(row: Row, where: str, unusable: str) -> str | None:
@@ -118,7 +116,7 @@ def unpaired_item(row: Row, where: str) -> Item:
     text = answer_text(completion, "completion", where)
     answer = Answer(text, _label(need(row, "label", where), where))
     plain = is_text(row) and not is_conversation(completion)
-    group = group_of(row, messages, where)
+    group = group_given(row, where)
     return Item(messages, (answer,), group, split_given(row), content_id(messages), plain)
 
 
@@ -143,7 +141,7 @@ def votes_item(row: Row, where: str) -> Item:
     if n == 0:
         raise Unusable(where, "nobody voted")
     answers = (Answer(texts[0], for_a / n), Answer(texts[1], (n - for_a) / n))
-    return Item(messages, answers, group_of(row, messages, where), split_given(row), is_text=is_text(row))
+    return Item(messages, answers, group_given(row, where), split_given(row), is_text=is_text(row))
 
 
 def annotators(row: Row) -> list[str]:

@@ -15,7 +15,7 @@ from rmlab.data.forms.base import (
     Item,
     Unusable,
     answer_text,
-    group_of,
+    group_given,
     has,
     is_conversation,
     json_messages,
@@ -54,7 +54,7 @@ def preference_item(row: Row, where: str) -> Item:
         messages, texts = _of_text(chosen, rejected, where)
     answers = tuple(Answer(text, score) for text, score in zip(texts, _scores(row, where), strict=True))
     plain = not is_conversation(chosen) and is_text(row)
-    return Item(messages, answers, group_of(row, messages, where), split_given(row), is_text=plain)
+    return Item(messages, answers, group_given(row, where), split_given(row), is_text=plain)
 
 
 def _parsed(row: Row) -> Row:
@@ -130,7 +130,7 @@ def hh_item(row: Row, where: str) -> Item:
         raise Unusable(where, "its two dialogues part before the last answer")
     prompt = chosen[:-1]
     answers = (Answer(chosen[-1]["content"], 1.0), Answer(rejected[-1]["content"], 0.0))
-    return Item(prompt, answers, group_of(row, prompt, where), split_given(row))
+    return Item(prompt, answers, group_given(row, where), split_given(row))
 
 
 def is_dialogue(value: object) -> bool:
