@@ -16,7 +16,7 @@ from rmlab.commands.inspect import lineage
 from rmlab.config.hydra import load_settings
 from rmlab.data.forms.preference_rows import Preferences, Scored, Which, preference_rows, preference_schema
 from rmlab.errors import ConfigError, InputError
-from rmlab.pipeline.plan import data_nodes
+from rmlab.pipeline.chain import data_nodes
 from rmlab.pipeline.verify import outdated
 from rmlab.storage.artifact import Artifact, open_artifact, upstream
 from rmlab.storage.files import plain, replacing, write_parquet

@@ -20,8 +20,8 @@ from rmlab.data.forms.summary import Summary, summarise
 from rmlab.errors import InputError
 from rmlab.logs.records import shell_line
 from rmlab.paths import user_path
+from rmlab.pipeline.chain import data_nodes
 from rmlab.pipeline.node import Node
-from rmlab.pipeline.plan import data_nodes
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.storage.files import plain
 from rmlab.terminal import say, say_json

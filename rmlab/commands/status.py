@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,43 @@ _MOST = 4  # differences shown
 _NOTHING = object()
 
 
-def why_missing(node: Node) -> str:
-    """The differences from the most similar artifact of the stage; "" if there is none."""
-    found = [(list(differences(node, made)), made) for made in _others(node)]
-    if not found:
-        return ""
-    nearest, made = min(found, key=lambda pair: (len(pair[0]), pair[1].name != node.name))
-    shown = ", ".join(nearest[:_MOST]) + (f" and {len(nearest) - _MOST} more" if nearest[_MOST:] else "")
-    return f"{made.name}-{made.fingerprint[:16]} differs: {shown}" if nearest else ""
+@dataclass(frozen=True)
+class Beside:
+    """The finished artifacts of each stage, which are read once for all nodes that are compared with them."""
+
+    _known: dict[Path, list[tuple[Manifest, frozenset[Any]]]] = field(default_factory=dict)
+
+    def why_missing(self, node: Node) -> str:
+        """The differences from the most similar artifact of the stage; "" if there is none."""
+        made = self._nearest(node)
+        found = list(differences(node, made)) if made else []
+        if made is None or not found:
+            return ""
+        shown = ", ".join(found[:_MOST]) + (f" and {len(found) - _MOST} more" if found[_MOST:] else "")
+        return f"{made.name}-{made.fingerprint[:16]} differs: {shown}"
+
+    def _nearest(self, node: Node) -> Manifest | None:
+        """The artifact that differs least, and has the node's name among those that differ alike."""
+        inputs = {role: upstream.fingerprint for role, upstream in node.inputs.items()}
+        sources = {role: source.identity for role, source in node.sources.items()}
+        own = _traits(node.version, node.config, inputs | sources)
+        found = [(len(own ^ traits), made.name != node.name, made) for made, traits in self._of(node)]
+        return min(found, key=lambda each: each[:2])[2] if found else None
+
+    def _of(self, node: Node) -> list[tuple[Manifest, frozenset[Any]]]:
+        root = home_path(node.settings.out) / node.stage
+        if root not in self._known:
+            self._known[root] = [
+                (made, _traits(made.version, made.config, {r.role: r.fingerprint for r in made.inputs}))
+                for made in _finished(root)
+            ]
+        return self._known[root]
+
+
+def _traits(version: int, config: Mapping[str, Any], inputs: Mapping[str, str]) -> frozenset[Any]:
+    """All that an artifact's fingerprint is made of, as a set whose members can be compared one by one."""
+    flat = ((key, str(value) if isinstance(value, list) else value) for key, value in _flat(config))
+    return frozenset([("version", version), *inputs.items(), *flat])
 
 
 def differences(node: Node, made: Manifest) -> Iterator[str]:
@@ -51,8 +81,7 @@ def differences(node: Node, made: Manifest) -> Iterator[str]:
             yield f"{source.name} has changed" if same else f"{role} is {source.name}"
 
 
-def _others(node: Node) -> Iterator[Manifest]:
-    root = home_path(node.settings.out) / node.stage
+def _finished(root: Path) -> Iterator[Manifest]:
     for folder in artifacts_in(root):
         with suppress(InputError):
             yield finished(folder)
@@ -74,22 +103,22 @@ def _shown(value: Any) -> str:
 
 
 def status_command(overrides: Sequence[str], as_json: bool, config_dir: Path | None) -> None:
-    states = States()
-    rows = [node_status(node, states) for node in plan(load_arms(overrides, config_dir))]
+    states, beside = States(), Beside()
+    rows = [_row(node, states, beside) for node in plan(load_arms(overrides, config_dir))]
     if as_json:
         say_json({"stages": rows})
         return
     _print(rows)
 
 
-def node_status(node: Node, states: States) -> dict[str, Any]:
+def _row(node: Node, states: States, beside: Beside) -> dict[str, Any]:
     """The row of a node: its state (done, stale, begun, damaged or missing), and why it is not done."""
     state = states.of(node)
     row = {"stage": node.stage, "name": node.name, "path": str(node.folder), "state": state.name}
     if state.name == "done" and state.artifact:
         made = state.artifact.manifest
         return row | {"detail": f"{made.rows:,} rows in {made.seconds:,.1f} s, {made.created}"}
-    return row | {"detail": why_missing(node) if state.name == "missing" else state.why}
+    return row | {"detail": beside.why_missing(node) if state.name == "missing" else state.why}
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

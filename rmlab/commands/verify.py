@@ -16,7 +16,6 @@ from rmlab.logs.records import shell_line
 from rmlab.paths import home_path
 from rmlab.pipeline.state import Ages
 from rmlab.pipeline.verify import Sources, Verified, artifacts_of, is_artifact, verify
-from rmlab.storage.artifact import finished
 from rmlab.storage.files import plain, remove, write_text
 from rmlab.storage.manifest import COPY, MANIFEST, Manifest, read_manifest
 from rmlab.storage.set_record import RECORD
@@ -70,10 +69,9 @@ def _verified(places: Sequence[Path], ages: Ages, quiet: bool) -> list[Verified]
 
 
 def _size(place: Path) -> int:
-    try:
-        return sum(record.bytes for record in finished(place).files)
-    except InputError:
-        return 0
+    """Bytes of an artifact's files, which are about to be read."""
+    files = (file for file in place.rglob("*") if file.name not in (MANIFEST, COPY))
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _repaired(finding: Verified, ages: Ages) -> Verified:

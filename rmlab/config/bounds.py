@@ -4,6 +4,7 @@ refused."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ _MOST_VALUES = 100_000  # in one file, counting every alias as a copy of what it
 _DEEPEST = 50  # levels of nesting
 _LARGEST_NUMBER = 2**64
 _LONGEST_TEXT = 10**6
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_yaml_files(folder: Path, groups: Collection[str]) -> None:
@@ -93,6 +95,6 @@ def _problem(value: Any, depth: int) -> str:
     if isinstance(value, str):
         if len(value) > _LONGEST_TEXT or "\0" in value:
             return f"text of more than {_LONGEST_TEXT:,} characters, or with a null character"
-        if any("\ud800" <= c <= "\udfff" for c in value):
+        if _SURROGATE.search(value):
             return "a lone surrogate, which is not text"
     return ""

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rmlab.config.hydra import Override, compose, compose_both, typed, unresolved
+from rmlab.config.hydra import Override, compose, compose_both, last_wins, typed, unresolved
 from rmlab.config.settings import Settings
 from rmlab.errors import ConfigError, RmlabError
 
@@ -71,6 +71,16 @@ def _parsed(text: str) -> Override:
         raise ConfigError(f"cannot list the values of {text} ({error}); write them: key=a,b") from None
 
 
+def _in_this_order(one: Override, other: Override) -> bool:
+    """True if one sets what the other sets, or a part of it, so that the last counts.
+
+    A choice of files, such as head=mlp, comes before all values within it, wherever it is given.
+    """
+    outer, inner = sorted((one, other), key=lambda override: len(override.key))
+    is_choice = "." not in outer.key and isinstance(outer.value, str)
+    return inner.key == outer.key or (inner.key.startswith(f"{outer.key}.") and not is_choice)
+
+
 def _values(override: Override) -> list[Override]:
     """One override for each distinct value of an axis; a + or ~ before the axis's name is kept."""
     if not override.values:
@@ -106,9 +116,12 @@ class Composer:
         self._with: dict[tuple[str, ...], Composer] = {}
 
     def settings(self, chosen: Sequence[Override]) -> Settings:
+        """The settings of the fixed overrides, then the chosen ones."""
+        texts = [*self.fixed, *(c.text for c in chosen)]
+        if any(_in_this_order(a, b) for a, b in itertools.combinations(chosen, 2)):
+            return typed(compose(texts, self.config_dir))
         if read := self._read_elsewhere(chosen):
             return self._composer_with(read).settings([c for c in chosen if c not in read])
-        texts = [*self.fixed, *(c.text for c in chosen)]
         files = tuple(c.text for c in chosen if self._needs_hydra(c, texts))
         composed = self._of_files(files)
         config = composed.values
@@ -121,6 +134,28 @@ class Composer:
                 return typed(compose(texts, self.config_dir))  # Hydra resolves it, or says what is wrong
             config = changed
         return typed(config)
+
+    def settings_before(self, texts: Sequence[str]) -> Settings:
+        """The settings of these overrides, then the fixed ones, which replace those of the same name.
+
+        What cannot be put together for certain, and what is wrong, is composed anew by Hydra.
+        """
+        try:
+            chosen = self._left_of(texts)
+            if chosen is not None:
+                return self.settings(chosen)
+        except RmlabError:  # Hydra says what is wrong with the whole
+            pass
+        return typed(compose([*texts, *self.fixed], self.config_dir))
+
+    def _left_of(self, texts: Sequence[str]) -> list[Override] | None:
+        """What the fixed overrides leave of others before them; None if the order decides."""
+        if any(is_swept(text) for text in texts):
+            return None
+        fixed = last_wins(self.fixed)
+        left = [_parsed(text) for text in last_wins([*texts, *fixed])[: -len(fixed) or None]]
+        given = [_parsed(text) for text in fixed]
+        return None if any(_in_this_order(one, other) for one in left for other in given) else left
 
     def _read_elsewhere(self, chosen: Sequence[Override]) -> list[Override]:
         """The chosen plain values that other settings refer to, as file names refer to set.policy.
@@ -164,7 +199,7 @@ class Composer:
             return None
         alone = choice.changed_from(base) <= {key} and key not in choice.referred
         untouched = key not in set_here and key not in own.changed_from(base)
-        if key not in base.values or not alone or not untouched or any(_references(choice.raw[key])):
+        if not (alone and untouched and _are_in(key, base, choice)) or any(_references(choice.raw[key])):
             return None
         return own.with_section(key, choice)
 
@@ -178,19 +213,26 @@ class Composer:
         except ConfigError:  # one choice may need another, such as a mandatory value
             return None
         for key, choice in zip(keys, alone, strict=True):
-            elsewhere = not choice.changed_from(base) <= {key} or key not in base.values
+            elsewhere = not choice.changed_from(base) <= {key} or not _are_in(key, base, choice)
             if elsewhere or set(keys) & choice.referred:
                 return None
             whole = whole.with_section(key, choice)
         return whole if len(set(keys)) == len(keys) else None
 
+    def _without_files(self, texts: list[str]) -> dict[str, Any]:
+        """The configuration of the fixed overrides, or of all where those alone lack a mandatory value."""
+        try:
+            return self._of_files(()).raw
+        except ConfigError:
+            return unresolved(texts, self.config_dir)
+
     def _needs_hydra(self, override: Override, texts: list[str]) -> bool:
         """True unless the override sets one plain value. texts: the overrides of any full combination."""
         key = override.key
-        if not override.text.startswith(key) or "$" in override.text or override.value == "???":
+        if not override.text.startswith(key) or "$" in override.text or "???" in override.text:
             return True
         if key not in self._groups:
-            known = None if "." in key else unresolved(texts, self.config_dir).get(key)
+            known = None if "." in key else self._without_files(texts).get(key)
             choice = "." not in key and isinstance(known, dict | list | type(None))
             self._groups[key] = choice or not all(part.isidentifier() for part in key.split("."))
         return self._groups[key]
@@ -216,6 +258,11 @@ class Composed:
 
     def with_section(self, key: str, other: Composed) -> Composed:
         return Composed({**self.values, key: other.values[key]}, {**self.raw, key: other.raw[key]})
+
+
+def _are_in(key: str, *configurations: Composed) -> bool:
+    """True if all have the section; ~key takes it away."""
+    return all(key in composed.values for composed in configurations)
 
 
 def _with(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any] | None:

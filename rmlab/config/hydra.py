@@ -71,7 +71,7 @@ def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    arguments = [*_search_path(config_dir), *_last_wins(overrides)]
+    arguments = [*_search_path(config_dir), *last_wins(overrides)]
     _check_grammar(overrides)
     try:
         with (
@@ -96,7 +96,7 @@ def _search_path(config_dir: Path | None) -> list[str]:
     return [f"hydra.searchpath=[{folder}]"]
 
 
-def _last_wins(overrides: Sequence[str]) -> list[str]:
+def last_wins(overrides: Sequence[str]) -> list[str]:
     """Keeps the last override of each key, so that a user's override replaces an arm's."""
     by_key: dict[str, str] = {}
     for override in overrides:

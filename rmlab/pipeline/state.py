@@ -34,15 +34,18 @@ class Ages:
     has_changed: Callable[[InputRecord, Manifest], bool] = lambda record, manifest: False
     _known: dict[Path, tuple[Manifest | None, str]] = field(default_factory=dict)
 
-    def outdated(self, path: Path) -> str:
-        """The reason, or "" for an artifact that is current, unfinished or unreadable."""
-        return self._seen(path.absolute())[1]
+    def outdated(self, path: Path, manifest: Manifest | None = None) -> str:
+        """The reason, or "" for an artifact that is current, unfinished or unreadable.
 
-    def _seen(self, path: Path) -> tuple[Manifest | None, str]:
+        manifest: the artifact's, if it was just read.
+        """
+        return self._seen(path.absolute(), manifest)[1]
+
+    def _seen(self, path: Path, manifest: Manifest | None = None) -> tuple[Manifest | None, str]:
         if path not in self._known:
             self._known[path] = None, ""  # an artifact that says it is made of itself does not ask for ever
             try:
-                manifest = finished(path)
+                manifest = manifest or finished(path)
                 self._known[path] = manifest, self._why(path, manifest)
             except InputError as error:
                 self._known[path] = None, str(error) if isinstance(error, OldFormat) else ""
@@ -121,5 +124,5 @@ class States:
             return State("damaged", str(error))
         if artifact.manifest.fingerprint != node.fingerprint:
             return State("damaged", f"{folder} belongs to other settings; remove it, or use --force")
-        why = self._ages.outdated(folder)
+        why = self._ages.outdated(folder, artifact.manifest)
         return State("stale" if why else "done", why, artifact)

@@ -83,7 +83,7 @@ def _verified(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
         )
         return Verified(path, "damaged", why, damage, manifest)
     mark_whole(path, manifest.files)
-    why = ages.outdated(path)
+    why = ages.outdated(path, manifest)
     return Verified(path, "stale" if why else "whole", why or (_LACKS_COPY if lacks else ""), lacks, manifest)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmlab.config.components import component_name
-from rmlab.config.hydra import load_settings
+from rmlab.config.grid import Composer
 from rmlab.config.settings import Settings
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.paths import user_path
+from rmlab.pipeline.chain import chain_of
 from rmlab.pipeline.node import Node
-from rmlab.pipeline.plan import chain_of, in_order
+from rmlab.pipeline.plan import in_order
 from rmlab.sets.gather import PolicySource
 from rmlab.sets.write import OF_POLICY, Words
 from rmlab.storage.set_record import CARD, LICENSE, EmbeddingSet, SetName, fits, open_set
@@ -20,7 +21,8 @@ from rmlab.storage.set_record import CARD, LICENSE, EmbeddingSet, SetName, fits,
 
 def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> ReleasePlan:
     """Plans each policy with each embedder; command-line overrides replace those of both."""
-    base = load_settings(overrides, config_dir)
+    composer = Composer(overrides, config_dir)
+    base = composer.settings([])
     how = base.release
     own_policy = "base" if base.sft.method == "none" else base.sft.method
     own_embedder = component_name(base.embedder, base.allow_modules, "embedder")
@@ -28,8 +30,7 @@ def plan_release(overrides: Sequence[str], config_dir: Path | None = None) -> Re
     for policy, changes in _parts("policies", how.policies or [f"{own_policy}:"]):
         roles = policies.setdefault(policy, {})
         for embedder, more in _parts("embedders", how.embedders or [f"{own_embedder}:"]):
-            settings = load_settings([*changes, *more, *overrides], config_dir)
-            chain = chain_of(settings)
+            chain = chain_of(composer.settings_before([*changes, *more]))
             roles |= {role: n for role, n in chain.items() if role in OF_POLICY or ":" in role}
             roles[f"embed:{embedder}"] = chain["embed"]
     _check_distinct(policies)

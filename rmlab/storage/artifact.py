@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -74,9 +74,35 @@ def _may_be_folder(place: Path) -> bool:
 
 def folder_of(stage: Path, fingerprint: str) -> Path | None:
     """The artifact with this fingerprint in the folder of a stage, finished or begun, whatever its name."""
-    with suppress(OSError):
-        return next(iter(sorted(stage.glob(f"[!.]*-{glob.escape(fingerprint[:16])}"))), None)
-    return None
+    name = _by_digits(stage).get(fingerprint[:_DIGITS])
+    return stage / name if name else None
+
+
+_DIGITS = 16  # of a fingerprint, at the end of the name of an artifact's folder
+_SETTLED = 3 * 10**9  # nanoseconds after which a change of a folder has another time than the one before
+_listings: dict[tuple[int, int], tuple[int, dict[str, str]]] = {}
+
+
+def _by_digits(stage: Path) -> dict[str, str]:
+    """The first name in the folder of a stage for each digits at the end of names.
+
+    A folder that has not changed since it was listed is not listed again, so that a look at thousands of
+    artifacts lists each stage once.
+    """
+    try:
+        seen = stage.stat()
+        place = seen.st_dev, seen.st_ino
+        if place in _listings and _listings[place][0] == seen.st_mtime_ns:
+            return _listings[place][1]
+        asked = time.time_ns()
+        names = sorted((p.name for p in stage.iterdir() if not p.name.startswith(".")), reverse=True)
+        split = ((name, name.rpartition("-")) for name in names)
+        found = {digits: name for name, (head, _, digits) in split if head}
+    except OSError:
+        return {}
+    if asked - seen.st_mtime_ns > _SETTLED:
+        _listings[place] = seen.st_mtime_ns, found
+    return found
 
 
 def upstream(path: Path, record: InputRecord) -> Path:

@@ -13,15 +13,9 @@ import pyarrow.compute as pc
 from rmlab.config.grid import GridPoint
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.paths import home_path
+from rmlab.pipeline.chain import OF_HEADS, chain_of, fit_node, objective_nodes
 from rmlab.pipeline.node import Cell, Grid, Known, Node
-from rmlab.pipeline.plan import (
-    chain_of,
-    fit_node,
-    objective_nodes,
-    selection_name,
-    selects,
-    without_selection,
-)
+from rmlab.pipeline.plan import selection_name, selects, without_selection
 from rmlab.pipeline.stages import EVAL_RM, SWEEP
 from rmlab.pipeline.state import States
 from rmlab.storage.artifact import Artifact, artifacts_in, open_artifact
@@ -31,11 +25,6 @@ from rmlab.storage.writer import begun_with
 from rmlab.sweeps.rows import FIELD, RowLog, packed_by_cell
 
 _READ = {"prompts": "prompts", "sample": "sample", "annotate": "judge", "embed": "embed"}
-# Settings that change a head and nothing before it.
-_OF_HEADS = {
-    "comparisons", "pairing", "noise", "selection", "head", "ensemble", "loss", "centring", "validation",
-    "crossval", "evaluation", "seed", "arms", "name", "teacher",
-}  # fmt: skip
 
 
 def plan_sweep(points: Sequence[GridPoint], workers: int, fresh: bool = False) -> Node:
@@ -119,7 +108,7 @@ class Chains:
 
     def _chain(self, point: GridPoint) -> tuple[str, dict[str, Node]]:
         settings = point.settings
-        key = digest(settings.model_dump(exclude=_OF_HEADS))
+        key = digest(settings.model_dump(exclude=OF_HEADS))
         if key not in self._known:
             chain = chain_of(settings)
             read = {role: chain[place] for role, place in _READ.items()}
@@ -134,7 +123,7 @@ class Chains:
 def _changes_heads_alone(override: str, point: GridPoint) -> bool:
     """True if an override changes only the head; head@teacher.head=mlp counts by its group, head."""
     key = override.partition("=")[0].lstrip("+~")
-    return key in point.axes and key.partition(".")[0].partition("@")[0] in _OF_HEADS
+    return key in point.axes and key.partition(".")[0].partition("@")[0] in OF_HEADS
 
 
 def not_done(node: Node) -> tuple[str, list[str]] | None:

@@ -34,7 +34,8 @@ from rmlab.heads.fitted.several import WeightedHead
 from rmlab.metrics.best_of_n import best_of_n
 from rmlab.metrics.intervals import Resamples
 from rmlab.metrics.order import ScoreOrder
-from rmlab.pipeline.plan import chain_of, in_order
+from rmlab.pipeline.chain import chain_of
+from rmlab.pipeline.plan import in_order
 from rmlab.pipeline.run import run_nodes
 from rmlab.responses.table import Responses, read_responses
 from rmlab.responses.vectors import MappedVectors, StreamedVectors, map_vectors

@@ -22,7 +22,8 @@ from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.heads.fitted.load import load_head
 from rmlab.heads.fitted.several import EnsembleHead, WeightedHead
-from rmlab.pipeline.plan import chain_of, fit_node, in_order, load_arms, plan
+from rmlab.pipeline.chain import chain_of, fit_node
+from rmlab.pipeline.plan import in_order, load_arms, plan
 from rmlab.pipeline.run import run_nodes
 from rmlab.storage.artifact import Artifact, open_artifact
 

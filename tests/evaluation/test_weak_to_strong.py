@@ -12,7 +12,7 @@ from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError
 from rmlab.evaluation.fit import Fit, held_out
 from rmlab.evaluation.fit_head import fit_head, teachers_half
-from rmlab.pipeline.plan import chain_of, fit_node
+from rmlab.pipeline.chain import chain_of, fit_node
 
 TAUGHT = ("arms=[]", "comparisons.n=200", "comparisons.n_validation=100", "teacher.n=400")
 
@@ -79,7 +79,7 @@ def test_the_student_is_the_strong_head_and_the_teacher_the_weak_one():
 def test_without_a_teacher_the_settings_of_one_change_nothing():
     def node(*more: str):
         s = load_settings([*SMALL, "arms=[]", "sft=none", *more])
-        return fit_node(chain_of(s), "x")
+        return fit_node(chain_of(s), "x", s)
 
     assert node("head@teacher.head=mlp", "teacher.answers=sampled").fingerprint == node().fingerprint
     assert "teacher" not in node().config
