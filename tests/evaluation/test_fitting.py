@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from fitting_world import agreement, fit, world
 from scipy.stats import spearmanr
 from small_settings import SMALL
 
@@ -13,45 +12,6 @@ from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError
 from rmlab.evaluation import fit as fitting
 from rmlab.evaluation.fit import held_out
-from rmlab.evaluation.fit_head import fit_head
-from rmlab.responses.table import Responses
-
-
-@dataclass(frozen=True)
-class World:
-    """Responses whose golden reward is linear in their embeddings; it serves as their Vectors, too."""
-
-    responses: Responses
-    x: np.ndarray
-    asked: list
-
-    def rows(self, rows):
-        self.asked.append(rows)
-        return self.x[rows]
-
-    def blocks(self, wanted=None):
-        rows = np.arange(len(self.x)) if wanted is None else np.flatnonzero(wanted)
-        yield rows, self.x[rows]
-
-
-def world(prompts: int = 60, each: int = 8, d: int = 12, levels: int = 0) -> World:
-    """levels: golden rewards are cut to so many values, so that there are ties."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(prompts * each, d)).astype(np.float32)
-    golden = x @ rng.normal(size=d)
-    if levels:
-        golden = np.round(golden / np.abs(golden).max() * levels)
-    group = np.repeat(np.arange(prompts), each)
-    return World(Responses(np.arange(len(x)).astype(str), group.astype(str), golden, group), x, [])
-
-
-def fit(w: World, *more, n=200):
-    small = load_settings([*SMALL, "arms=[]", f"comparisons.n={n}", "comparisons.n_validation=100", *more])
-    return fit_head(small, w.responses, w)
-
-
-def agreement(w: World, head) -> float:
-    return float(spearmanr(head.score(w.x), w.responses.golden).statistic)
 
 
 def test_the_regression_loss_is_a_ceiling_for_learning_from_noisy_answers():

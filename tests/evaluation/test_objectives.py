@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fitting_world import World, world
 from scipy.stats import spearmanr
 from small_settings import SMALL
 from sweep_helpers import copied, heads, swept
-from test_fitting import World, world
 
 from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError

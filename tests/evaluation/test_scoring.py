@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-
 import numpy as np
 import pytest
+from fitting_world import Pieces
 
 from rmlab.errors import InputError
 from rmlab.evaluation import score as scoring
@@ -23,38 +21,6 @@ from rmlab.heads.fitted.mlp import CompressedMlp, MlpHead
 from rmlab.heads.fitted.several import EnsembleHead
 
 D = 8
-
-
-@dataclass
-class Pieces:
-    """Vectors in pieces of four rows; `broken` is the number of a piece that cannot be read."""
-
-    x: np.ndarray
-    broken: int = -1
-    read: list[int] = field(default_factory=list)
-
-    def rows(self, rows):
-        return self.x[rows]
-
-    def blocks(self, wanted=None):
-        for piece in self.pieces(wanted):
-            yield from piece()
-
-    def pieces(self, wanted=None):
-        chosen = np.arange(len(self.x)) if wanted is None else np.flatnonzero(wanted)
-        starts = range(0, len(chosen), 4)
-        return [lambda k=k, s=s: self._piece(k, chosen[s : s + 4]) for k, s in enumerate(starts)]
-
-    def sample(self, wanted, n):
-        return self.x[wanted][:n]
-
-    def _piece(self, number, rows):
-        self.read.append(number)
-        if number == self.broken:
-            raise InputError("part 3 cannot be read; run its stage again")
-        if 0 <= self.broken < number:
-            time.sleep(0.1)  # so that the error is seen before all others are read
-        yield rows, self.x[rows]
 
 
 def linear(seed: int) -> LinearHead:

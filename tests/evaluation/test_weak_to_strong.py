@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fitting_world import World, agreement, world
 from scipy.stats import spearmanr
 from small_settings import SMALL
-from test_fitting import World, agreement, world
 
 from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_fitting import World, fit, world
-from test_scoring import Pieces
+from fitting_world import Pieces, World, fit, world
 
 from rmlab.errors import InputError, RmlabError
 from rmlab.evaluation.score import score_all
