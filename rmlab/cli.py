@@ -144,7 +144,7 @@ def reproduce(
 
 @app.command()
 def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
-    """Show which stages of an experiment are done, begun, missing, stale or damaged, and why."""
+    """Show which stages of an experiment are done, begun, missing, stale, damaged or unreadable, and why."""
     from rmlab.commands.status import status_command
 
     status_command(overrides or [], as_json, config_dir)
