@@ -112,7 +112,7 @@ def status_command(overrides: Sequence[str], as_json: bool, config_dir: Path | N
 
 
 def _row(node: Node, states: States, beside: Beside) -> dict[str, Any]:
-    """The row of a node: its state (done, stale, begun, damaged or missing), and why it is not done."""
+    """The row of a node: its state, and why it is not done."""
     state = states.of(node)
     row = {"stage": node.stage, "name": node.name, "path": str(node.folder), "state": state.name}
     if state.name == "done" and state.artifact:
