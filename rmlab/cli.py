@@ -188,6 +188,56 @@ def verify(
     verify_command(path, overrides or [], repair, as_json, config_dir)
 
 
+@app.command()
+def clean(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Artifacts (paths, names or fingerprints), and out=DIR.")
+    ] = None,
+    stale: Annotated[bool, typer.Option("--stale", help="Artifacts whose inputs or stage changed.")] = False,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Artifacts begun and not done.")] = False,
+    orphaned: Annotated[
+        bool,
+        typer.Option("--orphaned", help="Artifacts that no evaluation, report, sweep or study is made of."),
+    ] = False,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            "--older-than", help="Only what was not written to for so long, such as 12h, 30d or 8w."
+        ),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Converted models and digests in the cache.")
+    ] = False,
+    logs: Annotated[bool, typer.Option("--logs", help="Logs of commands that have ended.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", "--yes", help="Remove it, and not only show it.")
+    ] = False,
+    as_json: AsJson = False,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Show what need not be kept, and its size; with --remove, remove what is named or falls under a rule.
+
+      rmlab clean                                   all that any rule finds, in artifacts/ and the cache
+
+      rmlab clean --stale --unfinished --remove     after which `rmlab verify all` finds nothing stale
+
+      rmlab clean --older-than 30d                  artifacts that old, of which nothing newer was made
+
+      rmlab clean embed/hashing-0123456789abcdef    one artifact, whatever it is
+
+    Nothing goes that another process is writing, or that no record of rmlab names: such files stay, and are
+    named. With other rules, --older-than leaves what is younger.
+    """
+    from rmlab.commands.clean import CleanOptions, clean_command
+    from rmlab.pipeline.unneeded import Rule
+
+    rules: dict[Rule, bool] = {
+        "stale": stale, "unfinished": unfinished, "orphaned": orphaned, "cache": cache, "logs": logs
+    }  # fmt: skip
+    chosen = tuple(name for name, is_chosen in rules.items() if is_chosen)
+    clean_command(words or [], CleanOptions(chosen, older_than, remove), as_json, config_dir)
+
+
 app.command()(sets_cli.release)
 app.command(help=sets_cli.VALIDATE)(sets_cli.validate)
 app.command()(sets_cli.merge)

@@ -15,7 +15,7 @@ from rmlab.pipeline.state import Ages
 from rmlab.pipeline.verify import verify
 from rmlab.storage import integrity as checking
 from rmlab.storage.artifact import open_artifact
-from rmlab.storage.files import read_parquet, write_parquet
+from rmlab.storage.files import read_parquet
 from rmlab.storage.manifest import FileRecord, Manifest
 from rmlab.storage.writer import writing
 
@@ -90,7 +90,7 @@ def large(folder, monkeypatch, rows=2000):
         "x": pa.array([rng.random() for _ in range(rows)]),
     }
     with writing(folder) as writer:
-        write_parquet(folder / "part-00000.parquet", pa.table(columns))
+        writer.part(0, pa.table(columns), {})
         writer.commit(lambda files: Manifest("sample", "large", 1, "f" * 64, {}, [], files, rows))
     return folder / "part-00000.parquet"
 

@@ -16,15 +16,17 @@ from rmlab.commands.inspect import lineage
 from rmlab.config.hydra import load_settings
 from rmlab.data.forms.preference_rows import Preferences, Scored, Which, preference_rows, preference_schema
 from rmlab.errors import ConfigError, InputError
+from rmlab.paths import home_path
 from rmlab.pipeline.chain import data_nodes
 from rmlab.pipeline.verify import outdated
+from rmlab.removal import refuse_link
 from rmlab.storage.artifact import Artifact, open_artifact, upstream
 from rmlab.storage.files import plain, replacing, write_parquet
+from rmlab.storage.owned import MADE_BY, exported_files
 from rmlab.storage.staged_folder import only_writer, staged_folder
 from rmlab.terminal import say, say_json
 
 _ROWS_PER_SHARD = 100_000
-_MADE_BY = "made by `rmlab export`"
 _LICENCES = "the licence of the data is that of its source"
 
 Row = dict[str, Any]
@@ -52,10 +54,8 @@ def write_folder(
 
 
 def is_export(folder: Path) -> bool:
-    """True if the folder is empty, or holds only what write_folder writes."""
-    names = {entry.name for entry in folder.iterdir()}
-    card = folder / "README.md"
-    return not names or (names == {"README.md", "data"} and _MADE_BY in card.read_text("utf-8", "replace"))
+    """True if the folder is empty, or holds what write_folder writes."""
+    return bool(exported_files(folder)) or not any(folder.iterdir())
 
 
 def _write_shards(folder: Path, split: str, rows: Sequence[Row], as_text: bool) -> None:
@@ -80,7 +80,7 @@ def _card(
     return (
         f"---\nlicense: {json.dumps(licence)}\npretty_name: {json.dumps(name, ensure_ascii=False)}\n"
         "configs:\n- config_name: default\n  data_files:\n" + "\n".join(files) + "\n---\n"
-        f"# {name}\n\nPreferences, {_MADE_BY}: chosen has the higher score, ties are left out.\n"
+        f"# {name}\n\nPreferences, {MADE_BY}: chosen has the higher score, ties are left out.\n"
         "Pairs of a `group` are in one split; keep them together when you split again.\n\n"
         f"| column | type |\n|---|---|\n{columns}\n| split | pairs |\n|---|---|\n{sizes}\n"
         f"Licence: {licence}; {_LICENCES}.\n\n## Where it comes from\n{source}"
@@ -139,6 +139,7 @@ def export_command(
 
 
 def _check_place(out: Path, options: ExportOptions) -> None:
+    refuse_link(home_path(str(out)))
     if options.to == "trl" and out.suffix not in (".jsonl", ".parquet"):
         raise ConfigError(f"{out}: give a name that ends with .jsonl or .parquet, or --to datasets")
     if out.is_dir() != (options.to == "datasets") and out.exists():

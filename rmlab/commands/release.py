@@ -11,6 +11,7 @@ from rmlab.commands.run import command_line
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.paths import home_path, user_path
 from rmlab.pipeline.run import Outcome, run_nodes
+from rmlab.removal import refuse_link
 from rmlab.sets.checklist import OK, Checklist
 from rmlab.sets.merge import merge
 from rmlab.sets.plan import plan_release, words_of
@@ -38,6 +39,7 @@ def new_set_folder(target: Path, force: bool) -> Iterator[Path]:
 def check_free(target: Path, force: bool) -> None:
     """InputError where something is in the way."""
     target = home_path(str(target))
+    refuse_link(target)
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not (target / RECORD).is_file():

@@ -15,8 +15,9 @@ from rmlab.logs.progress import Progress
 from rmlab.logs.records import shell_line
 from rmlab.paths import home_path
 from rmlab.pipeline.state import Ages
-from rmlab.pipeline.verify import Sources, Verified, artifacts_of, is_artifact, verify
-from rmlab.storage.files import plain, remove, write_text
+from rmlab.pipeline.verify import Sources, Verified, artifacts_of, is_artifact, lost_input, verify
+from rmlab.removal import set_aside
+from rmlab.storage.files import plain, write_text
 from rmlab.storage.manifest import COPY, MANIFEST, Manifest, read_manifest
 from rmlab.storage.set_record import RECORD
 from rmlab.storage.writer import writing
@@ -99,6 +100,10 @@ def _repair(finding: Verified, ages: Ages) -> Verified:
         return replace(
             finding, why=f"{finding.why}; it is stale, too, and left as it is: {why}; again: {again}"
         )
+    if lost := lost_input(path, manifest):
+        return replace(
+            finding, why=f"{finding.why}; it is left as it is: {lost}; bring that back, then repair it"
+        )
     with writing(path) as writer:
         writer.reopen(manifest, bad)
     what = "the next run makes these again" if manifest.is_in_parts else "the next run makes it again, whole"
@@ -130,7 +135,7 @@ def _copy(path: Path, source: str, name: str) -> None:
     """Not while another process writes the artifact: an old manifest would make half of it look whole."""
     with writing(path):
         if (path / name).is_dir():
-            remove(path / name)
+            set_aside(path / name)
         write_text(path / name, (path / source).read_text(encoding="utf-8"))
 
 
@@ -178,6 +183,6 @@ def _demand(found: Sequence[Verified], path: str, was_repaired: bool) -> None:
             f"again: {command_here(stale[0].path, made)}" if made else "give the command that made it again"
         )
         raise InputError(
-            f"{len(stale)} stale, the first {stale[0].path}: {stale[0].why}; {again}; or remove it, "
-            "if nothing asks for it any more"
+            f"{len(stale)} stale, the first {stale[0].path}: {stale[0].why}; {again}; or, "
+            "if nothing asks for it any more: rmlab clean --stale"
         )

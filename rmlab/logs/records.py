@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rmlab.machine import has_ended
+from rmlab.removal import remove_file
 
 LONGEST = 200_000  # characters of a line
 _CUT = LONGEST // 16  # characters of a text that is cut; an escape takes up to twelve
@@ -139,20 +140,27 @@ def _names(command: str) -> Iterator[str]:
     yield from (f"{first}-{n}.jsonl" for n in range(2, KEPT))
 
 
+def logs_in(folder: Path) -> list[Path]:
+    """The logs in a folder, the oldest name first."""
+    if not folder.is_dir():
+        return []
+    names = (entry for entry in os.scandir(folder) if _NAME.fullmatch(entry.name))
+    return sorted(Path(entry.path) for entry in names if entry.is_file(follow_symlinks=False))
+
+
 def _make_room(folder: Path) -> None:
     """Deletes the logs that were written to longest ago, but for those of runs that may not have ended."""
     ages: list[tuple[float, Path]] = []
-    for entry in os.scandir(folder):
+    for path in logs_in(folder):
         with suppress(OSError):
-            if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                ages.append((entry.stat().st_mtime, Path(entry.path)))
+            ages.append((path.stat().st_mtime, path))
     for _, path in sorted(ages)[: max(0, len(ages) - KEPT + 1)]:
         with suppress(OSError):
-            if not _is_in_use(path):
-                path.unlink()
+            if not is_in_use(path):
+                remove_file(path)
 
 
-def _is_in_use(path: Path) -> bool:
+def is_in_use(path: Path) -> bool:
     """By its lock, or where the file system has none, by what it says of its own process and its end."""
     with path.open("rb+") as file:
         try:

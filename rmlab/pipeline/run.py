@@ -162,11 +162,14 @@ def _execute(
 
 
 def _prepared(node: Node, writer: Writer, made_of: dict[str, str], force: bool) -> bool:
-    """Tells whether there is anything to do, now that nobody else is at it; what was begun goes on."""
+    """Tells whether there is anything to do, now that nobody else is at it; what was begun goes on.
+
+    An artifact that is there, whatever its state, stays until the new one is whole.
+    """
     state = node.state
     if state.name == "done" and not force:
         return False
-    writer.begin(made_of, afresh=state.name not in ("missing", "begun"))
+    writer.begin(made_of, replaces=state.name not in ("missing", "begun"))
     return True
 
 
@@ -174,7 +177,7 @@ def _check_unchanged(node: Node, writer: Writer) -> None:
     """A file that was edited while it was read gave rows of two versions, under the name of the first."""
     for source in node.sources.values():
         if source.kind in ("file", "folder") and file_source(source.name).identity != source.identity:
-            writer.empty()
+            writer.discard()
             raise InputError(f"{source.name} changed while {node.stage} read it; run the same command again")
 
 
@@ -217,7 +220,7 @@ def _manifest(
         created=now(),
         command=command,
         folder=str(Path.cwd()),
-        place=str(writer.path.absolute()),
+        place=str(writer.target.absolute()),
         rows_per_shard=writer.rows_per_shard,
         versions=versions(),
         git=git_state(),

@@ -21,6 +21,7 @@ class Stage:
     `pass_key(settings, config)` and `run_pass(jobs)`.
     once: an experiment has one node of it, which the planner makes from this record: with the inputs that it
     reads and the settings that it is `decided_by`, and only if the setting `wanted_by` is not null.
+    is_result: its artifacts are what people look at, so that they are wanted even if no stage reads them.
     absent: why an experiment may have no such stage.
     """
 
@@ -35,6 +36,7 @@ class Stage:
     once: bool = False
     decided_by: tuple[str, ...] = ()
     wanted_by: str = ""
+    is_result: bool = False
     absent: str = ""
 
     @property
@@ -104,6 +106,7 @@ EVAL_RM = Stage(
     summary="Judge heads and controls: best-of-N, rank correlation, accuracy, calibration.",
     once=True,
     decided_by=("evaluation", "validation", "seed"),
+    is_result=True,
 )
 HELDOUT = Stage(
     "heldout",
@@ -113,6 +116,7 @@ HELDOUT = Stage(
     once=True,
     decided_by=("crossval", "evaluation.resamples", "seed"),
     wanted_by="crossval.folds",
+    is_result=True,
     absent=CROSSVAL.absent,
 )
 REPORT = Stage(
@@ -132,6 +136,7 @@ REPORT = Stage(
     summary="Write the evaluation as one self-contained HTML file.",
     once=True,
     decided_by=("name",),
+    is_result=True,
 )
 SWEEP = Stage(
     "sweep",
@@ -139,9 +144,15 @@ SWEEP = Stage(
     reads=("prompts:*", "sample:*", "annotate:*", "objective:*", "embed:*"),
     summary="Fit and judge a head for every combination of settings.",
     command="sweep",
+    is_result=True,
 )
 STUDY = Stage(
-    "study", 3, reads=("sweep",), summary="Judge the findings of a study on a sweep.", command="reproduce"
+    "study",
+    3,
+    reads=("sweep",),
+    summary="Judge the findings of a study on a sweep.",
+    command="reproduce",
+    is_result=True,
 )
 
 STAGES = (PROMPTS, SFT, SAMPLE, ANNOTATE, EMBED, FIT_RM, CROSSVAL, EVAL_RM, HELDOUT, REPORT, SWEEP, STUDY)

@@ -14,7 +14,7 @@ from rmlab.paths import home_path, user_path
 from rmlab.pipeline.node import code_identity, file_source
 from rmlab.pipeline.stages import BY_NAME
 from rmlab.pipeline.state import Ages
-from rmlab.storage.artifact import Unreadable, artifacts_in, finished, is_unfinished, readable
+from rmlab.storage.artifact import Unreadable, artifacts_in, finished, is_unfinished, readable, upstream
 from rmlab.storage.digest import file_digest
 from rmlab.storage.files import is_withheld
 from rmlab.storage.integrity import Damage, all_damage, forget, mark_whole
@@ -66,7 +66,7 @@ def _verified(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
         return Verified(
             path,
             "unfinished",
-            "the command that began it goes on with it; if an older rmlab began it, remove it",
+            "the command that began it goes on with it; `rmlab clean` removes it",
         )
     try:
         manifest = finished(path)
@@ -123,6 +123,21 @@ class Sources:
             return bool(places) and record.fingerprint not in _identities(record, places)
         except (RmlabError, OSError):
             return False
+
+
+def lost_input(path: Path, manifest: Manifest) -> str:
+    """Says which input of an artifact is gone, without which its parts cannot be made again; else ""."""
+    folder = Path(manifest.folder)
+    for record in manifest.inputs:
+        if record.kind == "artifact":
+            places = [upstream(path, record)]
+        elif record.kind == "model" and record.fingerprint.startswith("folder:"):
+            places = [folder / home_path(record.name)]
+        else:
+            places = _places(record, folder)
+        if gone := [place for place in places if not place.exists()]:
+            return f"its input {record.name} is gone ({gone[0]} is not there)"
+    return ""
 
 
 def outdated(path: Path) -> str:

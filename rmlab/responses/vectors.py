@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from rmlab.errors import InputError
+from rmlab.removal import replace_file
 from rmlab.responses.table import rows_by_part
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import read_schema, rows_by_group, stream_parquet
@@ -269,5 +270,5 @@ def map_vectors(vectors: StreamedVectors, n: int, file: Path) -> MappedVectors:
     if mapped is None:
         raise InputError("there are no embeddings; run `rmlab embed` again")
     mapped.flush()  # type: ignore[attr-defined]
-    unfinished.replace(file)
+    replace_file(unfinished, file)
     return MappedVectors(file)

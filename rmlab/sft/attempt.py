@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from rmlab.logs.carried_errors import error_to_json
 from rmlab.models.compute import Compute
 from rmlab.models.oom_retry import is_out_of_memory
 from rmlab.processes import end_with_parent
+from rmlab.removal import remove_scratch
 from rmlab.sft.checkpoints import Tell, Watch, last_whole_checkpoint
 from rmlab.sft.task import SftTask
 from rmlab.storage.files import write_json
@@ -80,7 +80,7 @@ def _load(task: SftTask) -> tuple[Any, Any]:
 def _write(task: SftTask, trainer: Any, steps: int) -> None:
     import torch
 
-    shutil.rmtree(task.trained, ignore_errors=True)
+    remove_scratch(task.trained)
     model = trainer.model
     if task.how.method == "full":
         model = model.to(getattr(torch, task.saved))

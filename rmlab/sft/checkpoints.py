@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from rmlab.errors import RmlabError
+from rmlab.removal import remove_scratch
 from rmlab.storage.integrity import is_as_sealed, seal_folder
 
 KEPT = 2  # a torn newest one leaves the one before
@@ -29,7 +29,7 @@ def last_whole_checkpoint(work: Path) -> Path | None:
     found = sorted(work.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
     whole = [folder for folder in found if is_as_sealed(folder)]
     for folder in set(found) - set(whole):
-        shutil.rmtree(folder, ignore_errors=True)  # each process of a training does this
+        remove_scratch(folder)  # each process of a training does this
     return whole[-1] if whole else None
 
 

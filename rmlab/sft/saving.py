@@ -10,26 +10,19 @@ from typing import Any
 from rmlab.errors import RmlabError
 from rmlab.models.compute import Compute
 from rmlab.models.weights import ADAPTER_CONFIG, BASE_RECORD, Model
+from rmlab.removal import remove_scratch
 from rmlab.sft.task import SftTask
 from rmlab.storage.files import write_json
 
 
 def save_policy(task: SftTask, base: Model, tokenizer: Any, target: Path) -> None:
-    """Written beside its place, then renamed. What LoRA trained is merged as any reader of it merges it."""
-    temporary = target.with_name(".policy.making")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        shutil.copytree(task.trained, temporary, ignore=shutil.ignore_patterns("README.md"))
-        if task.how.method == "lora":
-            _name_base(task, base, temporary)
-            if task.how.output == "merged":
-                _merge(task, temporary)
-        tokenizer.save_pretrained(temporary)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    """Writes a new folder. What LoRA trained is merged as any reader of it merges it."""
+    shutil.copytree(task.trained, target, ignore=shutil.ignore_patterns("README.md"))
+    if task.how.method == "lora":
+        _name_base(task, base, target)
+        if task.how.output == "merged":
+            _merge(task, target)
+    tokenizer.save_pretrained(target)
     if not (target / "config.json").is_file():
         raise RmlabError(f"{target}: the trained model was not saved")
 
@@ -54,5 +47,5 @@ def _merge(task: SftTask, folder: Path) -> None:
 
     compute = Compute(task.saved, "cpu", task.trust_remote_code)
     model = compute.load_model(AutoModelForCausalLM, folder)
-    shutil.rmtree(folder)
+    remove_scratch(folder)
     model.save_pretrained(folder)

@@ -14,6 +14,7 @@ from rmlab.logs.progress import Progress
 from rmlab.models.compute import available_cores
 from rmlab.models.oom_retry import free_memory
 from rmlab.processes import Child
+from rmlab.removal import remove_file
 from rmlab.sft.attempt import STEP, attempt
 from rmlab.sft.checkpoints import Tell
 from rmlab.sft.task import SftTask
@@ -91,7 +92,7 @@ def launch(task: SftTask, rows_at_once: int, tell: Tell) -> None:
     others than those asked for, it trains in processes that do not. Torch's launcher starts them, and
     accelerate, inside Trainer, joins them (DDP: each has its share of a step's rows, gradients are averaged).
     """
-    task.failure.unlink(missing_ok=True)
+    remove_file(task.failure)
     messages = task.work / "processes.log"
     with messages.open("w") as errors:
         child = Child(

@@ -129,7 +129,7 @@ def _write_scores(
     job: Job, responses: Responses, arms: Sequence[ScoredArm], rows: Mapping[str, np.ndarray]
 ) -> None:
     """Split by split, and arm by arm."""
-    with parquet_pieces(job.writer.path / f"{HEAD_SCORES.name}.parquet", HEAD_SCORES.schema) as write:
+    with parquet_pieces(job.writer.output(f"{HEAD_SCORES.name}.parquet"), HEAD_SCORES.schema) as write:
         for split, arm in itertools.product(rows, arms):
             for start in range(0, len(rows[split]), AT_ONCE):
                 here = rows[split][start : start + AT_ONCE]

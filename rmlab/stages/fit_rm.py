@@ -25,7 +25,7 @@ def run(job: Job) -> None:
     note_left_out(job, responses.n_failed, job.settings.labelling)
     vectors = StreamedVectors(job.inputs["embed"], responses.ids)
     fit = fit_head(job.settings, responses, vectors, read_objectives(job, responses))
-    fit.head.save(job.writer.path / "head")
+    fit.head.save(job.writer.output("head"))
     job.writer.table(COMPARISONS, _comparison_rows(responses, _annotated(fit, job.settings.labelling)))
     job.writer.table(TRAINING_LOG, pa.Table.from_pylist(fit.log.rows, schema=TRAINING_LOG.schema))
     job.writer.table(LABEL_VARIANCE, pa.table(label_variance_histogram(fit.train)))

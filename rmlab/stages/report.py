@@ -28,7 +28,7 @@ _HELDOUT_QUESTION = (
 
 
 def run(job: Job) -> None:
-    write_text(job.writer.path / FILE, render(_content(job)))
+    write_text(job.writer.output(FILE), render(_content(job)))
     job.writer.metrics["report"] = FILE
 
 

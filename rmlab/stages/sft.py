@@ -43,7 +43,7 @@ def run(job: Job) -> None:
     }
     with as_os_error():
         log, warnings = training.train(task, job.progress)
-        save_policy(task, base, tokenizer, job.writer.path / "model")
+        save_policy(task, base, tokenizer, job.writer.output("model"))
     job.writer.warnings.extend(warnings)
     _record(job, log)
 

@@ -39,8 +39,8 @@ def run(job: Job) -> None:
     job.writer.table(FINDINGS_BY_SETUP, _setup_rows(judged))
     job.writer.table(STUDY_MEANS, _mean_rows(parts))
     content = _content(job, sweep, parts, values)
-    write_text(job.writer.path / FILE, render(content))
-    write_pictures(content, job.writer.path)
+    write_text(job.writer.output(FILE), render(content))
+    write_pictures(content, job.writer.output(FILE).parent)
     _record(job, judged)
 
 

@@ -7,7 +7,6 @@ import errno
 import json
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rmlab import removal
 from rmlab.errors import InputError
 from rmlab.machine import label
 
@@ -29,18 +29,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        removal.replace_file(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        removal.remove_file(temporary)
         raise
-
-
-def remove(path: Path) -> None:
-    """Removes a file, a link or a folder, where it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ file has a checksum that each reading verifies.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from rmlab.errors import RmlabError
 from rmlab.paths import cache_folder
+from rmlab.removal import remove_file
 from rmlab.storage.digest import digest, file_digest, folder_digest, read_sealed, write_sealed
 from rmlab.storage.files import is_withheld
 from rmlab.storage.manifest import FileRecord
@@ -60,7 +62,7 @@ def forget(place: Path) -> None:
     for name in [name for name in _known if name == root or name.startswith(root + os.sep)]:
         del _known[name]
     with suppress(OSError, RmlabError):
-        _record(place.resolve()).unlink(missing_ok=True)
+        remove_file(_record(place.resolve()))
 
 
 @contextmanager
@@ -97,6 +99,12 @@ def _keep(place: Path, files: Iterable[Path]) -> None:
 
 def _record(place: Path) -> Path:
     return cache_folder("digests") / f"{digest({'files of': str(place)})[:24]}.json"
+
+
+def kept_digests() -> list[Path]:
+    """The files in the cache that hold digests of large files."""
+    names = (p for p in cache_folder("digests").glob("*.json") if re.fullmatch(r"[0-9a-f]{24}\.json", p.name))
+    return sorted(p for p in names if not p.is_symlink() and read_sealed(p) is not None)
 
 
 @dataclass(frozen=True)

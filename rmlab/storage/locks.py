@@ -18,6 +18,7 @@ from typing import Any
 
 from rmlab.errors import RmlabError
 from rmlab.machine import has_ended, this_process
+from rmlab.removal import remove_file
 from rmlab.terminal import note
 
 Busy = Callable[[], None]
@@ -87,7 +88,7 @@ def _by_file(place: Path, busy: Busy) -> Iterator[None]:
     finally:
         with suppress(OSError):
             if file.read_bytes() == text:
-                file.unlink()
+                remove_file(file)
 
 
 def _created(file: Path, text: bytes) -> bool:
@@ -99,7 +100,7 @@ def _created(file: Path, text: bytes) -> bool:
         os.write(opened, text)
         os.fsync(opened)
     except OSError:
-        file.unlink()
+        remove_file(file)
         raise
     finally:
         os.close(opened)
@@ -132,7 +133,7 @@ def _taken_away(file: Path) -> bool:
     try:
         fcntl.flock(opened, fcntl.LOCK_EX)
         if has_ended(_holder(file)):
-            file.unlink(missing_ok=True)
+            remove_file(file)
     except OSError:
         return False
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,11 +93,11 @@ class OldFormat(InputError):
     """An artifact of an earlier rmlab, which has to be made again."""
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: Manifest, names: Sequence[str] = (COPY, MANIFEST)) -> None:
     """Writes the manifest after a copy of it, which replaces it if it is ever damaged."""
     text = json_text(sealed(manifest.to_json()))
-    write_text(folder / COPY, text)
-    write_text(folder / MANIFEST, text)
+    for name in names:
+        write_text(folder / name, text)
 
 
 def read_manifest(folder: Path, name: str = MANIFEST) -> Manifest:

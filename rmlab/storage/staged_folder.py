@@ -9,9 +9,12 @@ from pathlib import Path
 
 from rmlab.machine import label
 from rmlab.paths import home_path
-from rmlab.storage.files import remove
+from rmlab.removal import move, put_in_place, refuse_link, remove_file, remove_scratch, retire
 from rmlab.storage.locks import locked
+from rmlab.storage.owned import own_files
 from rmlab.terminal import note
+
+_MARK = "unfinished"  # a file in a working folder, which says that rmlab made it
 
 
 @contextmanager
@@ -21,6 +24,7 @@ def only_writer(target: Path) -> Iterator[Path]:
     What processes that were killed had begun beside the target goes; what they had moved aside comes back.
     """
     target = home_path(str(target)).absolute()
+    refuse_link(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     said = f"waits for another rmlab process that writes into {target.parent}"
     with locked(target.parent, lambda: note(said)):
@@ -32,34 +36,50 @@ def only_writer(target: Path) -> Iterator[Path]:
 def staged_folder(target: Path) -> Iterator[Path]:
     """Yields an empty folder that takes the target's place at the end; nothing of it stays after a failure.
 
-    For the target's only writer. What was there comes back where the new folder cannot take its place.
+    For the target's only writer. Of what was there the files that its own record names go, and the others
+    come into the new folder. All of it comes back where the new folder cannot take its place.
     """
-    made, old = (target.with_name(f".{target.name}.{label()}.{end}") for end in ("tmp", "old"))
-    made.mkdir()
+    work, old = (target.with_name(f".{target.name}.{label()}.{end}") for end in ("tmp", "old"))
+    work.mkdir()
     try:
+        (work / _MARK).touch()
+        made = work / target.name
+        made.mkdir()
         yield made
-        with suppress(FileNotFoundError):
-            target.rename(old)
-        made.rename(target)
+        put_in_place(made, target, old)
+        with suppress(OSError):
+            retire(old, own_files(old), target)
     finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        for left in (made, old):
-            with suppress(OSError):
-                remove(left)
+        _discard(work)
 
 
 def _mend(target: Path) -> None:
     for old in _left(target, "old"):
         if not target.exists():
-            old.rename(target)
-    for left in [*_left(target, "old"), *_left(target, "tmp")]:
+            move(old, target)
+    for old in _left(target, "old"):
         with suppress(OSError):
-            remove(left)
+            retire(old, own_files(old), target)
+    for left in _left(target, "tmp"):
+        with suppress(OSError):
+            _discard(left)
+
+
+def _discard(left: Path) -> None:
+    """Removes a temporary file, or a working folder that is empty or has the mark, which goes last."""
+    if not left.is_dir():
+        remove_file(left)
+    elif (left / _MARK).is_file():
+        for made in left.iterdir():
+            if made.name != _MARK:
+                remove_scratch(made)
+        remove_scratch(left)
+    elif not any(left.iterdir()):
+        remove_scratch(left)
 
 
 def _left(target: Path, end: str) -> list[Path]:
-    """.NAME.MACHINE-PROCESS.END beside the target, the newest first."""
+    """.NAME.MACHINE-PROCESS.END beside the target, the newest first, without links."""
     named = re.compile(rf"\.{re.escape(target.name)}\.([A-Za-z0-9-]+-)?\d+\.{end}")
-    found = [path for path in target.parent.iterdir() if named.fullmatch(path.name)]
+    found = [p for p in target.parent.iterdir() if named.fullmatch(p.name) and not p.is_symlink()]
     return sorted(found, key=lambda path: path.lstat().st_mtime_ns, reverse=True)

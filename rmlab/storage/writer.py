@@ -1,8 +1,10 @@
-"""Writing an artifact: parts and tables appear whole, the manifest comes last, a lock keeps others out."""
+"""Writing an artifact: parts appear whole, the manifest comes last, a lock keeps others out.
+
+An artifact that is there already stays until the new one, which is built beside it, is whole.
+"""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,22 +13,37 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmlab.errors import RmlabError
+from rmlab.errors import InputError, RmlabError
+from rmlab.removal import (
+    move,
+    refuse_link,
+    remove_file,
+    remove_listed,
+    remove_scratch,
+    replace_file,
+    set_aside,
+    some,
+)
 from rmlab.storage.digest import file_digest, read_sealed, write_sealed
-from rmlab.storage.files import remove, write_parquet
+from rmlab.storage.files import write_parquet
 from rmlab.storage.integrity import digest_once, mark_whole
 from rmlab.storage.locks import locked
 from rmlab.storage.manifest import COPY, MANIFEST, WORK, FileRecord, Manifest, write_manifest
+from rmlab.storage.owned import BEGUN, LOCK, begun_with, foreign, is_part, own_files, parts_in, was_begun
+from rmlab.storage.replacement import finish, is_unsettled, replacement_of, settle
 from rmlab.storage.schemas import Table
 
-_LOCK, _SHARDS, _BEGUN = ".lock", "shards.json", "begun.json"
+_SHARDS, _DAMAGED, _MADE = "shards.json", "damaged", "made"
 
 
 class Writer:
-    """Writes into one artifact directory. Collects counts, metrics and warnings for the manifest."""
+    """Writes one artifact. Collects counts, metrics and warnings for the manifest.
+
+    path: the folder that is written to: the artifact's, which is `target`, or that of its replacement.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = self.target = path
         self.counts: dict[str, int | float] = {}
         self.metrics: dict[str, Any] = {}
         self.warnings: list[str] = []
@@ -38,12 +55,18 @@ class Writer:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def output(self, name: str) -> Path:
+        """The place to write a file or folder that is no part; it gets into the artifact at the end."""
+        folder = self.work / _MADE
+        folder.mkdir(exist_ok=True)
+        return folder / name
+
     def add(self, counts: dict[str, int | float]) -> None:
         for key, value in counts.items():
             self.counts[key] = self.counts.get(key, 0) + value
 
     def table(self, table: Table, data: pa.Table) -> None:
-        write_parquet(self.path / f"{table.name}.parquet", data.cast(table.schema))
+        write_parquet(self.output(f"{table.name}.parquet"), data.cast(table.schema))
 
     def part(
         self,
@@ -60,7 +83,7 @@ class Writer:
         write_parquet(whole, data)
         known = {"counts": counts, "metrics": self.metrics if metrics is None else metrics}
         write_sealed(self._beside(index), {**known, "rows": data.num_rows, "sha256": file_digest(whole)})
-        whole.replace(self.path / part_name(index))
+        replace_file(whole, self.path / part_name(index))
 
     def has_part(self, index: int) -> bool:
         """Tells whether an earlier run wrote the part, and it still is what was written."""
@@ -80,8 +103,10 @@ class Writer:
 
     def remove_leftovers(self) -> None:
         """Removes the files that processes that were killed had begun to write."""
-        for leftover in self.path.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
+        for place in (self.path, replacement_of(self.target)):
+            manifests = [f for name in (MANIFEST, COPY) for f in place.glob(f".{name}.*.tmp")]
+            for leftover in [*manifests, *(place / WORK).rglob(".*.tmp")]:
+                remove_file(leftover)
 
     def shard_size(self, wanted: int) -> int:
         """Returns the rows of a shard: as an interrupted run had them, else as they are wanted now.
@@ -90,8 +115,7 @@ class Writer:
         """
         known = self.rows_per_shard
         if known is None:
-            for part in self.path.glob("part-*.parquet"):
-                part.unlink()
+            remove_listed(self.path, parts_in(self.path))
             write_sealed(self.work / _SHARDS, wanted)
         return known or wanted
 
@@ -100,20 +124,55 @@ class Writer:
         """None where it is the inputs that decide which rows a part has."""
         return read_sealed(self.path / WORK / _SHARDS)
 
-    def begin(self, made_of: Mapping[str, str], afresh: bool = False) -> None:
-        """made_of: what the inputs hold. What was begun of others goes: parts of two would be mixed."""
-        if afresh or begun_with(self.path) != dict(made_of):
-            self.empty()
-            write_sealed(self.work / _BEGUN, dict(made_of))
+    def begin(self, made_of: Mapping[str, str], replaces: bool = False) -> None:
+        """made_of: what the inputs hold. What was begun of others goes: parts of two would be mixed.
 
-    def empty(self) -> None:
-        """Removes all but the lock, the manifest first, so that half of it never looks whole.
-
-        The copy goes before it: alone it would say that the manifest was lost.
+        replaces: the artifact that is there stays until the new one, which is built beside it, is finished.
         """
-        for entry in [self.path / COPY, self.path / MANIFEST, *self.path.iterdir()]:
-            if entry.name != _LOCK:
-                remove(entry)
+        if replaces:
+            self.path = replacement_of(self.target)
+            self.path.mkdir(exist_ok=True)
+        if not was_begun(self.path) and (found := foreign(self.path)):
+            raise InputError(
+                f"{self.path} holds {some(found)}, which no record of rmlab names; move that elsewhere, "
+                "or give another out=FOLDER, and run the same command again"
+            )
+        if begun_with(self.path) != dict(made_of):
+            self.discard()
+            write_sealed(self.work / BEGUN, dict(made_of))
+        remove_scratch(self.work / _MADE)
+        self._take_back()
+
+    def discard(self) -> None:
+        """Removes the parts that were begun, and all that only serves to go on with them."""
+        remove_listed(self.path, parts_in(self.path))
+        for entry in self.work.iterdir():
+            if entry.is_dir() and entry.name != _DAMAGED:
+                remove_scratch(entry)
+            elif entry.is_file() and entry.name != BEGUN:
+                remove_file(entry)
+
+    def _take_back(self) -> None:
+        """Removes what is no part of what a process that was killed at the very end had put in its place."""
+        remove_listed(
+            self.path, [name for name in own_files(self.path) if name != LOCK and not is_part(name)]
+        )
+
+    def remove(self) -> list[str]:
+        """Removes the artifact, finished or begun; returns the names of files that are not its own, and stay.
+
+        What says that it is rmlab's goes last, so that an interrupted removal can be ended.
+        """
+        if was_begun(self.path):
+            self.discard()
+            self._take_back()
+            remove_scratch(self.path / WORK / _DAMAGED)
+        if not foreign(self.path) or was_begun(self.path) or own_files(self.path):
+            remove_scratch(self.path / WORK)
+        remove_listed(self.path, own_files(self.path))
+        left = foreign(self.path)
+        remove_listed(self.path, [LOCK])
+        return left
 
     def reopen(self, manifest: Manifest | None, bad: Collection[str]) -> None:
         """Makes of a finished artifact one that was begun, which lacks the bad parts; the next run goes on.
@@ -122,44 +181,59 @@ class Writer:
         finished again. What is not made in parts, or has lost its manifest, is all made again.
         The manifest goes last: whatever ends this early leaves an artifact that lacks parts, and says so.
         """
-        aside = self.work / "damaged"
-        aside.mkdir(exist_ok=True)
-        in_parts = manifest is not None and manifest.is_in_parts
-        if manifest and in_parts:
+        names = list(bad)
+        if manifest and manifest.is_in_parts:
             for record in manifest.files:
                 if record.name not in bad:
                     self._keep(record, manifest)
             if manifest.rows_per_shard is not None:
                 write_sealed(self.work / _SHARDS, manifest.rows_per_shard)
-            write_sealed(self.work / _BEGUN, manifest.made_of)
-        for name in (*(bad if in_parts else ()), COPY, MANIFEST):
-            with suppress(FileNotFoundError):
-                remove(aside / name)
-                (self.path / name).rename(aside / name)
+        elif manifest:
+            names = [record.name for record in manifest.files]
+        write_sealed(self.work / BEGUN, manifest.made_of if manifest else None)
+        for name in (*names, COPY, MANIFEST):
+            self._set_bad_aside(name)
+
+    def _set_bad_aside(self, name: str) -> None:
+        """What is no file is somebody else's, and stays under a name that is out of the way."""
+        file, aside = self.path / name, self.work / _DAMAGED / name
+        if file.is_symlink() or file.is_dir():
+            set_aside(file)
+        elif file.is_file():
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(file, aside)
 
     def _keep(self, part: FileRecord, of: Manifest) -> None:
         known = {"counts": part.counts, "metrics": of.metrics, "rows": part.rows, "sha256": part.sha256}
         write_sealed(self._beside(_index(part.name)), known)
 
     def commit(self, manifest: Callable[[list[FileRecord]], Manifest]) -> None:
-        files = [self._record(p) for p in sorted(self.path.rglob("*")) if _counts(p, self.path)]
-        mark_whole(self.path, files)
-        write_manifest(self.path, manifest(files))
-        shutil.rmtree(self.path / WORK, ignore_errors=True)
+        """Finishes the artifact. First the copy of the manifest names what is then put in its place."""
+        made = self.output("")
+        outputs = [self._record(p, made) for p in sorted(made.rglob("*")) if _counts(p, made)]
+        parts = [self._part_record(name) for name in parts_in(self.path) if self._known(_index(name))]
+        files = sorted([*parts, *outputs], key=lambda record: Path(record.name))
+        written = manifest(files)
+        write_manifest(self.path, written, [COPY])
+        for entry in made.iterdir():
+            set_aside(self.path / entry.name)
+            move(entry, self.path / entry.name)
+        write_manifest(self.path, written, [MANIFEST])
+        remove_scratch(self.path / WORK)
+        if self.path != self.target:
+            finish(self.target)
+        mark_whole(self.target, files)
 
-    def _record(self, path: Path) -> FileRecord:
+    def _part_record(self, name: str) -> FileRecord:
         """A part was counted and hashed when it was written, while the next was computed."""
-        name, size = path.relative_to(self.path).as_posix(), path.stat().st_size
-        is_part = path.parent == self.path and path.name.startswith("part-")
-        if is_part and (known := self._known(_index(path.name))):
-            return FileRecord(name, size, **{k: known[k] for k in ("sha256", "rows", "counts")})
+        known = self._known(_index(name))
+        size = (self.path / name).stat().st_size
+        return FileRecord(name, size, **{k: known[k] for k in ("sha256", "rows", "counts")})
+
+    def _record(self, path: Path, root: Path) -> FileRecord:
         rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else 0
-        return FileRecord(name, size, file_digest(path), rows)
-
-
-def begun_with(path: Path) -> dict[str, str] | None:
-    """Returns what the inputs of an unfinished artifact held when it was begun."""
-    return read_sealed(path / WORK / _BEGUN)
+        name = path.relative_to(root).as_posix()
+        return FileRecord(name, path.stat().st_size, file_digest(path), rows)
 
 
 def part_name(index: int) -> str:
@@ -171,17 +245,16 @@ def _index(name: str) -> int:
 
 
 def _counts(path: Path, root: Path) -> bool:
-    relative = path.relative_to(root)
-    hidden = any(part.startswith(".") for part in relative.parts)
-    return path.is_file() and not hidden and relative.name != MANIFEST
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.is_file() and not hidden
 
 
 def tidy(path: Path) -> None:
-    """Removes what a process that was killed at the very end left behind in a finished artifact."""
-    if (path / WORK).is_dir():
+    """Ends what a process that was killed at the very end left to do at a finished artifact."""
+    if (path / WORK).is_dir() or is_unsettled(path):
         with suppress(RmlabError, OSError), writing(path):
             if (path / MANIFEST).is_file():
-                shutil.rmtree(path / WORK, ignore_errors=True)
+                remove_scratch(path / WORK)
 
 
 @contextmanager
@@ -191,8 +264,12 @@ def writing(path: Path) -> Iterator[Writer]:
     def busy() -> None:
         raise RmlabError(f"another rmlab process is writing {path.name}; wait for it, then run this again")
 
+    for folder in (path, replacement_of(path)):
+        refuse_link(folder)
+        refuse_link(folder / WORK)
+    settle(path, busy)
     path.mkdir(parents=True, exist_ok=True)
-    with locked(path / _LOCK, busy):
+    with locked(path / LOCK, busy):
         writer = Writer(path)
         writer.remove_leftovers()
         yield writer

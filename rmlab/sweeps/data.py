@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from rmlab.evaluation.controls import read_surface
 from rmlab.evaluation.measure import JudgedSplit
+from rmlab.removal import move, remove_file, remove_scratch
 from rmlab.responses.table import Responses, golden_of, read_responses
 from rmlab.responses.vectors import MappedVectors, StreamedVectors, map_vectors
 from rmlab.storage.artifact import Artifact
@@ -56,9 +56,9 @@ class CellData:
 def forget_data(work: Path) -> None:
     """Deletes the data that an earlier run wrote there, since nothing tells whether it still is intact."""
     for folder in (*work.glob("data-*"), *work.glob("unfinished-*")):
-        shutil.rmtree(folder)
+        remove_scratch(folder)
     for file in work.glob("vectors-*.npy"):
-        file.unlink()
+        remove_file(file)
 
 
 def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
@@ -81,7 +81,7 @@ def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
             np.save(unfinished / f"{_OBJECTIVE}{name}.npy", scores, allow_pickle=False)
     vectors = _vectors(sample, inputs[f"embed:{data}"], responses, work)
     (unfinished / _VECTORS).symlink_to(Path("..") / vectors.name)
-    unfinished.rename(folder)
+    move(unfinished, folder)
     return folder
 
 

@@ -20,8 +20,9 @@ from rmlab.pipeline.stages import EVAL_RM, SWEEP
 from rmlab.pipeline.state import States
 from rmlab.storage.artifact import Artifact, artifacts_in, open_artifact
 from rmlab.storage.digest import digest
+from rmlab.storage.owned import begun_with
+from rmlab.storage.replacement import place_of_work
 from rmlab.storage.sweep_schema import sweep_table
-from rmlab.storage.writer import begun_with
 from rmlab.sweeps.rows import FIELD, RowLog, packed_by_cell
 
 _READ = {"prompts": "prompts", "sample": "sample", "annotate": "judge", "embed": "embed"}
@@ -49,8 +50,9 @@ def plan_sweep(points: Sequence[GridPoint], workers: int, fresh: bool = False) -
     node = Node(SWEEP.name, version, first.name, _config(grid), chains.inputs, {}, first, grid=grid)
     known = {} if fresh else _known(home_path(first.out), set(cells))
     if not (fresh and node.is_done):  # a sweep that was begun goes on
-        made_of = begun_with(node.folder) or {}
-        known |= {cell: Known(row, made_of) for cell, row in RowLog.of(node.folder).done().items()}
+        begun = place_of_work(node.folder)
+        made_of = begun_with(begun) or {}
+        known |= {cell: Known(row, made_of) for cell, row in RowLog.of(begun).done().items()}
     data = {cell.fingerprint: cell.data for cell in grid.cells}
     now = _contents(chains.inputs)
     kept = [k for cell, k in known.items() if cell in data and k.is_of(data[cell], now)]

@@ -244,7 +244,7 @@ def test_what_was_there_comes_back_where_the_new_cannot_take_its_place(tmp_path,
     rename = Path.rename
 
     def refused(self, target):
-        if self.parent == tmp_path and self.name.endswith(".tmp"):
+        if self.parent.name.endswith(".tmp"):
             raise OSError(13, "Permission denied", "x")
         return rename(self, target)
 

@@ -249,14 +249,40 @@ def test_what_its_command_does_not_make_any_more_stays_as_it_is(cli, tmp_path, m
     assert part.read_bytes() == bad
 
 
+@pytest.mark.parametrize("stage", ["embed", "fit_rm"])
+def test_parts_whose_inputs_are_gone_stay_as_they_are(cli, made, stage):
+    """Set aside, they could not be made again."""
+    artifact = of_stage(made, stage)
+    bad = files_of(artifact)[-1]
+    flip(bad, 60)
+    before = {f: f.read_bytes() for f in files_of(artifact)}
+    sample = of_stage(made, "sample")
+    sample.rename(made / "elsewhere")
+    result = cli("verify", "--repair", artifact)
+    assert result.code == 3 and "it is left as it is: its input sample/" in result.line
+    assert "is not there); bring that back, then repair it" in result.line
+    assert {f: f.read_bytes() for f in files_of(artifact)} == before
+    (made / "elsewhere").rename(sample)
+    assert cli("verify", "--repair", artifact).code == 0
+
+
+def test_a_folder_in_the_place_of_a_manifest_is_kept_under_another_name(cli, made):
+    artifact = of_stage(made, "sample")
+    (artifact / "manifest.json").unlink()
+    (artifact / "manifest.json").mkdir()
+    (artifact / "manifest.json" / "mine").write_text("mine")
+    assert cli("verify", "--repair", artifact).code == 0
+    assert (artifact / "manifest.json~" / "mine").read_text() == "mine"
+
+
 def test_a_moved_folder_is_made_again_where_it_lies(cli, made, tmp_path):
     command = f"rmlab {shlex.join(RUN)}"
     moved = shutil.copytree(made, tmp_path / "b")
     for out in (made, moved):
         part = next((out / "sample").glob("*/part-00000.parquet"))
         rewrite(part, pq.read_table(part).slice(1), False)
-    assert f"again: {command}; or remove it" in cli("verify", made).line
-    assert f"again: {command} out={moved}; or remove it" in cli("verify", moved).line
+    assert f"again: {command}; or, if nothing" in cli("verify", made).line
+    assert f"again: {command} out={moved}; or, if nothing" in cli("verify", moved).line
 
 
 def test_one_document(cli, made):

@@ -95,7 +95,7 @@ def torn(folder: Path, makes: Iterable[str]) -> list[str]:
 
 def leftovers(folder: Path) -> list[str]:
     """Unfinished files and folders that nothing will ever remove."""
-    ends = (".tmp", ".old", ".making")
+    ends = (".tmp", ".old", ".new")
     return sorted(str(p.relative_to(folder)) for p in folder.rglob(".*") if p.name.endswith(ends))
 
 

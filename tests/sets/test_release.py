@@ -153,7 +153,7 @@ def test_the_old_set_comes_back_where_the_new_one_cannot_take_its_place(tmp_path
     rename = Path.rename
 
     def interrupted(self, to):
-        if self.name.endswith(".tmp"):
+        if self.parent.name.endswith(".tmp"):
             raise KeyboardInterrupt
         return rename(self, to)
 

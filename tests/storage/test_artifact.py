@@ -73,12 +73,19 @@ def test_an_interrupted_run_keeps_its_shard_size_and_counts(tmp_path):
         assert writer.metrics == {"hash": "h"}
 
 
-def test_a_fresh_start_leaves_nothing_of_before(tmp_path):
-    write(tmp_path / "a")
-    (tmp_path / "a" / "head").mkdir()
+def test_a_fresh_start_leaves_nothing_of_what_was_begun_of_other_inputs(tmp_path):
     with writing(tmp_path / "a") as writer:
-        writer.empty()
-        assert [p.name for p in (tmp_path / "a").iterdir()] == [".lock"]
+        writer.begin({"sample": "1"})
+        writer.shard_size(5)
+        writer.part(0, pa.table({"x": [1]}), {"rows": 1})
+        writer.output("head").mkdir()
+    (tmp_path / "a" / "notes").mkdir()
+    (tmp_path / "a" / "notes" / "mine.md").write_text("mine")
+    with writing(tmp_path / "a") as writer:
+        writer.begin({"sample": "2"})
+        assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [".lock", ".work", "notes"]
+        assert [p.name for p in writer.work.iterdir()] == ["begun.json"]
+    assert (tmp_path / "a" / "notes" / "mine.md").read_text() == "mine"
 
 
 def test_the_manifest_holds_checksums(tmp_path):

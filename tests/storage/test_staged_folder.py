@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -22,8 +23,10 @@ with only_writer(Path(sys.argv[1])):
 
 
 def test_what_a_killed_writer_had_begun_goes_and_what_is_not_its_own_stays(tmp_path):
-    (tmp_path / ".set.123.tmp").mkdir()
-    (tmp_path / ".set.123.tmp" / "prompts.parquet").touch()
+    for begun, name in ((".set.123.tmp", "unfinished"), (".set.124.tmp", "mine")):
+        (tmp_path / begun / "set").mkdir(parents=True)
+        (tmp_path / begun / "set" / "prompts.parquet").touch()
+        (tmp_path / begun / name).touch()
     (tmp_path / ".set.node-7-123.tmp").mkdir()
     (tmp_path / ".rows.jsonl.45.tmp").touch()
     others = ("set", ".sets.123.tmp", ".set.new.tmp", "set.123.tmp", ".set.x.node-7-123.tmp")
@@ -32,7 +35,7 @@ def test_what_a_killed_writer_had_begun_goes_and_what_is_not_its_own_stays(tmp_p
     with only_writer(tmp_path / "set"), only_writer(tmp_path / "below" / "x"):
         pass
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {*others, ".rows.jsonl.45.tmp", "below"}
+    assert names == {*others, ".rows.jsonl.45.tmp", "below", ".set.124.tmp"}
 
 
 def test_what_was_moved_aside_comes_back_where_nothing_took_its_place(tmp_path):
@@ -79,11 +82,37 @@ def test_two_releases_at_once_make_one_set(tmp_path):
             pass
 
 
-def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+def test_a_link_is_refused_and_stays(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "set").symlink_to("elsewhere")
-    with staged_folder(tmp_path / "set") as folder:
+    with pytest.raises(InputError, match="set is a link"), only_writer(tmp_path / "set"):
+        pass
+    with pytest.raises(InputError, match="set is a link"), staged_folder(tmp_path / "set") as folder:
         (folder / "new").touch()
     assert {path.name for path in tmp_path.iterdir()} == {"set", "elsewhere"}
-    assert [path.name for path in (tmp_path / "set").iterdir()] == ["new"]
-    assert not list((tmp_path / "elsewhere").iterdir())
+    assert (tmp_path / "set").is_symlink() and not list((tmp_path / "elsewhere").iterdir())
+
+
+RECORD = json.dumps({"files": {"prompts.parquet": {}, "../outside": {}}, "policies": []})
+
+
+def test_of_a_folder_that_is_replaced_only_what_its_record_names_goes(tmp_path):
+    """The rest, such as the history that git keeps, comes into the new folder."""
+    (tmp_path / "outside").write_text("not of the set")
+    old = tmp_path / "set"
+    for name in ("set.json", "prompts.parquet", "README.md", ".git/HEAD", "data/mine", "notes"):
+        (old / name).parent.mkdir(parents=True, exist_ok=True)
+        (old / name).write_text(RECORD if name == "set.json" else f"old {name}")
+    (old / "to_outside").symlink_to("../outside")
+    with staged_folder(old) as folder:
+        (folder / "data").mkdir()
+        for name in ("set.json", "notes", "data/new"):
+            (folder / name).write_text("new")
+    found = {p.relative_to(old).as_posix(): p.read_text() for p in old.rglob("*") if p.is_file()}
+    assert found == {
+        **dict.fromkeys(("set.json", "notes", "data/new"), "new"),
+        **{name: f"old {name}" for name in (".git/HEAD", "data/mine")},
+        "notes~": "old notes",
+        "to_outside": "not of the set",
+    }
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["outside", "set"]
