@@ -57,6 +57,17 @@ def case(name: str, *, quick: bool = True) -> Callable[[Callable[[Ground], None]
     return declare
 
 
+def judge(ends: Mapping[str, Ended], check: Callable[[str, Ended], None]) -> None:
+    """Asserts that what a check asserts of each named command holds; says of all where it does not."""
+    wrong = []
+    for name, ended in ends.items():
+        try:
+            check(name, ended)
+        except AssertionError as error:
+            wrong.append(f"{name}: {error}")
+    assert not wrong, f"{len(wrong)} of {len(ends)}: " + "; ".join(wrong)
+
+
 @dataclass
 class Shared:
     """What is made once in a run of this program, and copied to each case that asks for it."""

@@ -144,9 +144,8 @@ TAKEN, REFUSED = ("taken",), ("refused",)
 EITHER = TAKEN + REFUSED  # the library that reads the folder may make something of it, or not
 
 # name: (the change, how a run on the folder may end)
-MODELS: dict[str, tuple[Change, tuple[str, ...]]] = {
+BROKEN: dict[str, tuple[Change, tuple[str, ...]]] = {
     "whole": (lambda folder: None, TAKEN),
-    # files
     "empty": (_emptied, REFUSED),
     "a-file": (_is_a_file, REFUSED),
     "no-config": (without(_CONFIG), REFUSED),
@@ -173,7 +172,8 @@ MODELS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "pickle-alone": (_pickled, REFUSED),
     "index": (_index(), TAKEN),
     "index-part-missing": (_index(**{_LAYER: "gone.safetensors"}), REFUSED),
-    # what the configuration says
+}
+ODD: dict[str, tuple[Change, tuple[str, ...]]] = {  # what the configuration says
     "kind-unknown": (said(model_type="owned"), REFUSED),
     "kind-missing": (said(model_type=..., architectures=...), EITHER),
     "kind-a-number": (said(model_type=7), REFUSED),
@@ -207,7 +207,8 @@ MODELS: dict[str, tuple[Change, tuple[str, ...]]] = {
         REFUSED,
     ),
     "norm-negative": (said(rms_norm_eps=-1e9), EITHER),
-    # weights
+}
+FORGED: dict[str, tuple[Change, tuple[str, ...]]] = {  # weights, templates of chats, and code
     "weight-missing": (weighed(**{_LAYER: lambda w: None}), REFUSED),
     "weight-other-shape": (weighed(**{_LAYER: lambda w: w[:5].clone()}), REFUSED),
     "weight-of-integers": (weighed(**{_LAYER: lambda w: w.to(torch.int32)}), EITHER),
@@ -215,13 +216,11 @@ MODELS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "weight-infinite": (weighed(**{_HEAD: _put(float("inf"))}), REFUSED),
     "weights-all-nan": (weighed(**_ALL_NAN), REFUSED),
     "weights-beyond-float16": (weighed(**{_LAYER: lambda w: w * 1e37}), EITHER),
-    # text
     "template-no-jinja": (_template("{% for %}"), REFUSED),
     "template-of-an-error": (_template("{{ raise_exception('owned') }}"), REFUSED),
     "template-reaches-out": (_template("{{ ''.__class__.__mro__[1].__subclasses__() }}"), REFUSED),
     "template-empty": (_template(""), EITHER),
     "template-without-messages": (_template("constant"), EITHER),
-    # code
     "code": (_code, REFUSED),
     "code-of-a-known-kind": (_code_of_a_known_kind, EITHER),
     "code-of-tokens": (_code_of_tokens, EITHER),

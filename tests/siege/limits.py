@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from siege.base import RMLAB, SMOKE, Cannot, Ground, case
+from siege.base import RMLAB, SMOKE, Cannot, Ground, case, judge
 from siege.command import Ended
 
 
@@ -89,12 +89,12 @@ def _(ground: Ground) -> None:
     os.mkfifo(ground.folder / "pipe")
     places = ("file", "file/x", "/dev/null", "/proc/x", "around", "pipe", "x" * 300, "''")
     ends = ground.each([["sample", *SMOKE, f"out={place}"] for place in places])
-    for place, ended in zip(places, ends, strict=True):
-        try:
-            assert ended.code in (1, 2, 3), ended.tail()
-            ended.plain().refused(ended.code)
-        except AssertionError as error:
-            raise AssertionError(f"out={place}: {error}") from None
+
+    def check(place: str, ended: Ended) -> None:
+        assert ended.code in (1, 2, 3), ended.tail()
+        ended.plain().refused(ended.code)
+
+    judge(dict(zip(places, ends, strict=True)), check)
     assert (ground.folder / "file").read_text() == "mine", "a file was overwritten"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 
-from siege.base import Ground, case
+from siege.base import Ground, case, judge
 from siege.command import Ended
-from siege.hostile_models import MODELS, OWNED, REFUSED, TAKEN
+from siege.hostile_models import BROKEN, FORGED, ODD, OWNED, REFUSED, TAKEN, Change
 
+Models = dict[str, tuple[Change, tuple[str, ...]]]
 _SETTINGS = (
     "experiment=smoke",
     "prompts.n_train=2",
@@ -36,41 +37,43 @@ write_random_model(Path(sys.argv[1]) / "model")
 """
 
 
-def _folders(ground: Ground, names: list[str]) -> None:
+def _run(ground: Ground, models: Models) -> None:
+    """Samples from some of the models, and embeds with those that could be sampled from."""
+    names = ground.some(models)
     made = ground.shared.made("model", lambda folder: ground.python(_WRITE, str(folder)).fine() and None)
     for name in names:
         shutil.copytree(made / "model", ground.folder / name)
-        MODELS[name][0](ground.folder / name)
+        models[name][0](ground.folder / name)
+    ends = _ends(ground, "sample", names)
+    ends |= _ends(ground, "embed", [name for name, ended in ends.items() if ended.code == 0])
 
-
-def _judge(name: str, ended: Ended) -> None:
-    try:
+    def check(name: str, ended: Ended) -> None:
         assert ended.code in (0, 3), ended.tail()
-        how = TAKEN if ended.code == 0 else REFUSED
-        assert how[0] in MODELS[name][1], f"it was {how[0]}; {ended.tail()}"
-        ended.plain()
-        ended.fine() if how == TAKEN else ended.refused(3)
+        assert (REFUSED if ended.code else TAKEN)[0] in models[name][1], ended.tail()
+        ended.plain().refused(3) if ended.code else ended.plain().fine()
         assert ended.peak < 3 << 30, f"it took {ended.peak >> 20} MiB"
-    except AssertionError as error:
-        raise AssertionError(f"{name}: {error}") from None
+        kept = list(ground.folder.glob(f"out/{name}/embed/*/manifest.json"))
+        assert not (ended.code and kept), "vectors were kept"
 
-
-@case("a model folder is used, or refused with one line")
-def _(ground: Ground) -> None:
-    names = ground.some(MODELS)
-    _folders(ground, names)
-    commands = [["embed", *_SETTINGS, f"model=./{name}", f"out=out/{name}"] for name in names]
-    sampled = ground.each([["sample", *c[1:]] for c in commands], 300.0, imports=_IMPORTS)
-    taken = [(n, c) for n, c, ended in zip(names, commands, sampled, strict=True) if ended.code == 0]
-    embedded = dict(
-        zip([n for n, _ in taken], ground.each([c for _, c in taken], 300.0, imports=_IMPORTS), strict=True)
-    )
-    for name, ended in zip(names, sampled, strict=True):
-        if ended.code == 0 and embedded[name].code != 0:
-            ended = embedded[name]
-        _judge(name, ended)
-        if ended.code:
-            assert not list(ground.folder.glob(f"out/{name}/embed/*/manifest.json")), (
-                f"{name}: vectors were kept"
-            )
+    judge(ends, check)
     assert not (ground.folder / OWNED).exists(), "code of a model was run"
+
+
+def _ends(ground: Ground, stage: str, names: list[str]) -> dict[str, Ended]:
+    commands = [[stage, *_SETTINGS, f"model=./{name}", f"out=out/{name}"] for name in names]
+    return dict(zip(names, ground.each(commands, 300.0, imports=_IMPORTS), strict=True)) if names else {}
+
+
+@case("model folders whose files are broken")
+def _(ground: Ground) -> None:
+    _run(ground, BROKEN)
+
+
+@case("model folders whose configuration is odd")
+def _(ground: Ground) -> None:
+    _run(ground, ODD)
+
+
+@case("model folders of forged weights, templates and code")
+def _(ground: Ground) -> None:
+    _run(ground, FORGED)

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from siege.base import SMOKE, Ground, case
+from siege.base import SMOKE, Ground, case, judge
+from siege.command import Ended
 
 _P, _R, _S, _E, _C = (
     "prompts.parquet",
@@ -181,16 +182,14 @@ def _poisoned(ground: Ground, names: list[str]) -> None:
 def _(ground: Ground) -> None:
     names = ground.some(SETS)
     _poisoned(ground, names)
-    for name, ended in zip(names, ground.each([["validate", name] for name in names]), strict=True):
-        try:
-            assert ended.code == 3, ended.tail()
-            assert SETS[name][1] in ended.text, f"it does not say {SETS[name][1]!r}: {ended.text[-300:]}"
-            ended.plain().refused(3)
-            assert ended.peak < 1 << 30 and ended.seconds < 30, (
-                f"{ended.peak >> 20} MiB, {ended.seconds:.0f} s"
-            )
-        except AssertionError as error:
-            raise AssertionError(f"{name}: {error}") from None
+    ends = ground.each([["validate", name] for name in names])
+
+    def check(name: str, ended: Ended) -> None:
+        assert SETS[name][1] in ended.text, f"it does not say {SETS[name][1]!r}: {ended.text[-300:]}"
+        ended.plain().refused(3)
+        assert ended.peak < 1 << 30 and ended.seconds < 60, f"{ended.peak >> 20} MiB, {ended.seconds:.0f} s"
+
+    judge(dict(zip(names, ends, strict=True)), check)
     assert not list(ground.folder.rglob("owned")), "code of a card was run"
 
 
@@ -200,11 +199,7 @@ def _(ground: Ground) -> None:
     names = ground.some(name for name in SETS if name != "file-unlisted")[1::2]
     _poisoned(ground, names)
     ends = ground.each([["merge", f"out-{name}", "good/set", name] for name in names])
-    for name, ended in zip(names, ends, strict=True):
-        try:
-            ended.plain().refused(3)
-        except AssertionError as error:
-            raise AssertionError(f"{name}: {error}") from None
+    judge(dict(zip(names, ends, strict=True)), lambda _, ended: ended.plain().refused(3) and None)
     assert not list(ground.folder.glob("out-*")), "something was written"
 
 
@@ -212,9 +207,5 @@ def _(ground: Ground) -> None:
 def _(ground: Ground) -> None:
     _poisoned(ground, list(_FITTED))
     ends = ground.each([["run", "experiment=embedding_set", f"input={name}"] for name in _FITTED])
-    for name, ended in zip(_FITTED, ends, strict=True):
-        try:
-            ended.plain().refused(3)
-        except AssertionError as error:
-            raise AssertionError(f"{name}: {error}") from None
+    judge(dict(zip(_FITTED, ends, strict=True)), lambda _, ended: ended.plain().refused(3) and None)
     assert not list(ground.folder.glob("artifacts/fit_rm/*/manifest.json")), "a head was fitted"
