@@ -201,7 +201,7 @@ ODD: dict[str, tuple[Change, tuple[str, ...]]] = {  # what the configuration say
     "end-a-text": (said(eos_token_id="</s>"), EITHER),
     "padding-negative": (said(pad_token_id=-5), EITHER),
     "attention-unknown": (said(attn_implementation="owned", _attn_implementation="owned"), EITHER),
-    "quantised": (said(quantization_config={"quant_method": "owned"}), REFUSED),
+    "quantised": (said(quantization_config={"quant_method": "owned"}), EITHER),
     "quantised-4-bit": (
         said(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
         REFUSED,
@@ -213,7 +213,7 @@ FORGED: dict[str, tuple[Change, tuple[str, ...]]] = {  # weights, templates of c
     "weight-other-shape": (weighed(**{_LAYER: lambda w: w[:5].clone()}), REFUSED),
     "weight-of-integers": (weighed(**{_LAYER: lambda w: w.to(torch.int32)}), EITHER),
     "weight-nan": (weighed(**{_LAYER: _put(float("nan"))}), REFUSED),
-    "weight-infinite": (weighed(**{_HEAD: _put(float("inf"))}), REFUSED),
+    "weight-infinite": (weighed(**{_LAYER: _put(float("inf"))}), REFUSED),
     "weights-all-nan": (weighed(**_ALL_NAN), REFUSED),
     "weights-beyond-float16": (weighed(**{_LAYER: lambda w: w * 1e37}), EITHER),
     "template-no-jinja": (_template("{% for %}"), REFUSED),

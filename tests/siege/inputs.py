@@ -79,7 +79,14 @@ def _(ground: Ground) -> None:
     names = ground.some(
         name for name, (_, said) in FILES.items() if said and name.endswith((".jsonl", ".gz"))
     )
-    unlike = ("chosen", "answers", "no 'prompt'", "known form", "test prompts")  # what only pairs can lack
+    unlike = (
+        "chosen",
+        "answers",
+        "no 'prompt'",
+        "known form",
+        "test prompts",
+        "unpacks",
+    )  # what only pairs can lack
     names = [n for n in names if not any(word in FILES[n][1] for word in unlike)]
     for name in names:
         (ground.folder / name).write_bytes(FILES[name][0])
