@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,12 +100,19 @@ def test_another_sweep_that_cannot_be_read_ends_none(cli, made, withheld):
     assert result.json["cells"] == 2
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that another user may enter; those of pytest are closed to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
-def test_another_user_sees_a_row_for_what_is_not_theirs(made, tmp_path):
+def test_another_user_sees_a_row_for_what_is_not_theirs(small_run, open_folder):
     """The same with real permissions."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_mode & 0o001 == 0 and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
+    made = open_folder / "artifacts"
+    shutil.copytree(small_run, made)
     of_stage(made, "sample").chmod(0o700)
     (of_stage(made, "embed") / "manifest.json").chmod(0o600)
     code = (
@@ -113,7 +122,7 @@ def test_another_user_sees_a_row_for_what_is_not_theirs(made, tmp_path):
         f"os.setgroups([]); os.setgid({OTHER}); os.setuid({OTHER})\n"
         "main()"
     )
-    environment = {**os.environ, "RMLAB_CACHE": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    environment = {**os.environ, "RMLAB_CACHE": str(open_folder / "cache"), "HOME": str(open_folder)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
