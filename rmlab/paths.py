@@ -20,7 +20,8 @@ def home_path(text: str) -> Path:
             raise ValueError
         return Path(text).expanduser()
     except (RuntimeError, ValueError):  # an unknown user
-        raise InputError(f"{text}: no such place; write the path in full") from None
+        why = "there is no home folder; set HOME, or" if f"{text}/".startswith("~/") else "no such place;"
+        raise InputError(f"{text}: {why} write the path in full") from None
 
 
 def folder_name(text: str) -> str:
@@ -48,7 +49,10 @@ def cache_folder(name: str) -> Path:
     """Makes and returns a folder in $RMLAB_CACHE, else in rmlab in $XDG_CACHE_HOME or ~/.cache."""
     base = os.environ.get("RMLAB_CACHE")
     root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "rmlab"
-    folder = home_path(str(root)) / name
+    try:
+        folder = home_path(str(root)) / name
+    except InputError as error:
+        raise RmlabError(f"{error}; or point RMLAB_CACHE at a folder that can be written") from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -10,7 +12,8 @@ import pytest
 from artifact_kinds import artifacts, files_of, flip
 from small_settings import SMALL
 
-from rmlab.paths import folder_name
+from rmlab.errors import RmlabError
+from rmlab.paths import cache_folder, folder_name
 
 
 def prompts(file):
@@ -137,3 +140,33 @@ def test_an_export_of_what_is_damaged_says_so(cli, out, tmp_path):
         flip(files_of(annotate)[-1], 200)
     result = cli("export", tmp_path / "p.jsonl", *SMALL, f"out={out}")
     assert result.code == 3 and f"rmlab verify --repair {out / 'annotate'}" in result.line
+
+
+def test_without_a_home_folder(cli, tmp_path, monkeypatch):
+    """As in a container whose user has no name."""
+    import pwd
+
+    def unknown(_):
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("RMLAB_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(RmlabError, match="no home folder; set HOME.*RMLAB_CACHE"):
+        cache_folder("models")
+    result = cli("sample", *SMALL, "out='~/a'")
+    assert result.code in (2, 3) and "there is no home folder; set HOME" in result.line
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("can't start new thread"), BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))],
+)
+def test_at_the_limit_of_processes(cli, tmp_path, monkeypatch, error):
+    def fails(job):
+        raise error
+
+    monkeypatch.setattr("rmlab.stages.prompts.run", fails)
+    result = cli("sample", *SMALL, "sft=none", f"out={tmp_path / 'a'}")
+    assert result.code == 1 and "no more processes or threads" in result.line and "ulimit -u" in result.line

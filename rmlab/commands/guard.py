@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -96,11 +97,20 @@ def _report(error: Exception) -> int:
     log.failure(error)
     if os.environ.get(DEBUG):
         terminal.note(*traceback.format_exc().splitlines())
+    if _lacks_processes(error):
+        what = "no more processes or threads can be started; raise `ulimit -u`, or end some of yours"
+        return _fail(f"{what}; what is done is kept", FAILURE)
     if isinstance(error, OSError) and error.strerror:
         return _fail(f"{error.strerror}: {error.filename or 'no file name'}", FAILURE)
     if isinstance(error, MemoryError):
         return _fail("out of memory; lower the batch size or use fewer responses", FAILURE)
     return _unexpected(error)
+
+
+def _lacks_processes(error: Exception) -> bool:
+    """True for what fork and the start of a thread say at the limit of a user's processes."""
+    is_of_fork = isinstance(error, OSError) and error.errno == errno.EAGAIN and error.filename is None
+    return is_of_fork or "can't start new thread" in message_of(error)
 
 
 def _unexpected(error: Exception) -> int:

@@ -39,6 +39,8 @@ class Golden(Protocol):
     """The settings of a golden reward.
 
     One with an attribute `recorded = True` reads its scores from a file, so trying again mends no failure.
+    `packages` names the installed packages whose version and files decide its scores, such as a lexicon;
+    components of every kind may have it.
     """
 
     def open(self, compute: Compute) -> Scorer:

@@ -30,6 +30,7 @@ class Sentiment:
     """Scores the compound sentiment of VADER, from -1 to 1 (Hutto & Gilbert 2014)."""
 
     name: ClassVar[str] = "sentiment"
+    packages: ClassVar[tuple[str, ...]] = ("vaderSentiment",)
 
     def open(self, compute: Compute) -> Scorer:
         try:
@@ -125,6 +126,7 @@ class Descriptiveness:
     """
 
     name: ClassVar[str] = "descriptiveness"
+    packages: ClassVar[tuple[str, ...]] = ("textblob",)
 
     min_words: int = 10
 

@@ -36,10 +36,11 @@ class Trees:
     response, and the difference of two scores is the log-odds that the first is preferred.
     Training stops after early_stopping_rounds trees without a lower validation loss, and the best number of
     trees is kept; 0 never stops early and needs no validation. One thread, the default, gives the same bits
-    everywhere.
+    everywhere. The version of LightGBM is part of a head's identity: another one may grow other trees.
     """
 
     name: ClassVar[str] = "trees"
+    packages: ClassVar[tuple[str, ...]] = ("lightgbm",)
 
     n_estimators: int = 500
     learning_rate: float = 0.05

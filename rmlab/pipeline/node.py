@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -17,9 +16,11 @@ from rmlab.data.dataset_rows import dataset_identity, is_dataset
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.models.weights import find_model
 from rmlab.paths import PREFIX, home_path, user_path
+from rmlab.pipeline.own_code import code_identity, own_code
+from rmlab.pipeline.packages import identity_of, plain_name
 from rmlab.pipeline.state import State, States
 from rmlab.storage.artifact import Artifact, folder_of
-from rmlab.storage.digest import digest, file_digest, fingerprint
+from rmlab.storage.digest import fingerprint
 from rmlab.storage.integrity import file_digest_of, folder_digest_of
 from rmlab.storage.manifest import InputRecord
 
@@ -78,10 +79,11 @@ class Grid:
 class Source:
     """Something that a stage reads from outside the artifacts, such as a file or a model."""
 
-    kind: str  # file, folder, dataset, model or code
+    kind: str  # file, folder, dataset, model, code or package
     name: str
     identity: str
     files: tuple[str, ...] = ()  # those of code
+    warning: str = ""  # what of it the identity cannot hold
 
     @property
     def place(self) -> str:
@@ -180,32 +182,30 @@ def model_source(name: str, revision: str | None, settings: Settings) -> Source:
     return Source("model", name, find_model(name, revision, settings.trust_remote_code).identity)
 
 
-def _own_code(cls: type, where: str) -> dict[str, Source]:
-    """The code of a user's component as a source, so that editing it remakes the artifact.
-
-    rmlab's own code is not a source: changes of it raise the version of its stage.
-    """
+def _component_code(cls: type, target: str, where: str) -> dict[str, Source]:
+    """The code of a user's component. rmlab's own is no source: changes of it raise the version of its
+    stage."""
     if cls.__module__.startswith("rmlab."):
         return {}
-    file = sys.modules[cls.__module__].__file__
-    identity = f"sha256:{file_digest(Path(file))}" if file else cls.__module__
-    return {f"{where}.code": Source("code", cls.__module__, identity, (file,) if file else ())}
+    return _code(cls.__module__, where, target.rpartition(".")[0], cls.__module__)
 
 
-def _function_code(path: str, where: str, settings: Settings) -> Source:
-    """The code of a user's function as a source: the module of its dotted path, and the one that defines
-    it."""
+def _function_code(path: str, where: str, settings: Settings) -> dict[str, Source]:
+    """The code of a user's function: the module of its dotted path, and the one that defines it."""
     if "." not in path:
         raise ConfigError(f"{where}: '{path}' is not a dotted path; write one, such as mymodule.reward")
     function = imported(path, settings.allow_modules, where)
-    modules = {path.rpartition(".")[0], getattr(function, "__module__", None)} - {None}
-    places = (getattr(sys.modules.get(str(m)), "__file__", None) for m in modules)
-    files = tuple(sorted(str(place) for place in places if place))
-    return Source("code", path, code_identity(files), files)
+    defined_in = getattr(function, "__module__", None)
+    return _code(path, where, path.rpartition(".")[0], *([defined_in] if isinstance(defined_in, str) else []))
 
 
-def code_identity(files: Sequence[str]) -> str:
-    return f"sha256:{digest([file_digest(Path(file)) for file in files])}"
+def _code(name: str, where: str, *modules: str) -> dict[str, Source]:
+    """Code as sources, so that an edit makes again what was made with it: all that the modules import."""
+    code = own_code(*modules)
+    identity = code_identity(code.files) if code.files else name
+    found = {f"{where}.code": Source("code", name, identity, code.files, f"{where}: {name} {code.warning}")}
+    packages = {f"{where}.package-{n}": Source("package", n, known) for n, known in code.packages.items()}
+    return found | packages
 
 
 def described(component: Component, where: str, settings: Settings) -> tuple[Component, dict[str, Source]]:
@@ -213,7 +213,10 @@ def described(component: Component, where: str, settings: Settings) -> tuple[Com
     sources."""
     values = meaningful(component, settings.allow_modules, where)
     cls = component_class(component, settings.allow_modules, where)
-    sources = _own_code(cls, where)
+    sources = _component_code(cls, str(component["_target_"]), where)
+    for package in getattr(cls, "packages", ()):
+        name = plain_name(package)
+        sources[f"{where}.package-{name}"] = Source("package", name, identity_of(name))
     for known in dataclasses.fields(cls):
         if known.metadata.get("source"):
             file = values.pop(known.name)
@@ -221,7 +224,7 @@ def described(component: Component, where: str, settings: Settings) -> tuple[Com
                 sources[f"{where}.{known.name}"] = file_source(file)
         elif known.metadata.get("code"):
             place = f"{where}.{known.name}"
-            sources[f"{place}.code"] = _function_code(values[known.name], place, settings)
+            sources |= _function_code(values[known.name], place, settings)
         elif known.metadata.get("model") and values[known.name] is not None:
             name = values.pop(known.name)
             sources[f"{where}.{known.name}"] = model_source(name, values.get("revision"), settings)

@@ -18,6 +18,7 @@ from rmlab.logs import log
 from rmlab.logs.progress import Progress
 from rmlab.pipeline.job import Job
 from rmlab.pipeline.node import Node, file_source
+from rmlab.pipeline.own_code import code_identity
 from rmlab.pipeline.stages import BY_NAME
 from rmlab.pipeline.state import States
 from rmlab.provenance import git_state, now, versions
@@ -154,6 +155,7 @@ def _execute(
         seconds = time.monotonic() - started
         for node, writer in left:
             _check_unchanged(node, writer)
+            writer.warnings += _of_code(node)
             writer.commit(partial(_manifest, node, writer, made_of, command, seconds))
         for warning in dict.fromkeys(w for _, writer in left for w in writer.warnings):
             progress.warn(warning)
@@ -179,6 +181,20 @@ def _check_unchanged(node: Node, writer: Writer) -> None:
         if source.kind in ("file", "folder") and file_source(source.name).identity != source.identity:
             writer.discard()
             raise InputError(f"{source.name} changed while {node.stage} read it; run the same command again")
+
+
+def _of_code(node: Node) -> list[str]:
+    """What is to be said of the user's own code: what its identity lacks, and that it was edited meanwhile.
+
+    An edit is no error, since the code that ran is mostly that which was imported at the start.
+    """
+    code = [source for source in node.sources.values() if source.kind == "code"]
+    edited = [source for source in code if source.files and code_identity(source.files) != source.identity]
+    return [source.warning for source in code if source.warning] + [
+        f"{source.name} was edited while {node.stage} ran, which used what it had read; run it again with "
+        "--force to be sure"
+        for source in edited
+    ]
 
 
 def _label(node: Node) -> str:

@@ -11,11 +11,12 @@ from typing import Literal
 from rmlab.errors import InputError, RmlabError
 from rmlab.models.weights import base_folder, find_model, is_adapter
 from rmlab.paths import home_path, user_path
-from rmlab.pipeline.node import code_identity, file_source
+from rmlab.pipeline.node import file_source
+from rmlab.pipeline.own_code import code_identity
+from rmlab.pipeline.packages import ABSENT, identity_like
 from rmlab.pipeline.stages import BY_NAME
 from rmlab.pipeline.state import Ages
 from rmlab.storage.artifact import Unreadable, artifacts_in, finished, is_unfinished, readable, upstream
-from rmlab.storage.digest import file_digest
 from rmlab.storage.files import is_withheld
 from rmlab.storage.integrity import Damage, all_damage, forget, mark_whole
 from rmlab.storage.manifest import COPY, MANIFEST, InputRecord, Manifest, OldFormat
@@ -116,11 +117,13 @@ class Sources:
     def has_changed(self, record: InputRecord, manifest: Manifest) -> bool:
         """False where it cannot be told: the source is gone, or is no file or folder."""
         try:
+            if record.kind == "package":
+                return identity_like(record.fingerprint, record.name) not in (ABSENT, record.fingerprint)
             places = _places(record, Path(manifest.folder))
             for place in set(places) - self._read if self.thorough else ():
                 forget(place)
                 self._read.add(place)
-            return bool(places) and record.fingerprint not in _identities(record, places)
+            return bool(places) and record.fingerprint != _identity(record, places)
         except (RmlabError, OSError):
             return False
 
@@ -157,12 +160,10 @@ def _places(record: InputRecord, folder: Path) -> list[Path]:
     return [user_path(record.name)] if record.kind in ("file", "folder") else []
 
 
-def _identities(record: InputRecord, places: Sequence[Path]) -> list[str]:
-    """The identities that the source has now. A component's code is identified by its one file, a function's
-    by all its files."""
-    files = [str(place) for place in places]
+def _identity(record: InputRecord, places: Sequence[Path]) -> str:
+    """The identity that the source has now."""
     if record.kind == "model":
-        return [find_model(files[0]).identity]
+        return find_model(str(places[0])).identity
     if record.kind == "code":
-        return [code_identity(files), f"sha256:{file_digest(places[0])}"]
-    return [file_source(record.name).identity]
+        return code_identity([str(place) for place in places])
+    return file_source(record.name).identity

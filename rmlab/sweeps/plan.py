@@ -14,7 +14,7 @@ from rmlab.config.grid import GridPoint
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.paths import home_path
 from rmlab.pipeline.chain import OF_HEADS, chain_of, fit_node, objective_nodes
-from rmlab.pipeline.node import Cell, Grid, Known, Node
+from rmlab.pipeline.node import Cell, Grid, Known, Node, Source
 from rmlab.pipeline.plan import selection_name, selects, without_selection
 from rmlab.pipeline.stages import EVAL_RM, SWEEP
 from rmlab.pipeline.state import States
@@ -47,7 +47,8 @@ def plan_sweep(points: Sequence[GridPoint], workers: int, fresh: bool = False) -
     axes = list(dict.fromkeys(axis for point in points for axis in point.axes))
     grid = Grid(list(cells.values()), axes, workers, made_by=chains.made_by)
     version = SWEEP.version
-    node = Node(SWEEP.name, version, first.name, _config(grid), chains.inputs, {}, first, grid=grid)
+    config, read = _config(grid), (chains.inputs, chains.sources)
+    node = Node(SWEEP.name, version, first.name, config, *read, first, grid=grid)
     known = {} if fresh else _known(home_path(first.out), set(cells))
     if not (fresh and node.is_done):  # a sweep that was begun goes on
         begun = place_of_work(node.folder)
@@ -94,9 +95,13 @@ def _with_random_arms(points: Sequence[GridPoint]) -> list[GridPoint]:
 
 @dataclass
 class Chains:
-    """Makes cells of points; the nodes that heads read are made once for all points that share them."""
+    """Makes cells of points; the nodes that heads read are made once for all points that share them.
+
+    sources: what the recipes of the heads themselves are made of outside, such as the user's code.
+    """
 
     inputs: dict[str, Node] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
     made_by: dict[str, list[str]] = field(default_factory=dict)
     _known: dict[str, tuple[str, dict[str, Node]]] = field(default_factory=dict)
 
@@ -104,6 +109,7 @@ class Chains:
         data, chain = self._chain(point)
         evaluation = point.settings.evaluation.model_dump(exclude={"select_by"})
         node = fit_node(chain, "cell", point.settings)
+        self.sources |= {f"{source.kind}:{source.name}": source for source in node.sources.values()}
         versions = {stage.name: stage.version for stage in (EVAL_RM, SWEEP)}
         decisive = {"fit_rm": node.fingerprint, "evaluation": evaluation, "versions": versions}
         return Cell(digest(decisive), data, point.axes, point.settings)

@@ -86,7 +86,8 @@ def test_failures_are_rows_counts_and_one_warning(run):
     ].isna().sum() == n_failed
     assert set(table["failure"].dropna()) == {"ZeroDivisionError: division by zero"}
     assert annotate.manifest.counts == {"responses": 108, "failed_rows": n_failed}
-    [warning] = annotate.manifest.warnings
+    warning, of_code = annotate.manifest.warnings
+    assert "its code (1 file)" in of_code
     assert f"failed on {n_failed} of 108 responses" in warning and "division by zero" in warning
     length = only(out, "annotate", "length").manifest
     assert length.warnings == [] and length.counts["failed_rows"] == 0
