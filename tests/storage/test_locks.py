@@ -95,7 +95,7 @@ def test_what_another_machine_may_hold_is_left_and_named(no_locks, tmp_path, tex
     held(tmp_path / "a").write_text(text)
     with pytest.raises(RmlabError) as refused, writing(tmp_path / "a"):
         pass
-    assert str(held(tmp_path / "a")) in str(refused.value) and "remove the file" in str(refused.value)
+    assert str(held(tmp_path / "a")) in str(refused.value) and "remove it" in str(refused.value)
     assert held(tmp_path / "a").read_text() == text
     held(tmp_path / "a").unlink()
     with writing(tmp_path / "a"):
