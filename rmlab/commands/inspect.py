@@ -11,7 +11,7 @@ from rmlab.pipeline.verify import is_artifact, outdated
 from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, readable, upstream
 from rmlab.storage.files import plain
 from rmlab.storage.set_record import RECORD
-from rmlab.storage.untrusted import open_parquet
+from rmlab.storage.untrusted import open_table
 from rmlab.terminal import say, say_json
 
 _WIDTH = 100  # characters shown of a value
@@ -60,7 +60,7 @@ def _tables(artifact: Artifact, rows: int) -> list[dict[str, Any]]:
 def _table(file: Path, rows: int, name: str) -> dict[str, Any]:
     """A Parquet file, which may be a stranger's: no more than its first rows are read."""
     sample: list[dict[str, Any]] = []
-    with open_parquet(file, rows=max(1, rows)) as found:
+    with open_table(file, rows=max(1, rows)) as found:
         for batch in found:
             sample += found.as_python(batch.slice(0, rows - len(sample)))
             if len(sample) >= rows:

@@ -1,18 +1,18 @@
-"""Rows of a Hugging Face dataset, given as a saved dataset, a folder of data files, or a name."""
+"""The files of a Hugging Face dataset, given as a saved dataset, a folder of data files, or a name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rmlab.errors import InputError
 from rmlab.storage.digest import digest, file_digest
-from rmlab.storage.integrity import folder_digest_of
+from rmlab.storage.files import parse_json, read_plain_text
 
-Row = dict[str, Any]
-_SAVED = ("dataset_dict.json", "state.json")
+_SPLITS_FILE, _STATE = "dataset_dict.json", "state.json"
 _DATA = (".jsonl", ".json", ".csv", ".parquet", ".arrow", ".gz", ".ndjson", ".txt")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SPLITS = {"train": "train", "test": "test", "valid": "test", "eval": "test", "dev": "test"}
@@ -27,65 +27,95 @@ def is_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and not text.lower().endswith(_DATA)
 
 
-def dataset_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yields (number, row), counted from 1 over all splits; if there are several, rows get the column
-    `split`."""
-    splits = open_dataset(path)
-    number = 0
-    for name, rows in splits.items():
-        split = {"split": _split(path, name)} if len(splits) > 1 else {}
-        for row in _read(path, rows):
-            number += 1
-            yield number, {**row, **({} if row.get("split") else split)}
+def dataset_files(path: Path) -> list[tuple[Path, str | None]]:
+    """(file, split) of the data files, in the order of their splits; with one split alone, it is not told.
+
+    They are read as a user's own files are. No code of a dataset is ever run.
+    """
+    if (path / _STATE).is_file():
+        splits = {"train": _saved(path)}
+    elif (path / _SPLITS_FILE).is_file():
+        splits = {
+            str(name): _saved(path / str(name)) for name in _json(path / _SPLITS_FILE).get("splits", [])
+        }
+    elif path.is_dir():
+        _check_folder(path)
+        splits = {name: [Path(f) for f in files] for name, files in _found(path).items()}
+    else:
+        splits = {name: _files_of(rows) for name, rows in _fetched(path).items()}
+    several = len(splits) > 1
+    return [
+        (file, _split(path, name) if several else None) for name, files in splits.items() for file in files
+    ]
 
 
-def _read(path: Path, rows: Any) -> Iterator[Row]:
+def _saved(folder: Path) -> list[Path]:
+    """The files of a dataset as save_to_disk writes it: Arrow streams, named in a record."""
+    state = _json(folder / _STATE)
+    if state.get("_indices_data_files"):
+        raise InputError(f"{folder} is a selection of rows; save flatten_indices() of the dataset")
     try:
-        yield from rows
-    except Exception as error:  # such as a damaged part, or a missing decoder
-        raise InputError(_explain(path, error)) from None
+        names = [str(file["filename"]) for file in state["_data_files"]]
+    except (LookupError, TypeError):
+        raise InputError(f"{folder / _STATE} names no data files; save the dataset again") from None
+    for name in names:
+        if Path(name).name != name:
+            raise InputError(f"{folder / _STATE} names {name!r}, which is no file of its folder")
+    return [folder / name for name in names]
 
 
-def open_dataset(path: Path) -> dict[str, Any]:
-    """The datasets.Dataset of each split, from plain data files only: no code of a dataset is ever run."""
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = parse_json(read_plain_text(file))
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+        return found
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read ({error}); save the dataset again") from None
+
+
+def _found(folder: Path) -> dict[str, list[str]]:
+    """The data files of each split, as `datasets` takes them from their names and the folder's card."""
+    with _datasets(folder) as datasets:
+        return {
+            str(k): list(v) for k, v in datasets.load_dataset_builder(str(folder)).config.data_files.items()
+        }
+
+
+def _fetched(name: Path) -> dict[str, Any]:
+    """A dataset by its name, which `datasets` fetches and unpacks into its cache."""
+    with _datasets(name) as datasets:
+        return dict(datasets.load_dataset(str(name)))
+
+
+def _files_of(rows: Any) -> list[Path]:
+    return [Path(file["filename"]) for file in rows.cache_files]
+
+
+@contextmanager
+def _datasets(path: Path) -> Iterator[Any]:
     try:
         import datasets
     except ImportError:
         raise InputError(f'{path} needs the package datasets: pip install "rmlab[train]"') from None
-    _check_folder(path)
     shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
-        if any((path / name).is_file() for name in _SAVED):
-            found = datasets.load_from_disk(str(path))
-        else:
-            cache = _cache(path, datasets.config.HF_DATASETS_CACHE)
-            found = datasets.load_dataset(str(path), cache_dir=cache)
-    except Exception as error:  # such as no connection, an unknown name or a damaged file
+        yield datasets
+    except Exception as error:  # such as no connection, an unknown name or a damaged card
         raise InputError(_explain(path, error)) from None
     finally:
         if shown:
             datasets.enable_progress_bars()
-    return dict(found) if isinstance(found, dict) else {"train": found}
-
-
-def _cache(path: Path, folder: Path) -> str | None:
-    """A cache folder named by content, as `datasets` itself recognises files only by name and time."""
-    return str(Path(folder) / "by_content" / folder_digest_of(path)[:24]) if path.is_dir() else None
 
 
 def dataset_identity(path: Path) -> str:
     """A digest of the data of a dataset given by name."""
-    splits = open_dataset(path)
-    files = {
-        name: [file_digest(Path(f["filename"])) for f in rows.cache_files] for name, rows in splits.items()
-    }
+    files = {name: [file_digest(f) for f in _files_of(rows)] for name, rows in _fetched(path).items()}
     return f"sha256:{digest(files)}"
 
 
 def _check_folder(path: Path) -> None:
-    if not path.is_dir():
-        return
     files = [p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")]
     if not any(p.name.lower().endswith(_DATA) for p in files):
         raise InputError(f"{path} is a folder without data files ({', '.join(_DATA[:5])})")

@@ -10,11 +10,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rmlab.data.dataset_rows import dataset_rows, is_dataset
+from rmlab.data.dataset_rows import dataset_files, is_dataset
 from rmlab.data.text_lines import LONGEST, byte_lines, decoded, text
 from rmlab.errors import InputError
-from rmlab.storage.files import parse_json
-from rmlab.storage.untrusted import open_parquet
+from rmlab.storage.files import parse_json, read_plain_text
+from rmlab.storage.untrusted import open_table
 
 Row = dict[str, Any]
 
@@ -25,17 +25,32 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
     columns: all that is looked at; of a Parquet file nothing else is read, and is None in the rows.
     """
     if is_dataset(path):
-        return _some(dataset_rows(path), path)
+        return _some(_dataset(path, columns), path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
+    return _some(_rows(path, columns), path)
+
+
+def _rows(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     name = path.name.lower()
     if name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):
-        return _some(_jsonl(path), path)
+        return _jsonl(path)
+    if name.endswith(".json"):
+        return _json(path)
     if name.endswith((".csv", ".csv.gz")):
-        return _some(_csv(path), path)
-    if name.endswith(".parquet"):
-        return _some(_parquet(path, columns), path)
+        return _csv(path)
+    if name.endswith((".parquet", ".arrow")):
+        return _table(path, columns)
     raise InputError(f"{path}: unknown kind of file; use .jsonl, .jsonl.gz, .csv or .parquet")
+
+
+def _dataset(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
+    """Rows are counted over all files; a split that its files' names tell is that of rows without one."""
+    number = 0
+    for file, split in dataset_files(path):
+        for _, row in _rows(file, columns):
+            number += 1
+            yield number, row if split is None or row.get("split") else {**row, "split": split}
 
 
 def _some(rows: Iterator[tuple[int, Row]], path: Path) -> Iterator[tuple[int, Row]]:
@@ -63,6 +78,22 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
         yield number, row
 
 
+def _json(path: Path) -> Iterator[tuple[int, Row]]:
+    """One list of all rows, or a row a line as in JSONL."""
+    _, first = next(byte_lines(path), (1, b""))
+    if not first.lstrip().startswith(b"["):
+        yield from _jsonl(path)
+        return
+    try:
+        rows = parse_json(read_plain_text(path))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, row {number}: expected an object {{...}}, got {type(row).__name__}")
+        yield number, row
+
+
 def _csv(path: Path) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(LONGEST)
     with text(path) as file:
@@ -77,8 +108,8 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
             raise InputError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
 
 
-def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
-    with open_parquet(path, columns) as found:
+def _table(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
+    with open_table(path, columns) as found:
         read = [n for n in found.schema.names if columns is None or n in columns]
         _check_header(read, path)
         unread: Row = dict.fromkeys(n for n in found.schema.names if n not in read)

@@ -21,7 +21,7 @@ from rmlab.errors import InputError
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
 from rmlab.paths import home_path, user_path
-from rmlab.storage.untrusted import open_parquet
+from rmlab.storage.untrusted import open_table
 
 _ROWS_AT_ONCE = 1024
 
@@ -138,7 +138,7 @@ def _batches(path: Path, column: str, scale: np.ndarray | None) -> Iterator[tupl
     scale: [d] of vectors in int8, which are multiplied by it.
     """
     first, dimension = 1, 0
-    with open_parquet(path, ["response_id", column], _ROWS_AT_ONCE) as found:
+    with open_table(path, ["response_id", column], _ROWS_AT_ONCE) as found:
         _check_columns(found.schema, column, path, scale is not None)
         for batch in found:
             widths = _widths(batch[column])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,10 +16,12 @@ from rmlab.config.settings import TemplateName
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import InputError
 from rmlab.models.compute import Compute
+from rmlab.models.folder_check import check_files, told_of
 from rmlab.models.oom_retry import AdaptiveBatch
 from rmlab.models.text.rendering import Exchange, template_hash
 from rmlab.models.text.tokens import context_length, encode_all, end_tokens
 from rmlab.models.weights import find_model
+from rmlab.storage.files import parse_json, read_plain_text
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,19 @@ class SentenceEmbedder:
         from transformers import AutoModel
 
         folder = find_model(self.model, self.revision, compute.trust_remote_code).folder()
-        modules = read_modules(folder, compute.torch_device())
-        _refuse_instructions(folder)
-        tokenizer = compute.load_tokenizer(modules.network)
-        network = compute.load_model(AutoModel, modules.network)
-        if network.config.is_encoder_decoder:
-            raise InputError(f"{folder}: embedder=sentence reads no encoder-decoder; use another model")
-        return _SentenceSession(network, tokenizer, modules, self)
+        with told_of(folder, "the model"):
+            modules = read_modules(folder, compute.torch_device())
+            _refuse_instructions(folder)
+        with compute.loaded(AutoModel, modules.network) as (network, tokenizer):
+            if network.config.is_encoder_decoder:
+                raise InputError(f"{folder}: embedder=sentence reads no encoder-decoder; use another model")
+            return _SentenceSession(network, tokenizer, modules, self)
 
 
 def _refuse_instructions(folder: Path) -> None:
     """Raises InputError for models that put an instruction before each text, which pooling would include."""
     file = folder / "config_sentence_transformers.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    config = _json(file) if file.is_file() else {}
     if (name := config.get("default_prompt_name")) and config.get("prompts", {}).get(name):
         raise InputError(
             f"{folder}: puts an instruction before every text ({name}), which embedder=sentence does not; "
@@ -135,6 +136,11 @@ def read_modules(folder: Path, device: Any) -> SentenceModules:
     listed = _json(folder / "modules.json")
     kinds = [str(module["type"]).rpartition(".")[2] for module in listed]
     places = [folder / str(module["path"]) for module in listed]
+    for place in (folder, *places):
+        if not place.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"{folder}: its module {place} lies out of the folder; put it there")
+        if place.is_dir():
+            check_files(place)
     if kinds[:2] != ["Transformer", "Pooling"]:
         raise InputError(
             f"{folder}: its modules are {', '.join(kinds)}; "
@@ -159,7 +165,7 @@ def text_settings(network: Path) -> dict[str, Any]:
 
 def _json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(read_plain_text(file))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{file} cannot be read ({type(error).__name__}); embedder=sentence needs a folder "

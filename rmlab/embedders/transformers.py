@@ -51,11 +51,10 @@ class TransformersEmbedder:
             compute.trust_remote_code,
         )
         folder = found.folder()
-        tokenizer = compute.load_tokenizer(folder)
-        network = compute.load_model(AutoModel, folder)
-        session = EmbeddingSession(network, tokenizer, self.template or template, self, found.name)
-        session.check_layer(self)
-        return session
+        with compute.loaded(AutoModel, folder) as (network, tokenizer):
+            session = EmbeddingSession(network, tokenizer, self.template or template, self, found.name)
+            session.check_layer(self)
+            return session
 
 
 class EmbeddingSession:

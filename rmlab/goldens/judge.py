@@ -84,14 +84,12 @@ class Judge:
         from transformers import AutoModelForCausalLM
 
         folder = find_model(self.model, self.revision, compute.trust_remote_code).folder()
-        tokenizer = compute.load_tokenizer(folder)
-        answers = self._answer_tokens(tokenizer)
-        model = compute.load_model(AutoModelForCausalLM, folder)
-        logprobs = AnswerLogprobs(
-            model, tokenizer.pad_token_id, answers, AdaptiveBatch(self.batch_size, "shorten the question")
-        )
-        context = min(self.max_tokens or 10**9, context_length(model.config, tokenizer))
-        return _JudgeScorer(self, tokenizer, logprobs, context - max(map(len, answers)) + 1)
+        with compute.loaded(AutoModelForCausalLM, folder) as (model, tokenizer):
+            answers = self._answer_tokens(tokenizer)
+            batch = AdaptiveBatch(self.batch_size, "shorten the question")
+            logprobs = AnswerLogprobs(model, tokenizer.pad_token_id, answers, batch)
+            context = min(self.max_tokens or 10**9, context_length(model.config, tokenizer))
+            return _JudgeScorer(self, tokenizer, logprobs, context - max(map(len, answers)) + 1)
 
     def question_tokens(self, exchanges: Sequence[Exchange], tokenizer: Any) -> list[list[int]]:
         """Returns the tokens of the questions."""

@@ -39,14 +39,13 @@ class SequenceClassifier:
         from transformers import AutoModelForSequenceClassification
 
         folder = find_model(self.model, self.revision, compute.trust_remote_code).folder()
-        tokenizer = compute.load_tokenizer(folder)
         compute = replace(compute, dtype=self.dtype or compute.dtype)
-        model = compute.load_model(AutoModelForSequenceClassification, folder)
-        if model.config.num_labels != 1:
-            raise InputError(
-                f"golden model {self.model} has {model.config.num_labels} labels; a reward model has one"
-            )
-        return _ClassifierScorer(model, tokenizer, self)
+        with compute.loaded(AutoModelForSequenceClassification, folder) as (model, tokenizer):
+            if model.config.num_labels != 1:
+                raise InputError(
+                    f"golden model {self.model} has {model.config.num_labels} labels; a reward model has one"
+                )
+            return _ClassifierScorer(model, tokenizer, self)
 
 
 class _ClassifierScorer:

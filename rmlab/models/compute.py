@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rmlab.errors import InputError
+from rmlab.models.folder_check import check_files, check_fit, told_of, try_model, try_tokenizer
 from rmlab.models.weights import ADAPTER_WEIGHTS, base_folder, is_adapter
 
 _UNUSED = ("pooler.",)  # an encoder's pooler, which no stage uses
@@ -41,41 +43,60 @@ class Compute:
         """Loads the tokenizer, with any pad token if it has none, since padding is always masked."""
         from transformers import AutoTokenizer
 
-        try:
+        with told_of(folder, "its tokenizer"):
+            check_files(folder)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=self.trust_remote_code)
-        except Exception as error:
-            raise InputError(f"{folder}: cannot load its tokenizer ({_first_line(error)})") from None
-        if tokenizer.pad_token_id is None:
-            substitute = tokenizer.eos_token or tokenizer.unk_token or tokenizer.bos_token
-            if substitute is None:
-                raise InputError(f"{folder}: the tokenizer has no pad, end or unknown token; set pad_token")
-            tokenizer.pad_token = substitute
-        return tokenizer
+            if tokenizer.pad_token_id is None:
+                substitute = tokenizer.eos_token or tokenizer.unk_token or tokenizer.bos_token
+                if substitute is None:
+                    raise InputError(
+                        f"{folder}: the tokenizer has no pad, end or unknown token; set pad_token"
+                    )
+                tokenizer.pad_token = substitute
+            try_tokenizer(tokenizer)
+            return tokenizer
 
     def load_model(self, auto_class: Any, folder: Path) -> Any:
         """Loads the model of a folder, ready to use; for an adapter, its base with the adapter merged in."""
-        from safetensors import SafetensorError
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        try:
-            return self._load(auto_class, folder).to(self.torch_device()).train(False)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-            raise InputError(f"{folder}: cannot load the model ({_first_line(error)})") from None
+        with told_of(folder, "the model"):
+            model = self._load(auto_class, folder).to(self.torch_device()).train(False)
+            try_model(model)
+            return model
+
+    @contextmanager
+    def loaded(self, auto_class: Any, folder: Path) -> Iterator[tuple[Any, Any]]:
+        """The model and tokenizer of a folder; what whoever uses them within stumbles over is told of the
+        folder."""
+        tokenizer = self.load_tokenizer(folder)
+        model = self.load_model(auto_class, folder)
+        with told_of(folder, "the model"):
+            check_fit(model, tokenizer)
+            yield model, tokenizer
 
     def _load(self, auto_class: Any, folder: Path) -> Any:
+        check_files(folder)
         return (self._adapted if is_adapter(folder) else self._whole)(auto_class, folder)
 
     def _whole(self, auto_class: Any, folder: Path) -> Any:
         import torch
 
-        model, found = auto_class.from_pretrained(
-            folder,
-            dtype=getattr(torch, self.dtype),
-            use_safetensors=True,
-            trust_remote_code=self.trust_remote_code,
-            output_loading_info=True,
-        )
+        try:
+            model, found = auto_class.from_pretrained(
+                folder,
+                dtype=getattr(torch, self.dtype),
+                use_safetensors=True,
+                trust_remote_code=self.trust_remote_code,
+                output_loading_info=True,
+            )
+        except RuntimeError as error:
+            if "mismatched" not in str(error):
+                raise
+            raise InputError(
+                f"{folder}: its weights have other shapes than config.json says; save the model again"
+            ) from error
         _refuse_random_weights(folder, found["missing_keys"])
         return model
 
@@ -112,9 +133,3 @@ def _refuse_random_weights(folder: Path, missing: Iterable[str]) -> None:
             f"{folder}: the weights lack {len(lacking)} of the model's tensors, such as {lacking[0]}, "
             "which would be random: use a model of the right kind, or fetch it again"
         )
-
-
-def _first_line(error: Exception) -> str:
-    """Returns the first line of an error, cut if long."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

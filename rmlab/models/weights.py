@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from rmlab.errors import InputError
 from rmlab.models.bundled import catalogue
 from rmlab.paths import home_path
 from rmlab.storage.digest import digest
+from rmlab.storage.files import parse_json, read_plain_text
 from rmlab.storage.integrity import file_digest_of, folder_digest_of
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -61,14 +61,14 @@ def is_adapter(folder: Path) -> bool:
 def base_folder(folder: Path) -> Path:
     """Returns the base of an adapter: the folder it names, a bundled model, or a hub id in the cache."""
     try:
-        config = json.loads((folder / ADAPTER_CONFIG).read_text())
+        config = parse_json(read_plain_text(folder / ADAPTER_CONFIG))
+        place = str(config.get("base_model_name_or_path") or "")
         record = folder / BASE_RECORD
-        name = str(json.loads(record.read_text())["name"]) if record.is_file() else ""
-    except (OSError, ValueError, KeyError, TypeError):
+        name = str(parse_json(read_plain_text(record))["name"]) if record.is_file() else ""
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(
             f"{folder}: its {ADAPTER_CONFIG} or {BASE_RECORD} cannot be read; save it again"
         ) from None
-    place = str(config.get("base_model_name_or_path") or "")
     if place and home_path(place).is_dir():
         return home_path(place)
     for known in (name, place):

@@ -37,9 +37,8 @@ class TransformersSampler:
 
         if folder is None:
             raise InputError("sampler=transformers needs a model; give model=...")
-        tokenizer = compute.load_tokenizer(folder)
-        model = compute.load_model(AutoModelForCausalLM, folder)
-        return SamplingSession(model, tokenizer, template, self)
+        with compute.loaded(AutoModelForCausalLM, folder) as (model, tokenizer):
+            return SamplingSession(model, tokenizer, template, self)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from rmlab.config.settings import Sampling, TemplateName
 from rmlab.errors import InputError, RmlabError
 from rmlab.models.compute import Compute
+from rmlab.models.folder_check import check_files, told_of
 from rmlab.models.text.tokens import context_length
 from rmlab.models.weights import ADAPTER_CONFIG, base_folder, is_adapter
 from rmlab.samplers.base import OpenSampler, Sample, SamplingTask, Tick, TokenSession, sample_rng
@@ -146,14 +147,11 @@ def _config(base: Path, compute: Compute) -> tuple[Any, Any]:
     """Returns the model's configuration and its end token or end tokens, None if it names none."""
     from transformers import AutoConfig, GenerationConfig
 
-    try:
+    with told_of(base, "its configuration"):
+        check_files(base)
         config = AutoConfig.from_pretrained(base, trust_remote_code=compute.trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{base}: cannot read its config.json ({str(error).splitlines()[0][:200]})"
-        ) from None
-    try:
-        generation = GenerationConfig.from_pretrained(base)
-    except OSError:  # a model without one ends where its configuration says
-        generation = GenerationConfig.from_model_config(config)
+        try:
+            generation = GenerationConfig.from_pretrained(base)
+        except OSError:  # a model without one ends where its configuration says
+            generation = GenerationConfig.from_model_config(config)
     return config, generation.eos_token_id

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from rmlab.errors import InputError
 from rmlab.storage.schemas import Table
-from rmlab.storage.untrusted import UNUSABLE, open_parquet
+from rmlab.storage.untrusted import UNUSABLE, open_table
 from rmlab.storage.untrusted_bounds import first_line
 
 
@@ -23,7 +23,7 @@ def read_set_table(folder: Path, name: str, table: Table, rows: int) -> pa.Table
 def stream_set_table(folder: Path, name: str, table: Table, rows: int) -> Iterator[pa.RecordBatch]:
     """Yields the table of read_set_table in batches of rows."""
     names, first = table.schema.names, 1
-    with open_parquet(folder / name, names, name=name) as found:
+    with open_table(folder / name, names, name=name) as found:
         if found.rows != rows:
             raise InputError(f"{name} has {found.rows:,} rows, but set.json says {rows:,}")
         check_columns(found.schema, table, name)

@@ -1,4 +1,4 @@
-"""Files of strangers, opened in a child process whose memory is limited: Parquet, `.pt` tensors, templates.
+"""Files of strangers, opened in a child process whose memory is limited: tables, `.pt` tensors, templates.
 
 A child is started once for each kind of file, and forks for each file (untrusted_child.py says under which
 limits); whatever the file does to it becomes one line that names the file.
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from rmlab.errors import InputError
 from rmlab.processes import Child
-from rmlab.storage.untrusted_bounds import PARQUET, TENSOR, first_line
+from rmlab.storage.untrusted_bounds import TABLE, TENSOR, first_line
 
 _DIED = "cannot be read: the process that read it died of it; write it again"
 UNUSABLE = (pa.ArrowException, ValueError, LookupError, TypeError, OverflowError, MemoryError)
@@ -108,11 +108,11 @@ class Answer:
             raise InputError(f"{self._name} {self._died}") from None
 
 
-class ParquetRows:
+class TableRows:
     """schema: of all columns of the file; rows: how many it declares. Iterated over once, in batches."""
 
-    def __init__(self, answer: Answer, name: str) -> None:
-        self._answer, self._name = answer, name
+    def __init__(self, answer: Answer, form: str, name: str) -> None:
+        self._answer, self._form, self._name = answer, form, name
         self.rows = int(answer.message()["rows"])
         with self._readable():
             self.schema = pa.ipc.read_schema(pa.py_buffer(answer.data()))
@@ -135,21 +135,24 @@ class ParquetRows:
         try:
             yield
         except UNUSABLE as error:
-            raise InputError(f"{self._name} is not a readable Parquet file ({first_line(error)})") from None
+            raise InputError(
+                f"{self._name} is not a readable {self._form} file ({first_line(error)})"
+            ) from None
 
 
 @contextmanager
-def open_parquet(
+def open_table(
     path: Path, columns: Collection[str] | None = None, rows: int = 4096, name: str | None = None
-) -> Iterator[ParquetRows]:
-    """The rows of a Parquet file, at most so many in a batch; whatever is wrong with the file is one line.
+) -> Iterator[TableRows]:
+    """The rows of a Parquet or `.arrow` file, at most so many in a batch; what is wrong with it is one line.
 
     columns: those that are read; None for all. name: what the line calls the file.
     """
+    form = "Arrow" if path.suffix.lower() == ".arrow" else "Parquet"
     wanted = None if columns is None else list(columns)
-    request = {"path": str(path.absolute()), "columns": wanted, "rows": rows}
-    with closing(Answer(PARQUET, request, name or str(path))) as answer:
-        yield ParquetRows(answer, name or str(path))
+    request = {"path": str(path.absolute()), "form": form, "columns": wanted, "rows": rows}
+    with closing(Answer(TABLE, request, name or str(path))) as answer:
+        yield TableRows(answer, form, name or str(path))
 
 
 def read_tensor(path: Path) -> np.ndarray:

@@ -6,7 +6,7 @@ import json
 from multiprocessing.connection import Connection
 from typing import Any
 
-PARQUET, TENSOR, TEMPLATE = "parquet", "tensor", "template"  # kinds of readers
+TABLE, TENSOR, TEMPLATE = "table", "tensor", "template"  # kinds of readers
 MEMORY, FILE_TIMES = 2**30, 4  # bytes that reading may take, and times the file's size in addition
 UNPACKED, TIMES = 2**29, 200  # a file may unpack to so many bytes, or to so many times its own
 PIECE = 2**24  # bytes that are sent at once

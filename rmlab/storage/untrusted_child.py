@@ -27,7 +27,7 @@ from typing import Any
 from rmlab.storage.untrusted_bounds import (
     FILE_TIMES,
     MEMORY,
-    PARQUET,
+    TABLE,
     TEMPLATE,
     TENSOR,
     Refused,
@@ -36,7 +36,7 @@ from rmlab.storage.untrusted_bounds import (
 )
 
 READERS = {  # modules with a function answer(to, asked, size), which sends what is asked for
-    PARQUET: "rmlab.storage.untrusted_parquet",
+    TABLE: "rmlab.storage.untrusted_table",
     TENSOR: "rmlab.storage.untrusted_tensor",
     TEMPLATE: "rmlab.storage.untrusted_template",
 }
@@ -80,9 +80,8 @@ def _outcome(kind: str, reader: Any, to: Connection, asked: dict[str, Any]) -> d
     except Refused as error:
         return {"refused": str(error)}
     except Exception as error:  # readers raise whatever a file makes them stumble over
-        return {
-            "refused": f"is not a readable {kind.capitalize()} file ({first_line(error)}); write it again"
-        }
+        form, reason = asked.get("form", kind), first_line(error)
+        return {"refused": f"is not a readable {form} file ({reason}); write it again"}
 
 
 def _size(path: Path) -> int:

@@ -181,12 +181,68 @@ def test_a_number_too_large_for_a_float_is_one_line(tmp_path, form, row):
         read_items(jsonl(tmp_path / "a.jsonl", row), form)
 
 
-def test_a_folder_whose_file_changed_and_kept_its_time_is_read_again(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("datasets")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+def test_a_folder_whose_file_changed_and_kept_its_time_is_read_again(tmp_path):
+    pytest.importorskip("datasets")
     folder = tmp_path / "set"
     folder.mkdir()
     for text in ("before", "and after"):
         file = jsonl(folder / "train.jsonl", {"prompt": text})
         os.utime(file, ns=(10**18, 10**18))
         assert [row["prompt"] for _, row in read_rows(folder)] == [text]
+
+
+ROWS = [{"prompt": f"question {k}", "n": k} for k in range(10)]
+
+
+def saved(folder, **how):
+    datasets = pytest.importorskip("datasets")
+    datasets.DatasetDict(
+        {"train": datasets.Dataset.from_list(ROWS[:7]), "test": datasets.Dataset.from_list(ROWS[7:])}
+    ).save_to_disk(str(folder), **how)
+    return folder
+
+
+def test_a_saved_dataset_and_folders_of_every_kind_of_file_have_the_same_rows(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    whole = [{**row, "split": "train" if row["n"] < 7 else "test"} for row in ROWS]
+    assert [
+        row for _, row in read_rows(saved(tmp_path / "saved", num_shards={"train": 2, "test": 1}))
+    ] == whole
+    writers = {
+        "parquet": lambda part, file: datasets.Dataset.from_list(part).to_parquet(file),
+        "jsonl": lambda part, file: jsonl(file, *part),
+        "json": lambda part, file: file.write_text(json.dumps(part)),
+    }
+    for ending, write in writers.items():
+        folder = tmp_path / ending / "data"
+        folder.mkdir(parents=True)
+        for split, part in (("train", ROWS[:7]), ("test", ROWS[7:])):
+            write(part, folder / f"{split}-00000-of-00001.{ending}")
+        assert [row for _, row in read_rows(tmp_path / ending)] == whole
+        assert [number for number, _ in read_rows(tmp_path / ending)] == list(range(1, 11))
+
+
+@pytest.mark.parametrize("name", ["../other/data.arrow", "/etc/passwd", "data-00000-of-00001.arrow/x"])
+def test_a_saved_dataset_names_no_file_of_elsewhere(tmp_path, name):
+    state = saved(tmp_path / "saved") / "train" / "state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"_data_files": [{"filename": name}]}))
+    with pytest.raises(InputError, match="which is no file of its folder"):
+        list(read_rows(tmp_path / "saved"))
+
+
+def test_a_damaged_saved_dataset_is_one_line(tmp_path):
+    [file, *_] = sorted((saved(tmp_path / "saved") / "train").glob("*.arrow"))
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(InputError, match="is not a readable Arrow file"):
+        list(read_rows(tmp_path / "saved"))
+
+
+def test_an_arrow_file_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    folder = saved(tmp_path / "saved")
+    [file, *_] = sorted((folder / "train").glob("*.arrow"))
+    value = pa.array([0] * 8000, pa.int32())
+    table = pa.table({"prompt": pa.DictionaryArray.from_arrays(value, pa.array(["x" * 1_000_000]))})
+    with pa.OSFile(str(file), "wb") as out, pa.ipc.new_stream(out, table.schema) as stream:
+        stream.write_table(table)
+    with pytest.raises(InputError, match="it unpacks to more than|within .* bytes of memory"):
+        list(read_rows(folder))

@@ -12,7 +12,7 @@ import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from rmlab.storage.untrusted import child_of
-from rmlab.storage.untrusted_bounds import PARQUET, TENSOR
+from rmlab.storage.untrusted_bounds import TABLE, TENSOR
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,7 +22,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
     for name in before:
         os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
     tempfile.tempdir = os.environ["TMPDIR"]
-    for kind in (PARQUET, TENSOR):
+    for kind in (TABLE, TENSOR):
         child_of(kind)  # a case that starts a program is a failure
     fuzz_case.watch(pytestconfig.stash.get(fault_handler_stderr_fd_key, 2))
     yield

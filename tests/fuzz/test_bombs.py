@@ -114,10 +114,10 @@ def test_a_bomb_is_refused_within_bounded_memory(tmp_path):
 
 def test_texts_that_share_their_beginning_are_read_a_few_at_a_time(tmp_path):
     """Honest, though long: 40 texts of 4 MB."""
-    from rmlab.storage.untrusted import open_parquet
+    from rmlab.storage.untrusted import open_table
 
     path = tmp_path / "shared.parquet"
     texts_that_share_their_beginning(path)
-    with open_parquet(path, ["prompt"]) as found:
+    with open_table(path, ["prompt"]) as found:
         sizes = [batch.nbytes for batch in found]
     assert sum(sizes) > 160_000_000 and max(sizes) < 20_000_000

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmlab.errors import InputError
-from rmlab.storage.untrusted import child_of, open_parquet
-from rmlab.storage.untrusted_bounds import PARQUET
+from rmlab.storage.untrusted import child_of, open_table
+from rmlab.storage.untrusted_bounds import TABLE
 
 MESSAGES = [
     [{"role": "user", "content": f"question {k}"}, {"role": "user", "content": "?"}] for k in range(3000)
@@ -57,7 +57,7 @@ WAYS = {
 def test_an_honest_file_is_read_in_full(tmp_path, way):
     path = tmp_path / "a.parquet"
     pq.write_table(HONEST, path, **WAYS[way])
-    with open_parquet(path, rows=1000) as found:
+    with open_table(path, rows=1000) as found:
         assert found.rows == 3000 and found.schema.names == HONEST.column_names
         batches = list(found)
     assert {batch.num_rows for batch in batches} <= {1000, 100}  # no honest file is read in smaller pieces
@@ -66,27 +66,27 @@ def test_an_honest_file_is_read_in_full(tmp_path, way):
 
 def test_columns_that_are_asked_for_and_rows_without_any(tmp_path):
     pq.write_table(HONEST, tmp_path / "a.parquet")
-    with open_parquet(tmp_path / "a.parquet", ["text", "id", "other"]) as found:
+    with open_table(tmp_path / "a.parquet", ["text", "id", "other"]) as found:
         assert found.schema.names == HONEST.column_names
         assert pa.Table.from_batches(found).to_pylist() == HONEST.select(["id", "text"]).to_pylist()
-    with open_parquet(tmp_path / "a.parquet", ["other"]) as found:
+    with open_table(tmp_path / "a.parquet", ["other"]) as found:
         assert sum(batch.num_rows for batch in found) == 3000
 
 
 def test_an_empty_table_and_one_without_columns(tmp_path):
     for name, table in {"rows": HONEST.slice(0, 0), "columns": pa.table({})}.items():
         pq.write_table(table, tmp_path / name)
-        with open_parquet(tmp_path / name) as found:
+        with open_table(tmp_path / name) as found:
             assert found.rows == sum(b.num_rows for b in found) == 0
 
 
 def test_several_files_at_once_and_a_path_that_is_relative(tmp_path, monkeypatch):
     for name in "ab":
         pq.write_table(pa.table({"x": [f"{name}{k}" for k in range(9)]}), tmp_path / name)
-    child_of(PARQUET)
+    child_of(TABLE)
     monkeypatch.chdir(tmp_path)
     with ExitStack() as stack:
-        files = [stack.enter_context(open_parquet(Path(name), rows=3)) for name in "ab"]
+        files = [stack.enter_context(open_table(Path(name), rows=3)) for name in "ab"]
         read = [batch["x"].to_pylist() for pair in zip(*files, strict=True) for batch in pair]
     assert read[:2] == [["a0", "a1", "a2"], ["b0", "b1", "b2"]] and len(read) == 6
 
@@ -100,7 +100,7 @@ def test_a_footer_of_nonsense_is_one_line(tmp_path):
         spoilt[-9 - at] ^= 0x5A
         (tmp_path / "b.parquet").write_bytes(spoilt)
         try:
-            with open_parquet(tmp_path / "b.parquet") as found:
+            with open_table(tmp_path / "b.parquet") as found:
                 list(found)
         except InputError as error:
             lines += 1
@@ -111,7 +111,7 @@ def test_a_footer_of_nonsense_is_one_line(tmp_path):
 @pytest.mark.parametrize("error", [ValueError, KeyError, EOFError, BrokenPipeError, pa.ArrowInvalid])
 def test_what_goes_wrong_with_whoever_reads_is_not_the_files_fault(tmp_path, error):
     pq.write_table(HONEST, tmp_path / "a.parquet")
-    with pytest.raises(error), open_parquet(tmp_path / "a.parquet") as found:
+    with pytest.raises(error), open_table(tmp_path / "a.parquet") as found:
         next(iter(found))
         raise error("of the caller")
 
@@ -120,7 +120,7 @@ def test_a_value_that_python_has_not_is_one_line(tmp_path):
     dates = pa.array([3_000_000], pa.int32()).cast(pa.date32())
     pq.write_table(pa.table({"day": dates}), tmp_path / "a.parquet")
     line = "a.parquet is not a readable Parquet file"
-    with open_parquet(tmp_path / "a.parquet") as found, pytest.raises(InputError, match=line):
+    with open_table(tmp_path / "a.parquet") as found, pytest.raises(InputError, match=line):
         [found.as_python(batch) for batch in found]
 
 
@@ -128,12 +128,12 @@ def test_a_value_that_python_has_not_is_one_line(tmp_path):
 def test_what_is_no_file_of_rows_is_one_line(tmp_path, make):
     make(tmp_path / "a.parquet")
     line = "^x is not a readable Parquet file .*; write it again$"
-    with pytest.raises(InputError, match=line), open_parquet(tmp_path / "a.parquet", name="x"):
+    with pytest.raises(InputError, match=line), open_table(tmp_path / "a.parquet", name="x"):
         pass
 
 
 def forks() -> list[int]:
-    pid = child_of(PARQUET).process.pid
+    pid = child_of(TABLE).process.pid
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -147,19 +147,19 @@ def large(path: Path) -> Path:
 def test_a_child_that_dies_is_one_line_and_the_next_file_is_read(tmp_path):
     path = large(tmp_path / "a.parquet")
     line = "a.parquet cannot be read: the process that read it died"
-    with pytest.raises(InputError, match=line), open_parquet(path) as found:
+    with pytest.raises(InputError, match=line), open_table(path) as found:
         [fork] = forks()
         os.kill(fork, signal.SIGKILL)
         list(found)
-    child_of(PARQUET).process.kill()
-    child_of(PARQUET).process.wait()
-    with open_parquet(path) as found:
+    child_of(TABLE).process.kill()
+    child_of(TABLE).process.wait()
+    with open_table(path) as found:
         assert sum(batch.num_rows for batch in found) == 400_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_who_wants_no_more_rows_leaves_no_process(tmp_path):
-    with open_parquet(large(tmp_path / "a.parquet")) as found:
+    with open_table(large(tmp_path / "a.parquet")) as found:
         next(iter(found))
         assert len(forks()) == 1
     end = time.monotonic() + 60
@@ -171,10 +171,10 @@ def test_who_wants_no_more_rows_leaves_no_process(tmp_path):
 SAY = """
 import sys
 from pathlib import Path
-from rmlab.storage.untrusted import open_parquet, child_of
-with open_parquet(Path(sys.argv[1])) as found:
-    print(child_of("parquet").process.pid)
-    print("torch" in open(f"/proc/{child_of('parquet').process.pid}/maps").read())
+from rmlab.storage.untrusted import open_table, child_of
+with open_table(Path(sys.argv[1])) as found:
+    print(child_of("table").process.pid)
+    print("torch" in open(f"/proc/{child_of('table').process.pid}/maps").read())
 """
 
 
@@ -195,16 +195,16 @@ def test_a_fork_that_is_busy_ends_with_the_child(tmp_path):
         [fork] = forks()
         os.kill(fork, signal.SIGSTOP)
         busy.append(fork)
-        return child_of(PARQUET).process
+        return child_of(TABLE).process
 
     path = large(tmp_path / "a.parquet")
-    with open_parquet(path):
+    with open_table(path):
         at_a_file()
-        child_of(PARQUET).stop()
+        child_of(TABLE).stop()
     assert not is_there(busy.pop())
-    with open_parquet(path):
+    with open_table(path):
         child = at_a_file()
-        child_of(PARQUET)._socket.close()  # as where this process is killed
+        child_of(TABLE)._socket.close()  # as where this process is killed
         child.wait(60)
     assert not is_there(busy.pop())
 

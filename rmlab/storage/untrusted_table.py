@@ -1,9 +1,13 @@
-"""Parquet files of strangers, read within the bounds of untrusted_child.py: rows in batches that are sent as
-Arrow streams, with plain values in place of dictionaries, whose size says nothing of what they stand for."""
+"""Tables of strangers, Parquet and Arrow files, read within the bounds of untrusted_child.py.
+
+Rows are sent in batches, as Arrow streams, with plain values in place of dictionaries, whose size tells
+nothing of what they stand for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,26 +24,58 @@ _VALUES = 2**22  # values in lists and structs that are sent at once, or that a 
 
 
 def answer(to: Connection, asked: dict[str, Any], size: int) -> None:
-    """The number of rows with the schema of all columns; then the rows with those columns that are asked for,
-    of which those that the file does not have are left out."""
-    path, columns, rows = Path(asked["path"]), asked["columns"], asked["rows"]
+    """The number of rows, where the file tells it, with the schema of all columns; then the rows with those
+    columns that are asked for, of which those that the file does not have are left out."""
+    read = _arrow if asked["form"] == "Arrow" else _parquet
+    with read(Path(asked["path"]), asked["columns"], asked["rows"], size) as (known, schema, batches):
+        tell(to, {"rows": known}, schema.serialize())
+        unpacked = rows = 0
+        for batch in batches:
+            _check_rows(rows := rows + batch.num_rows, size)
+            for piece in _pieces(batch):
+                check_unpacked(unpacked := unpacked + piece.nbytes, size)
+                tell(to, {"piece": True}, _as_stream(piece))
+
+
+_Found = tuple[int, pa.Schema, Iterator[pa.RecordBatch]]
+
+
+@contextmanager
+def _parquet(path: Path, columns: list[str] | None, rows: int, size: int) -> Iterator[_Found]:
     # Not buffered ahead: a large row group is read page by page, and never held whole.
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True) as file:
         about, schema = file.metadata, _plain_schema(file.schema_arrow)
-        if about.num_rows > max(_ROWS, _ROWS_A_BYTE * size):
-            raise ValueError(f"it declares {about.num_rows:,} rows in {size:,} bytes")
-        tell(to, {"rows": about.num_rows}, schema.serialize())
+        _check_rows(about.num_rows, size)
         groups = [about.row_group(i) for i in range(about.num_row_groups)]
         row_bytes = sum(group.total_byte_size for group in groups) // max(1, about.num_rows)
         names = [n for n in schema.names if columns is None or n in columns]
-        unpacked = 0
-        for batch in file.iter_batches(
-            max(1, min(rows, _ROW // max(1, row_bytes))), columns=names, use_threads=False
-        ):
-            for piece in _pieces(batch):
-                unpacked += piece.nbytes
-                check_unpacked(unpacked, size)
-                tell(to, {"piece": True}, _as_stream(piece))
+        n = max(1, min(rows, _ROW // max(1, row_bytes)))
+        yield about.num_rows, schema, file.iter_batches(n, columns=names, use_threads=False)
+
+
+@contextmanager
+def _arrow(path: Path, columns: list[str] | None, rows: int, size: int) -> Iterator[_Found]:
+    """Streams of batches, and files of them, which begin with a mark."""
+    with pa.memory_map(str(path)) as source:
+        is_file = source.read(6) == b"ARROW1"
+        source.seek(0)
+        found = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+        names = [n for n in found.schema.names if columns is None or n in columns]
+        batches = map(found.get_batch, range(found.num_record_batches)) if is_file else iter(found)
+        yield (
+            0,
+            _plain_schema(found.schema),
+            (part for b in batches for part in _parts(b.select(names), rows)),
+        )
+
+
+def _parts(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
+    yield from (batch.slice(k, rows) for k in range(0, batch.num_rows, rows))
+
+
+def _check_rows(rows: int, size: int) -> None:
+    if rows > max(_ROWS, _ROWS_A_BYTE * size):
+        raise ValueError(f"it declares {rows:,} rows in {size:,} bytes")
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
