@@ -17,7 +17,7 @@ from rmlab.sets.merge import merge
 from rmlab.sets.plan import plan_release, words_of
 from rmlab.sets.validate import validate
 from rmlab.sets.write import Words, write_set
-from rmlab.storage.files import plain
+from rmlab.storage.files import plain, read_plain_text
 from rmlab.storage.set_record import LICENSE, RECORD, EmbeddingSet, open_set
 from rmlab.storage.staged_folder import only_writer, staged_folder
 from rmlab.terminal import say, say_json
@@ -137,7 +137,7 @@ def _words(name: str, sets: Sequence[EmbeddingSet], license: str | None) -> Word
         raise InputError(
             f"the sets have different licences, {', '.join(names)}; give the one of the whole: --license NAME"
         )
-    texts = dict.fromkeys((s.folder / LICENSE).read_text(encoding="utf-8") for s in sets)
+    texts = dict.fromkeys(read_plain_text(s.folder / LICENSE) for s in sets)
     parts = "; ".join(dict.fromkeys(s.record.name for s in sets))
     chosen = names[0] if license is None else license
     return Words(name, chosen, "\n".join(texts), f"Merged from these embedding sets: {parts}.")

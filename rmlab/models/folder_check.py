@@ -42,7 +42,7 @@ def _is_snapshot(folder: Path) -> bool:
 def _check_index(index: Path) -> None:
     try:
         names = parse_json(read_plain_text(index))["weight_map"].values()
-        odd = [name for name in names if not isinstance(name, str) or Path(name).name != name]
+        odd = [name for name in names if not isinstance(name, str) or not name or Path(name).name != name]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{index} cannot be read ({type(error).__name__}); save the model again with save_pretrained"
@@ -89,15 +89,19 @@ def try_tokenizer(tokenizer: Any) -> None:
 
 
 def try_model(model: Any) -> None:
-    """Lets the model read two tokens; ValueError where what it says of them is no number."""
+    """Lets the model read some tokens, and one after them; ValueError where it makes no numbers of them."""
     import torch
 
     if model.config.is_encoder_decoder:
         return
-    ids = torch.tensor([[0, 1]], device=model.device)
+    ids = torch.tensor([[0, 1] * 4], device=model.device)
     with torch.inference_mode():
-        found = model(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
-    if not found.is_floating_point() or found.isnan().any():
+        found = model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        states, past = found[0], getattr(found, "past_key_values", None)
+        if past is not None:
+            mask = torch.ones(1, 9, dtype=torch.long, device=model.device)
+            model(input_ids=ids[:, :1], attention_mask=mask, past_key_values=past)
+    if (states.isnan() | (states == torch.inf)).any():
         raise ValueError("its weights are not finite numbers, or give none")
 
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rmlab.errors import InputError
+from rmlab.sets.read_tables import read_set_table
 from rmlab.sets.write import SetWriter, Words, count_splits, join_prompts
-from rmlab.storage.files import read_parquet
 from rmlab.storage.schemas import Table
 from rmlab.storage.set_record import (
     PROMPTS_FILE,
@@ -200,11 +200,9 @@ def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
     return bool(one.equals(other))
 
 
-def read_typed(file: Path, table: Table, columns: list[str] | None = None) -> pa.Table:
-    """Columns of a valid file, in the order and with the types of their table."""
-    names = table.schema.names if columns is None else columns
-    fields = pa.schema([table.schema.field(name) for name in names])
-    return read_parquet(file, names).select(names).cast(fields)
+def read_typed(file: Path, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """Columns of a valid file, or all, in the order and with the types of their table."""
+    return read_set_table(file.parent, file.name, table, columns=columns)
 
 
 def _write_policy(writer: SetWriter, policy: _Policy, study: _Study) -> None:

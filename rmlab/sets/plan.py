@@ -16,6 +16,7 @@ from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import in_order
 from rmlab.sets.gather import PolicySource
 from rmlab.sets.write import OF_POLICY, Words
+from rmlab.storage.files import read_plain_text
 from rmlab.storage.set_record import CARD, LICENSE, EmbeddingSet, SetName, fits, open_set
 
 
@@ -120,8 +121,8 @@ def words_of(settings: Settings, name: str) -> Words:
     if how.license_file is not None:
         file = user_path(how.license_file)
         try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            text = read_plain_text(file)
+        except (OSError, ValueError):
             raise ConfigError(f"release.license_file={how.license_file} cannot be read as text") from None
     return Words(name, how.license, text, how.description or "")
 
@@ -139,9 +140,9 @@ def are_whole(opened: EmbeddingSet) -> bool:
 def says(opened: EmbeddingSet, words: Words) -> bool:
     """True if the set has this licence and description; other parts of the card may be edited by hand."""
     try:
-        card = (opened.folder / CARD).read_text(encoding="utf-8")
-        license_text = (opened.folder / LICENSE).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        card = read_plain_text(opened.folder / CARD)
+        license_text = read_plain_text(opened.folder / LICENSE)
+    except (OSError, ValueError):
         return False
     is_described = words.description.strip() in card
     return is_described and opened.record.license == words.license and license_text == words.license_text

@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from rmlab.errors import InputError
-from rmlab.storage.schemas import Table
+from rmlab.storage.schemas import Column, Table
 from rmlab.storage.untrusted import UNUSABLE, open_table
 from rmlab.storage.untrusted_bounds import first_line
 
 
-def read_set_table(folder: Path, name: str, table: Table, rows: int) -> pa.Table:
-    """The table with the schema of its kind. rows: how many set.json says there are."""
-    parts = list(stream_set_table(folder, name, table, rows))
-    found = pa.Table.from_batches(parts, table.schema) if parts else table.schema.empty_table()
-    return found.combine_chunks()
+def read_set_table(
+    folder: Path, name: str, table: Table, rows: int | None = None, columns: Collection[str] | None = None
+) -> pa.Table:
+    """The table with the schema of its kind, or some columns of it. rows: as set.json says."""
+    parts = list(stream_set_table(folder, name, table, rows, columns))
+    schema = pa.schema([f for f in table.schema if columns is None or f.name in columns])
+    return pa.Table.from_batches(parts, schema).combine_chunks()
 
 
-def stream_set_table(folder: Path, name: str, table: Table, rows: int) -> Iterator[pa.RecordBatch]:
+def stream_set_table(
+    folder: Path, name: str, table: Table, rows: int | None = None, columns: Collection[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """Yields the table of read_set_table in batches of rows."""
-    names, first = table.schema.names, 1
-    with open_table(folder / name, names, name=name) as found:
-        if found.rows != rows:
+    wanted, first = [c for c in table.columns if columns is None or c.name in columns], 1
+    with open_table(folder / name, [c.name for c in wanted], name=name) as found:
+        if rows is not None and found.rows != rows:
             raise InputError(f"{name} has {found.rows:,} rows, but set.json says {rows:,}")
         check_columns(found.schema, table, name)
         for batch in found:
-            yield _typed(batch.select(names), table, name, first)
+            yield _typed(batch, wanted, name, first)
             first += batch.num_rows
 
 
-def _typed(batch: pa.RecordBatch, table: Table, name: str, first: int) -> pa.RecordBatch:
+def _typed(batch: pa.RecordBatch, wanted: Sequence[Column], name: str, first: int) -> pa.RecordBatch:
     """The batch with the table's own types; first: its first row in the file."""
     columns = []
-    for known, column in zip(table.columns, batch.columns, strict=True):
+    for known, column in ((known, batch[known.name]) for known in wanted):
         if column.null_count:
             row = first + column.is_null().to_pylist().index(True)
             raise InputError(f"{name}, row {row}: no {known.name}")
@@ -46,7 +50,8 @@ def _typed(batch: pa.RecordBatch, table: Table, name: str, first: int) -> pa.Rec
         except UNUSABLE as error:
             where = f"{name}, rows {first} to {first + batch.num_rows - 1}"
             raise InputError(f"{where}: {known.name} is not {known.type} ({first_line(error)})") from None
-    return pa.record_batch(columns, schema=table.schema)
+    fields = [pa.field(known.name, known.type, nullable=known.nullable) for known in wanted]
+    return pa.record_batch(columns, schema=pa.schema(fields))
 
 
 def _whole(column: pa.Array, column_name: str, name: str, first: int) -> pa.Array:
