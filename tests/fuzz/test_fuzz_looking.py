@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from fuzz_case import check_line, fuzz, read
 from hostile_parquet import parquet
-from hostile_values import TEXTS, VALUES, as_json, damaged, junk
+from hostile_values import TEXTS, damaged, junk
 from hypothesis import given
 from hypothesis import strategies as st
+from small_settings import SMALL
 
 from rmlab.commands.inspect import describe
 from rmlab.data.reader import read_rows
-from rmlab.errors import RmlabError
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.storage.files import plain
 
@@ -49,6 +49,8 @@ def test_status(cases, small_run, finished):
     manifest = (finished["prompts"] / "manifest.json").read_bytes()
     names = st.sampled_from(["manifest.json", ".manifest-copy.json", "part-00000.parquet", ".work", "notes"])
 
+    nodes = plan(load_arms([*SMALL, f"out={met.outside / 'case'}"]))
+
     @fuzz
     @given(st.lists(st.tuples(names, st.one_of(damaged(manifest), junk(), st.none())), max_size=3))
     def run(changes):
@@ -61,10 +63,10 @@ def test_status(cases, small_run, finished):
                     continue
                 (target / name).unlink(missing_ok=True)
                 (target / name).mkdir() if content is None else (target / name).write_bytes(content)
-            for node in plan(load_arms([*SMALL, f"out={place}"])):
-                state = read(node.state)
-                if state is not None:
-                    check_line(state.name)
+            for node in nodes:
+                state = read(lambda node=node: node.state)
+                if state is not None and state.why:
+                    check_line(state.why)
 
     run()
 
