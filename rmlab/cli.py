@@ -143,6 +143,45 @@ def reproduce(
 
 
 @app.command()
+def score(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="JSONL, CSV or Parquet; -: JSON lines.")],
+    head: Annotated[Path, typer.Option("--head", help="artifacts/fit_rm/NAME, or a saved reward model.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A .parquet or .jsonl file; else JSON lines are printed.")
+    ] = None,
+    form: Annotated[str, typer.Option("--form", help="The form, if the columns fit several.")] = "auto",
+    long: Annotated[data_cli.Long, typer.Option("--long", help="What becomes of texts too long to read.")] = (
+        data_cli.Long.cut
+    ),
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    base_model: Annotated[
+        str | None, typer.Option("--base-model", help="Where the embedding model lies, if it has moved.")
+    ] = None,
+    allow_modules: Annotated[
+        list[str] | None, typer.Option("--allow-module", help="A module of your own that holds the embedder.")
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the code that comes with the model.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score texts with a fitted head: prompts with responses, or preference data of any form.
+
+      rmlab score pairs.jsonl --head artifacts/fit_rm/linear-0123456789abcdef --out scores.parquet
+
+      echo '{"prompt": "Hello", "response": "Hi!"}' | rmlab score - --head my-reward-model
+
+    A line for each response has the number of its row and its score, which has mean 0 and standard
+    deviation 1 on the responses that the head was fitted on. For preferences the accuracy is told.
+    """
+    from rmlab.commands.score import ScoreOptions, score_command
+
+    modules = tuple(allow_modules or ())
+    options = ScoreOptions(head, out, form, long.value, device, base_model, modules, trust_remote_code)
+    score_command(source, options, as_json)
+
+
+@app.command()
 def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
     """Show which stages of an experiment are done, begun, missing, stale, damaged or unreadable, and why."""
     from rmlab.commands.status import status_command

@@ -137,6 +137,7 @@ def make(
 ) -> ReportContent:  # fmt: skip
     tables = simulate(heads, n_prompts, n_responses, ns or [1, 2, 4, 8])
     responses, prompts = _texts(tables["scores"], text)
+    known = responses.drop_duplicates("response_id").set_index("response_id")
     steps = np.arange(0, 200, 5)
     log_ = pd.DataFrame(
         {"step": steps, "epoch": steps / 100, "split": "train", "loss": 3 * np.exp(-steps / 90)}
@@ -155,7 +156,8 @@ def make(
                 "fit_rm", "mlp_bt", 400, 8.3, "f" * 64, {"ties": 12}, ["12 of 400 comparisons were ties"]
             ),
         ],
-        "responses": responses,
+        "responses": responses.drop(columns=["response_id", "text"]),
+        "texts": lambda ids: known[known.index.isin(ids)],
         "prompts": prompts,
         "head_scores": tables.pop("scores"),
         "sft_log": pd.concat([log_, held]),

@@ -16,6 +16,11 @@ class Form(StrEnum):
     datasets = "datasets"
 
 
+class Long(StrEnum):
+    cut = "cut"
+    refuse = "refuse"
+
+
 class PairsOption(StrEnum):
     all = "all"
     best = "best"

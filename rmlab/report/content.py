@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +60,8 @@ class ReportContent:
     verdict: two or three plain sentences with numbers and intervals.
     metrics, curves, calibration, head_scores: METRICS, CURVES, CALIBRATION, HEAD_SCORES of all heads.
     paired: PAIRED, with each two arms in either order; the report turns the sign where needed.
-    responses: prompt_id, response_id, text, split, finish_reason, n_tokens (RESPONSES, or that part of it).
+    responses: prompt_id, split, finish_reason, n_tokens of all responses.
+    texts: gives text, n_tokens and finish_reason of some responses, by response_id; without those it lacks.
     prompts: prompt_id, split, messages (PROMPTS); messages are lists of {role, content}.
     sft_log: TRAINING_LOG of the stage sft, or None if the policy was not trained.
     versions, git: plain values by name. created: a time stamp. All three are shown as they are.
@@ -83,6 +85,7 @@ class ReportContent:
     calibration: pd.DataFrame
     head_scores: pd.DataFrame
     responses: pd.DataFrame
+    texts: Callable[[Sequence[str]], pd.DataFrame]
     prompts: pd.DataFrame
     sft_log: pd.DataFrame | None
     versions: dict[str, str]
@@ -99,6 +102,13 @@ class ReportContent:
         """The split that results are reported on: test, or the only one there is."""
         splits = list(self.metrics["split"].unique())
         return "test" if "test" in splits or not splits else str(splits[-1])
+
+    def scores_of_chosen(self, split: str) -> pd.DataFrame:
+        """The responses of a split that both the chosen head and the golden reward have scored."""
+        scores = self.head_scores
+        mine = (scores["arm"] == self.chosen) & (scores["split"] == split)
+        columns = ["prompt_id", "response_id", "score", "golden"]
+        return scores.loc[mine, columns].dropna(subset=["score", "golden"])
 
     @property
     def warnings(self) -> list[tuple[str, str]]:

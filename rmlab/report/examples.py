@@ -51,9 +51,7 @@ def pick_examples(content: ReportContent, n: int = N_EXAMPLES) -> Examples:
     Prompts on which the head or the golden reward has a single value have no rank correlation and are
     left out. Ties are broken by prompt_id, so that the choice is always the same.
     """
-    frame = content.head_scores
-    frame = frame[(frame["arm"] == content.chosen) & (frame["split"] == content.split)]
-    frame = frame.dropna(subset=["score", "golden"])
+    frame = content.scores_of_chosen(content.split)
     ranked = agreement(frame).reset_index(name="rho").sort_values(["rho", "prompt_id"])
     total = min(n, len(ranked))
     n_differ = total // 2
@@ -65,21 +63,23 @@ def pick_examples(content: ReportContent, n: int = N_EXAMPLES) -> Examples:
 
 def agreement(scores: pd.DataFrame) -> pd.Series:
     """Spearman correlation of `score` and `golden` within each prompt_id, where it is defined."""
-    prompt = scores["prompt_id"]
-    ranks = scores.groupby("prompt_id")[["score", "golden"]].rank()
-    ranks = ranks - ranks.groupby(prompt).transform("mean")
+    prompt, names = pd.factorize(scores["prompt_id"])  # numbers, which take less memory than names
+    ranks = scores[["score", "golden"]].groupby(prompt).rank()
+    ranks -= ranks.groupby(prompt).transform("mean")
     product = (ranks["score"] * ranks["golden"]).groupby(prompt).sum()
     norm = np.sqrt((ranks**2).groupby(prompt).sum().prod(axis=1))
+    product.index = norm.index = pd.Index(names, name="prompt_id")
     # It is rounded, so that the last bit of a sum does not order equal correlations.
     return (product[norm > 1e-9] / norm[norm > 1e-9]).round(9)
 
 
 def _examples(content: ReportContent, scores: pd.DataFrame, picked: pd.DataFrame) -> list[Example]:
     prompts = content.prompts.set_index("prompt_id")["messages"]
-    texts = content.responses.drop_duplicates("response_id").set_index("response_id")
+    shown = scores[scores["prompt_id"].isin(picked["prompt_id"])]
+    texts = content.texts(list(shown["response_id"]))
     examples = []
     for prompt_id, rho in picked[["prompt_id", "rho"]].itertuples(index=False):
-        mine = scores[scores["prompt_id"] == prompt_id]
+        mine = shown[shown["prompt_id"] == prompt_id]
         messages = messages_of(prompts.get(prompt_id))
         examples.append(Example(str(prompt_id), messages, float(rho), len(mine), _answers(mine, texts)))
     return examples

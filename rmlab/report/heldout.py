@@ -140,7 +140,7 @@ def pick_disputed(content: ReportContent, rows: list[HeldOutRow], n: int = N_PAI
     lost = pairs[pairs["mean"] < 0.5]
     worst = lost.sort_values(["mean", "preferred", "other"]).drop_duplicates("group").head(n)
     prompts = content.prompts.set_index("prompt_id")["messages"]
-    texts = content.responses.drop_duplicates("response_id").set_index("response_id")["text"]
+    texts = content.texts([*worst["preferred"], *worst["other"]])["text"]
     return [_disputed(row, heads, prompts, texts) for row in worst.to_dict("records")]
 
 

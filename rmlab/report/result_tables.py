@@ -105,7 +105,7 @@ def n_prompts(content: ReportContent) -> int:
 def response_rows(content: ReportContent) -> list[dict[str, object]]:
     """Prompts, responses, mean tokens and percentage cut at the token limit, a row for each split."""
     rows: list[dict[str, object]] = []
-    for split, group in content.responses.groupby("split", sort=True):
+    for split, group in content.responses.groupby("split", sort=True, observed=True):
         tokens = group.loc[group["n_tokens"] >= 0, "n_tokens"]
         rows.append(
             {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -55,6 +57,7 @@ def _content(job: Job) -> ReportContent:
         calibration=_frame(evaluation, "calibration"),
         head_scores=_scores_of_heads(evaluation),
         responses=_responses(job.inputs["sample"]),
+        texts=partial(_texts, job.inputs["sample"]),
         prompts=pd.DataFrame(job.inputs["prompts"].read().to_pylist()),
         sft_log=None if sft is None else _frame(sft, "training_log"),
         versions=versions(),
@@ -189,12 +192,22 @@ def _scores_of_heads(evaluation: Artifact) -> pd.DataFrame:
     """The scores by heads, without those by controls, which are the most and are not shown."""
     metrics = evaluation.read("metrics", ["arm", "kind"])
     heads = pc.unique(metrics.filter(pc.field("kind") == "head")["arm"])
-    return _compact(evaluation.read("head_scores").filter(pc.is_in(pc.field("arm"), heads)))
+    return _compact(evaluation.read("head_scores", where=pc.is_in(pc.field("arm"), heads)))
 
 
 def _responses(sample: Artifact) -> pd.DataFrame:
-    columns = ["prompt_id", "response_id", "text", "split", "finish_reason", "n_tokens"]
-    return _compact(sample.read(columns=columns))
+    """All responses without their texts; what repeats is held once."""
+    parts = []
+    for part in sample.stream(["prompt_id", "split", "finish_reason", "n_tokens"]):
+        encoded = [part[name].dictionary_encode() for name in part.column_names[:3]]
+        parts.append(pa.table([*encoded, part["n_tokens"]], names=part.column_names))
+    return pa.concat_tables(parts).to_pandas()
+
+
+def _texts(sample: Artifact, response_ids: Sequence[str]) -> pd.DataFrame:
+    wanted = pc.is_in(pc.field("response_id"), pa.array(response_ids, pa.string()))
+    found = sample.read(columns=["response_id", "text", "n_tokens", "finish_reason"], where=wanted)
+    return found.to_pandas().drop_duplicates("response_id").set_index("response_id")
 
 
 def _designs(job: Job) -> list[ComparisonDesign]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rmlab.errors import InputError
 from rmlab.storage.files import is_withheld, read_parquet
@@ -43,11 +44,13 @@ class Artifact:
     def _parts(self) -> list[FileRecord]:
         return [f for f in self.manifest.files if f.name.startswith("part-")]
 
-    def read(self, table: str = "part", columns: list[str] | None = None) -> pa.Table:
-        """Reads a whole table: all parts, or the one file with the table's name."""
+    def read(
+        self, table: str = "part", columns: list[str] | None = None, where: pc.Expression | None = None
+    ) -> pa.Table:
+        """Reads a table: all parts, or the one file with the table's name. where: the rows to keep."""
         if table != "part":
-            return read_parquet(self.path / f"{table}.parquet", columns)
-        return pa.concat_tables([read_parquet(p, columns) for p in self.parts]).combine_chunks()
+            return read_parquet(self.path / f"{table}.parquet", columns, where)
+        return pa.concat_tables([read_parquet(p, columns, where) for p in self.parts]).combine_chunks()
 
     def stream(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         for part in self.parts:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rmlab import removal
@@ -104,9 +105,13 @@ def _rows_per_group(table: pa.Table) -> int:
     return max(1, min(1_000_000, 64_000_000 // width))
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Reads a table with its page checksums verified."""
+def read_parquet(
+    path: Path, columns: list[str] | None = None, where: pc.Expression | None = None
+) -> pa.Table:
+    """Reads a table with its page checksums verified. where: the rows to keep; others are not held."""
     try:
+        if where is not None:
+            return _chosen(path, columns, where)
         return pq.read_table(
             path, columns=columns, page_checksum_verification=True, partitioning=None
         ).replace_schema_metadata(None)
@@ -114,6 +119,16 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
         raise InputError(f"{path} does not exist") from None
     except (pa.ArrowException, OSError, KeyError) as error:
         raise _unreadable(path, error) from None
+
+
+def _chosen(path: Path, columns: list[str] | None, where: pc.Expression) -> pa.Table:
+    """Some rows of a table, a batch at a time. where: asks only for columns that are read."""
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        schema = file.schema_arrow.remove_metadata()
+        read = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+        batches = file.iter_batches(columns=columns, use_threads=False)
+        found = [pa.Table.from_batches([batch]).filter(where) for batch in batches]
+        return pa.concat_tables([read.empty_table(), *(t.replace_schema_metadata(None) for t in found)])
 
 
 def read_schema(path: Path) -> pa.Schema:

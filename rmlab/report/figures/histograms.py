@@ -31,13 +31,11 @@ def _splits(content: ReportContent) -> list[str]:
 
 
 def _golden_panel(content: ReportContent, split: str) -> str:
-    frame = content.head_scores
-    frame = frame[(frame["arm"] == content.chosen) & (frame["split"] == split)]
-    frame = frame.dropna(subset=["score", "golden"])
+    frame = content.scores_of_chosen(split)
     if not len(frame):
         return ""
-    first = frame.sort_values(["score", "response_id"], ascending=[False, True])
-    picked = first.drop_duplicates("prompt_id")["golden"].to_numpy()
+    highest = frame[frame["score"] == frame.groupby("prompt_id")["score"].transform("max")]
+    picked = highest.sort_values("response_id").drop_duplicates("prompt_id")["golden"].to_numpy()
     every = frame["golden"].to_numpy()
     labels = (f"all responses, mean {number(every.mean())}", f"ranked first, mean {number(picked.mean())}")
     paint = partial(

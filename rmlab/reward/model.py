@@ -1,0 +1,280 @@
+"""A reward model: a fitted head together with the embedder that it reads through."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from rmlab.embedders.base import Embedded, OpenEmbedder
+from rmlab.errors import ConfigError, InputError
+from rmlab.heads.base import RewardHead
+from rmlab.heads.fitted.base import NormalisedHead
+from rmlab.heads.fitted.centred import CentredHead
+from rmlab.heads.fitted.linear import LaplaceHead
+from rmlab.heads.fitted.several import EnsembleHead
+from rmlab.logs.progress import Progress
+from rmlab.models.text.rendering import Exchange, Message
+from rmlab.reward.origin import Origin
+from rmlab.reward.texts import as_exchanges, one_prompt
+from rmlab.storage.artifact import Artifact, open_artifact
+
+TEXTS_AT_ONCE = 2048
+Long = Literal["cut", "refuse"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Rewards of n texts.
+
+    score: [n] rewards; raw: [n] scores as fitted; n_tokens: [n] tokens of each response, -1 where unknown;
+    truncated: [n] bool, texts that were longer than the model reads.
+    """
+
+    score: np.ndarray
+    raw: np.ndarray
+    n_tokens: np.ndarray
+    truncated: np.ndarray
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two responses to a prompt.
+
+    probability: that the first is preferred; margin: the difference of the scores as fitted; std: its
+    standard deviation, None for a head that does not know it.
+    """
+
+    probability: float
+    margin: float
+    std: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class RewardModel:
+    """Scores responses to prompts. `RewardModel.from_artifact` and `RewardModel.load` make one.
+
+    head: the fitted head; origin: that of the embeddings it was fitted on; facts: what is known of it: the
+    settings and data of its fit, its metrics, and `temperature`, null if no comparisons were held out to fit
+    it on; place: where it was read from.
+    """
+
+    head: RewardHead
+    origin: Origin
+    facts: dict[str, Any] = field(default_factory=dict)
+    place: str = ""
+    device: str = "auto"
+    base_model: str | None = None
+    allow_modules: Sequence[str] = ()
+    trust_remote_code: bool = False
+    _opened: list[OpenEmbedder] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def from_artifact(cls, path: str | Path, **how: Any) -> RewardModel:
+        """Reads the head of an artifact of `rmlab fit-rm`, artifacts/fit_rm/NAME. how: device, base_model,
+        allow_modules, trust_remote_code, as for `load`."""
+        from rmlab.reward.folder import read_artifact
+
+        head, origin, facts = read_artifact(Path(path))
+        return cls(head, origin, facts, str(path), **how)
+
+    @classmethod
+    def load(cls, folder: str | Path, **how: Any) -> RewardModel:
+        """Reads a folder that `save` wrote, or the artifact of a fit.
+
+        device: auto, cpu or cuda; base_model: where the embedding model lies now, if not where it was;
+        allow_modules: modules of your own that the embedder is in; trust_remote_code: run a model's own code.
+        """
+        from rmlab.reward.folder import is_saved, read_folder
+
+        if not is_saved(Path(folder)):
+            return cls.from_artifact(folder, **how)
+        head, origin, facts = read_folder(Path(folder))
+        return cls(head, origin, facts, str(folder), **how)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the head and its record into a new folder; the embedding model stays where it is."""
+        from rmlab.reward.folder import write_folder
+
+        write_folder(Path(folder), self.head, self.origin, self.facts)
+
+    @property
+    def temperature(self) -> float | None:
+        """The T of P(a is preferred to b) = sigma((raw_a - raw_b) / T); None if it was not fitted."""
+        return self.facts.get("temperature")
+
+    @property
+    def embedder(self) -> OpenEmbedder:
+        """The embedder, opened at first use."""
+        if not self._opened:
+            how = (self.device, self.base_model, self.allow_modules, self.trust_remote_code)
+            self._opened.append(self.origin.open(*how))
+        return self._opened[0]
+
+    def score(
+        self,
+        prompts: Sequence[str | Sequence[Message]],
+        responses: Sequence[str | Sequence[Message]],
+        progress: bool = False,
+        long: Long = "cut",
+    ) -> np.ndarray:
+        """Returns the reward of each response, [n]; see `read`."""
+        return self.read(prompts, responses, progress, long).score
+
+    def read(
+        self,
+        prompts: Sequence[str | Sequence[Message]],
+        responses: Sequence[str | Sequence[Message]],
+        progress: bool = False,
+        long: Long = "cut",
+    ) -> Scored:
+        """Scores responses. prompts: [n] texts or lists of messages; responses: [n] texts, or the assistant's
+        message in a list; progress: show it on a terminal.
+
+        long: texts that are longer than the model reads lose the start of their prompt, with a warning; or
+        are refused.
+        """
+        exchanges = as_exchanges(prompts, responses)
+        if long not in ("cut", "refuse"):
+            raise ConfigError(f"long must be cut or refuse, got {long}")
+        shown = Progress("score", "texts", quiet=not progress)
+        with shown:
+            shown.start(len(exchanges))
+            return self.score_exchanges(exchanges, shown.advance, long)
+
+    def score_exchanges(
+        self, exchanges: Sequence[Exchange], tick: Callable[[int, int], None], long: Long = "cut"
+    ) -> Scored:
+        """Scores responses. tick: called with the rows and tokens just embedded."""
+        centred = isinstance(self.head, CentredHead)
+        found = []
+        for at in range(0, len(exchanges), TEXTS_AT_ONCE):
+            done = self.embedder.embed(exchanges[at : at + TEXTS_AT_ONCE], tick)
+            self._check_read(done, at, long)
+            x = self._as_stored(done.vectors)
+            found.append((x if centred else self.head.score_and_raw(x), done))
+        score, raw = self._joined([scored for scored, _ in found], exchanges, centred)
+        n_tokens, truncated = (
+            np.concatenate([getattr(done, name) for _, done in found]) for name in ("n_tokens", "truncated")
+        )
+        if n := int(truncated.sum()):
+            warnings.warn(f"{n} texts were longer than the embedding model reads and were cut", stacklevel=3)
+        return Scored(score, raw, n_tokens, truncated)
+
+    def score_embeddings(
+        self,
+        embeddings: str | Path | Artifact | np.ndarray,
+        origin: Origin | Artifact | str | Path | None = None,
+    ) -> np.ndarray:
+        """Returns the rewards of embeddings, [n].
+
+        embeddings: an artifact of `rmlab embed`, all of whose rows are scored in their order; or an array
+        [n, d], whose origin must be given: `model.origin` says that it was embedded as the head's own were.
+        """
+        if isinstance(self.head, CentredHead):
+            raise ConfigError("this head was fitted with head.centre=prompt, so it needs prompts; use score")
+        if not isinstance(embeddings, np.ndarray):
+            artifact = _artifact(embeddings)
+            self.origin.check(Origin.of(artifact), f"the embeddings in {artifact.path}")
+            return self._score_artifact(artifact)
+        if origin is None:
+            raise ConfigError(
+                "an array says nothing of where its embeddings come from; pass origin=model.origin if they "
+                "were made as those that the head was fitted on, or the artifact that they are from"
+            )
+        if embeddings.ndim != 2 or embeddings.dtype.kind != "f":
+            raise InputError(f"embeddings must be an array [n, d] of floats, got {_shown(embeddings)}")
+        self.origin.check(
+            origin if isinstance(origin, Origin) else Origin.of(_artifact(origin)), "the embeddings"
+        )
+        return self.head.score(embeddings)
+
+    def rank(
+        self,
+        prompt: str | Sequence[Message],
+        responses: Sequence[str | Sequence[Message]],
+        long: Long = "cut",
+    ) -> np.ndarray:
+        """Returns the numbers of the responses to one prompt, the best first; equal scores in order."""
+        scores = self.score(one_prompt(prompt, len(responses)), responses, long=long)
+        return np.argsort(-scores, kind="stable")
+
+    def compare(
+        self, prompt: str | Sequence[Message], a: str | Sequence[Message], b: str | Sequence[Message]
+    ) -> Compared:
+        """Compares two responses to a prompt by the temperature that was fitted on validation comparisons."""
+        if self.temperature is None:
+            raise InputError(
+                "this head has no temperature, as no comparisons were held out to fit it on, so its scores "
+                "are no log-odds; fit it with comparisons.n_validation above 0, or use rank"
+            )
+        exchanges = as_exchanges(one_prompt(prompt, 2), [a, b])
+        done = self.embedder.embed(exchanges, lambda rows, tokens: None)
+        x = self._as_stored(done.vectors)
+        if isinstance(self.head, CentredHead):
+            raw = self.head.raw(x, np.zeros(2))
+            margin, std = float(raw[0] - raw[1]), None
+        elif isinstance(self.head, LaplaceHead | EnsembleHead):
+            margin, std = (float(part[0]) for part in self.head.margin(x[:1], x[1:]))
+        else:
+            raw = self.head.raw(x)
+            margin, std = float(raw[0] - raw[1]), None
+        log_odds = margin / self.temperature
+        if isinstance(self.head, LaplaceHead) and std is not None:
+            # The mean of sigma over the posterior, by MacKay's approximation (1992).
+            log_odds /= np.sqrt(1 + np.pi / 8 * (std / self.temperature) ** 2)
+        return Compared(float(0.5 * (1 + np.tanh(0.5 * log_odds))), margin, std)
+
+    def _as_stored(self, vectors: np.ndarray) -> np.ndarray:
+        """The vectors rounded as the head's own were when they were stored."""
+        storage = self.origin.embedder.get("storage") or "float32"
+        return vectors.astype(storage).astype(np.float32)
+
+    def _check_read(self, done: Embedded, first: int, long: Long) -> None:
+        odd = np.flatnonzero(~np.isfinite(done.vectors).all(axis=1))
+        if len(odd):
+            raise InputError(f"the embedding model gave NaN or infinity for text {first + odd[0] + 1}")
+        cut = np.flatnonzero(done.truncated)
+        if long == "refuse" and len(cut):
+            raise InputError(
+                f"text {first + cut[0] + 1} is longer than the embedding model reads; shorten it, or allow "
+                "it to be cut with long=cut"
+            )
+
+    def _joined(
+        self, found: list[Any], exchanges: Sequence[Exchange], centred: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards and scores as fitted of all blocks; a centred head scores all at once, by their prompts."""
+        if not centred:
+            score, raw = zip(*found, strict=True)
+            return np.concatenate(score), np.concatenate(raw)
+        assert isinstance(self.head, CentredHead)
+        group = np.unique([e.prompt_id for e in exchanges], return_inverse=True)[1]
+        if (np.bincount(group) == 1).any():
+            raise InputError(
+                "this head compares the responses to a prompt with each other (head.centre=prompt); give at "
+                "least two responses to every prompt"
+            )
+        return self.head.score_and_raw(np.concatenate(found), group)
+
+    def _score_artifact(self, artifact: Artifact) -> np.ndarray:
+        from rmlab.responses.vectors import StreamedVectors
+
+        assert isinstance(self.head, NormalisedHead)
+        ids = artifact.read(columns=["response_id"])["response_id"].combine_chunks()
+        scores = np.full(len(ids), np.nan)
+        for rows, x in StreamedVectors(artifact, ids).blocks():
+            scores[rows] = self.head.score(x)
+        return scores
+
+
+def _artifact(given: str | Path | Artifact) -> Artifact:
+    return given if isinstance(given, Artifact) else open_artifact(Path(given))
+
+
+def _shown(x: np.ndarray) -> str:
+    return f"{x.dtype} of shape {list(x.shape)}"

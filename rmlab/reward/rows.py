@@ -1,0 +1,126 @@
+"""Reads the texts of a file that are to be scored: preference data of any form, or prompts with responses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rmlab.data.forms.base import answer_text, has
+from rmlab.data.forms.items import read_items
+from rmlab.data.forms.judgements import given_id
+from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, SCORED, recognise
+from rmlab.data.messages import conversation, prompt_messages
+from rmlab.data.prompts import content_id
+from rmlab.data.reader import Row, read_rows
+from rmlab.errors import InputError
+from rmlab.metrics.intervals import interval
+from rmlab.models.text.rendering import Exchange, Message
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The share of pairs that scores order as annotators did, where a tie of scores is half right.
+
+    It is the mean over prompts of the share of a prompt; low, high: a 95 % interval by resampling prompts.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    pairs: int
+    prompts: int
+
+
+@dataclass(frozen=True)
+class ScoreRows:
+    """Texts to score, in the order of the file. form: as read; row: [n] the row of each in the file, from 1;
+    preference: [n] how much annotators liked it, NaN where nobody said."""
+
+    form: str
+    exchanges: list[Exchange]
+    row: np.ndarray
+    preference: np.ndarray
+
+    def accuracy(self, score: np.ndarray, seed: int = 0) -> Accuracy | None:
+        """Compares the order of scores with that of preferences; None where no two answers are ordered."""
+        of_prompt: dict[str, list[np.ndarray]] = {}
+        for rows in self._answers():
+            first, second = np.triu_indices(len(rows), 1)
+            liked = self.preference[rows][first] - self.preference[rows][second]
+            known = np.isfinite(liked) & (liked != 0)
+            margin = (score[rows][first] - score[rows][second])[known] * np.sign(liked[known])
+            name = content_id(self.exchanges[rows[0]].messages)
+            of_prompt.setdefault(name, []).append((margin > 0) + 0.5 * (margin == 0))
+        right = [found for parts in of_prompt.values() if len(found := np.concatenate(parts))]
+        if not right:
+            return None
+        means = np.array([float(found.mean()) for found in right])
+        ends = interval(means, np.random.default_rng(seed), RESAMPLES)
+        return Accuracy(*ends, sum(map(len, right)), len(right))
+
+    def _answers(self) -> Iterable[np.ndarray]:
+        """The rows of answers that were given beside each other: those of a record, or of a prompt."""
+        record = np.unique([e.prompt_id for e in self.exchanges], return_inverse=True)[1]
+        order = np.argsort(record, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(record[order])) + 1)
+
+
+def read_score_rows(path: Path, form: str = AUTO) -> ScoreRows:
+    """Reads a file of any form of preference data, or rows of a prompt and a response without a score."""
+    found = recognise(path, form, otherwise=PROMPTS)
+    if found == ARRAYS:
+        raise InputError(f"{path} has embeddings and no texts; score them in Python with score_embeddings")
+    if found in (PROMPTS, SCORED):
+        return _responses(path, found)
+    exchanges, rows, preference = [], [], []
+    for item in read_items(path, found).items:
+        for answer in item.answers:
+            prompt_id, response_id = str(item.prompt_id), str(answer.response_id)
+            exchanges.append(Exchange(prompt_id, response_id, item.messages, answer.text))
+            rows.append(item.number)
+            preference.append(answer.score)
+    return ScoreRows(found, exchanges, np.array(rows), np.array(preference, dtype=float))
+
+
+def _responses(path: Path, form: str) -> ScoreRows:
+    """Rows of one response each, with a score or without."""
+    exchanges, rows, preference = [], [], []
+    seen: Counter[str] = Counter()
+    for number, row in read_rows(path):
+        where = f"{path}, row {number}"
+        messages, text = _prompt_and_response(row, where)
+        prompt_id = given_id(row, "prompt_id", where) or content_id(messages)
+        response_id = given_id(row, "response_id", where) or f"{prompt_id}-{seen[prompt_id]}"
+        seen[prompt_id] += 1
+        exchanges.append(Exchange(prompt_id, response_id, messages, text))
+        rows.append(number)
+        preference.append(_score(row))
+    return ScoreRows(form, exchanges, np.array(rows), np.array(preference))
+
+
+def _prompt_and_response(row: Row, where: str) -> tuple[list[Message], str]:
+    """The prompt and the response of a row; without `response`, messages that end with the assistant's."""
+    given = row.get("response", row.get("completion"))
+    if given is not None:
+        return prompt_messages(row, where), answer_text(given, "response", where)
+    if has(row, "messages"):
+        *before, last = conversation(row["messages"], where)
+        if before and last["role"] == "assistant":
+            return prompt_messages({"messages": before}, where), last["content"]
+    raise InputError(f"{where}: no response; give 'response', or messages that end with the assistant's")
+
+
+def _score(row: Row) -> float:
+    """The row's own score where it has one that is a number, else NaN."""
+    value: Any = row.get("score")
+    try:
+        return float("nan") if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")

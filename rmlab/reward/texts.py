@@ -1,0 +1,65 @@
+"""Prompts and responses given from Python, checked and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rmlab.data.forms.base import answer_text
+from rmlab.data.messages import check_messages
+from rmlab.data.reader import check_text
+from rmlab.errors import InputError
+from rmlab.models.text.rendering import Exchange, Message
+from rmlab.storage.digest import digest
+
+
+def one_prompt(prompt: Any, n: int) -> list[Any]:
+    """The prompt once for each of n responses."""
+    return [prompt] * n
+
+
+def as_exchanges(prompts: Any, responses: Any) -> list[Exchange]:
+    """[n] prompts, as texts or messages, and [n] responses -> exchanges; errors name the first bad one."""
+    for name, given in (("prompts", prompts), ("responses", responses)):
+        if given is None or isinstance(given, str | bytes | dict) or not _is_listed(given):
+            raise InputError(
+                f"{name} must be a list, one entry for each response, got {type(given).__name__}"
+            )
+    prompts, responses = list(prompts), list(responses)
+    if len(prompts) != len(responses):
+        raise InputError(
+            f"{len(prompts)} prompts and {len(responses)} responses; give a prompt for each response"
+        )
+    if not prompts:
+        raise InputError("there is nothing to score; give at least one prompt with a response")
+    return [
+        _exchange(prompt, response, k)
+        for k, (prompt, response) in enumerate(zip(prompts, responses, strict=True))
+    ]
+
+
+def _is_listed(given: Any) -> bool:
+    return hasattr(given, "__len__") and hasattr(given, "__iter__")
+
+
+def _exchange(prompt: Any, response: Any, k: int) -> Exchange:
+    where = f"text {k + 1}"
+    messages = _messages(prompt, where)
+    text = answer_text(_listed(response), "response", where)
+    return Exchange(digest(messages), f"text-{k}", messages, text)
+
+
+def _messages(prompt: Any, where: str) -> list[Message]:
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": check_text(prompt, "prompt", where)}]
+    given = _listed(prompt)
+    if not isinstance(given, list):
+        raise InputError(f"{where}: 'prompt' must be text or a list of messages, got {type(prompt).__name__}")
+    messages = check_messages(given, where)
+    if messages[-1]["role"] == "assistant":
+        raise InputError(f"{where}: the last message is the assistant's; a prompt ends with the user's")
+    return messages
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else value

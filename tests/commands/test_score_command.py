@@ -1,0 +1,136 @@
+"""rmlab score: every form of data, to every place, and what is wrong in one line."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from small_settings import SMALL
+
+from rmlab import RewardModel
+
+PAIRS = [
+    {"prompt": "How are you?", "chosen": "good and happy", "rejected": "sad"},
+    {"prompt": "How are you?", "chosen": "very good", "rejected": "awful"},
+    {"prompt": "Where?", "chosen": "here", "rejected": "nowhere"},
+]
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory):
+    from rmlab.cli import app
+
+    out = tmp_path_factory.mktemp("score")
+    for stage in ("sample", "annotate", "embed", "fit-rm"):
+        app([stage, *SMALL, "sft=none", f"out={out}"], standalone_mode=False)
+    return next((out / "fit_rm").glob("linear*"))
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_preferences_are_scored_and_their_accuracy_told(cli, head, tmp_path):
+    source, out = write(tmp_path / "pairs.jsonl", PAIRS), tmp_path / "scores.parquet"
+    found = cli("score", source, "--head", head, "--out", out, "--json")
+    assert found.code == 0
+    table = pq.read_table(out).to_pydict()
+    prompts = [row["prompt"] for row in PAIRS for _ in range(2)]
+    answers = [row[side] for row in PAIRS for side in ("chosen", "rejected")]
+    scores = RewardModel.load(head).score(prompts, answers)
+    np.testing.assert_array_equal(table["score"], scores)
+    assert table["row"] == [1, 1, 2, 2, 3, 3]
+    assert table["preference"] == [1.0, 0.0] * 3
+    right = np.where(scores[::2] == scores[1::2], 0.5, scores[::2] > scores[1::2])
+    accuracy = found.json["accuracy"]
+    assert accuracy["accuracy"] == pytest.approx((right[:2].mean() + right[2]) / 2)
+    assert (accuracy["pairs"], accuracy["prompts"]) == (3, 2)
+    assert accuracy["low"] <= accuracy["accuracy"] <= accuracy["high"]
+
+
+def test_without_a_file_json_lines_are_printed(cli, head, tmp_path):
+    found = cli("score", write(tmp_path / "pairs.jsonl", PAIRS), "--head", head)
+    rows = [json.loads(line) for line in found.out.splitlines()]
+    assert [row["row"] for row in rows] == [1, 1, 2, 2, 3, 3]
+    assert "accuracy" in found.err
+    out = tmp_path / "scores.jsonl"
+    assert cli("score", tmp_path / "pairs.jsonl", "--head", head, "--out", out).code == 0
+    assert [json.loads(line) for line in out.read_text().splitlines()] == rows
+
+
+FORMS = [
+    ([{"prompt": "a", "response": "good"}], 1),
+    (
+        [{"prompt": "a", "response": "good", "score": 2.0}, {"prompt": "a", "response": "bad", "score": 1.0}],
+        2,
+    ),
+    ([{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "good"}]}], 1),
+    ([{"prompt": "a", "completion": "good"}], 1),
+    (
+        [
+            {"prompt": "a", "completion": "good", "label": True},
+            {"prompt": "a", "completion": "bad", "label": False},
+        ],
+        2,
+    ),
+    ([{"prompt": "a", "responses": ["good", "bad", "so"], "ranks": [1, 2, 3]}], 3),
+    ([{"chosen": "\n\nHuman: a\n\nAssistant: good", "rejected": "\n\nHuman: a\n\nAssistant: bad"}], 2),
+]
+
+
+@pytest.mark.parametrize(("rows", "n"), FORMS)
+def test_all_forms_are_read_without_a_split(cli, head, tmp_path, rows, n):
+    found = cli("score", write(tmp_path / "rows.jsonl", rows), "--head", head)
+    assert found.code == 0
+    assert len(found.out.splitlines()) == n
+    assert ("accuracy" in found.err) == (n > 1)
+
+
+def test_standard_input(cli, head, monkeypatch):
+    def given(text):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+        return cli("score", "-", "--head", head)
+
+    assert len(given('{"prompt": "a", "response": "good"}\n').out.splitlines()) == 1
+    assert "standard input is empty" in given("").line
+    assert "standard input, row 1: no response" in given('{"prompt": "a"}\n').line
+
+
+def test_a_saved_model_scores_alike(cli, head, tmp_path):
+    source = write(tmp_path / "pairs.jsonl", PAIRS)
+    RewardModel.load(head).save(tmp_path / "model")
+    assert cli("score", source, "--head", tmp_path / "model").out == cli("score", source, "--head", head).out
+
+
+BAD = [
+    ('{"prompt": "a"}', (), 3, "row 1: no response"),
+    ('{"prompt": "a", "response": 3}', (), 3, "row 1: 'response' must be text"),
+    ('{"prompt": "a", "response": "b"}\n{"prompt": "a", "response": null}', (), 3, "row 2: no response"),
+    ("", (), 3, "has no rows"),
+    ("not json", (), 3, "not JSON"),
+    ('{"prompt": "a", "response": "b"}', ("--out", "x.csv"), 2, "ends with .parquet or .jsonl"),
+    ('{"prompt": "a", "response": "b"}', ("--json",), 2, "--out"),
+    ('{"prompt": "a", "response": "b"}', ("--base-model", "x"), 2, "reads no model"),
+]
+
+
+@pytest.mark.parametrize(("text", "more", "code", "words"), BAD)
+def test_bad_input_ends_in_one_line_and_writes_nothing(
+    cli, head, tmp_path, text, more, code, words, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text(text)
+    out = () if more[:1] in (("--out",), ("--json",)) else ("--out", "scores.parquet")
+    found = cli("score", "rows.jsonl", "--head", head, *out, *more)
+    assert (found.code, words in found.line) == (code, True), found.line
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_no_head_there(cli, tmp_path):
+    source = write(tmp_path / "pairs.jsonl", PAIRS)
+    found = cli("score", source, "--head", tmp_path / "none")
+    assert (found.code, "no such folder" in found.line) == (3, True)
