@@ -31,8 +31,9 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=
 
 def typed(text: str) -> list[list[str]]:
     """The words of each command in the blocks of a page that have no language."""
-    blocks = re.findall(r"^```\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    shell = [block for language, block in blocks if not language]
+    lines = [line for block in shell for line in block.replace("\\\n", " ").splitlines()]
     found = []
     for line in lines:
         words = shlex.split(re.sub(r"\s#.*", "", line))

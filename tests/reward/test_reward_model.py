@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -263,3 +264,23 @@ def test_origin_survives_json(linear):
             Origin.from_json(broken)
     assert isinstance(linear.embedder.dimension, int)
     assert not isinstance(linear, Artifact)
+
+
+def test_the_page_on_using_a_head_runs_as_printed(made, tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "use_a_head.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "artifacts").symlink_to(made)
+    fit = fits(made, "linear", "hashing")
+    monkeypatch.chdir(tmp_path)
+    assert "linear-bradley_terry-0123456789abcdef" in first
+    names: dict = {}
+    exec(first.replace("linear-bradley_terry-0123456789abcdef", fit.name), names)
+    assert names["scores"].shape == (2,)
+    exec(second, names)
+    talk = [[{"role": "user", "content": "How are you?"}]]
+    answer = [[{"role": "assistant", "content": "Go away."}]]
+    assert (
+        names["reward"](["How are you?"], ["Go away."])
+        == names["reward"](talk, answer)
+        == [names["scores"][1]]
+    )
