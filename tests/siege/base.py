@@ -153,9 +153,9 @@ class Ground:
         whole.end(seconds * len(commands) + 120.0).fine()
         return [Ended(**end) for end in json.loads(ends.read_text())]
 
-    def some(self, names: Iterable[str]) -> list[str]:
-        """All of them; in a quick run every third."""
-        return list(names)[:: 3 if self.shared.is_quick else 1]
+    def some(self, names: Iterable[str], step: int = 3) -> list[str]:
+        """All of them; in a quick run the first of every few."""
+        return list(names)[:: step if self.shared.is_quick else 1]
 
     def environment(self, changes: Mapping[str, str | None]) -> dict[str, str]:
         """This process's, with one thread of arithmetic, a cache for the whole run, and no model hub."""

@@ -39,7 +39,7 @@ write_random_model(Path(sys.argv[1]) / "model")
 
 def _run(ground: Ground, models: Models) -> None:
     """Samples from some of the models, and embeds with those that could be sampled from."""
-    names = ground.some(models)
+    names = ground.some(models, 5)
     made = ground.shared.made("model", lambda folder: ground.python(_WRITE, str(folder)).fine() and None)
     for name in names:
         shutil.copytree(made / "model", ground.folder / name)
