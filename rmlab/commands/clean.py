@@ -13,7 +13,7 @@ from rmlab.config.hydra import load_settings
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.logs.records import shell_line
 from rmlab.paths import home_path
-from rmlab.pipeline.unneeded import Item, Rule, unneeded_artifacts, unneeded_cache, unneeded_logs
+from rmlab.pipeline.unneeded import Rule, Unneeded, unneeded_artifacts, unneeded_cache, unneeded_logs
 from rmlab.removal import remove_file, remove_listed, some
 from rmlab.storage.files import plain
 from rmlab.storage.integrity import kept_digests
@@ -68,7 +68,7 @@ def clean_command(
         raise RmlabError(f"{len(failed)} of {len(found)} are kept, the first {first}")
 
 
-def _by_rule(every: Sequence[Item], rules: Sequence[Rule], days: float | None) -> list[Item]:
+def _by_rule(every: Sequence[Unneeded], rules: Sequence[Rule], days: float | None) -> list[Unneeded]:
     """Without rules all that falls under any; with a number of days and no rule, artifacts that are old."""
     if not rules:
         return [item for item in every if ("old" in item.rules if days is not None else item.rules)]
@@ -76,8 +76,8 @@ def _by_rule(every: Sequence[Item], rules: Sequence[Rule], days: float | None) -
     return [item for item in every if set(rules) & set(item.rules) and item.days >= least]
 
 
-def _named(every: Sequence[Item], names: Sequence[str], out: Path) -> list[Item]:
-    chosen: dict[Path, Item] = {}
+def _named(every: Sequence[Unneeded], names: Sequence[str], out: Path) -> list[Unneeded]:
+    chosen: dict[Path, Unneeded] = {}
     for name in names:
         fitting = [item for item in every if _fits(item, name)]
         if not fitting:
@@ -91,7 +91,7 @@ def _named(every: Sequence[Item], names: Sequence[str], out: Path) -> list[Item]
     return [item for item in every if item.path in chosen]
 
 
-def _fits(item: Item, name: str) -> bool:
+def _fits(item: Unneeded, name: str) -> bool:
     """By its path, its folder with or without the stage's, or the beginning of its fingerprint."""
     path = item.path
     if os.path.normpath(home_path(name).absolute()) == os.path.normpath(path.absolute()):
@@ -104,7 +104,7 @@ def _fits(item: Item, name: str) -> bool:
 _FAILED = "it could not be removed: "
 
 
-def _removed(item: Item) -> Item:
+def _removed(item: Unneeded) -> Unneeded:
     """The item after its removal; what could not be removed says why it is kept."""
     if item.kept:
         return item
@@ -149,7 +149,7 @@ _REMOVERS: dict[str, Callable[[Path], list[str]]] = {
 }
 
 
-def _show(found: Sequence[Item], options: CleanOptions, as_json: bool) -> None:
+def _show(found: Sequence[Unneeded], options: CleanOptions, as_json: bool) -> None:
     going = [item for item in found if not item.kept]
     total = sum(item.bytes for item in going)
     if as_json:
@@ -163,7 +163,7 @@ def _show(found: Sequence[Item], options: CleanOptions, as_json: bool) -> None:
 
 
 def _command(
-    words: Sequence[str], options: CleanOptions, found: Sequence[Item], config_dir: Path | None
+    words: Sequence[str], options: CleanOptions, found: Sequence[Unneeded], config_dir: Path | None
 ) -> str:
     """The command that removes what this one shows."""
     rules = options.rules
@@ -176,7 +176,7 @@ def _command(
     )
 
 
-def _print(found: Sequence[Item]) -> None:
+def _print(found: Sequence[Unneeded]) -> None:
     rows = []
     for item in found:
         path, why = item.path, "; ".join(filter(None, (item.why, f"kept: {item.kept}" if item.kept else "")))

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from rmlab.errors import ConfigError, InputError
 from rmlab.logs.progress import Progress
-from rmlab.reward.model import Long, RewardModel, Scored
+from rmlab.reward.model import Long, RewardModel, ScoredTexts
 from rmlab.reward.rows import Accuracy, ScoreRows, read_score_rows
 from rmlab.storage.files import plain, replacing, write_parquet
 from rmlab.terminal import note, say, say_json
@@ -92,7 +92,7 @@ def _file(source: str) -> Iterator[Path]:
             raise InputError(str(error).replace(str(file), "standard input")) from None
 
 
-def _write(rows: ScoreRows, scored: Scored, out: Path | None) -> None:
+def _write(rows: ScoreRows, scored: ScoredTexts, out: Path | None) -> None:
     table = pa.table(
         {
             "row": rows.row,
@@ -118,7 +118,7 @@ def _line(row: dict[str, Any]) -> str:
     return json.dumps(row, allow_nan=False)
 
 
-def _summarise(rows: ScoreRows, scored: Scored, how: ScoreOptions, as_json: bool) -> None:
+def _summarise(rows: ScoreRows, scored: ScoredTexts, how: ScoreOptions, as_json: bool) -> None:
     accuracy = rows.accuracy(scored.score)
     cut = int(scored.truncated.sum())
     if as_json:

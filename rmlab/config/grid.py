@@ -149,7 +149,7 @@ class Composer:
         return typed(compose([*texts, *self.fixed], self.config_dir))
 
     def _left_of(self, texts: Sequence[str]) -> list[Override] | None:
-        """What the fixed overrides leave of others before them; None if the order decides."""
+        """Returns what the fixed overrides leave of others before them; None if the order decides."""
         if any(is_swept(text) for text in texts):
             return None
         fixed = last_wins(self.fixed)

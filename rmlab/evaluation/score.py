@@ -17,12 +17,11 @@ from rmlab.heads.fitted.centred import CentredHead
 from rmlab.heads.fitted.load import load_head
 from rmlab.heads.fitted.mlp import CompressedMlp, MlpHead, compressed
 from rmlab.heads.fitted.several import EnsembleHead
-from rmlab.models.compute import available_cores
+from rmlab.models.compute import available_cores, one_thread
 from rmlab.pipeline.job import Job
 from rmlab.responses.prompt_means import PromptMeans
 from rmlab.responses.vectors import Piece, Vectors, vector_type
 from rmlab.storage.artifact import Artifact
-from rmlab.threads import one_thread
 
 SAMPLE = 4096  # responses that quick forms are tried on
 WORTH_TRYING = 100_000  # responses to score; for fewer the trial takes longer than it saves

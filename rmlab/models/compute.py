@@ -1,4 +1,4 @@
-"""The device and precision of models, and their loading, from safetensors only."""
+"""The device, precision and threads of models, and their loading, from safetensors only."""
 
 from __future__ import annotations
 
@@ -20,6 +20,29 @@ _UNUSED = ("pooler.",)  # an encoder's pooler, which no stage uses
 def available_cores() -> int:
     """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def torch_threads_kept() -> Iterator[None]:
+    """Restores torch's number of threads at the end."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Runs torch and BLAS with one thread, as in a worker process."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    with torch_threads_kept(), threadpool_limits(1):
+        torch.set_num_threads(1)
+        yield
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a model's folder must stand: its files are its own, and what was loaded from it does what models do.
+"""Checks a model's folder: its files must be its own, and what was loaded must work as models do.
 
 A folder may be a stranger's. Its files are its own: no link leads out of it, nor does the index of a sharded
 model. In a snapshot of the hub's cache files are links to blobs beside the snapshots, which are its own too.
@@ -35,7 +35,7 @@ def check_files(folder: Path) -> None:
 
 
 def _is_snapshot(folder: Path) -> bool:
-    """As the hub's cache has them: models--OWNER--NAME/snapshots/COMMIT, beside models--OWNER--NAME/blobs."""
+    """Tells a snapshot of the hub's cache, models--OWNER--NAME/snapshots/COMMIT, by its place."""
     return folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--")
 
 

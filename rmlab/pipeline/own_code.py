@@ -39,7 +39,7 @@ class OwnCode:
 
     @property
     def warning(self) -> str:
-        """What counts, and a change of what is not noticed."""
+        """Words for the user on the code that counts, and on what may change without notice."""
         named = ", ".join(self.unseen[:_SHOWN]) + (" and others" if self.unseen[_SHOWN:] else "")
         more = f", or what {named} brings in" if named else ""
         files = "1 file" if len(self.files) == 1 else f"{len(self.files)} files"
@@ -157,7 +157,7 @@ def _nodes(file: Path) -> Iterator[ast.AST]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a module is. file: None for a folder without __init__; folders: those of a package."""
+    """The place of a module. file: None for a folder without __init__; folders: those of a package."""
 
     file: Path | None
     folders: tuple[Path, ...]

@@ -184,7 +184,7 @@ def _check_unchanged(node: Node, writer: Writer) -> None:
 
 
 def _of_code(node: Node) -> list[str]:
-    """What is to be said of the user's own code: what its identity lacks, and that it was edited meanwhile.
+    """Warnings on the user's own code: what its identity lacks, and that it was edited meanwhile.
 
     An edit is no error, since the code that ran is mostly that which was imported at the start.
     """

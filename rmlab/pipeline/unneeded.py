@@ -28,7 +28,7 @@ _DAY = 86_400.0
 
 
 @dataclass(frozen=True)
-class Item:
+class Unneeded:
     """Something that may be removed. rules: those that it falls under; why: in words.
 
     days: since it was last written. kept: why it must not be removed; empty if it may be.
@@ -43,7 +43,7 @@ class Item:
     kept: str = ""
 
 
-def unneeded_artifacts(out: Path, older: float | None) -> list[Item]:
+def unneeded_artifacts(out: Path, older: float | None) -> list[Unneeded]:
     """All artifacts of a folder, what is read before what reads it; those without rules are needed.
 
     older: the days after which an artifact is old, if everything that was made of it is old as well.
@@ -73,7 +73,7 @@ class _Folder:
                 continue
         return cls([*finished_or_begun, *beside], made, older)
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[Unneeded]:
         days = {place: _days_since(place) for place in self.places}
         results = [place for place in self.made if BY_NAME[place.parent.name].is_result]
         wanted = self._with_inputs(results)
@@ -83,7 +83,7 @@ class _Folder:
 
     def _item(
         self, place: Path, days: float, wanted: set[Path], young: set[Path], writing: list[Path]
-    ) -> Item:
+    ) -> Unneeded:
         rules: dict[Rule, str] = {}
         try:
             with readable(place):
@@ -98,7 +98,7 @@ class _Folder:
             rules["orphaned"] = "no result was made of it"
         if self.older is not None and days >= self.older and place not in young:
             rules["old"] = f"{days:,.0f} days old"
-        return Item("artifact", place, tuple(rules), "; ".join(rules.values()), _size(place), days, kept)
+        return Unneeded("artifact", place, tuple(rules), "; ".join(rules.values()), _size(place), days, kept)
 
     def _with_inputs(self, places: Iterable[Path]) -> set[Path]:
         """The artifacts, and all that they were made of, directly or through others."""
@@ -141,7 +141,7 @@ def _size(place: Path) -> int:
     return place.lstat().st_size if place.is_file() else sum(file.st_size for file in _files(place))
 
 
-def unneeded_logs(out: Path) -> list[Item]:
+def unneeded_logs(out: Path) -> list[Unneeded]:
     """The logs of commands that have ended, in a folder of artifacts and in the cache."""
     folders = [out / log.FOLDER, cache_folder(log.FOLDER)]
     found = [file for folder in folders for file in logs_in(folder)]
@@ -150,7 +150,7 @@ def unneeded_logs(out: Path) -> list[Item]:
     ]
 
 
-def unneeded_cache() -> list[Item]:
+def unneeded_cache() -> list[Unneeded]:
     """Models that were converted, and digests of large files: both are made again where they are wanted."""
     models = [p for p in sorted(cache_folder("models").glob("[!.]*")) if p.is_dir()]
     found = [
@@ -162,6 +162,6 @@ def unneeded_cache() -> list[Item]:
     return found
 
 
-def _item(kind: Kind, place: Path, rule: Rule, why: str, kept: str = "") -> Item:
+def _item(kind: Kind, place: Path, rule: Rule, why: str, kept: str = "") -> Unneeded:
     kept = "it is a link" if place.is_symlink() else kept
-    return Item(kind, place, (rule,), why, _size(place), _days_since(place), kept)
+    return Unneeded(kind, place, (rule,), why, _size(place), _days_since(place), kept)

@@ -47,7 +47,7 @@ def _embeddings(fit: Artifact) -> Artifact:
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:
-    """What a reader of the head may want to know: its settings, its data and its metrics."""
+    """The settings of a fit, its data and its metrics."""
     has_held_out = bool(manifest.counts.get("validation_comparisons"))
     return {
         "name": manifest.name,

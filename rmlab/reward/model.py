@@ -28,7 +28,7 @@ Long = Literal["cut", "refuse"]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredTexts:
     """Rewards of n texts.
 
     score: [n] rewards; raw: [n] scores as fitted; n_tokens: [n] tokens of each response, -1 where unknown;
@@ -42,7 +42,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedResponses:
     """Two responses to a prompt.
 
     probability: that the first is preferred; margin: the difference of the scores as fitted; std: its
@@ -131,7 +131,7 @@ class RewardModel:
         responses: Sequence[str | Sequence[Message]],
         progress: bool = False,
         long: Long = "cut",
-    ) -> Scored:
+    ) -> ScoredTexts:
         """Scores responses. prompts: [n] texts or lists of messages; responses: [n] texts, or the assistant's
         message in a list; progress: show it on a terminal.
 
@@ -148,7 +148,7 @@ class RewardModel:
 
     def score_exchanges(
         self, exchanges: Sequence[Exchange], tick: Callable[[int, int], None], long: Long = "cut"
-    ) -> Scored:
+    ) -> ScoredTexts:
         """Scores responses. tick: called with the rows and tokens just embedded."""
         centred = isinstance(self.head, CentredHead)
         found = []
@@ -163,7 +163,7 @@ class RewardModel:
         )
         if n := int(truncated.sum()):
             warnings.warn(f"{n} texts were longer than the embedding model reads and were cut", stacklevel=3)
-        return Scored(score, raw, n_tokens, truncated)
+        return ScoredTexts(score, raw, n_tokens, truncated)
 
     def score_embeddings(
         self,
@@ -205,7 +205,7 @@ class RewardModel:
 
     def compare(
         self, prompt: str | Sequence[Message], a: str | Sequence[Message], b: str | Sequence[Message]
-    ) -> Compared:
+    ) -> ComparedResponses:
         """Compares two responses to a prompt by the temperature that was fitted on validation comparisons."""
         if self.temperature is None:
             raise InputError(
@@ -227,7 +227,7 @@ class RewardModel:
         if isinstance(self.head, LaplaceHead) and std is not None:
             # The mean of sigma over the posterior, by MacKay's approximation (1992).
             log_odds /= np.sqrt(1 + np.pi / 8 * (std / self.temperature) ** 2)
-        return Compared(float(0.5 * (1 + np.tanh(0.5 * log_odds))), margin, std)
+        return ComparedResponses(float(0.5 * (1 + np.tanh(0.5 * log_odds))), margin, std)
 
     def _as_stored(self, vectors: np.ndarray) -> np.ndarray:
         """The vectors rounded as the head's own were when they were stored."""

@@ -17,8 +17,7 @@ from typing import Any, BinaryIO
 
 from rmlab.errors import InputError, RmlabError
 from rmlab.logs import log as run_log
-from rmlab.models.compute import Compute
-from rmlab.threads import torch_threads_kept
+from rmlab.models.compute import Compute, torch_threads_kept
 
 _GIB = 2**30
 _MISSING = (

@@ -69,7 +69,7 @@ def child_of(kind: str) -> _Reader:
     return known
 
 
-class Answer:
+class ChildAnswer:
     """The answers of a child about one file. name: the file's name in errors; died: what follows it where the
     child has died of the file."""
 
@@ -111,7 +111,7 @@ class Answer:
 class TableRows:
     """schema: of all columns of the file; rows: how many it declares. Iterated over once, in batches."""
 
-    def __init__(self, answer: Answer, form: str, name: str) -> None:
+    def __init__(self, answer: ChildAnswer, form: str, name: str) -> None:
         self._answer, self._form, self._name = answer, form, name
         self.rows = int(answer.message()["rows"])
         with self._readable():
@@ -151,13 +151,13 @@ def open_table(
     form = "Arrow" if path.suffix.lower() == ".arrow" else "Parquet"
     wanted = None if columns is None else list(columns)
     request = {"path": str(path.absolute()), "form": form, "columns": wanted, "rows": rows}
-    with closing(Answer(TABLE, request, name or str(path))) as answer:
+    with closing(ChildAnswer(TABLE, request, name or str(path))) as answer:
         yield TableRows(answer, form, name or str(path))
 
 
 def read_tensor(path: Path) -> np.ndarray:
     """The one tensor in a `.pt` file, read without running code."""
-    with closing(Answer(TENSOR, {"path": str(path.absolute())}, str(path))) as answer:
+    with closing(ChildAnswer(TENSOR, {"path": str(path.absolute())}, str(path))) as answer:
         about = answer.message()
         found = np.empty(about["shape"], about["dtype"])
         left = found.reshape(-1).view(np.uint8)

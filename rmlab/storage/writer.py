@@ -195,7 +195,7 @@ class Writer:
             self._set_bad_aside(name)
 
     def _set_bad_aside(self, name: str) -> None:
-        """What is no file is somebody else's, and stays under a name that is out of the way."""
+        """Moves what is no file aside, since it is somebody else's."""
         file, aside = self.path / name, self.work / _DAMAGED / name
         if file.is_symlink() or file.is_dir():
             set_aside(file)

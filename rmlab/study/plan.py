@@ -20,7 +20,7 @@ from rmlab.pipeline.node import Node
 from rmlab.pipeline.stages import STUDY, SWEEP
 from rmlab.storage.set_record import RECORD, open_set
 from rmlab.study.finding import Finding, Where
-from rmlab.sweeps.plan import Chains, plan_sweep
+from rmlab.sweeps.plan import CellChains, plan_sweep
 
 SEED, ARM, CONDITION = "seed", "arm", "condition"
 SEEDS = "seed=range(0,5)"
@@ -45,7 +45,7 @@ def plan_study(
     planner = Planner.of(overrides, config_dir, all_setups)
     plans = [planner.plan(finding) for finding in findings]
     sweep = plan_sweep([point for plan in plans for point in plan.points], workers, fresh)
-    chains = Chains()
+    chains = CellChains()
     described: dict[str, Any] = {}
     for plan in plans:
         cells = [chains.cell(point) for point in plan.points]

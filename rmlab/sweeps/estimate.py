@@ -12,9 +12,9 @@ from typing import Any
 
 from rmlab.config.settings import Settings
 from rmlab.errors import InputError
+from rmlab.models.compute import one_thread
 from rmlab.pipeline.node import Cell, Node
 from rmlab.storage.digest import digest
-from rmlab.threads import one_thread
 
 WHOLE = 2000  # a cell with at most this many comparisons is tried on all of them
 SHARE = 8  # one with more is tried on 1/8 of them, and on 1/16

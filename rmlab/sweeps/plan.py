@@ -37,7 +37,7 @@ def plan_sweep(points: Sequence[GridPoint], workers: int, fresh: bool = False) -
         raise ConfigError("nothing to sweep: give a setting several values, such as seed=0,1,2")
     if len({point.settings.out for point in points}) > 1:
         raise ConfigError("cells differ in `out`, and a sweep writes into one folder: give one out=FOLDER")
-    chains = Chains()
+    chains = CellChains()
     cells: dict[str, Cell] = {}
     points = _with_random_arms(points)
     for point in points:
@@ -94,7 +94,7 @@ def _with_random_arms(points: Sequence[GridPoint]) -> list[GridPoint]:
 
 
 @dataclass
-class Chains:
+class CellChains:
     """Makes cells of points; the nodes that heads read are made once for all points that share them.
 
     sources: what the recipes of the heads themselves are made of outside, such as the user's code.

@@ -25,10 +25,10 @@ from rmlab.evaluation.controls import read_surface
 from rmlab.evaluation.fit_head import fit_head
 from rmlab.evaluation.measure import JudgedSplit, measure
 from rmlab.metrics.intervals import Resamples
+from rmlab.models.compute import one_thread
 from rmlab.responses.table import Responses, read_responses
 from rmlab.responses.vectors import Block, Piece, StreamedVectors
 from rmlab.storage.artifact import Artifact, open_artifact
-from rmlab.threads import one_thread
 
 HEADS = ("head=linear loss=bradley_terry", "head=mlp loss=bradley_terry", "head=trees loss=classification")
 METRICS = ("best_of_n", "spearman", "accuracy")

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from rmlab.errors import InputError
-from rmlab.storage.untrusted import Answer
+from rmlab.storage.untrusted import ChildAnswer
 from rmlab.storage.untrusted_bounds import TEMPLATE
 
 Job = tuple[Sequence[Mapping[str, str]], bool]  # messages, and whether the prompt for the next answer follows
@@ -29,13 +29,13 @@ class _Renderer:
     def __init__(self, template: str, variables: tuple[tuple[str, str], ...], name: str) -> None:
         self._asked = {"template": template, "variables": dict(variables)}
         self._name = f"{name}:"
-        self._answer: Answer | None = None
+        self._answer: ChildAnswer | None = None
         self._lock = Lock()
 
     def __call__(self, jobs: Sequence[Job]) -> list[str]:
         with self._lock:
             if self._answer is None:
-                self._answer = Answer(TEMPLATE, self._asked, self._name, _DIED)
+                self._answer = ChildAnswer(TEMPLATE, self._asked, self._name, _DIED)
             try:
                 self._answer.ask(jobs)
                 found: list[str] = self._answer.message()["texts"]
