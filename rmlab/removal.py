@@ -25,6 +25,14 @@ def refuse_link(place: Path) -> None:
         )
 
 
+def refuse_links_in(folder: Path) -> None:
+    """InputError if a folder is a link, or if there is one anywhere in it."""
+    refuse_link(folder)
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            refuse_link(Path(place) / name)
+
+
 def remove_file(file: Path) -> None:
     """Removes a file or a link, if it is there."""
     file.unlink(missing_ok=True)

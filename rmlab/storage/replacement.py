@@ -18,7 +18,7 @@ def replacement_of(artifact: Path) -> Path:
     return artifact.with_name(f".{artifact.name}.new")
 
 
-def _replaced(artifact: Path) -> Path:
+def replaced(artifact: Path) -> Path:
     """The folder that an artifact is moved to when its replacement takes its place."""
     return artifact.with_name(f".{artifact.name}.old")
 
@@ -54,12 +54,12 @@ def is_written(artifact: Path) -> bool:
 def finish(artifact: Path) -> None:
     """Puts the whole replacement in its place. Of the old one, those files go that its records name."""
     remove_scratch(replacement_of(artifact) / WORK)
-    put_in_place(replacement_of(artifact), artifact, _replaced(artifact))
+    put_in_place(replacement_of(artifact), artifact, replaced(artifact))
     _retire(artifact)
 
 
 def _retire(artifact: Path) -> None:
-    old = _replaced(artifact)
+    old = replaced(artifact)
     with suppress(OSError):
         remove_scratch(old / WORK)
         retire(old, own_files(old), artifact)
@@ -70,7 +70,7 @@ def settle(artifact: Path, busy: Callable[[], None]) -> None:
 
     busy: called if another process is at it.
     """
-    places = [p for p in (artifact, _replaced(artifact), replacement_of(artifact)) if p.is_dir()]
+    places = [p for p in (artifact, replaced(artifact), replacement_of(artifact)) if p.is_dir()]
     if places and is_unsettled(artifact):
         with locked(places[0] / LOCK, busy):
             if is_unsettled(artifact):  # another process may have ended it meanwhile
@@ -79,7 +79,7 @@ def settle(artifact: Path, busy: Callable[[], None]) -> None:
 
 def is_unsettled(artifact: Path) -> bool:
     beside = replacement_of(artifact)
-    return _replaced(artifact).is_dir() or (beside / MANIFEST).is_file() or _is_alone(beside, artifact)
+    return replaced(artifact).is_dir() or (beside / MANIFEST).is_file() or _is_alone(beside, artifact)
 
 
 def _is_alone(beside: Path, artifact: Path) -> bool:
@@ -87,7 +87,7 @@ def _is_alone(beside: Path, artifact: Path) -> bool:
 
 
 def _settle(artifact: Path) -> None:
-    old, beside = _replaced(artifact), replacement_of(artifact)
+    old, beside = replaced(artifact), replacement_of(artifact)
     if artifact.exists():
         _retire(artifact)
     if (beside / MANIFEST).is_file():

@@ -17,6 +17,7 @@ from rmlab.errors import InputError, RmlabError
 from rmlab.removal import (
     move,
     refuse_link,
+    refuse_links_in,
     remove_file,
     remove_listed,
     remove_scratch,
@@ -30,7 +31,7 @@ from rmlab.storage.integrity import digest_once, mark_whole
 from rmlab.storage.locks import locked
 from rmlab.storage.manifest import COPY, MANIFEST, WORK, FileRecord, Manifest, write_manifest
 from rmlab.storage.owned import BEGUN, LOCK, begun_with, foreign, is_part, own_files, parts_in, was_begun
-from rmlab.storage.replacement import finish, is_unsettled, replacement_of, settle
+from rmlab.storage.replacement import finish, is_unsettled, replaced, replacement_of, settle
 from rmlab.storage.schemas import Table
 
 _SHARDS, _DAMAGED, _MADE = "shards.json", "damaged", "made"
@@ -264,9 +265,9 @@ def writing(path: Path) -> Iterator[Writer]:
     def busy() -> None:
         raise RmlabError(f"another rmlab process is writing {path.name}; wait for it, then run this again")
 
-    for folder in (path, replacement_of(path)):
+    for folder in (path, replacement_of(path), replaced(path)):
         refuse_link(folder)
-        refuse_link(folder / WORK)
+        refuse_links_in(folder / WORK)
     settle(path, busy)
     path.mkdir(parents=True, exist_ok=True)
     with locked(path / LOCK, busy):

@@ -41,6 +41,17 @@ def _(ground: Ground) -> None:
     assert artifact.is_symlink(), "the link is gone"
 
 
+@case("a link in a working folder is refused, and what it leads to stays")
+def _(ground: Ground) -> None:
+    ground.smoke()
+    artifact, precious = ground.artifact("sample"), _precious(ground)
+    (artifact / ".work").mkdir()
+    (artifact / ".work" / "begun.json").write_text("{}")
+    (artifact / ".work" / "made").symlink_to(precious)
+    ground.rmlab("sample", "--force", *SMOKE).refused(3, "made is a link")
+    _is_kept(precious)
+
+
 @case("a folder of an artifact's name that holds notes is refused, and named")
 def _(ground: Ground) -> None:
     ground.smoke()

@@ -141,16 +141,19 @@ def test_a_folder_that_no_record_says_is_ours_is_not_written_to(tmp_path, name):
     assert {p.name for p in (tmp_path / "a").iterdir()} == {name.partition("/")[0], ".lock"}
 
 
-@pytest.mark.parametrize("what", ["a", "a/.work", ".a.new"])
+@pytest.mark.parametrize(
+    "what", ["a", "a/.work", "a/.work/made", "a/.work/processes.log", ".a.new", ".a.old"]
+)
 def test_links_are_refused(tmp_path, what):
     (tmp_path / "precious").mkdir()
     for name in ("thesis.txt", ".draft.1.tmp", ".manifest.json.1.tmp"):
         (tmp_path / "precious" / name).write_text("mine")
     if what != "a":
         make(tmp_path / "a", 1, replaces=False)
+    (tmp_path / what).parent.mkdir(exist_ok=True)
     (tmp_path / what).symlink_to(tmp_path / "precious")
     with pytest.raises(InputError, match="is a link"):
-        make(tmp_path / "a", 2, replaces=what == ".a.new")
+        make(tmp_path / "a", 2, replaces=what.startswith(".a"))
     assert len(list((tmp_path / "precious").iterdir())) == 3
     assert (tmp_path / what).is_symlink()
 
