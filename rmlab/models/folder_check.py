@@ -89,11 +89,24 @@ def try_tokenizer(tokenizer: Any) -> None:
 
 
 def try_model(model: Any) -> None:
-    """Lets the model read some tokens, and one after them; ValueError where it makes no numbers of them."""
-    import torch
+    """Lets the model read some tokens, and one after them; ValueError where it makes no numbers of them.
+
+    Little memory is no fault of the folder: whoever reads texts halves its batches, and says so.
+    """
+    from rmlab.models.oom_retry import is_out_of_memory
 
     if model.config.is_encoder_decoder:
         return
+    try:
+        _try_to_read(model)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+
+
+def _try_to_read(model: Any) -> None:
+    import torch
+
     ids = torch.tensor([[0, 1] * 4], device=model.device)
     with torch.inference_mode():
         found = model(input_ids=ids, attention_mask=torch.ones_like(ids))
