@@ -6,11 +6,9 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from rmlab.report.figures.svg import COLOURS, draw, draw_png, label_rows
 from rmlab.report.render import fill
@@ -23,6 +21,10 @@ from rmlab.study.plan import ARM, is_at
 from rmlab.study.report_content import Part, StudyContent
 from rmlab.study.values import EXPECTED, METRICS
 from rmlab.study.verdict import RULE, VERDICTS
+
+if TYPE_CHECKING:  # the package of the figures is what imports matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _TEMPLATES = Path(__file__).parent / "templates"
 PICTURES = {"noise": "noise.png", "best_of_n": "best_of_n.png"}  # name of a finding -> file

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
+import pytest
 from report_page_parser import NASTY, Page
 from report_synthetic import design
 
@@ -69,3 +73,27 @@ def test_paired_dollars_are_no_formula(make_content):
         "".join(node.itertext()).strip() for node in ET.fromstring(svg).iter() if node.tag.endswith("}text")
     ]
     assert "a$b$c" in texts
+
+
+_FIGURES = """
+import sys
+import rmlab.study.page, rmlab.report.render
+import matplotlib
+print(matplotlib.matplotlib_fname.__module__, matplotlib.rcParamsOrig["lines.linewidth"])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("settings", ["lines.linewidth: 99\n", None])
+def test_settings_of_figures_in_the_current_folder_are_not_read(tmp_path, settings):
+    """None: a pipe, at which its reader waits for ever."""
+    if settings is None:
+        os.mkfifo(tmp_path / "matplotlibrc")
+    else:
+        (tmp_path / "matplotlibrc").write_text(settings)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _FIGURES],
+        cwd=tmp_path, env=environment, timeout=300, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == ["matplotlib", "1.5"] and not done.stderr, done.stderr

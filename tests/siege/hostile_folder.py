@@ -58,6 +58,7 @@ def hostile(ground: Ground, but: Iterable[str] = ()) -> Path:
     (folder / "conf" / "experiment").mkdir()
     (folder / "conf" / "experiment" / "smoke.yaml").write_text("head: {_target_: evil.Head}\n")
     (folder / "config.json").write_text(json.dumps({"auto_map": {"AutoConfig": "evil.Config"}}))
+    (folder / "matplotlibrc").write_text("lines.linewidth: owned\n")
     (folder / ".env").write_text(f"PYTHONPATH={folder}\nBROWSER={folder}/program\n")
     _repository(ground, folder)
     return folder
@@ -129,6 +130,7 @@ def _(ground: Ground) -> None:
     assert set(done) == set(commands), ended.tail()
     must = ("run", "sweep", "status", "verify", "import", "export", "doctor", "annotate", "report", "sft")
     assert {done[name] for name in must} == {"0"}, f"{done}; {ended.tail()}"
+    assert "matplotlibrc" not in ended.text, "the figures' library reads settings of the current folder"
     untouched(ground)
 
 
