@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -100,6 +101,23 @@ def _free(place: Path) -> Path:
     while os.path.lexists(place):
         place = place.with_name(f"{place.name}~")
     return place
+
+
+def open_to_others(folder: Path) -> None:
+    """Lets those read the files of a folder who may read files that are made there now; nobody else is at it.
+
+    Some libraries write files that only their user can read, whatever the umask says.
+    """
+    probe = folder / ".mode"
+    probe.touch()
+    usual = stat.S_IMODE(probe.stat().st_mode)
+    remove_file(probe)
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode | usual != mode:
+                with suppress(OSError):  # some file systems have no modes
+                    file.chmod(mode | usual)
 
 
 def put_in_place(made: Path, target: Path, old: Path) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from rmlab import removal
+from rmlab.storage.manifest import Manifest
+from rmlab.storage.staged_folder import staged_folder
+from rmlab.storage.writer import writing
 
 PACKAGE = Path(removal.__file__).parent
 _CALLS = {"rmtree", "unlink", "rmdir", "removedirs", "rename", "renames", "link_to"}
@@ -83,3 +88,26 @@ def test_a_link_goes_without_what_it_leads_to_and_a_full_folder_stays(tmp_path):
     (tmp_path / "work").symlink_to(folder)
     removal.remove_scratch(tmp_path / "work")
     assert (folder / "head" / "mine").is_file()
+
+
+def write_for_its_user_alone(file: Path) -> None:
+    file.touch()
+    file.chmod(0o600)
+
+
+def test_what_libraries_write_for_their_user_alone_is_read_by_those_who_read_the_rest(tmp_path):
+    """As safetensors writes weights."""
+    before = os.umask(0o027)
+    try:
+        with staged_folder(tmp_path / "model") as folder:
+            write_for_its_user_alone(folder / "model.safetensors")
+        with writing(tmp_path / "artifact") as writer:
+            writer.begin({})
+            writer.output("head").mkdir()
+            write_for_its_user_alone(writer.output("head") / "head.safetensors")
+            writer.commit(lambda files: Manifest("fit_rm", "n", 1, "f" * 64, {}, [], files, 0))
+    finally:
+        os.umask(before)
+    files = [tmp_path / "model" / "model.safetensors", tmp_path / "artifact" / "head" / "head.safetensors"]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o640, 0o640]
+    assert [file.name for file in (tmp_path / "model").iterdir()] == ["model.safetensors"]

@@ -91,6 +91,19 @@ def test_status_has_a_row_for_it_and_no_run_begins_it_anew(cli, made, withheld, 
     assert cli("inspect", of_stage(made, "sample")).code == 3
 
 
+@pytest.mark.parametrize("what", ["stage", "folder", "manifest"])
+def test_clean_has_a_row_for_it_and_leaves_it(cli, made, withheld, what):
+    place = within("sample", what, made)
+    withheld(place)
+    result = cli("clean", "--json")
+    assert result.code == 0, result.err
+    items = [item for item in result.json["items"] if item["kind"] == "artifact"]
+    row = next(item for item in items if item["rules"] == ["unreadable"])
+    assert Path(row["path"]).name == place.name or what == "manifest"
+    assert "Permission denied" in row["kept"] and "ask its owner" in row["kept"]
+    assert not [item for item in items if not item["kept"]], "what it was made of is no rubbish"
+
+
 def test_another_sweep_that_cannot_be_read_ends_none(cli, made, withheld):
     other = made / "sweep" / "of-another-0123456789abcdef"
     other.mkdir(parents=True)
@@ -144,3 +157,16 @@ def test_artifacts_that_came_without_their_hidden_files_are_whole(cli, made):
     assert cli("verify", "all", "--repair").code == 0
     assert not [p for p in hidden if p.name != ".lock" and not p.is_file()]
     assert not any(row["why"] for row in cli("verify", "all", "--json").json["artifacts"])
+
+
+def test_parts_that_came_without_their_hidden_working_folder(cli, made):
+    """As after the same transfer of what was begun: it cannot be gone on with, and nothing says so but this."""
+    begun = of_stage(made, "sample")
+    for hidden in (".manifest-copy.json", ".lock", "manifest.json"):
+        (begun / hidden).unlink()
+    assert "skips hidden files" in cli("verify", begun, "--json").json["artifacts"][0]["why"]
+    result = cli("sample", *SMALL)
+    assert result.code == 3 and "no record" in result.line and "skips hidden files" in result.line
+    assert ".work" in result.line and (begun / "part-00000.parquet").is_file()
+    row = next(r for r in cli("status", *SMALL, "--json").json["stages"] if r["stage"] == "sample")
+    assert row["state"] == "begun" and "skips hidden files" in row["detail"]

@@ -19,6 +19,7 @@ from rmlab.storage.artifact import (
     upstream,
 )
 from rmlab.storage.manifest import InputRecord, Manifest, OldFormat
+from rmlab.storage.owned import LOST_WORK, has_lost_work
 
 Name = Literal["missing", "begun", "damaged", "unreadable", "stale", "done"]
 
@@ -113,7 +114,8 @@ class States:
             return State("missing")
         if is_unfinished(folder):
             n = len(list(folder.glob("part-*.parquet")))
-            return State("begun", f"{n} parts" if n else "no parts yet")
+            lost = f"; {LOST_WORK}" if has_lost_work(folder) else ""
+            return State("begun", f"{n} parts{lost}" if n else "no parts yet")
         try:
             artifact = open_artifact(folder)
         except OldFormat as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -16,14 +19,14 @@ from rmlab.paths import cache_folder
 from rmlab.pipeline.stages import BY_NAME
 from rmlab.pipeline.state import Ages
 from rmlab.pipeline.verify import Sources, artifacts_of
-from rmlab.storage.artifact import finished, is_unfinished, readable, upstream
+from rmlab.storage.artifact import Unreadable, finished, is_unfinished, readable, upstream
 from rmlab.storage.integrity import kept_digests
 from rmlab.storage.manifest import Manifest
 from rmlab.storage.owned import foreign, own_files, was_begun
 from rmlab.storage.replacement import artifact_of, is_written, replacement_of
 
 Kind = Literal["artifact", "log", "cache"]
-Rule = Literal["stale", "unfinished", "orphaned", "old", "cache", "logs"]
+Rule = Literal["stale", "unfinished", "orphaned", "unreadable", "old", "cache", "logs"]
 _DAY = 86_400.0
 
 
@@ -53,31 +56,43 @@ def unneeded_artifacts(out: Path, older: float | None) -> list[Unneeded]:
 
 @dataclass(frozen=True)
 class _Folder:
-    """places: artifacts, and replacements that were begun; made: the manifests of the finished ones."""
+    """places: artifacts, and replacements that were begun; made: the manifests of the finished ones.
+
+    withheld: why the others cannot be read; they may be made of any other.
+    """
 
     places: list[Path]
     made: Mapping[Path, Manifest]
     older: float | None
+    withheld: Mapping[Path, str]
     ages: Ages = field(default_factory=lambda: Ages(Sources().has_changed))
 
     @classmethod
     def look(cls, out: Path, older: float | None) -> _Folder:
         finished_or_begun = artifacts_of(Path(os.path.normpath(out.absolute())))  # as inputs are named
-        beside = [r for r in map(replacement_of, finished_or_begun) if r.is_dir() and not r.is_symlink()]
-        made = {}
+        made, beside, withheld = {}, [], {}
         for place in finished_or_begun:
             try:
                 with readable(place):
+                    replacement = replacement_of(place)
+                    if replacement.is_dir() and not replacement.is_symlink():
+                        beside.append(replacement)
+                    with suppress(FileNotFoundError):  # a process has just removed it
+                        os.scandir(place).close()
                     made[place] = finished(place)
-            except InputError:  # unfinished, damaged, or another user's
+            except Unreadable as error:
+                withheld[place] = str(error)
+            except InputError:  # unfinished or damaged
                 continue
-        return cls([*finished_or_begun, *beside], made, older)
+        return cls([*finished_or_begun, *beside], made, older, withheld)
 
     def items(self) -> list[Unneeded]:
         days = {place: _days_since(place) for place in self.places}
         results = [place for place in self.made if BY_NAME[place.parent.name].is_result]
-        wanted = self._with_inputs(results)
-        young = self._with_inputs(p for p in self.made if self.older is None or days[p] < self.older)
+        recent = [p for p in self.made if self.older is None or days[p] < self.older]
+        wanted, young = (
+            set(self.made) if self.withheld else self._with_inputs(some) for some in (results, recent)
+        )
         writing = [place for place in self.places if is_written(artifact_of(place))]
         return [self._item(place, days[place], wanted, young, writing) for place in self.places]
 
@@ -85,6 +100,9 @@ class _Folder:
         self, place: Path, days: float, wanted: set[Path], young: set[Path], writing: list[Path]
     ) -> Unneeded:
         rules: dict[Rule, str] = {}
+        if place in self.withheld:
+            kept = self.withheld[place]
+            return Unneeded("artifact", place, ("unreadable",), "", _size(place), days, kept)
         try:
             with readable(place):
                 if is_unfinished(place):
@@ -126,19 +144,22 @@ def _kept(place: Path, writing: list[Path], is_stale: bool) -> str:
     return ""
 
 
-def _files(place: Path) -> Iterator[os.stat_result]:
-    for folder, _, files in os.walk(place):
-        yield from ((Path(folder) / name).lstat() for name in files)
+def _seen(place: Path) -> Iterator[os.stat_result]:
+    """Of a file, or a folder and the files in it; without those that the system withholds."""
+    below = (Path(folder) / name for folder, _, files in os.walk(place) for name in files)
+    for path in chain([place], below):
+        with suppress(OSError):
+            yield path.lstat()
 
 
 def _days_since(place: Path) -> float:
     """Days since a file, or anything in a folder, was last written."""
-    latest = max([place.lstat().st_mtime, *(file.st_mtime for file in _files(place))])
-    return max(0.0, time.time() - latest) / _DAY
+    now = time.time()
+    return max(0.0, now - max((seen.st_mtime for seen in _seen(place)), default=now)) / _DAY
 
 
 def _size(place: Path) -> int:
-    return place.lstat().st_size if place.is_file() else sum(file.st_size for file in _files(place))
+    return sum(seen.st_size for seen in _seen(place) if not stat.S_ISDIR(seen.st_mode))
 
 
 def unneeded_logs(out: Path) -> list[Unneeded]:

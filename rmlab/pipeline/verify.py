@@ -20,6 +20,7 @@ from rmlab.storage.artifact import Unreadable, artifacts_in, finished, is_unfini
 from rmlab.storage.files import is_withheld
 from rmlab.storage.integrity import Damage, all_damage, forget, mark_whole
 from rmlab.storage.manifest import COPY, MANIFEST, InputRecord, Manifest, OldFormat
+from rmlab.storage.owned import LOST_WORK, has_lost_work
 
 Condition = Literal["whole", "stale", "damaged", "unfinished", "unreadable"]
 
@@ -64,11 +65,8 @@ def verify(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
 
 def _verified(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
     if is_unfinished(path):
-        return Verified(
-            path,
-            "unfinished",
-            "the command that began it goes on with it; `rmlab clean` removes it",
-        )
+        why = LOST_WORK if has_lost_work(path) else _BEGUN
+        return Verified(path, "unfinished", why)
     try:
         manifest = finished(path)
     except OldFormat as error:
@@ -88,6 +86,7 @@ def _verified(path: Path, tick: Callable[[int], None], ages: Ages) -> Verified:
     return Verified(path, "stale" if why else "whole", why or (_LACKS_COPY if lacks else ""), lacks, manifest)
 
 
+_BEGUN = "the command that began it goes on with it; `rmlab clean` removes it"
 _LACKS_COPY = (
     "it has no copy of its manifest, as after a transfer that skips hidden files; --repair writes it"
 )

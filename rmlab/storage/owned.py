@@ -17,6 +17,7 @@ from rmlab.storage.set_record import CARD, LICENSE, RECORD
 
 LOCK = ".lock"  # held by the process that writes an artifact
 BEGUN = "begun.json"  # in the working folder: that rmlab began the artifact, and what its inputs held
+LOST_WORK = f"it has no {WORK}, as after a transfer that skips hidden files: copy that too"
 MADE_BY = "made by `rmlab export`"  # in the card of an exported folder
 # What a record has besides the names of files; a file of this name without it is somebody else's.
 _RECORDS = {
@@ -71,6 +72,11 @@ def begun_with(folder: Path) -> dict[str, str] | None:
 def was_begun(folder: Path) -> bool:
     """True if rmlab began to write an artifact in this folder, and has not finished it."""
     return _is_plain(folder / WORK / BEGUN) and not (folder / WORK).is_symlink()
+
+
+def has_lost_work(folder: Path) -> bool:
+    """True for a folder of nothing but parts: what was begun there cannot be gone on with."""
+    return not was_begun(folder) and foreign(folder) == parts_in(folder) != []
 
 
 def foreign(folder: Path) -> list[str]:

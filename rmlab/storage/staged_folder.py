@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rmlab.machine import label
 from rmlab.paths import home_path
-from rmlab.removal import move, put_in_place, refuse_link, remove_file, remove_scratch, retire
+from rmlab.removal import move, open_to_others, put_in_place, refuse_link, remove_file, remove_scratch, retire
 from rmlab.storage.locks import locked
 from rmlab.storage.owned import own_files
 from rmlab.terminal import note
@@ -46,6 +46,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
         made = work / target.name
         made.mkdir()
         yield made
+        open_to_others(made)
         put_in_place(made, target, old)
         with suppress(OSError):
             retire(old, own_files(old), target)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from rmlab.errors import InputError, RmlabError
 from rmlab.removal import (
     move,
+    open_to_others,
     refuse_link,
     refuse_links_in,
     remove_file,
@@ -30,7 +31,18 @@ from rmlab.storage.files import write_parquet
 from rmlab.storage.integrity import digest_once, mark_whole
 from rmlab.storage.locks import locked
 from rmlab.storage.manifest import COPY, MANIFEST, WORK, FileRecord, Manifest, write_manifest
-from rmlab.storage.owned import BEGUN, LOCK, begun_with, foreign, is_part, own_files, parts_in, was_begun
+from rmlab.storage.owned import (
+    BEGUN,
+    LOCK,
+    LOST_WORK,
+    begun_with,
+    foreign,
+    has_lost_work,
+    is_part,
+    own_files,
+    parts_in,
+    was_begun,
+)
 from rmlab.storage.replacement import finish, is_unsettled, replaced, replacement_of, settle
 from rmlab.storage.schemas import Table
 
@@ -134,8 +146,9 @@ class Writer:
             self.path = replacement_of(self.target)
             self.path.mkdir(exist_ok=True)
         if not was_begun(self.path) and (found := foreign(self.path)):
+            why = f" ({LOST_WORK})" if has_lost_work(self.path) else ""
             raise InputError(
-                f"{self.path} holds {some(found)}, which no record of rmlab names; move that elsewhere, "
+                f"{self.path} holds {some(found)}, which no record of rmlab names{why}; move that elsewhere, "
                 "or give another out=FOLDER, and run the same command again"
             )
         if begun_with(self.path) != dict(made_of):
@@ -211,6 +224,7 @@ class Writer:
     def commit(self, manifest: Callable[[list[FileRecord]], Manifest]) -> None:
         """Finishes the artifact. First the copy of the manifest names what is then put in its place."""
         made = self.output("")
+        open_to_others(made)
         outputs = [self._record(p, made) for p in sorted(made.rglob("*")) if _counts(p, made)]
         parts = [self._part_record(name) for name in parts_in(self.path) if self._known(_index(name))]
         files = sorted([*parts, *outputs], key=lambda record: Path(record.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -13,6 +14,7 @@ from artifact_kinds import artifacts
 from resealed import rewrite
 from small_settings import SMALL
 
+from rmlab.storage import locks
 from rmlab.storage.manifest import read_manifest
 from rmlab.storage.writer import writing
 
@@ -215,3 +217,21 @@ def test_bad_input_is_one_line(cli, made):
     assert result.code == 3
     assert [p.name for p in made.glob("*/[!.]*-*")] == names
     assert cli("clean", f"out={made / 'nowhere'}").code == 0
+
+
+def test_what_another_machine_may_be_writing_stays_with_the_file_that_says_so(cli, made, monkeypatch):
+    """On a file system without locks a file names the holder."""
+    begin(of_stage(made, "embed"), "part-00000.parquet")
+    embed, make_no_lock = of_stage(made, "embed"), OSError(errno.ENOLCK, "No locks available")
+    held = embed.with_name(f".{embed.name}.rmlab-held")
+    held.write_text('{"host": "elsewhere", "system": "another", "process": 1}')
+
+    def flock(file, how):
+        raise make_no_lock
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    result = cli("clean", embed, f"out={made}", "--remove")
+    assert result.code == 1 and "another rmlab process is writing it" in result.line
+    found = cleaned(cli, f"out={made}", "--unfinished", "--remove")
+    assert "another rmlab process is writing it" in found[embed.name]["kept"]
+    assert held.is_file() and (embed / ".work").is_dir()
