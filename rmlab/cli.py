@@ -230,7 +230,8 @@ def verify(
 @app.command()
 def clean(
     words: Annotated[
-        list[str] | None, typer.Argument(help="Artifacts (paths, names or fingerprints), and out=DIR.")
+        list[str] | None,
+        typer.Argument(help="Artifacts (paths, names or fingerprints) in place of rules, and out=DIR."),
     ] = None,
     stale: Annotated[bool, typer.Option("--stale", help="Artifacts whose inputs or stage changed.")] = False,
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Artifacts begun and not done.")] = False,

@@ -56,6 +56,8 @@ def clean_command(
         raise ConfigError(
             "--remove needs the name of an artifact or a rule, such as --stale; see rmlab clean --help"
         )
+    if names and (options.rules or days is not None):
+        raise ConfigError("give the names of what to remove, or rules that choose it, not both")
     every = [*unneeded_artifacts(out, days), *unneeded_logs(out), *unneeded_cache()]
     found = _named(every, names, out) if names else _by_rule(every, options.rules, days)
     if options.remove:
@@ -92,13 +94,17 @@ def _named(every: Sequence[Unneeded], names: Sequence[str], out: Path) -> list[U
 
 
 def _fits(item: Unneeded, name: str) -> bool:
-    """By its path, its folder with or without the stage's, or the beginning of its fingerprint."""
+    """By its path, its folder with or without the stage's, its name in the same way, or the beginning of its
+    fingerprint."""
     path = item.path
     if os.path.normpath(home_path(name).absolute()) == os.path.normpath(path.absolute()):
         return True
-    fingerprint = path.name.rpartition("-")[2]
-    is_fingerprint = item.kind == "artifact" and len(name) >= _SHORTEST and fingerprint.startswith(name)
-    return name in (path.name, f"{path.parent.name}/{path.name}") or is_fingerprint
+    known = {path.name}
+    if item.kind == "artifact":
+        called, _, fingerprint = path.name.rpartition("-")
+        known |= {called, f"{path.parent.name}/{path.name}", f"{path.parent.name}/{called}"}
+        known |= {name} if len(name) >= _SHORTEST and fingerprint.startswith(name) else set()
+    return name in known
 
 
 _FAILED = "it could not be removed: "

@@ -121,12 +121,22 @@ def test_one_by_its_name_path_or_fingerprint(cli, made, monkeypatch):
     monkeypatch.chdir(made.parent)
     report = of_stage(made, "report")
     assert cleaned(cli, "out=a") == {}
-    for name in (report, f"a/report/{report.name}/", report.name, report.name.rpartition("-")[2][:8]):
+    called, _, fingerprint = report.name.rpartition("-")
+    for name in (report, f"a/report/{report.name}/", report.name, f"report/{called}", fingerprint[:8]):
         assert list(cleaned(cli, name, "out=a")) == [report.name]
+    result = cli("clean", called, "out=a", "--remove")
+    assert result.code == 2 and f"{called} may be eval_rm/" in result.err
     result = cli("clean", report.name, "out=a")
     assert f"remove: rmlab clean {report.name} out=a --remove" in result.out
     cleaned(cli, report.name, "out=a", "--remove")
     assert not report.exists() and cli("verify", made).code == 0
+
+
+@pytest.mark.parametrize("rule", [("--stale",), ("--older-than", "30d")])
+def test_a_rule_beside_a_name_is_refused_as_it_would_not_count(cli, made, rule):
+    report = of_stage(made, "report")
+    result = cli("clean", report, f"out={made}", *rule, "--remove")
+    assert result.code == 2 and "not both" in result.err and report.exists()
 
 
 def test_files_that_are_not_rmlabs_stay_and_are_named(cli, made):
