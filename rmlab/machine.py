@@ -6,11 +6,13 @@ import hashlib
 import os
 import platform
 import re
+import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+_SHARING = {("multiprocessing", "synchronize.py"), ("multiprocessing", "shared_memory.py")}
 _LONGEST = 24  # characters of a machine's name within a file name
 
 
@@ -58,3 +60,15 @@ def has_ended(process: Mapping[str, Any]) -> bool:
     except OSError:
         return False
     return False
+
+
+def is_of_shared_memory(error: Exception) -> bool:
+    """True for an error of the system where Python makes semaphores and memory that processes share.
+
+    Such an error is of no file of the user's, though it may say that a file system is full or read-only.
+    """
+    if not isinstance(error, OSError):
+        return False
+    return any(
+        Path(frame.filename).parts[-2:] in _SHARING for frame in traceback.extract_tb(error.__traceback__)
+    )

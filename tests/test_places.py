@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from multiprocessing import get_context
+from multiprocessing.shared_memory import SharedMemory
 
 import pytest
 from artifact_kinds import artifacts, files_of, flip
@@ -170,3 +172,20 @@ def test_at_the_limit_of_processes(cli, tmp_path, monkeypatch, error):
     monkeypatch.setattr("rmlab.stages.prompts.run", fails)
     result = cli("sample", *SMALL, "sft=none", f"out={tmp_path / 'a'}")
     assert result.code == 1 and "no more processes or threads" in result.line and "ulimit -u" in result.line
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOENT])
+@pytest.mark.parametrize(
+    "ask", [lambda: get_context("spawn").Lock(), lambda: SharedMemory(create=True, size=8)]
+)
+def test_without_shared_memory(cli, tmp_path, monkeypatch, number, ask):
+    """As a library or a component asks for it where /dev/shm is read-only or missing."""
+
+    def refused(*arguments, **named):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", refused)
+    monkeypatch.setattr("multiprocessing.shared_memory._posixshmem.shm_open", refused)
+    monkeypatch.setattr("rmlab.stages.prompts.run", lambda job: ask())
+    result = cli("sample", *SMALL, "sft=none", f"out={tmp_path / 'a'}")
+    assert result.code == 1 and "mount /dev/shm" in result.line and os.strerror(number) in result.line

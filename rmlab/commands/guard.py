@@ -14,6 +14,7 @@ from rmlab.errors import FAILURE, INTERRUPTED, OK, RmlabError, WorkerError, one_
 from rmlab.logs import log
 from rmlab.logs.package_logs import DEBUG, record_package_logs
 from rmlab.logs.records import message_of, shell_line
+from rmlab.machine import is_of_shared_memory
 
 _LONGEST = 1000  # characters of a command that is shown again
 
@@ -97,14 +98,25 @@ def _report(error: Exception) -> int:
     log.failure(error)
     if os.environ.get(DEBUG):
         terminal.note(*traceback.format_exc().splitlines())
-    if _lacks_processes(error):
-        what = "no more processes or threads can be started; raise `ulimit -u`, or end some of yours"
-        return _fail(f"{what}; what is done is kept", FAILURE)
+    if lack := _lack_of_the_machine(error):
+        return _fail(f"{lack}; what is done is kept", FAILURE)
     if isinstance(error, OSError) and error.strerror:
         return _fail(f"{error.strerror}: {error.filename or 'no file name'}", FAILURE)
     if isinstance(error, MemoryError):
         return _fail("out of memory; lower the batch size or use fewer responses", FAILURE)
     return _unexpected(error)
+
+
+def _lack_of_the_machine(error: Exception) -> str:
+    """What the system does not give to any program, and what to do about it; "" for other errors."""
+    if _lacks_processes(error):
+        return "no more processes or threads can be started; raise `ulimit -u`, or end some of yours"
+    if is_of_shared_memory(error):
+        return (
+            f"processes can share no memory ({message_of(error)}); mount /dev/shm so that it can be written "
+            "(in a container: --shm-size=1g)"
+        )
+    return ""
 
 
 def _lacks_processes(error: Exception) -> bool:

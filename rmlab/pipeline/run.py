@@ -16,6 +16,7 @@ from rmlab import interrupts
 from rmlab.errors import InputError, RmlabError
 from rmlab.logs import log
 from rmlab.logs.progress import Progress
+from rmlab.machine import is_of_shared_memory
 from rmlab.pipeline.job import Job
 from rmlab.pipeline.node import Node, file_source
 from rmlab.pipeline.own_code import code_identity
@@ -262,6 +263,8 @@ def _disk_errors(node: Node) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_of_shared_memory(error):
+            raise
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in str(error).lower():
             text = "no space left on the disk"
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG):
