@@ -39,7 +39,7 @@ def mine(tmp_path, monkeypatch):
 
 def forget():
     """What a process remembers of code and packages, which do not change while it runs."""
-    for cached in (code.own_code, code._imports, packages.identity_of, packages.packages_of_modules):
+    for cached in (code._imports, packages.identity_of, packages.packages_of_modules):
         cached.cache_clear()
 
 
@@ -96,6 +96,13 @@ def test_the_identity_is_that_of_contents_in_the_order_of_names(mine, tmp_path):
     before = code.code_identity(code.own_code("first").files)
     (folder / "helper_a.py").write_text("x = 2")
     assert code.code_identity(code.own_code("first").files) != before
+
+
+def test_what_an_edit_brings_in_counts_within_the_same_process(mine):
+    folder = mine(first="import helper_a", helper_a="", helper_b="")
+    assert len(code.own_code("first").files) == 2
+    (folder / "first.py").write_text("import helper_b")
+    assert str(folder / "helper_b.py") in code.own_code("first").files
 
 
 def test_the_standard_library_and_rmlab_are_no_code_of_the_user(mine):

@@ -99,7 +99,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
     with text(path) as file:
         reader = csv.DictReader(file, strict=True)
         try:
-            _check_header(reader.fieldnames or (), path)
+            check_header(reader.fieldnames or (), path)
             for number, row in enumerate(reader, start=1):
                 if None in row or None in row.values():
                     raise InputError(f"{path}, row {number}: not as many fields as the header has")
@@ -111,7 +111,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
 def _table(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     with open_table(path, columns) as found:
         read = [n for n in found.schema.names if columns is None or n in columns]
-        _check_header(read, path)
+        check_header(read, path)
         unread: Row = dict.fromkeys(n for n in found.schema.names if n not in read)
         number = 0
         for batch in found:
@@ -120,7 +120,7 @@ def _table(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, R
                 yield number, unread | row
 
 
-def _check_header(names: Sequence[str], path: Path) -> None:
+def check_header(names: Sequence[str], path: Path) -> None:
     """Each name once; a spreadsheet may leave several columns without any."""
     for name, n in Counter(names).items():
         if n > 1 and name:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from rmlab.config.settings import TemplateName
 from rmlab.data.forms.arrays import Arrays, open_arrays
+from rmlab.data.reader import check_header
 from rmlab.data.scales import dequantise, read_scales
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import InputError
@@ -170,6 +171,7 @@ def _check_columns(schema: pa.Schema, column: str, path: Path, is_scaled: bool) 
         if name not in schema.names:
             how = "" if name == "response_id" else "; name the vectors with embedder.column=..."
             raise InputError(f"{path} has no column '{name}', only {', '.join(schema.names)}{how}")
+    check_header([name for name in schema.names if name in ("response_id", column)], path)
     kind = schema.field(column).type
     is_list = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
     if is_list and pa.types.is_int8(kind.value_type) != is_scaled:

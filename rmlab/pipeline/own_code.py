@@ -54,9 +54,8 @@ def code_identity(files: Sequence[str]) -> str:
     return f"sha256:{digest([file_digest(Path(file)) for file in files])}"
 
 
-@lru_cache(maxsize=256)
 def own_code(module: str, *others: str) -> OwnCode:
-    """The code that these modules reach. Cached: the code that runs is what this process has imported.
+    """The code that these modules reach, as their files are now.
 
     module: that of the dotted path in the settings; others: further ones that define what it names.
     """
@@ -104,7 +103,9 @@ class _Walk:
         if place.file.suffix != ".py" or not place.file.is_file():  # compiled, or in an archive
             self.unseen.append(place.file.name)
             return ()
-        imports = _imports(str(place.file), name if place.folders else name.rpartition(".")[0])
+        imports = _imports(
+            str(place.file), name if place.folders else name.rpartition(".")[0], file_digest(place.file)
+        )
         self.unseen += imports.unseen
         return imports.names
 
@@ -118,8 +119,11 @@ class _Imports:
 
 
 @lru_cache(maxsize=4096)
-def _imports(file: str, package: str) -> _Imports:
-    """Reads the imports of a file; none if it is no Python, which fails only where it is imported."""
+def _imports(file: str, package: str, contents: str) -> _Imports:
+    """Reads the imports of a file; none if it is no Python, which fails only where it is imported.
+
+    contents: their digest, so that what is remembered is that of the file as it is.
+    """
     names: list[str] = []
     unseen: list[str] = []
     for node in _nodes(Path(file)):

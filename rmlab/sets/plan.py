@@ -122,8 +122,11 @@ def words_of(settings: Settings, name: str) -> Words:
         file = user_path(how.license_file)
         try:
             text = read_plain_text(file)
-        except (OSError, ValueError):
-            raise ConfigError(f"release.license_file={how.license_file} cannot be read as text") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(
+                f"release.license_file={how.license_file} cannot be read as text ({reason})"
+            ) from None
     return Words(name, how.license, text, how.description or "")
 
 

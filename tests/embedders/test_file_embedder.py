@@ -141,6 +141,15 @@ def test_ids_are_needed(tmp_path):
         opened(str(tmp_path / "e.parquet"))
 
 
+@pytest.mark.parametrize("name", ["response_id", "embedding"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path, name):
+    columns = {"response_id": pa.array(IDS), "embedding": lists(X)}
+    table = pa.table([*columns.values(), columns[name], pa.array(IDS)], [*columns, name, "text"])
+    pq.write_table(table, tmp_path / "e.parquet")
+    with pytest.raises(InputError, match=f"has 2 columns '{name}'; keep one of them$"):
+        opened(str(tmp_path / "e.parquet"))
+
+
 def test_responses_without_a_vector_are_counted(tmp_path):
     session = opened(write(tmp_path / "e.parquet", lists(X)))
     with pytest.raises(InputError, match="no embedding for 2 of 3 responses, such as a; .* same response_id"):

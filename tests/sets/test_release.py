@@ -201,10 +201,10 @@ def test_dry_run_plans_and_writes_nothing(cli, tmp_path):
 
 WRONG = {
     "no licence": (("release.license=null",), "a set needs a licence"),
-    "no licence file": (("release.license_file=no/such/file",), "cannot be read as text"),
+    "no licence file": (("release.license_file=no/such/file",), "cannot be read as text (No such file or directory)"),
     "blank licence": (("release.license=' '",), "the licence of a set must have 1 to 100 characters"),
     "long licence": ((f"release.license={'x' * 101}",), "the licence of a set must have 1 to 100 characters"),
-    "empty licence file": (("release.license_file=/dev/null",), "the file of the licence is empty"),
+    "device as licence file": (("release.license_file=/dev/null",), "cannot be read as text (it is no plain file)"),
     "reward": (("golden=[length]", "+golden.my-reward=${golden.length}"), "the golden reward my-reward needs another name"),
     "rewards": (("golden=[length]", "+golden.Length=${golden.length}"), "length, Length: two differ in capitals alone"),
     "hyphen": (("release.policies=['a-b: seed=1']",), "release.policies"),
@@ -221,6 +221,14 @@ def test_settings_that_make_no_set(cli, set_artifacts, tmp_path, name):
     result = cli("release", tmp_path / "one", *DEFAULTS, f"out={set_artifacts}", *more)
     assert result.code == 2 and message in result.line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_licence_file_makes_no_set(cli, set_artifacts, tmp_path):
+    (tmp_path / "text").touch()
+    more = f"release.license_file={tmp_path / 'text'}"
+    result = cli("release", tmp_path / "one", *DEFAULTS, f"out={set_artifacts}", more)
+    assert result.code == 2 and "the file of the licence is empty" in result.line
+    assert [file.name for file in tmp_path.iterdir()] == ["text"]
 
 
 def test_a_name_that_is_too_long_is_found_before_anything_runs(cli, tmp_path):

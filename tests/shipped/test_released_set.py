@@ -14,7 +14,7 @@ from rmlab.commands.release import release_command
 from rmlab.data.prompts import text_id
 from rmlab.sets.validate import validate
 from rmlab.storage.files import write_parquet
-from rmlab.storage.set_record import PROMPTS, open_set
+from rmlab.storage.set_record import PROMPTS_FILE, open_set
 
 RELEASED = Path(__file__).parents[2] / "data" / "released"
 SETS = sorted(file.parent for file in RELEASED.glob("*/set.json"))
@@ -33,7 +33,7 @@ def test_the_released_set_is_valid_and_small(folder):
 
 @pytest.mark.parametrize("folder", SETS, ids=lambda f: f.name)
 def test_no_near_copy_of_its_test_prompts_is_in_train(folder):
-    prompts = pq.read_table(folder / PROMPTS).to_pylist()
+    prompts = pq.read_table(folder / PROMPTS_FILE).to_pylist()
     texts = {s: {text_id(p["messages"]) for p in prompts if p["split"] == s} for s in ("train", "test")}
     assert texts["train"] and texts["test"] and not texts["train"] & texts["test"]
 
