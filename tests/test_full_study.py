@@ -165,7 +165,7 @@ def test_it_stops_where_a_command_fails_but_not_for_some_cells(tmp_path, monkeyp
     class Done:
         returncode = code
 
-    monkeypatch.setattr(full_study.subprocess, "run", lambda command, check: ran.append(command) or Done())
+    monkeypatch.setattr(full_study, "run_program", lambda command: ran.append(command) or Done())
     monkeypatch.setattr("sys.argv", ["full_study.py", "--input", str(tmp_path)])
     assert full_study.main() == code
     said = {3: "run this again to go on", 4: "some cells failed"}[code]

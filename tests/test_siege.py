@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -92,11 +93,14 @@ def test_a_command_is_watched(tmp_path):
 
 
 def test_a_terminal_that_is_closed_hangs_up_what_it_runs(tmp_path):
+    """Also where this process ignores that signal, as below nohup, which what it starts inherits."""
     from siege.base import Ground, Shared
 
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     running = Ground(tmp_path, Shared(tmp_path), "mark").start(
         "-c", "print('on', flush=True); import time; time.sleep(60)", program=[sys.executable], terminal=True
     )
+    signal.signal(signal.SIGHUP, before)
     running.wait_until_it_says("on")
     running.hang_up()
     assert running.end(30).code == -1  # SIGHUP

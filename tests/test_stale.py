@@ -144,7 +144,7 @@ class Mine(Length):
 
 def test_a_changed_version_of_a_stage(cli, made, monkeypatch):
     newer = replace(ANNOTATE, version=99)
-    monkeypatch.setattr("rmlab.pipeline.plan.ANNOTATE", newer)
+    monkeypatch.setattr("rmlab.pipeline.chain.ANNOTATE", newer)
     monkeypatch.setitem(BY_NAME, ANNOTATE.name, newer)
     found = status(cli, made)
     assert (

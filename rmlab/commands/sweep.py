@@ -89,7 +89,7 @@ def _show(node: Node, outcome: Outcome, estimated: dict[str, Any] | None, as_jso
     elif estimated is not None:
         from rmlab.sweeps.estimate import wording
 
-        say(wording(estimated))
+        say(*wording(estimated))
     elif outcome.artifact is not None:
         print_results(outcome.artifact, node.sweep_grid.axes)
 

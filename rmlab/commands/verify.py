@@ -70,9 +70,12 @@ def _verified(places: Sequence[Path], ages: Ages, quiet: bool) -> list[Verified]
 
 
 def _size(place: Path) -> int:
-    """Bytes of an artifact's files, which are about to be read."""
+    """Bytes of an artifact's files, which are about to be read; 0 if the system withholds one of them."""
     files = (file for file in place.rglob("*") if file.name not in (MANIFEST, COPY))
-    return sum(file.stat().st_size for file in files if file.is_file())
+    try:
+        return sum(file.stat().st_size for file in files if file.is_file())
+    except OSError:
+        return 0
 
 
 def _repaired(finding: Verified, ages: Ages) -> Verified:

@@ -45,14 +45,15 @@ def estimate(node: Node, cores: int) -> dict[str, Any]:
     return found | {"seconds": START + 2 * trial.preparing + cells_take, "failing": dict(failing)}
 
 
-def wording(found: dict[str, Any]) -> str:
+def wording(found: dict[str, Any]) -> list[str]:
+    """The lines that say what the estimate is."""
     taken = f" ({found['known']:,} more are done already)" if found["known"] else ""
     text = f"{found['cells']:,} cells to run{taken}"
     if found["seconds"] is None:
-        return f"{text}; no estimate of time: {found['reason']}"
+        return [f"{text}; no estimate of time: {found['reason']}"]
     text += f": about {_duration(found['seconds'])}"
     failing = [f"{n:,} cells like one that was tried will fail: {why}" for why, n in found["failing"].items()]
-    return "\n".join([text, *failing])
+    return [text, *failing]
 
 
 def _duration(seconds: float) -> str:

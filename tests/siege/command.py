@@ -77,7 +77,10 @@ class Ended:
 
 
 class Running:
-    """A process that has been started; `end` waits for it."""
+    """A process that has been started; `end` waits for it.
+
+    It ignores no signal, even where this process does, as below `nohup`.
+    """
 
     def __init__(
         self,
@@ -94,7 +97,7 @@ class Running:
         self.master, slave = pty.openpty() if terminal else (None, None)
         pipe = slave if terminal else subprocess.PIPE
         self.process = subprocess.Popen(
-            [*(["setsid", "--ctty"] if terminal else []), *command],
+            ["env", "--default-signal", *(["setsid", "--ctty"] if terminal else []), *command],
             cwd=folder,
             env=dict(environment),
             stdin=slave if terminal else subprocess.DEVNULL if stdin is None else subprocess.PIPE,

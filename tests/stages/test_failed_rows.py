@@ -117,7 +117,8 @@ def make(stage, settings, inputs, path, like):
     writer = Writer(path)
     stage.run(Job("a", "f", settings, {}, inputs, writer, Progress("", quiet=True)))
     written = {"counts": writer.counts, "metrics": writer.metrics, "warnings": writer.warnings}
-    return Artifact(path, replace(like, **written))
+    writer.commit(lambda files: replace(like, files=files, **written))
+    return open_artifact(path)
 
 
 def test_heads_are_fitted_and_judged_as_if_the_failed_were_never_sampled(run, absent, tmp_path):
