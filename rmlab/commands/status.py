@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rmlab.errors import InputError
 from rmlab.paths import home_path
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.state import States
-from rmlab.storage.artifact import artifacts_in, finished
-from rmlab.storage.manifest import Manifest
+from rmlab.storage.artifact import artifacts_in, is_unfinished
+from rmlab.storage.manifest import Manifest, read_manifest
 from rmlab.terminal import say, say_json, say_table
 
 _MOST = 4  # differences shown
@@ -26,7 +28,7 @@ _NOTHING = object()
 class Beside:
     """The finished artifacts of each stage, which are read once for all nodes that are compared with them."""
 
-    _known: dict[Path, list[tuple[Manifest, frozenset[Any]]]] = field(default_factory=dict)
+    _known: dict[Path, _Made] = field(default_factory=dict)
 
     def why_missing(self, node: Node) -> str:
         """The differences from the most similar artifact of the stage; "" if there is none."""
@@ -42,17 +44,42 @@ class Beside:
         inputs = {role: upstream.fingerprint for role, upstream in node.inputs.items()}
         sources = {role: source.identity for role, source in node.sources.items()}
         own = _traits(node.version, node.config, inputs | sources)
-        found = [(len(own ^ traits), made.name != node.name, made) for made, traits in self._of(node)]
-        return min(found, key=lambda each: each[:2])[2] if found else None
-
-    def _of(self, node: Node) -> list[tuple[Manifest, frozenset[Any]]]:
         root = home_path(node.settings.out) / node.stage
         if root not in self._known:
-            self._known[root] = [
-                (made, _traits(made.version, made.config, {r.role: r.fingerprint for r in made.inputs}))
-                for made in _finished(root)
-            ]
-        return self._known[root]
+            self._known[root] = _Made.of(_finished(root))
+        nearest = self._known[root].nearest(own)
+        return next((made for made in nearest if made.name == node.name), nearest[0] if nearest else None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """The artifacts of a stage. n_traits: [n] of each; having: the numbers of those that have a trait."""
+
+    manifests: list[Manifest]
+    n_traits: np.ndarray
+    having: dict[Any, list[int]]
+
+    @classmethod
+    def of(cls, manifests: Iterable[Manifest]) -> _Made:
+        found = list(manifests)
+        having: dict[Any, list[int]] = {}
+        sizes = np.zeros(len(found), dtype=int)
+        for k, made in enumerate(found):
+            traits = _traits(made.version, made.config, {r.role: r.fingerprint for r in made.inputs})
+            sizes[k] = len(traits)
+            for trait in traits:
+                having.setdefault(trait, []).append(k)
+        return cls(found, sizes, having)
+
+    def nearest(self, own: frozenset[Any]) -> list[Manifest]:
+        """Those that differ least from these traits, in their order."""
+        if not self.manifests:
+            return []
+        shared = np.zeros(len(self.manifests), dtype=int)
+        for trait in own:
+            shared[self.having.get(trait, [])] += 1
+        differing = len(own) + self.n_traits - 2 * shared
+        return [self.manifests[k] for k in np.flatnonzero(differing == differing.min())]
 
 
 def _traits(version: int, config: Mapping[str, Any], inputs: Mapping[str, str]) -> frozenset[Any]:
@@ -83,8 +110,9 @@ def differences(node: Node, made: Manifest) -> Iterator[str]:
 
 def _finished(root: Path) -> Iterator[Manifest]:
     for folder in artifacts_in(root):
-        with suppress(InputError):
-            yield finished(folder)
+        with suppress(InputError, OSError):
+            if not is_unfinished(folder):
+                yield read_manifest(folder, checked=False)
 
 
 def _flat(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ from rmlab.storage.digest import digest
 _COLUMNS = ("golden", "group", "is_test", "lengths")
 _PROMPTS = "prompts.npy"
 _GROUPS = "groups.npy"
-_VECTORS = "vectors.npy"
+_VECTORS = "vectors.txt"  # names the file beside the folder, which several folders may read
 _OBJECTIVE = "objective-"  # begins names of files
 
 
@@ -80,7 +80,7 @@ def write_data(inputs: Mapping[str, Artifact], data: str, work: Path) -> Path:
             scores = golden_of(rewarded, responses.ids)
             np.save(unfinished / f"{_OBJECTIVE}{name}.npy", scores, allow_pickle=False)
     vectors = _vectors(sample, inputs[f"embed:{data}"], responses, work)
-    (unfinished / _VECTORS).symlink_to(Path("..") / vectors.name)
+    (unfinished / _VECTORS).write_text(vectors.name, encoding="utf-8")
     move(unfinished, folder)
     return folder
 
@@ -111,4 +111,5 @@ def read_data(folder: Path) -> CellData:
         file.stem.removeprefix(_OBJECTIVE): np.load(file, allow_pickle=False)
         for file in sorted(folder.glob(f"{_OBJECTIVE}*.npy"))
     }
-    return CellData(responses, lengths, MappedVectors(folder / _VECTORS), objectives)
+    vectors = folder.parent / Path((folder / _VECTORS).read_text(encoding="utf-8")).name
+    return CellData(responses, lengths, MappedVectors(vectors), objectives)
