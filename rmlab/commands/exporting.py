@@ -23,7 +23,7 @@ from rmlab.removal import refuse_link
 from rmlab.storage.artifact import Artifact, open_artifact, upstream
 from rmlab.storage.files import plain, replacing, write_parquet
 from rmlab.storage.owned import MADE_BY, exported_files
-from rmlab.storage.staged_folder import only_writer, staged_folder
+from rmlab.storage.staged_folder import clear_leftovers, only_writer, staged_folder
 from rmlab.terminal import say, say_json
 
 _ROWS_PER_SHARD = 100_000
@@ -120,6 +120,7 @@ def export_command(
 ) -> None:
     if source and overrides:
         raise ConfigError(f"--from {source} says it all; leave out {overrides[0]}, or leave out --from")
+    clear_leftovers(out)
     _check_place(out, options)
     inputs = _of_artifact(source) if source else _of_settings(overrides, config_dir)
     known = inputs.prompts.manifest.metrics

@@ -19,7 +19,7 @@ from rmlab.sets.validate import validate
 from rmlab.sets.write import Words, write_set
 from rmlab.storage.files import plain, read_plain_text
 from rmlab.storage.set_record import LICENSE, RECORD, EmbeddingSet, open_set
-from rmlab.storage.staged_folder import only_writer, staged_folder
+from rmlab.storage.staged_folder import clear_leftovers, only_writer, staged_folder
 from rmlab.terminal import say, say_json
 
 
@@ -56,6 +56,8 @@ def release_command(
 ) -> None:
     plan = plan_release(overrides, config_dir)
     words = words_of(plan.settings, out.resolve().name)
+    if not dry_run:
+        clear_leftovers(out)
     is_made = plan.is_made(out, words) and not force
     if not is_made:
         check_free(out, force)
@@ -108,6 +110,7 @@ def summary(made: EmbeddingSet) -> str:
 def merge_command(out: Path, sets: Sequence[str], license: str | None, as_json: bool, force: bool) -> None:
     if len(sets) < 2:
         raise ConfigError("merge joins two sets or more: rmlab merge OUT SET SET")
+    clear_leftovers(out)
     check_free(out, force)
     opened = [_opened(user_path(place)) for place in sets]
     words = _words(out.resolve().name, opened, license)

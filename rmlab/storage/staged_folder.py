@@ -54,6 +54,14 @@ def staged_folder(target: Path) -> Iterator[Path]:
         _discard(work)
 
 
+def clear_leftovers(target: Path) -> None:
+    """Does what the next writer would do first, for a command that may find that there is nothing to write."""
+    target = home_path(str(target)).absolute()
+    if target.parent.is_dir() and (_left(target, "tmp") or _left(target, "old")):
+        with only_writer(target):
+            pass
+
+
 def _mend(target: Path) -> None:
     for old in _left(target, "old"):
         if not target.exists():

@@ -10,7 +10,7 @@ import pytest
 
 from rmlab.commands.release import new_set_folder
 from rmlab.errors import InputError
-from rmlab.storage.staged_folder import only_writer, staged_folder
+from rmlab.storage.staged_folder import clear_leftovers, only_writer, staged_folder
 
 OTHER = """
 import sys
@@ -36,6 +36,17 @@ def test_what_a_killed_writer_had_begun_goes_and_what_is_not_its_own_stays(tmp_p
         pass
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {*others, ".rows.jsonl.45.tmp", "below", ".set.124.tmp"}
+
+
+def test_a_command_that_finds_its_work_done_clears_what_its_killed_forerunner_left(tmp_path):
+    """Killed after the set took its place, and before the working folder went."""
+    work = tmp_path / ".set.node-7-123.tmp"
+    work.mkdir()
+    (work / "unfinished").touch()
+    (tmp_path / "set").mkdir()
+    clear_leftovers(tmp_path / "set")
+    clear_leftovers(tmp_path / "none" / "set")
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
 
 
 def test_what_was_moved_aside_comes_back_where_nothing_took_its_place(tmp_path):
