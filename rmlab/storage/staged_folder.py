@@ -55,7 +55,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 
 def clear_leftovers(target: Path) -> None:
-    """Does what the next writer would do first, for a command that may find that there is nothing to write."""
+    """Does what the next writer would do first, for a command that may find nothing left to write."""
     target = home_path(str(target)).absolute()
     if target.parent.is_dir() and (_left(target, "tmp") or _left(target, "old")):
         with only_writer(target):
