@@ -103,17 +103,18 @@ def write_manifest(folder: Path, manifest: Manifest, names: Sequence[str] = (COP
 def read_manifest(folder: Path, name: str = MANIFEST, checked: bool = True) -> Manifest:
     """Reads a manifest; InputError if it is not byte for byte what was written, OSError if it is withheld.
 
-    checked: False for a look at many manifests that decides nothing, which then takes a third of the time.
+    checked: False for a look at many manifests that decides nothing, and then takes a fraction of the time.
     """
     try:
         text = (folder / name).read_bytes().decode("utf-8")
+        if not checked:
+            return _parsed(text)
         found = parse_json(text).get("format") if text.startswith("{") else None
         if found == 1:
             raise OldFormat(f"{folder} was made by an earlier rmlab, and is made again by the same command")
         if found != FORMAT:
             raise ValueError(f"expected format {FORMAT}")
-        if checked:
-            unsealed(text)
+        unsealed(text)
         return _parsed(text)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and is_withheld(error):
