@@ -1,10 +1,10 @@
-"""rmlab: reward-model research over cached embeddings. The names here are its Python interface."""
+"""rmlab: reward-model research over cached embeddings. The names here are its Python interface.
 
-from __future__ import annotations
+Nothing is imported here: `python -m rmlab` would take it from the current folder, and a program that imports
+rmlab waits for nothing.
+"""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rmlab.reward.model import RewardModel as RewardModel
 
@@ -13,8 +13,10 @@ __all__ = ["RewardModel", "__version__"]
 _WHERE = {"RewardModel": "rmlab.reward.model"}
 
 
-def __getattr__(name: str) -> Any:
-    """Imports a name when it is first asked for, so that importing rmlab takes no time."""
+def __getattr__(name: str) -> object:
+    """Imports a name when it is first asked for."""
+    from importlib import import_module
+
     if name not in _WHERE:
         raise AttributeError(f"module 'rmlab' has no attribute {name!r}")
     return getattr(import_module(_WHERE[name]), name)
