@@ -24,7 +24,7 @@ STALE = ("annotate", "embed", "fit_rm", "eval_rm", "report")
 @pytest.fixture
 def made(small_run, tmp_path, monkeypatch):
     monkeypatch.setenv("RMLAB_CACHE", str(tmp_path / "cache"))
-    return shutil.copytree(small_run, tmp_path / "a")
+    return shutil.copytree(small_run, tmp_path / "a", ignore=shutil.ignore_patterns("logs"))
 
 
 def of_stage(out, stage):
