@@ -1,6 +1,6 @@
-"""Overrides of an experiment that runs every stage in seconds."""
+"""Overrides of experiments that run in seconds, with stand-ins for the models."""
 
-SMALL = (
+TINY = (
     "experiment=smoke",
     "prompts.n_train=12",
     "prompts.n_test=6",
@@ -10,6 +10,6 @@ SMALL = (
     "comparisons.n=60",
     "comparisons.n_validation=15",
     "evaluation.resamples=50",
-    "demonstrations.n=4",
-    "arms=['head=linear loss=bradley_terry','head=trees loss=classification']",
 )
+ARMS = "arms=['head=linear loss=bradley_terry','head=trees loss=classification']"
+SMALL = (*TINY, "demonstrations.n=4", ARMS)

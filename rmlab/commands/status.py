@@ -57,7 +57,7 @@ class _Made:
 
     manifests: list[Manifest]
     n_traits: np.ndarray
-    having: dict[Any, list[int]]
+    having: dict[Any, np.ndarray]
 
     @classmethod
     def of(cls, manifests: Iterable[Manifest]) -> _Made:
@@ -69,15 +69,15 @@ class _Made:
             sizes[k] = len(traits)
             for trait in traits:
                 having.setdefault(trait, []).append(k)
-        return cls(found, sizes, having)
+        return cls(found, sizes, {trait: np.array(numbers) for trait, numbers in having.items()})
 
     def nearest(self, own: frozenset[Any]) -> list[Manifest]:
         """Those that differ least from these traits, in their order."""
         if not self.manifests:
             return []
         shared = np.zeros(len(self.manifests), dtype=int)
-        for trait in own:
-            shared[self.having.get(trait, [])] += 1
+        for trait in own & self.having.keys():
+            shared[self.having[trait]] += 1
         differing = len(own) + self.n_traits - 2 * shared
         return [self.manifests[k] for k in np.flatnonzero(differing == differing.min())]
 

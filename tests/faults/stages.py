@@ -6,25 +6,19 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from small_settings import ARMS, TINY
+
 from rmlab.pipeline.stages import BY_NAME
 from rmlab.pipeline.stages import STAGES as TABLE
 
 SMALL = (
-    "experiment=smoke",
-    "prompts.n_train=12",
-    "prompts.n_test=6",
+    *TINY,
     "prompts_per_shard=4",
-    "sampling.n_train=5",
-    "sampling.n_test=6",
-    "sampling.max_new_tokens=12",
-    "comparisons.n=60",
-    "comparisons.n_validation=15",
-    "evaluation.resamples=50",
     "crossval.folds=2",
     "demonstrations.n=8",
     "sft.batch_size=2",
     "sft.checkpoint_steps=1",
-    "arms=['head=linear loss=bradley_terry','head=trees loss=classification']",
+    ARMS,
 )
 _FINDING = """title: Noise
 question: Does it matter?

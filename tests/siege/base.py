@@ -11,25 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from small_settings import TINY
+
 from siege.command import SOURCE, Ended, Running
 
 RMLAB = str(Path(sys.executable).parent / "rmlab")  # the command as it is installed
 
-# Every stage in seconds, with stand-ins for the models.
-SMOKE = (
-    "experiment=smoke",
-    "prompts.n_train=12",
-    "prompts.n_test=6",
-    "prompts_per_shard=4",
-    "sampling.n_train=5",
-    "sampling.n_test=6",
-    "sampling.max_new_tokens=12",
-    "comparisons.n=60",
-    "comparisons.n_validation=15",
-    "evaluation.resamples=50",
-    "demonstrations.n=4",
-    "sft=none",
-)
+SMOKE = (*TINY, "prompts_per_shard=4", "demonstrations.n=4", "sft=none")
 
 
 class Cannot(Exception):
