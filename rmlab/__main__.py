@@ -1,4 +1,4 @@
-"""`python -m rmlab` is the command rmlab."""
+"""The command rmlab, also as `python -m rmlab`."""
 
 import os
 import sys
@@ -17,9 +17,17 @@ def _leave_current_folder() -> None:
         del sys.path[0]
 
 
+def main() -> None:
+    """Runs the command line where rmlab can run, and says in one line where it cannot."""
+    if sys.platform == "win32":  # before the import of modules that Windows does not have
+        sys.stderr.write("rmlab does not run on Windows; run it in WSL, the Windows Subsystem for Linux\n")
+        sys.exit(2)
+
+    from rmlab.cli import main as command_line
+
+    command_line()
+
+
 if __name__ == "__main__":
     _leave_current_folder()
-
-    from rmlab.cli import main
-
     main()

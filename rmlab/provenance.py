@@ -12,8 +12,9 @@ from typing import Any
 
 from rmlab.processes import run
 
+DISTRIBUTION = "reward-model-lab"  # the name under which package indexes and pip know rmlab
 _PACKAGES = (
-    "rmlab",
+    DISTRIBUTION,
     "torch",
     "transformers",
     "trl",
@@ -37,10 +38,30 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            version = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+        found["rmlab" if package == DISTRIBUTION else package] = version
     return found
+
+
+def install_line(extra: str) -> str:
+    """Returns the command that installs the packages of an extra, by their own names.
+
+    They are the same for rmlab from a checkout, from a wheel or from an index.
+    """
+    try:
+        required = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        required = []
+    needed = [
+        text
+        for text, _, marker in (r.partition(";") for r in required)
+        if f"'{extra}'" in marker.replace('"', "'")
+    ]
+    if not needed:  # run from files that were never installed
+        return f"pip install the packages of the extra {extra} in pyproject.toml"
+    return " ".join(["pip install", *(f'"{text}"' for text in needed)])
 
 
 @cache

@@ -39,5 +39,8 @@ if [ -n "${TORCH_INDEX:-}" ]; then
 else
     pip install -c constraints.txt torch
 fi
+if ls "$venv"/lib/python*/site-packages/rmlab-*.dist-info >/dev/null 2>&1; then
+    pip uninstall --yes rmlab # another project has this name on the index, and rmlab itself had it before
+fi
 pip install --no-deps --no-build-isolation -e .
 touch "$venv/.ready-$extra" "$venv/.ready-demo" # the extra dev holds all of demo

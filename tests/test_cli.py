@@ -152,7 +152,7 @@ def test_doctor_names_the_command_for_what_is_missing(cli, monkeypatch):
 
     monkeypatch.setattr(metadata, "version", without)
     shown = cli("doctor").out
-    assert "missing  lightgbm (head=trees)" in shown and 'run: pip install "rmlab[trees]"' in shown
+    assert "missing  lightgbm (head=trees)" in shown and 'run: pip install "lightgbm>=4.5"' in shown
 
 
 def test_progress_goes_to_stderr_as_plain_lines(cli, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts" / "setup.sh"
-OWN = {"rmlab", "pip", "wheel"}
+OWN = {"reward-model-lab", "pip", "wheel"}
 
 
 def setup(tmp_path, python):

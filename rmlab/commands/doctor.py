@@ -12,6 +12,7 @@ from typing import Any
 from rmlab.errors import RmlabError
 from rmlab.models.bundled import smollm2
 from rmlab.paths import cache_folder
+from rmlab.provenance import install_line
 from rmlab.terminal import say, say_json
 
 _EXTRAS = {
@@ -77,7 +78,7 @@ def _packages() -> list[dict[str, Any]]:
             found, ok = importlib.metadata.version(package), True
         except importlib.metadata.PackageNotFoundError:
             found, ok = "not installed", False
-        checks.append(_check(f"{package} ({use})", ok, found, f'pip install "rmlab[{extra}]"'))
+        checks.append(_check(f"{package} ({use})", ok, found, install_line(extra)))
     return checks
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.errors import InputError
+from rmlab.provenance import install_line
 from rmlab.storage.digest import digest, file_digest
 from rmlab.storage.files import parse_json, read_plain_text
 
@@ -97,7 +98,7 @@ def _datasets(path: Path) -> Iterator[Any]:
     try:
         import datasets
     except ImportError:
-        raise InputError(f'{path} needs the package datasets: pip install "rmlab[train]"') from None
+        raise InputError(f"{path} needs the package datasets; run: {install_line('train')}") from None
     shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:

@@ -13,6 +13,7 @@ from rmlab.goldens.base import Scorer
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
 from rmlab.paths import user_path
+from rmlab.provenance import install_line
 
 Tagger = Callable[[str], Sequence[tuple[str, str]]]
 _MODIFIERS = ("JJ", "RB")  # Penn tags: JJ JJR JJS, RB RBR RBS
@@ -37,7 +38,7 @@ class Sentiment:
             from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
         except ImportError:
             raise RmlabError(
-                'golden=sentiment needs vaderSentiment; run: pip install "rmlab[sentiment]"'
+                f"golden=sentiment needs vaderSentiment; run: {install_line('sentiment')}"
             ) from None
         analyzer = SentimentIntensityAnalyzer()
 
@@ -154,6 +155,6 @@ def _tagger() -> Tagger:
         from textblob.en import tag
     except ImportError:
         raise RmlabError(
-            'golden=descriptiveness needs textblob; run: pip install "rmlab[descriptiveness]"'
+            f"golden=descriptiveness needs textblob; run: {install_line('descriptiveness')}"
         ) from None
     return lambda text: tag(text) if text.strip() else []

@@ -13,6 +13,7 @@ from typing import Any
 from rmlab.errors import InputError
 from rmlab.models.folder_check import check_files, check_fit, told_of, try_model, try_tokenizer
 from rmlab.models.weights import ADAPTER_WEIGHTS, base_folder, is_adapter
+from rmlab.provenance import install_line
 
 _UNUSED = ("pooler.",)  # an encoder's pooler, which no stage uses
 
@@ -135,7 +136,7 @@ class Compute:
             from peft import PeftModel
         except ImportError as error:
             raise InputError(
-                f'{folder}: an adapter needs peft ({error}); run: pip install "rmlab[train]"'
+                f"{folder}: an adapter needs peft ({error}); run: {install_line('train')}"
             ) from None
         base = self._load(
             AutoModelForCausalLM, base_folder(folder)

@@ -18,11 +18,9 @@ from typing import Any, BinaryIO
 from rmlab.errors import InputError, RmlabError
 from rmlab.logs import log as run_log
 from rmlab.models.compute import Compute, torch_threads_kept
+from rmlab.provenance import install_line
 
 _GIB = 2**30
-_MISSING = (
-    'sampler=vllm needs vLLM; run: pip install "rmlab[vllm]" (without a GPU: `make test-vllm` sets it up)'
-)
 _RECORDED = 10_000  # bytes of the output's end that go to the log of the run
 _REASON = re.compile(
     rb"(?:^|[\s:(])(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Interrupt): [^\r\n]+)", re.MULTILINE
@@ -123,7 +121,10 @@ def _open(folder: Path, compute: Compute, arguments: dict[str, Any]) -> Any:
         from vllm import LLM
         from vllm.platforms import current_platform
     except ImportError as error:
-        raise RmlabError(_MISSING if _is_absent(error) else f"cannot import vLLM ({error})") from None
+        if not _is_absent(error):
+            raise RmlabError(f"cannot import vLLM ({error})") from None
+        hint = "without a GPU: `make test-vllm` sets it up"
+        raise RmlabError(f"sampler=vllm needs vLLM; run: {install_line('vllm')} ({hint})") from None
     kind = str(current_platform.device_type)
     wanted = compute.device.partition(":")[0]
     if wanted not in ("auto", kind):

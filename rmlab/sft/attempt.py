@@ -16,6 +16,7 @@ from rmlab.logs.carried_errors import error_to_json
 from rmlab.models.compute import Compute
 from rmlab.models.oom_retry import is_out_of_memory
 from rmlab.processes import end_with_parent
+from rmlab.provenance import install_line
 from rmlab.removal import remove_scratch
 from rmlab.sft.checkpoints import Tell, Watch, last_whole_checkpoint
 from rmlab.sft.task import SftTask
@@ -49,7 +50,7 @@ def _train(task: SftTask, rows_at_once: int, tell: Tell) -> None:
 
         from rmlab.sft.trainer import make_trainer
     except ImportError as error:
-        raise RmlabError(f'sft needs TRL and peft ({error}); run: pip install "rmlab[train]"') from None
+        raise RmlabError(f"sft needs TRL and peft ({error}); run: {install_line('train')}") from None
 
     parts = task.read_rows()
     model, tokenizer = _load(task)

@@ -15,6 +15,7 @@ import numpy as np
 from rmlab.errors import RmlabError
 from rmlab.heads.fitted.base import NormalisedHead
 from rmlab.heads.fitted.storage import TREES, broken, read_payload, scale_of, write_head
+from rmlab.provenance import install_line
 
 _HEADER = {
     "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective",
@@ -76,7 +77,7 @@ def lightgbm() -> ModuleType:
     try:
         import lightgbm as package
     except ImportError:
-        raise RmlabError('LightGBM is not installed; run: pip install "rmlab[trees]"') from None
+        raise RmlabError(f"LightGBM is not installed; run: {install_line('trees')}") from None
     return package
 
 

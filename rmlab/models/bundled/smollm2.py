@@ -15,6 +15,7 @@ from rmlab.errors import InputError, RmlabError
 from rmlab.models.bundled.stored import stored
 from rmlab.paths import cache_folder
 from rmlab.processes import Child
+from rmlab.provenance import install_line
 from rmlab.storage.digest import file_digest
 from rmlab.storage.integrity import is_as_sealed
 from rmlab.terminal import note
@@ -74,7 +75,7 @@ def _convert(target: Path) -> None:
 def _run_conversion(source: Path, target: Path) -> None:
     """Converts in a process of its own, without the hub, on which transformers would look for kernels."""
     if importlib.util.find_spec("gguf") is None:
-        raise RmlabError('converting GGUF needs the gguf package; run: pip install "rmlab[gguf]"')
+        raise RmlabError(f"converting GGUF needs the gguf package; run: {install_line('gguf')}")
     environment = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     module, arguments = "rmlab.models.bundled.convert_gguf", (str(source), str(target))
     with tempfile.TemporaryFile() as said:
