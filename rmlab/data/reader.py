@@ -41,7 +41,7 @@ def _rows(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Ro
         return _csv(path)
     if name.endswith((".parquet", ".arrow")):
         return _table(path, columns)
-    raise InputError(f"{path}: unknown kind of file; use .jsonl, .jsonl.gz, .csv or .parquet")
+    raise InputError(f"{path}: unknown kind of file; use .jsonl, .jsonl.gz, .json, .csv or .parquet")
 
 
 def _dataset(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:

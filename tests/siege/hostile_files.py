@@ -133,8 +133,13 @@ FILES: dict[str, tuple[bytes, str]] = {
     "empty.parquet": (b"", "not a readable Parquet file"),
     "magic-alone.parquet": (b"PAR1PAR1", "not a readable Parquet file"),
     "huge-footer.parquet": (b"PAR1" + b"\xff\xff\xff\x7f" + b"PAR1", "not a readable Parquet file"),
+    # one list of all rows
+    "rows.json": (json.dumps(_GOOD).encode(), ""),
+    "numbers.json": (b"[1, 2]", "row 1: expected an object {...}, got int"),
+    "open-list.json": (json.dumps(_GOOD).encode()[:-1], "not JSON"),
+    "deep-list.json": (b"[" * 100_000, "not JSON"),
+    "empty-list.json": (b"[]", "has no rows"),
     # kinds that are not read
-    "rows.json": (json.dumps(_GOOD).encode(), "unknown kind of file"),
     "rows.xlsx": (b"PK\x03\x04", "unknown kind of file"),
     "rows.pkl": (b"\x80\x04N.", "unknown kind of file"),
     "rows": (_LINES, "unknown kind of file"),
