@@ -42,7 +42,8 @@ test: setup-dev  ## the tests, on up to 4 cores; those that need the machine for
 	@$(BIN)/python -m pytest -m "alone and not slow"
 
 test-slow: setup-dev  ## the long tests that `make test` leaves out
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "slow and not alone"
+	@$(BIN)/python -m pytest -m "slow and alone"
 
 test-all: test test-slow test-vllm faults siege fuzz  ## every test, fault and attack, and the fuzzer at length: hours
 
