@@ -12,7 +12,9 @@ import typer
 
 from rmlab import __version__
 from rmlab.commands import import_export as data_cli
+from rmlab.commands import looking
 from rmlab.commands import sets as sets_cli
+from rmlab.commands.help import StageCommand, WholeSummaries
 from rmlab.commands.options import AsJson, ConfigDir, DryRun, Force, Overrides, Workers
 from rmlab.pipeline.stages import STAGES, Stage
 from rmlab.terminal import say
@@ -28,7 +30,7 @@ then:        rmlab run experiment=demo    (a real language model, about 6 minute
 """
 app = typer.Typer(
     help=_HELP,
-    no_args_is_help=True,
+    cls=WholeSummaries,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=True,
@@ -41,13 +43,15 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        say(*context.get_help().splitlines())
 
 
 def _stage(stage: Stage) -> None:
@@ -64,7 +68,7 @@ def _stage(stage: Stage) -> None:
 
         run_command(stage, overrides or [], dry_run, as_json, force, config_dir)
 
-    app.command(stage.typed, help=stage.summary)(command)
+    app.command(stage.typed, help=stage.summary, cls=StageCommand)(command)
 
 
 for _each in STAGES:
@@ -181,50 +185,10 @@ def score(
     score_command(source, options, as_json)
 
 
-@app.command()
-def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
-    """Show which stages of an experiment are done, begun, missing, stale, damaged or unreadable, and why."""
-    from rmlab.commands.status import status_command
-
-    status_command(overrides or [], as_json, config_dir)
-
-
-@app.command()
-def inspect(
-    path: Annotated[Path, typer.Argument(help="An artifact's folder, or a Parquet file.")],
-    rows: Annotated[int, typer.Option("--rows", min=0, help="Sample rows to show.")] = 3,
-    as_json: AsJson = False,
-) -> None:
-    """Show the schema, rows, lineage back to the first input, and some rows of a table."""
-    from rmlab.commands.inspect import inspect_command
-
-    inspect_command(path, rows, as_json)
-
-
-@app.command()
-def verify(
-    path: Annotated[str, typer.Argument(help="An artifact, a folder of artifacts, or all.")],
-    overrides: Overrides = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Drop bad files; the next run makes them again.")
-    ] = False,
-    as_json: AsJson = False,
-    config_dir: ConfigDir = None,
-) -> None:
-    """Compare every file of artifacts with its digest, and show which artifacts are stale.
-
-      rmlab verify all                      all in artifacts/; elsewhere: rmlab verify all out=DIR
-
-      rmlab verify --repair artifacts/embed/hashing-0123456789abcdef
-
-    --repair sets bad parts aside and names the command that makes them again, and no others.
-
-    The exit code is 3 if anything is damaged, unreadable or stale. The command that made a stale artifact
-    makes it again.
-    """
-    from rmlab.commands.verify import verify_command
-
-    verify_command(path, overrides or [], repair, as_json, config_dir)
+app.command()(looking.settings)
+app.command()(looking.status)
+app.command()(looking.inspect)
+app.command()(looking.verify)
 
 
 @app.command()
@@ -281,14 +245,7 @@ def clean(
 app.command()(sets_cli.release)
 app.command(help=sets_cli.VALIDATE)(sets_cli.validate)
 app.command()(sets_cli.merge)
-
-
-@app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Show what this machine can run, what is missing, and the command that installs it."""
-    from rmlab.commands.doctor import doctor_command
-
-    doctor_command(as_json)
+app.command()(looking.doctor)
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_WIDTH = 140  # columns where the output is no terminal; rich would assume 80
+_WIDTH = 140  # columns of a live display where the output is no terminal; rich would assume 80
+_UNBOUNDED = 10**6  # columns of a table where the output is no terminal
 
 
 class Screen:
@@ -141,32 +142,32 @@ def console(screen: Screen = OUT) -> Console:
     )
 
 
-def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
-    """A table whose cells are shown as they are, without the markup of rich."""
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose cells are shown as they are, without the markup of rich; long ones are folded."""
     from rich.table import Table
     from rich.text import Text
 
-    heading = Text(printable(title)) if title else None
-    table = Table(title=heading, box=None, pad_edge=False, title_justify="left")
+    table = Table(box=None, pad_edge=False)
     for name in columns:
-        table.add_column(Text(printable(name)))
+        table.add_column(Text(printable(name)), overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 
 def say_table(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    title: str = "",
-    *,
-    soft: bool = False,
-    narrowest: int = 0,
+    columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", *, narrowest: int = 0
 ) -> None:
-    """Prints a table on standard output. soft: lines may be longer than the terminal is wide.
+    """Prints a table on standard output; no cell is cut.
 
-    narrowest: columns that are used even of a narrower terminal.
+    A cell that a terminal is too narrow for goes on in the next line. Where the output is no terminal, each
+    row is one line, whatever its length. narrowest: columns that are used even of a narrower terminal.
     """
     to = console()
-    to.width = max(to.width, narrowest)
-    to.print(plain_table(columns, rows, title), soft_wrap=soft)
+    to.width = max(to.width, narrowest) if OUT.isatty() else _UNBOUNDED
+    if title:
+        say(title)
+    with to.capture() as drawn:
+        to.print(plain_table(columns, rows))
+    OUT.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
+    OUT.flush()

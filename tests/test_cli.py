@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,27 @@ def test_help_names_every_stage_and_teaches_overrides(cli):
         assert f"\n  {word} " in shown.out
     assert "rmlab fit-rm experiment=demo head=mlp seed=3" in shown.out
     assert "--dry-run" in cli("fit-rm", "--help").out
+
+
+def test_the_bare_command_prints_the_whole_help(cli):
+    shown = cli()
+    assert shown.code == 0 and shown.err == "" and shown.out == cli("--help").out
+    listed = " ".join(shown.out.split())
+    assert "Settings follow a command" in listed and "..." not in listed.partition("Commands:")[2]
+    assert "eval-rm Judge heads and controls: best-of-N, rank correlation, accuracy, calibration." in listed
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("fit-rm", "--help"), ("settings",), ("settings", "--json"), ("doctor",)]
+)
+def test_a_reader_that_wants_no_more_is_no_error(words):
+    """As `rmlab … | head` does: the pipe is closed before anything is written."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "rmlab", *words]
+    with os.fdopen(write) as pipe:
+        ended = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1 and ended.stderr == ""
 
 
 def test_the_version(cli):

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -78,11 +79,32 @@ def test_the_ways_around_the_door_are_known():
 def test_every_line_is_one_line_of_plain_text(capfd):
     terminal.say(HOSTILE, "b")
     terminal.note(HOSTILE)
-    terminal.say_table([HOSTILE], [[HOSTILE], ["[red]a :smile:"]], HOSTILE, soft=True)
+    terminal.say_table([HOSTILE], [[HOSTILE], ["[red]a :smile:"]], HOSTILE)
     out, err = capfd.readouterr()
     assert plain(out) and plain(err)
     assert out.splitlines()[:2] == [printable(HOSTILE), "b"] and err == printable(HOSTILE) + "\n"
     assert "\\x1b[31m" in out and "\\u202e" in out and "[red]a :smile:" in out and "\\ny" in out
+
+
+LONG = "artifacts/embed/" + "x" * 300
+CELLS = [("embed", LONG, "the last"), ("fit_rm", "short", "")]
+
+
+def test_no_cell_of_a_table_is_cut_and_without_a_terminal_a_row_is_a_line(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal.say_table(("stage", "artifact", "detail"), CELLS, "a title " + "y" * 400)
+    title, names, first, second = capfd.readouterr().out.splitlines()
+    assert title == "a title " + "y" * 400 and names.split() == ["stage", "artifact", "detail"]
+    assert first.split() == ["embed", LONG, "the", "last"] and second == "fit_rm  short"
+
+
+def test_on_a_narrow_terminal_cells_go_on_in_the_next_line(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(terminal.OUT, "isatty", lambda: True)
+    terminal.say_table(("stage", "artifact"), [cells[:2] for cells in CELLS])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capfd.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 60 and "…" not in "".join(lines)
+    assert "".join(line[8:].strip() for line in lines[1:-1]) == LONG
 
 
 def test_json_is_the_same_value(capfd):

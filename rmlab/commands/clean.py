@@ -24,7 +24,6 @@ from rmlab.storage.writer import writing
 from rmlab.terminal import say, say_json, say_table
 
 _SHORTEST = 6  # letters of a fingerprint
-_WIDE = 240  # columns of the table, so that no path is cut
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def _print(found: Sequence[Unneeded]) -> None:
         path, why = item.path, "; ".join(filter(None, (item.why, f"kept: {item.kept}" if item.kept else "")))
         shown = f"{path.parent.name}/{path.name}" if item.kind == "artifact" else str(path)
         rows.append((", ".join(item.rules) or "needed", _size(item.bytes), f"{item.days:,.0f}", shown, why))
-    say_table(("what", "size", "days", "path", "why"), rows, soft=True, narrowest=_WIDE)
+    say_table(("what", "size", "days", "path", "why"), rows)
 
 
 def _size(n: float) -> str:

@@ -17,7 +17,7 @@ def print_stages(outcomes: list[Outcome]) -> None:
         made = o.artifact.manifest if o.artifact else None
         rows, seconds = (f"{made.rows:,}", f"{made.seconds:,.1f}") if made else ("", "")
         table.append((o.node.stage, o.node.name, o.state, rows, seconds, str(o.node.folder)))
-    say_table(("stage", "name", "state", "rows", "seconds", "artifact"), table, soft=True)
+    say_table(("stage", "name", "state", "rows", "seconds", "artifact"), table)
 
 
 def print_evaluation(artifact: Artifact) -> None:

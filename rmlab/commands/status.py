@@ -151,7 +151,7 @@ def _row(node: Node, states: States, beside: Beside) -> dict[str, Any]:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     shown = [[row[k] for k in ("stage", "name", "state", "detail", "path")] for row in rows]
-    say_table(("stage", "name", "state", "detail", "artifact"), shown, soft=True)
+    say_table(("stage", "name", "state", "detail", "artifact"), shown)
     say(_what_next(rows))
 
 

@@ -162,7 +162,7 @@ def _row(finding: Verified) -> dict[str, Any]:
 
 def _print(found: Sequence[Verified]) -> None:
     rows = [(f.state, f.stage, str(f.path), f.why) for f in found]
-    say_table(("state", "stage", "artifact", "why"), rows, soft=True)
+    say_table(("state", "stage", "artifact", "why"), rows)
     counts = Counter(finding.state for finding in found)
     say(", ".join(f"{n} {state}" for state, n in counts.items()))
     for command in dict.fromkeys(finding.again for finding in found if finding.again):

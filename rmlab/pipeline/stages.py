@@ -19,6 +19,8 @@ class Stage:
     over_shards: it makes its parts one by one, in worker processes if there are several.
     shares_pass: nodes that are views of one result are made together; the module then also has
     `pass_key(settings, config)` and `run_pass(jobs)`.
+    decided_by: the settings that decide its result besides its inputs: groups, sections and single settings,
+    as `rmlab settings` names them.
     once: an experiment has one node of it, which the planner makes from this record: with the inputs that it
     reads and the settings that it is `decided_by`, and only if the setting `wanted_by` is not null.
     is_result: its artifacts are what people look at, so that they are wanted even if no stage reads them.
@@ -53,13 +55,16 @@ class Stage:
         return [role for role in known if role in self.reads or f"{role.partition(':')[0]}:*" in self.reads]
 
 
-PROMPTS = Stage("prompts", 3, reads=(), summary="Import the prompts.", command="sample")
+PROMPTS = Stage(
+    "prompts", 3, reads=(), summary="Import the prompts.", command="sample", decided_by=("prompts",)
+)
 SFT = Stage(
     "sft",
     3,
     reads=(),
     summary="Fine-tune the model on demonstrations (LoRA or full), completions only.",
     absent="sft.method=none",
+    decided_by=("sft", "demonstrations", "prompts.template", "model", "revision", "dtype", "generation_seed"),
 )
 SAMPLE = Stage(
     "sample",
@@ -67,6 +72,7 @@ SAMPLE = Stage(
     reads=("prompts", "sft"),
     summary="Draw n responses a prompt from the policy, for train and for test prompts.",
     over_shards=True,
+    decided_by=("sampler", "sampling", "prompts.template", "model", "revision", "dtype", "generation_seed"),
 )
 ANNOTATE = Stage(
     "annotate",
@@ -75,6 +81,7 @@ ANNOTATE = Stage(
     summary="Score every response with the golden rewards.",
     has_several=True,
     over_shards=True,
+    decided_by=("golden", "dtype"),
 )
 EMBED = Stage(
     "embed",
@@ -83,13 +90,19 @@ EMBED = Stage(
     summary="Embed every response with one model, layer and pooling.",
     over_shards=True,
     shares_pass=True,
+    decided_by=("embedder", "prompts.template", "model", "revision", "dtype"),
 )
+_FITTED_BY = (
+    "head", "loss", "pairing", "noise", "selection", "comparisons", "ensemble", "centring", "teacher",
+    "label_golden", "objectives", "validation", "seed",
+)  # fmt: skip
 FIT_RM = Stage(
     "fit_rm",
     5,
     reads=("sample", "annotate", "objective:*", "embed"),
     summary="Fit the reward heads of the experiment's arms on noisy comparisons.",
     has_several=True,
+    decided_by=_FITTED_BY,
 )
 CROSSVAL = Stage(
     "crossval",
@@ -98,6 +111,7 @@ CROSSVAL = Stage(
     summary="Fit each head anew without each fold of prompt groups; needs crossval.folds.",
     has_several=True,
     absent="no crossval.folds; try crossval.folds=5",
+    decided_by=(*_FITTED_BY, "crossval"),
 )
 EVAL_RM = Stage(
     "eval_rm",
