@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rmlab.config.settings import Settings
 from rmlab.errors import InputError
 from rmlab.logs.records import shell_line
 from rmlab.pipeline.node import Node
@@ -27,20 +28,36 @@ def run_command(
     config_dir: Path | None,
 ) -> None:
     """Runs one stage, whose inputs must be done, or the whole experiment if stage is None."""
-    arms = load_arms(overrides, config_dir)
-    planned = plan(arms)
-    nodes = planned if stage is None else [n for n in planned if _is_asked(n, stage)]
-    if stage and not nodes:
-        raise InputError(f"nothing to do: these settings have no {stage.name} stage ({stage.absent})")
-    if dry_run:
-        outcomes = [Outcome.expected(n, force) for n in nodes]
-    else:
-        outcomes = run_nodes(nodes, command_line(), force=force, alone=stage is not None)
+    nodes, settings = planned(stage, overrides, config_dir)
+    outcomes = outcomes_of(nodes, stage, dry_run, force, command_line())
     if as_json:
-        settings = arms[""].model_dump()
-        say_json(document(outcomes, settings))
+        say_json(document(outcomes, settings.model_dump()))
     else:
         _print_outcomes(outcomes, dry_run)
+
+
+def planned(
+    stage: Stage | None, overrides: Sequence[str], config_dir: Path | None
+) -> tuple[list[Node], Settings]:
+    """The nodes of one stage, or of the whole experiment if stage is None, and the experiment's settings."""
+    arms = load_arms(overrides, config_dir)
+    every = plan(arms)
+    nodes = every if stage is None else [n for n in every if _is_asked(n, stage)]
+    if stage and not nodes:
+        raise InputError(f"nothing to do: these settings have no {stage.name} stage ({stage.absent})")
+    return nodes, arms[""]
+
+
+def outcomes_of(
+    nodes: list[Node], stage: Stage | None, dry_run: bool, force: bool, command: str, quiet: bool = False
+) -> list[Outcome]:
+    """Runs the nodes of one stage, or of a whole experiment if stage is None, or foretells what it would do.
+
+    command: the command line that does the same, for the record.
+    """
+    if dry_run:
+        return [Outcome.expected(n, force) for n in nodes]
+    return run_nodes(nodes, command, force, quiet, alone=stage is not None)
 
 
 def _is_asked(node: Node, stage: Stage) -> bool:
@@ -67,7 +84,7 @@ def document(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any
             "evaluation": summary.manifest.metrics if summary else None,
             "heldout_accuracy": heldout.manifest.metrics["heldout_accuracy"] if heldout else None,
             "recommended": heldout.manifest.metrics["recommended"] if heldout else None,
-            "report": str(_report_file(report.node)) if report else None,
+            "report": str(report_file(report.node)) if report else None,
             "settings": settings,
         }
     )
@@ -86,7 +103,7 @@ def _print_outcomes(outcomes: list[Outcome], dry_run: bool) -> None:
         if stage == HELDOUT.name and artifact:
             print_heldout(artifact)
         if stage == REPORT.name and not dry_run:
-            say(f"report: {_report_file(outcome.node)}")
+            say(f"report: {report_file(outcome.node)}")
 
 
 def _of_two(outcomes: list[Outcome], evaluation: Artifact) -> bool:
@@ -95,5 +112,5 @@ def _of_two(outcomes: list[Outcome], evaluation: Artifact) -> bool:
     return chosen["n"] <= 2 and any(o.node.stage == HELDOUT.name for o in outcomes)
 
 
-def _report_file(node: Node) -> Path:
+def report_file(node: Node) -> Path:
     return node.folder / "report.html"

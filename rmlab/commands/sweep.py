@@ -26,19 +26,30 @@ def sweep_command(
 ) -> int:
     """Runs a sweep and returns the exit code, as some cells may have failed. workers: 0 for one a core."""
     node = plan_sweep(points(overrides, config_dir), workers or available_cores(), fresh=force)
-    again = force or _has_failures(node)
-    is_left = again or not node.is_done
-    missing = _missing(node, config_dir) if is_left else None
     if not as_json:
         say(_count(node))
-    if dry_run and is_left:
-        outcome, estimated = Outcome(node, "planned"), _estimate(node, missing)
-    elif missing:
-        raise InputError(missing)
+    if dry_run and (force or not node.is_done or _has_failures(node)):
+        outcome, estimated = Outcome(node, "planned"), _estimate(node, _missing(node, config_dir))
     else:
-        outcome, estimated = run_nodes([node], command_line(), again, alone=True)[0], None
+        outcome, estimated = swept(node, force, config_dir, command_line()), None
     _show(node, outcome, estimated, as_json)
-    return PARTIAL if outcome.artifact and _failed(outcome.artifact.manifest.counts) else OK
+    return PARTIAL if outcome.artifact and n_failed(outcome.artifact) else OK
+
+
+def swept(node: Node, force: bool, config_dir: Path | None, command: str, quiet: bool = False) -> Outcome:
+    """Runs what is left of a sweep, whose inputs must be done.
+
+    command: the command line that does the same, for the record.
+    """
+    again = force or _has_failures(node)
+    if (again or not node.is_done) and (missing := _missing(node, config_dir)):
+        raise InputError(missing)
+    return run_nodes([node], command, again, quiet, alone=True)[0]
+
+
+def n_failed(artifact: Artifact) -> int:
+    """The number of cells of a sweep that failed."""
+    return int(artifact.manifest.counts.get("failed", 0))
 
 
 def _estimate(node: Node, missing: str | None) -> dict[str, Any]:
@@ -54,11 +65,7 @@ def _estimate(node: Node, missing: str | None) -> dict[str, Any]:
 
 def _has_failures(node: Node) -> bool:
     """True if the sweep is done with failed cells, which are then tried again; other rows are kept."""
-    return node.is_done and _failed(node.open().manifest.counts)
-
-
-def _failed(counts: dict[str, int | float]) -> bool:
-    return counts.get("failed", 0) > 0
+    return node.is_done and n_failed(node.open()) > 0
 
 
 def _missing(node: Node, config_dir: Path | None) -> str | None:

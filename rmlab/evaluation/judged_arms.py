@@ -11,7 +11,7 @@ import numpy as np
 
 from rmlab.config.settings import Evaluation
 from rmlab.evaluation.measure import JudgedSplit, Measured, Odds, PairAnswers, measure, within
-from rmlab.metrics.best_of_n import kl_of_n
+from rmlab.metrics.among_n import kl_of_n
 from rmlab.metrics.calibration import reliability
 from rmlab.metrics.conformal import AnsweredPairs, prompt_outcomes, threshold
 from rmlab.metrics.intervals import Resamples

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from rmlab.comparisons import Comparisons, Pool
 from rmlab.metrics.accuracy import pairwise_accuracy, untied_pairs
-from rmlab.metrics.best_of_n import best_of_n, default_ns, proxy_of_n, selected_quantile
+from rmlab.metrics.among_n import best_of_n, default_ns, proxy_of_n, selected_quantile
 from rmlab.metrics.calibration import brier_score, expected_calibration_error, negative_log_likelihood
 from rmlab.metrics.controlled import BalancedPairs, partial_correlation
 from rmlab.metrics.order import GoldenOrder, ScoreOrder

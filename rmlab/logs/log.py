@@ -103,6 +103,11 @@ def keep_in(out: str, settings: Mapping[str, Any]) -> None:
     event("settings", settings=settings)
 
 
+def is_kept() -> bool:
+    """True within a run, whose log this is."""
+    return _log is not None
+
+
 def has_begun() -> bool:
     """True once the run has begun to make artifacts."""
     return _log is not None and _log.has_begun

@@ -1,4 +1,4 @@
-"""Progress of a stage, its speed and the time left: a bar on a terminal, plain lines otherwise."""
+"""Progress of a stage, its speed and the time left: a bar on a terminal or in a notebook, or plain lines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from rmlab.errors import printable
 from rmlab.logs import log
+from rmlab.logs.notebook import NotebookBar, in_notebook
 from rmlab.terminal import ERR, Screen, console, note, plain_table
 
 _LINE_EVERY = 15.0  # seconds between plain lines, and between records in the log
@@ -30,6 +31,7 @@ class Progress:
         self.started = self.last_line = time.monotonic()
         self._bar: Any = None
         self._live: Any = None
+        self._notebook: NotebookBar | None = None
 
     def start(self, total: int, unit: str | None = None) -> None:
         """Starts to count to `total`; a stage with nothing to count does not call this."""
@@ -38,6 +40,8 @@ class Progress:
         self.started = self.last_line = time.monotonic()
         if not self.quiet and self._screen.isatty():
             self._display(self._open_bar)
+        elif not self.quiet and self._screen is ERR and in_notebook():
+            self._display(self._open_in_notebook)
 
     def skip(self, n: int) -> None:
         """Counts n things that an earlier run has done, which do not count for the speed."""
@@ -49,11 +53,13 @@ class Progress:
         self.tokens += tokens
         if self._bar is not None:
             self._display(lambda: self._bar.update(0, completed=self.done, rate=self.rate()))
+        if (drawn := self._notebook) is not None:
+            self._display(lambda: drawn.update(self.done, self.rate()))
         if time.monotonic() - self.last_line > _LINE_EVERY:
             self.last_line = time.monotonic()
             text = f"{self.done}/{self.total} {self.unit}, {self.rate()}{self._left()}"
             log.event("progress", what=self.label, text=text)
-            if self._bar is None:
+            if self._bar is None and self._notebook is None:
                 self.show(text)
 
     def say(self, text: str) -> None:
@@ -84,6 +90,9 @@ class Progress:
             return ""
         left = (self.total - self.done) * (time.monotonic() - self.started) / fresh
         return f", about {left:,.0f} s left"
+
+    def _open_in_notebook(self) -> None:
+        self._notebook = NotebookBar(self.label, self.total)
 
     def _open_bar(self) -> None:
         from rich.live import Live
@@ -127,7 +136,7 @@ class Progress:
             self.close()
 
     def close(self) -> None:
-        live, self._bar, self._live = self._live, None, None
+        live, self._bar, self._live, self._notebook = self._live, None, None, None
         if live is not None:
             with suppress(Exception):
                 live.stop()

@@ -54,7 +54,7 @@ class ComparedResponses:
     std: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RewardModel:
     """Scores responses to prompts. `RewardModel.from_artifact` and `RewardModel.load` make one.
 
@@ -101,6 +101,10 @@ class RewardModel:
         from rmlab.reward.folder import write_folder
 
         write_folder(Path(folder), self.head, self.origin, self.facts)
+
+    def __repr__(self) -> str:
+        of = " ".join(filter(None, (self.origin.name, self.origin.model)))
+        return f"RewardModel({type(self.head).__name__} of {self.origin.d} values by {of}: {self.place})"
 
     @property
     def temperature(self) -> float | None:

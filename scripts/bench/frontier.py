@@ -31,7 +31,7 @@ from rmlab.config.settings import Settings
 from rmlab.evaluation.fit_head import fit_head
 from rmlab.heads.fitted.base import NormalisedHead
 from rmlab.heads.fitted.several import WeightedHead
-from rmlab.metrics.best_of_n import best_of_n
+from rmlab.metrics.among_n import best_of_n
 from rmlab.metrics.intervals import Resamples
 from rmlab.metrics.order import ScoreOrder
 from rmlab.pipeline.chain import chain_of

@@ -19,7 +19,7 @@ from rmlab.heads.linear import Linear
 from rmlab.heads.mlp import Mlp
 from rmlab.losses.pairs import BradleyTerry, Classification
 from rmlab.metrics.accuracy import pairwise_accuracy
-from rmlab.metrics.best_of_n import best_of_n as exact_best_of_n
+from rmlab.metrics.among_n import best_of_n as exact_best_of_n
 from rmlab.metrics.intervals import interval
 from rmlab.metrics.order import ScoreOrder
 from rmlab.noise.logistic import Logistic

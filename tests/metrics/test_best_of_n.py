@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmlab.errors import InputError
-from rmlab.metrics.best_of_n import best_of_n, default_ns, kl_of_n, proxy_of_n
+from rmlab.metrics.among_n import best_of_n, default_ns, kl_of_n, proxy_of_n
 from rmlab.metrics.order import ScoreOrder
 
 

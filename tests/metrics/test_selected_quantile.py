@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from rmlab.errors import InputError
-from rmlab.metrics.best_of_n import selected_quantile
+from rmlab.metrics.among_n import selected_quantile
 from rmlab.metrics.order import ScoreOrder
 
 

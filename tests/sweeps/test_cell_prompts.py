@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from sweep_helpers import copied, node_of
 
-from rmlab.metrics.best_of_n import best_of_n
+from rmlab.metrics.among_n import best_of_n
 from rmlab.metrics.order import ScoreOrder
 from rmlab.pipeline.run import run_nodes
 from rmlab.storage.artifact import Artifact, open_artifact

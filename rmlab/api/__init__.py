@@ -1,0 +1,1 @@
+"""What `import rmlab` offers: the same commands from Python, with results as objects."""

@@ -1,0 +1,84 @@
+"""Sweeps from Python, and the results of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from rmlab.api.session import checked, session
+from rmlab.api.tables import html_table, read
+from rmlab.commands.sweep import METRICS, n_failed, swept
+from rmlab.config.grid import points
+from rmlab.errors import ConfigError, InputError
+from rmlab.models.compute import available_cores
+from rmlab.storage.artifact import Artifact
+from rmlab.sweeps.plan import plan_sweep
+
+
+def sweep(
+    *overrides: str,
+    workers: int = 0,
+    force: bool = False,
+    progress: bool = True,
+    config_dir: str | Path | None = None,
+) -> SweepResult:
+    """Fits and judges a head for every combination of settings, as `rmlab sweep` does.
+
+    Commas make a grid: sweep("experiment=demo", "head=linear,mlp", "seed=0,1,2"), on what `run` has made.
+    workers: processes of one thread each, 0 for one for each core; force: run cells that are done again;
+    progress: show how far it is.
+    """
+    texts, folder = checked(overrides, config_dir)
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise ConfigError(f"workers must be a number from 0, got {workers!r}")
+    with session("sweep", texts, folder) as command:
+        node = plan_sweep(points(texts, folder), workers or available_cores(), fresh=force)
+        outcome = swept(node, force, folder, command, quiet=not progress)
+    assert outcome.artifact is not None
+    return SweepResult(outcome.artifact, tuple(node.sweep_grid.axes))
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult:
+    """The results of a sweep. artifact: its folder and manifest; axes: the settings that were swept over."""
+
+    artifact: Artifact
+    axes: Sequence[str]
+
+    @property
+    def path(self) -> Path:
+        return self.artifact.path
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """A row for each cell and control; a cell that failed has its reason in `reason`."""
+        return read(self.artifact, "results")
+
+    @property
+    def n_failed(self) -> int:
+        """The number of cells that failed; the same call tries them again."""
+        return n_failed(self.artifact)
+
+    def means(self, *by: str) -> pd.DataFrame:
+        """The means of the metrics over the cells that share these axes, best first.
+
+        by: names of axes; without any, all axes but the seed.
+        """
+        if unknown := set(by) - set(self.axes):
+            raise InputError(f"{min(unknown)} is no axis of this sweep; give some of {', '.join(self.axes)}")
+        axes = list(by) or [axis for axis in self.axes if axis != "seed"] or list(self.axes)
+        frame = self.results
+        heads = frame[(frame["kind"] == "head") & (frame["state"] == "ok")]
+        grouped = heads.groupby(axes, dropna=False)
+        found = grouped[list(METRICS)].mean().assign(cells=grouped.size()).reset_index()
+        return found.sort_values("validation_best_of_n", ascending=False, ignore_index=True)
+
+    def __repr__(self) -> str:
+        failed = f", {self.n_failed} failed" if self.n_failed else ""
+        return f"SweepResult({self.artifact.manifest.config['n_cells']} cells{failed}: {self.path})"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.means(), repr(self))
