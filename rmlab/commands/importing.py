@@ -17,6 +17,7 @@ from rmlab.data.forms.arrays import check_vectors, open_arrays
 from rmlab.data.forms.items import read_items
 from rmlab.data.forms.recognise import ARRAYS, AUTO, recognise
 from rmlab.data.forms.summary import Summary, summarise
+from rmlab.data.splits import few_for_testing
 from rmlab.errors import InputError
 from rmlab.logs.records import shell_line
 from rmlab.paths import user_path
@@ -110,6 +111,8 @@ def _lines(s: Summary) -> list[str]:
         *(f"    left out: {n:,} ({reason})" for reason, n in s.left_out.items()),
         f"  {s.train:,} train and {s.test:,} test items; an answer has {s.median_words:g} words (median)",
     ]
+    if few := few_for_testing(s.test):
+        lines.append(f"  {few}")
     if s.parted:
         lines.append(f"  {s.parted:,} train items share a group with test items, and are left out")
     if s.empty_answers:

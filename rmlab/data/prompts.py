@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,17 @@ from unicodedata import category, normalize
 
 from rmlab.data.messages import check_messages, conversation, is_text, prompt_messages
 from rmlab.data.reader import Row, name_text, need_text, read_rows
+from rmlab.data.splits import SPLITS, drawn_splits, given_split, hash_share
 from rmlab.errors import InputError
 from rmlab.models.text.rendering import Message
-from rmlab.storage.digest import digest, row_id
+from rmlab.storage.digest import row_id
 
-SPLITS = {"train": "train", "test": "test", "validation": "test", "eval": "test"}
 _COLUMNS = ("prompt_id", "prompt", "messages", "split", "group")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt, its split, and the number of its row in the file."""
+    """A prompt, its split, and the number of its row in the file. split: "" until it is drawn."""
 
     prompt_id: str
     split: str
@@ -58,9 +59,15 @@ def read_prompts(
                 "or keep one of them with prompts.duplicates=merge"
             )
         seen[prompt_id] = number
-        split = split_of(row.get("split"), group, test_fraction, where)
+        split = given_split(row.get("split"), where)
         prompts.append(Prompt(prompt_id, split, messages, number, group))
-    return prompts
+    return split_up(prompts, test_fraction)
+
+
+def split_up(prompts: Sequence[Prompt], test_fraction: float) -> list[Prompt]:
+    """The prompts, of which those without a split of the file's are drawn into train and test."""
+    splits = drawn_splits([p.split for p in prompts], [p.group for p in prompts], test_fraction)
+    return [p if p.split else replace(p, split=split) for p, split in zip(prompts, splits, strict=True)]
 
 
 class FirstRows:
@@ -164,20 +171,6 @@ def comparable(text: str) -> str:
         seen = "".join(c for c in text if category(c) != "Cf")
         text = normalize("NFC", normalize("NFD", seen).casefold())
     return " ".join(text.casefold().split())
-
-
-def split_of(given: Any, group: str, test_fraction: float, where: str) -> str:
-    """The split that the file gives, or else one that is drawn by the hash of the group."""
-    if given is None or given == "":
-        return "test" if hash_share(group, "split") < test_fraction else "train"
-    if not isinstance(given, str) or given not in SPLITS:
-        raise InputError(f"{where}: split is {given!r}; use train or test")
-    return SPLITS[given]
-
-
-def hash_share(name: str, salt: str) -> float:
-    """A number in [0, 1) that depends only on the name of the prompt or group, and on the salt."""
-    return int(digest([salt, name])[:13], 16) / 16**13
 
 
 def whole_groups(prompts: list[Prompt]) -> list[Prompt]:

@@ -56,7 +56,7 @@ class Stage:
 
 
 PROMPTS = Stage(
-    "prompts", 3, reads=(), summary="Import the prompts.", command="sample", decided_by=("prompts",)
+    "prompts", 4, reads=(), summary="Import the prompts.", command="sample", decided_by=("prompts",)
 )
 SFT = Stage(
     "sft",

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rmlab.config.settings import Sft
-from rmlab.data.prompts import Demonstration, content_id, hash_share
+from rmlab.data.prompts import Demonstration, content_id
+from rmlab.data.splits import hash_share
 from rmlab.errors import InputError
 from rmlab.storage.files import write_json, write_parquet
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from rmlab.data.forms.items import form_prompts
 from rmlab.data.prompts import Prompt, limit, text_id, whole_groups
+from rmlab.data.splits import few_for_testing
 from rmlab.errors import InputError
 from rmlab.paths import user_path
 from rmlab.pipeline.job import Job
@@ -23,6 +24,8 @@ def run(job: Job) -> None:
     for split in ("train", "test"):
         if not any(p.split == split for p in kept):
             raise InputError(f"{path} has no {split} prompts; add some, or change prompts.test_fraction")
+    if few := few_for_testing(sum(p.split == "test" for p in kept)):
+        job.writer.warnings.append(few)
     if parted := len(found) - len(whole):
         job.writer.warnings.append(
             f"{parted} train prompts are of groups that have test prompts too, and were left out"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rmlab.config.hydra import load_settings
 from rmlab.data.forms.items import form_prompts, read_items
-from rmlab.data.prompts import comparable, content_id, hash_share, read_prompts, text_id, whole_groups
-from rmlab.data.splits import validation_groups
+from rmlab.data.prompts import comparable, content_id, read_prompts, text_id, whole_groups
+from rmlab.data.splits import groups_for_testing, hash_share, validation_groups
 from rmlab.errors import InputError
 from rmlab.evaluation.fit import held_out
 from rmlab.responses.table import read_responses
@@ -34,10 +34,40 @@ def test_the_split_is_that_of_the_group(tmp_path):
     assert {"train", "test"} == {split for splits in by_group.values() for split in splits}
 
 
-def test_a_file_without_groups_is_split_as_before(tmp_path):
-    found = read_prompts(jsonl(tmp_path / "p.jsonl", [{"prompt": f"prompt {i}"} for i in range(50)]), 0.3)
+@pytest.mark.parametrize(("n", "fraction", "n_test"), [(50, 0.3, 15), (30, 0.2, 6), (7, 0.2, 1), (2, 0.2, 1),
+                                                       (3, 0.9, 2), (10, 0, 0), (10, 1, 10), (1, 0.2, 0)])  # fmt: skip
+def test_the_rounded_fraction_of_the_prompts_is_for_testing(tmp_path, n, fraction, n_test):
+    """Those with the smallest hashes; neither split is empty unless the fraction says so."""
+    found = read_prompts(jsonl(tmp_path / "p.jsonl", [{"prompt": f"prompt {i}"} for i in range(n)]), fraction)
     assert [p.group for p in found] == [p.prompt_id for p in found]
-    assert [p.split == "test" for p in found] == [hash_share(p.prompt_id, "split") < 0.3 for p in found]
+    first = sorted((hash_share(p.prompt_id, "split") for p in found))[:n_test]
+    assert {hash_share(p.prompt_id, "split") for p in found if p.split == "test"} == set(first)
+
+
+def test_prompts_with_a_split_of_their_own_keep_it_and_do_not_count(tmp_path):
+    given = [{"prompt": f"g {i}", "split": ("train", "test")[i % 2]} for i in range(10)]
+    found = read_prompts(jsonl(tmp_path / "p.jsonl", given + [{"prompt": f"{i}"} for i in range(20)]), 0.25)
+    assert [p.split for p in found[:10]] == ["train", "test"] * 5
+    assert [p.split for p in found[10:]].count("test") == 5
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=9), st.floats(0.01, 0.99))
+def test_groups_for_testing_are_as_near_to_the_fraction_as_any_groups(sizes, fraction):
+    """Against all sets of groups that leave some for training and some for testing."""
+    by_group = {f"g{i}": size for i, size in enumerate(sizes)}
+    tested = groups_for_testing(by_group, fraction)
+    wanted = min(max(round(fraction * sum(sizes)), 1), sum(sizes) - 1)
+    every = range(1, 2 ** len(sizes) - 1)
+    best = min(abs(sum(s for i, s in enumerate(sizes) if mask >> i & 1) - wanted) for mask in every)
+    assert abs(sum(by_group[g] for g in tested) - wanted) == best and 0 < len(tested) < len(sizes)
+    assert groups_for_testing(dict(reversed(by_group.items())), fraction) == tested
+
+
+def test_many_groups_are_drawn_in_moments():
+    sizes = {f"g{i}": 1 + i % 4 for i in range(20_000)}
+    tested = groups_for_testing(sizes, 0.2)
+    assert sum(sizes[g] for g in tested) == round(0.2 * sum(sizes.values()))
+    assert 0.15 < sum(sizes[g] == 4 for g in tested) / 5000 < 0.25  # large groups have the chance of others
 
 
 def test_an_empty_group_of_a_csv_file_is_the_prompt_itself(tmp_path):
@@ -254,8 +284,8 @@ def test_a_file_without_near_copies_is_grouped_and_split_as_ever(tmp_path, form)
     found, _ = form_prompts(path, how.prompts)
     expected = [content_id([{"role": "user", "content": text}]) for text in texts]
     assert [p.group for p in found] == expected
-    fraction = how.prompts.test_fraction
-    assert [p.split == "test" for p in found] == [hash_share(g, "split") < fraction for g in expected]
+    first = sorted(expected, key=lambda g: hash_share(g, "split"))[:6]  # a fifth of 30
+    assert {p.group for p in found if p.split == "test"} == set(first)
 
 
 def test_whole_prompts_are_compared_where_turns_are_not(tmp_path):

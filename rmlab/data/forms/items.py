@@ -16,8 +16,9 @@ from rmlab.data.forms.base import Answer, Item, Unusable
 from rmlab.data.forms.judgements import AnswerIds, is_blank, scored_item
 from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED, recognise
 from rmlab.data.messages import is_text
-from rmlab.data.prompts import FirstRows, Prompt, TextGroups, read_prompts, split_of, turn_id
+from rmlab.data.prompts import FirstRows, Prompt, TextGroups, read_prompts, split_up, turn_id
 from rmlab.data.reader import read_rows
+from rmlab.data.splits import given_split
 from rmlab.errors import InputError
 from rmlab.storage.digest import row_id
 
@@ -171,7 +172,7 @@ def form_prompts(path: Path, how: PromptSettings) -> tuple[list[Prompt], dict[st
     prompts = [
         Prompt(
             str(item.prompt_id),
-            split_of(item.split, item.group, how.test_fraction, item.where),
+            given_split(item.split, item.where),
             item.messages,
             item.number,
             item.group,
@@ -179,7 +180,7 @@ def form_prompts(path: Path, how: PromptSettings) -> tuple[list[Prompt], dict[st
         for item in items.items
     ]
     known = {"form": form, "text": all(item.is_text for item in items.items), "unusable": items.left_out}
-    return prompts, known
+    return split_up(prompts, how.test_fraction), known
 
 
 def _blank(path: Path, unusable: str) -> dict[str, int]:

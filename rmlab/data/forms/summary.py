@@ -10,8 +10,8 @@ import numpy as np
 
 from rmlab.config.settings import PromptSettings, Validation
 from rmlab.data.forms.items import Items, pairs_and_ties
-from rmlab.data.prompts import Prompt, split_of, whole_groups
-from rmlab.data.splits import validation_groups
+from rmlab.data.prompts import Prompt, split_up, whole_groups
+from rmlab.data.splits import given_split, validation_groups
 from rmlab.errors import InputError
 
 
@@ -50,9 +50,9 @@ def summarise(found: Items, how: PromptSettings, validation: Validation) -> Summ
         words += [len(a.text.split()) for a in item.answers]
         failed += sum(not math.isfinite(a.score) for a in item.answers)
         pairs[str(item.prompt_id)] = pairs_and_ties(item)
-        split = split_of(item.split, item.group, how.test_fraction, item.where)
+        split = given_split(item.split, item.where)
         prompts.append(Prompt(str(item.prompt_id), split, [], item.number, item.group))
-    whole = whole_groups(prompts)
+    whole = whole_groups(split_up(prompts, how.test_fraction))
     sizes = {split: sum(p.split == split for p in whole) for split in ("train", "test")}
     _check_splits(found, sizes)
     return Summary(
