@@ -68,7 +68,7 @@ def place(tmp_path_factory, tiny_model) -> Path:
     for name in ("mine.jsonl", "demos.jsonl", "scored.parquet", *(f"FOLDER/{t}.parquet" for t in OWN)):
         (folder / name).write_text('{"prompt": "Hello", "completion": "Good day."}\n')
     (folder / "mine.py").write_text(
-        "def reward(prompts, responses):\n    return [len(r) for r in responses]\n"
+        "def reward(prompts, responses):\n    return [len(r) for r in responses]\n\n\nbrief = reward\n"
     )
     (folder / "SET").symlink_to(next((ROOT / "data" / "released").iterdir()))
     (folder / "ORG").mkdir()

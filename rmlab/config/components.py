@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -56,8 +58,21 @@ def imported(target: str, allow: Sequence[str], where: str) -> Any:
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{where}: cannot import {target} ({error}){_path_hint(error.name)}") from None
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where}: cannot import {target} ({error})") from None
+
+
+def _path_hint(module: str | None) -> str:
+    """Says where a module is looked for. The current folder is not on Python's path by itself, so that no
+    file that happens to lie there is run."""
+    top = (module or "").partition(".")[0]
+    if not top or importlib.util.find_spec(top) is not None:
+        return ""
+    if any(Path(name).exists() for name in (top, f"{top}.py")):
+        return f"; {top} lies in the current folder, in which Python looks only for: PYTHONPATH=. rmlab ..."
+    return f"; install it, or name the folder that {top} lies in: PYTHONPATH=FOLDER rmlab ..."
 
 
 def meaningful(component: Component, allow: Sequence[str] = (), where: str = "component") -> Component:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rmlab.config.implied import fill_in
 from rmlab.paths import home_path
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
@@ -50,10 +51,11 @@ class PromptSettings(_Section):
     duplicates: Literal["error", "merge"]
     form: FormName = "prompts"
     unusable: Unusable = "error"
+    demonstrations: str | None = None
 
 
 class Demonstrations(_Section):
-    path: str
+    path: str | None
     n: int | None = Field(ge=1)
 
 
@@ -223,33 +225,8 @@ class Settings(_Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_follows_the_seed(cls, values: Any) -> Any:
-        """Sets validation.seed=null to the seed, so that each seed draws a validation split of its own.
-
-        A seed that is missing or not a number is reported by its own check.
-        """
-        validation = values.get("validation") if isinstance(values, dict) else None
-        if isinstance(validation, dict) and validation.get("seed", 0) is None:
-            seed = values.get("seed")
-            followed = seed if isinstance(seed, int) else 0
-            return {**values, "validation": {**validation, "seed": followed}}
-        return values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _objectives_are_in_the_scores_file(cls, values: Any) -> Any:
-        """Adds a golden reward for each objective that is not listed among them: another reward of the scores
-        file that golden.file reads, such as that of an embedding set."""
-        golden, objectives = (
-            (values.get(k) for k in ("golden", "objectives")) if isinstance(values, dict) else (0, 0)
-        )
-        if not isinstance(golden, dict) or not isinstance(objectives, dict):
-            return values
-        file = golden.get("file")
-        if not isinstance(file, dict) or file.get("reward") is None:
-            return values
-        more = {name: {**file, "reward": name} for name in objectives if name not in golden}
-        return {**values, "golden": {**golden, **more}}
+    def _with_what_follows(cls, values: Any) -> Any:
+        return fill_in(values) if isinstance(values, dict) else values
 
     @field_validator("objectives", mode="before")
     @classmethod
@@ -288,6 +265,15 @@ class Settings(_Section):
         if value == "auto" or (is_number and value >= 1):
             return value
         raise ValueError("give a number of worker processes, 1 or more, or auto")
+
+    @model_validator(mode="after")
+    def _fine_tuning_has_demonstrations(self) -> Settings:
+        if self.sft.method != "none" and self.demonstrations.path is None:
+            raise ValueError(
+                f"sft={self.sft.method} learns from demonstrations, and there are none for these prompts; "
+                "give them with demonstrations=file demonstrations.path=FILE, or leave sft out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _label_golden_is_listed(self) -> Settings:

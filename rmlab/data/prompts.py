@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from unicodedata import category, normalize
 
 from rmlab.data.messages import check_messages, conversation, is_text, prompt_messages

@@ -78,8 +78,8 @@ def few_for_testing(n_test: int) -> str:
     if n_test >= _FEW:
         return ""
     return (
-        f"{n_test} test prompts are few: heads are judged with wide intervals; {_FEW} or more are better, by a "
-        "larger prompts.test_fraction or more prompts"
+        f"{n_test} test prompts are few: heads are judged with wide intervals; {_FEW} or more are better, by "
+        "a larger prompts.test_fraction or more prompts"
     )
 
 

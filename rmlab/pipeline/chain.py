@@ -62,7 +62,7 @@ def _sampled(s: Settings) -> dict[str, Node]:
         s,
         PROMPTS,
         folder_name(Path(s.prompts.path).stem),
-        s.prompts.model_dump(exclude={"path", "template"}),
+        s.prompts.model_dump(exclude={"path", "template", "demonstrations"}),
         {},
         {"file": file_source(s.prompts.path)},
     )
@@ -95,7 +95,7 @@ def _sft(s: Settings, model: dict) -> Node:
         "dtype": s.dtype,
         "generation_seed": s.generation_seed,
     }
-    sources = {"demonstrations": file_source(s.demonstrations.path), **model}
+    sources = {"demonstrations": file_source(str(s.demonstrations.path)), **model}
     return _node(s, SFT, s.sft.method, config, {}, sources)
 
 

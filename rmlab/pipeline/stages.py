@@ -63,7 +63,7 @@ SFT = Stage(
     3,
     reads=(),
     summary="Fine-tune the model on demonstrations (LoRA or full), completions only.",
-    absent="sft.method=none",
+    absent="sft=none, or no demonstrations: demonstrations.path=FILE",
     decided_by=("sft", "demonstrations", "prompts.template", "model", "revision", "dtype", "generation_seed"),
 )
 SAMPLE = Stage(

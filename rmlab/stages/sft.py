@@ -51,7 +51,7 @@ def run(job: Job) -> None:
 def _rows(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:
     """Tokenised demonstrations: those to train on, and those held out."""
     s = job.settings
-    demonstrations = read_demonstrations(user_path(s.demonstrations.path), s.demonstrations.n)
+    demonstrations = read_demonstrations(user_path(str(s.demonstrations.path)), s.demonstrations.n)
     parts = hold_out(demonstrations, s.sft.eval_fraction)
     rows, held_out = (_tokenised(job, part, tokenizer) for part in parts)
     dropped = len(demonstrations) - len(rows) - len(held_out)

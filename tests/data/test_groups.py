@@ -40,7 +40,7 @@ def test_the_rounded_fraction_of_the_prompts_is_for_testing(tmp_path, n, fractio
     """Those with the smallest hashes; neither split is empty unless the fraction says so."""
     found = read_prompts(jsonl(tmp_path / "p.jsonl", [{"prompt": f"prompt {i}"} for i in range(n)]), fraction)
     assert [p.group for p in found] == [p.prompt_id for p in found]
-    first = sorted((hash_share(p.prompt_id, "split") for p in found))[:n_test]
+    first = sorted(hash_share(p.prompt_id, "split") for p in found)[:n_test]
     assert {hash_share(p.prompt_id, "split") for p in found if p.split == "test"} == set(first)
 
 
