@@ -135,6 +135,74 @@ def test_inspect_of_what_is_no_artifact_says_what_it_is(cli, tmp_path):
         assert found.code == 3 and message in found.err
 
 
+def test_inspect_takes_several_paths(cli, small_run):
+    places = [next((small_run / stage).iterdir()) for stage in ("prompts", "sample")]
+    both = cli("inspect", *places, "--json").json["inspected"]
+    assert both == [cli("inspect", place, "--json").json for place in places]
+    shown = cli("inspect", *places)
+    assert shown.code == 0 and [line for line in shown.out.splitlines() if line in map(str, places)] == [
+        str(place) for place in places
+    ]
+    one_wrong = cli("inspect", places[0], "nothing-there")
+    assert one_wrong.code == 3 and "nothing-there does not exist" in one_wrong.line and one_wrong.out == ""
+
+
+PROMPT = {"prompt": "a"}
+DATA = {
+    "prompts": (PROMPT, "run prompts=file prompts.path={file}"),
+    "demonstrations": ({**PROMPT, "completion": "b"}, "sft demonstrations=file demonstrations.path={file}"),
+    "preference": ({**PROMPT, "chosen": "b", "rejected": "c"}, "import {file}"),
+    "unpaired": ({**PROMPT, "completion": "b", "label": True}, "import {file}"),
+    "scored": ({**PROMPT, "response": "b", "score": 1}, "import {file}"),
+}
+
+
+@pytest.mark.parametrize("form", DATA)
+def test_inspect_of_a_file_of_data_names_its_form_and_the_command_that_takes_it(cli, tmp_path, form):
+    row, command = DATA[form]
+    file = tmp_path / "mine.jsonl"
+    file.write_text(
+        "".join(json.dumps({**row, "n": n} | ({"late": 0.5} if n else {})) + "\n" for n in range(4))
+    )
+    found = cli("inspect", file, "--rows", 2, "--json").json
+    assert (found["form"], found["next"]) == (form, f"rmlab {command.format(file=file)}")
+    [table] = found["tables"]
+    assert table["rows"] == 4 and table["sample"] == [{**row, "n": 0}, {**row, "n": 1, "late": 0.5}]
+    types = {column["name"]: column["type"] for column in table["columns"]}
+    assert (
+        types["prompt"] == "text"
+        and types["late"] == "number, in 3 of 4 rows"
+        and types["n"] == "whole number"
+    )
+    shown = cli("inspect", file).out
+    assert f"form: {form}\nnext: {found['next']}\n" in shown and "table mine: 4 rows\n" in shown
+    frame = pd.DataFrame([{**row, "n": n} for n in range(4)])
+    frame.to_parquet(tmp_path / "mine.parquet")
+    as_table = cli("inspect", tmp_path / "mine.parquet", "--json").json
+    assert as_table.get("form") == form and as_table["tables"][0]["rows"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.jsonl", '{"x": ', "a.jsonl, line 1: not JSON"),
+        ("a.jsonl", "", "a.jsonl has no rows"),
+        ("a.csv", "a,a\n1,2\n", "2 columns 'a'"),
+        ("a.txt", "words", "is no artifact, and no file of data (.jsonl, .json, .csv, .parquet)"),
+    ],
+)
+def test_inspect_of_a_broken_file_is_one_line(cli, tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    result = cli("inspect", tmp_path / name)
+    assert result.code == 3 and message in result.line and result.out == ""
+
+
+def test_inspect_of_rows_of_no_known_form_says_so(cli, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"x": 1}\n')
+    shown = cli("inspect", tmp_path / "a.jsonl")
+    assert shown.code == 0 and "its columns (x) match no known form" in shown.out and "next:" not in shown.out
+
+
 def test_inspect_refuses_a_small_file_that_declares_a_large_table(cli, tmp_path):
     """The file has 20 million rows in a few kilobytes, and would fill 160 MB."""
     file = tmp_path / "zeros.parquet"

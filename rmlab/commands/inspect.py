@@ -1,11 +1,13 @@
-"""rmlab inspect: show schema, lineage and sample rows of an artifact or a Parquet file."""
+"""rmlab inspect: show schema, lineage and sample rows of artifacts and of files of data."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rmlab.commands.data_file import describe_data, form_and_next, is_data
 from rmlab.errors import InputError, RmlabError, printable
 from rmlab.pipeline.verify import is_artifact, outdated
 from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, readable, upstream
@@ -17,32 +19,53 @@ from rmlab.terminal import say, say_json
 _WIDTH = 100  # characters shown of a value
 
 
-def inspect_command(path: Path, rows: int, as_json: bool) -> None:
-    with readable(path):
-        found = describe(path, rows)
+def inspect_command(paths: Sequence[Path], rows: int, as_json: bool) -> None:
+    """Describes each of the paths; nothing is printed if one of them cannot be described."""
+    found = []
+    for path in paths:
+        with readable(path):
+            found.append(describe(path, rows))
     if as_json:
-        say_json(plain(found))
-    else:
-        _print(found)
+        say_json(plain(found[0] if len(found) == 1 else {"inspected": found}))
+        return
+    for n, one in enumerate(found):
+        say(*[""] * (n > 0))
+        _print(one)
 
 
 def describe(path: Path, rows: int) -> dict[str, Any]:
     if path.is_file() and path.suffix == ".parquet":
-        return {"path": str(path), "tables": [_table(path, rows, path.stem)], "lineage": []}
+        return _parquet(path, rows)
     if path.is_file() and path.name == "manifest.json":
         path = path.parent
     if not path.exists():
         raise InputError(f"{path} does not exist; `rmlab status` shows where artifacts are")
     if (path / RECORD).is_file():
         raise InputError(f"{path} is an embedding set: rmlab validate {path}")
+    if is_data(path):
+        return describe_data(path, rows)
     if is_unfinished(path) and not is_artifact(path.absolute()):
-        raise InputError(f"{path} is no artifact or Parquet file; `rmlab status` shows where artifacts are")
+        raise InputError(
+            f"{path} is no artifact, and no file of data (.jsonl, .json, .csv, .parquet); `rmlab status` "
+            "shows where artifacts are"
+        )
     artifact = open_artifact(path.absolute())
     m = artifact.manifest
     keys = ("stage", "name", "fingerprint", "created", "seconds", "command", "config", "counts", "metrics")
     header = {k: v for k, v in m.to_json().items() if k in (*keys, "warnings", "versions", "git")}
     header["stale"] = outdated(path)
     return {"path": str(path), **header, "tables": _tables(artifact, rows), "lineage": lineage(artifact)}
+
+
+def _parquet(path: Path, rows: int) -> dict[str, Any]:
+    """A table, and the form of its rows where it is no table of an artifact and its columns tell one."""
+    table = _table(path, rows, path.stem)
+    found = {"path": str(path), "tables": [table], "lineage": []}
+    if is_artifact(path.absolute().parent) or not table["rows"]:
+        return found
+    first = table["sample"][0] if table["sample"] else {}
+    known = form_and_next(path, first or dict.fromkeys((c["name"] for c in table["columns"]), ""))
+    return found | known if known["form"] else found
 
 
 def _tables(artifact: Artifact, rows: int) -> list[dict[str, Any]]:
@@ -99,11 +122,14 @@ def _print(found: dict[str, Any]) -> None:
         if found.get(key):
             say(f"  {key}: {_short(found[key], 400)}")
     for table in found["tables"]:
-        say("", f"table {table['table']}: {table['rows']:,} rows in {table['files']} files")
+        say("", f"table {table['table']}: {_rows(table['rows'])}{_in_files(table['files'])}")
         for column in table["columns"]:
             say(f"  {column['name']}: {column['type']}")
         for i, row in enumerate(table["sample"], start=1):
             say(f"  row {i}: " + ", ".join(f"{k}={_short(v)}" for k, v in row.items()))
+    if "form" in found:
+        known = f"form: {found['form']}" if found["form"] else f"no form: {found['why']}"
+        say("", known, *([f"next: {found['next']}"] if "next" in found else []))
     if found["lineage"]:
         say("", "lineage")
     for row in found["lineage"]:
@@ -112,6 +138,14 @@ def _print(found: dict[str, Any]) -> None:
             f"  {'  ' * row['depth']}{row['role']}: {row['kind']} {row['name']} "
             f"{row['identity'][:40]}{problem}"
         )
+
+
+def _rows(n: int) -> str:
+    return "1 row" if n == 1 else f"{n:,} rows"
+
+
+def _in_files(n: int) -> str:
+    return f" in {n:,} files" if n > 1 else ""
 
 
 def _short(value: Any, width: int = _WIDTH) -> str:

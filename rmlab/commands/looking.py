@@ -45,14 +45,20 @@ def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: Con
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="An artifact's folder, or a Parquet file.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Folders of artifacts, and files of data.")
+    ],
     rows: Annotated[int, typer.Option("--rows", min=0, help="Sample rows to show.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Show the schema, rows, lineage back to the first input, and some rows of a table."""
+    """Show the schema, rows, lineage back to the first input, and some rows of a table.
+
+    Of a file of data (.jsonl, .json, .csv, .parquet): its form, rows and columns, and the command that takes
+    it.
+    """
     from rmlab.commands.inspect import inspect_command
 
-    inspect_command(path, rows, as_json)
+    inspect_command(paths, rows, as_json)
 
 
 def verify(

@@ -42,7 +42,7 @@ def heads_by_embedding(job: Job) -> list[tuple[Artifact, dict[str, RewardHead]]]
         embed = job.inputs[f"embed:{name}"]
         vector_type(embed)  # parts that do not go together are refused before anything is read
         _, heads = found.setdefault(embed.manifest.fingerprint, (embed, {}))
-        heads[name] = load_head(fitted.path / "head")
+        heads[name] = load_head(fitted.path)
     return list(found.values())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from rmlab.errors import InputError
 from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.load import load_head
-from rmlab.heads.fitted.storage import DESCRIPTION, read_description
+from rmlab.heads.fitted.storage import DESCRIPTION, HEAD, read_description
 from rmlab.reward.origin import Origin
 from rmlab.storage.artifact import Artifact, finished, open_artifact, upstream
 from rmlab.storage.digest import digest, sealed, unsealed
@@ -17,7 +17,7 @@ from rmlab.storage.manifest import Manifest
 from rmlab.storage.staged_folder import only_writer, staged_folder
 
 FORMAT = 1
-RECORD, HEAD = "reward_model.json", "head"
+RECORD = "reward_model.json"
 
 
 def read_artifact(path: Path) -> tuple[RewardHead, Origin, dict[str, Any]]:
@@ -32,7 +32,7 @@ def read_artifact(path: Path) -> tuple[RewardHead, Origin, dict[str, Any]]:
         raise InputError(
             f"{path} is of the stage {fit.manifest.stage}, which has no head; give one of fit_rm"
         )
-    return load_head(path / HEAD), Origin.of(_embeddings(fit)), _facts(fit.manifest)
+    return load_head(path), Origin.of(_embeddings(fit)), _facts(fit.manifest)
 
 
 def _embeddings(fit: Artifact) -> Artifact:

@@ -90,6 +90,17 @@ def test_refuses_trees_of_another_width(linear_world, tmp_path):
         load_head(tmp_path)
 
 
+def test_the_folder_of_an_artifact_stands_for_the_head_in_it_and_no_other_folder_does(tmp_path):
+    """A head that has lost its head.json may hold another: that of a member, which scores otherwise."""
+    LinearHead(weight=np.ones(2), intercept=0.0, standardiser=Standardiser.identity(2)).save(
+        tmp_path / "head"
+    )
+    with pytest.raises(InputError, match="no readable head.json"):
+        load_head(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    assert load_head(tmp_path).score(np.ones((1, 2))).shape == (1,)
+
+
 def test_scoring_needs_no_training_code():
     code = "import sys, rmlab.heads.fitted.load; print({'torch', 'scipy', 'sklearn', 'lightgbm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -106,7 +106,7 @@ def test_scores_are_those_of_the_saved_heads_and_of_the_golden_reward(made):
     assert (every["golden"].to_numpy() == golden[every["response_id"]].to_numpy()).all()
     for arm in ("linear-bradley_terry", "mlp-classification"):
         found = every[every["arm"] == arm]
-        head = load_head(made[4][f"fit_rm/{arm}"].path / "head")
+        head = load_head(made[4][f"fit_rm/{arm}"].path)  # the artifact, in place of its folder head/
         expected = head.score(np.stack(embedded[found["response_id"]].to_numpy()))
         np.testing.assert_allclose(found["score"], expected, rtol=1e-5, atol=1e-6)
 

@@ -12,8 +12,9 @@ from rmlab.heads.fitted.centred import MEMBER, CentredHead
 from rmlab.heads.fitted.linear import LaplaceHead, LinearHead
 from rmlab.heads.fitted.mlp import MlpHead
 from rmlab.heads.fitted.several import EnsembleHead, WeightedHead
-from rmlab.heads.fitted.storage import broken, read_description
+from rmlab.heads.fitted.storage import HEAD, broken, read_description
 from rmlab.heads.fitted.trees import TreesHead
+from rmlab.storage.manifest import MANIFEST
 
 SINGLE = {head.kind: head for head in (LinearHead, MlpHead, TreesHead, LaplaceHead)}
 SEVERAL = {head.kind: head for head in (EnsembleHead, WeightedHead, CentredHead)}
@@ -29,8 +30,12 @@ _FOLDER = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 def load_head(folder: Path) -> RewardHead:
-    """Returns the head that `save(folder)` wrote; its scores are the same to the bit."""
-    return _load(Path(folder), KINDS, "unknown kind")
+    """Returns the head that `save(folder)` wrote; its scores are the same to the bit.
+
+    folder: the head's own, or the artifact of a fit, which holds it as head/.
+    """
+    folder = Path(folder)
+    return _load(folder / HEAD if (folder / MANIFEST).is_file() else folder, KINDS, "unknown kind")
 
 
 def _load(folder: Path, allowed: Sequence[str], what: str) -> Any:

@@ -16,6 +16,7 @@ from rmlab.storage.files import json_text, parse_json, read_plain_text
 
 FORMAT = 4
 DESCRIPTION, TENSORS, TREES = "head.json", "head.safetensors", "head.txt"
+HEAD = "head"  # the folder of a head within an artifact, or within a saved reward model
 _SEAL = "digest"  # of head.json, where sha256 is that of the numbers
 
 
