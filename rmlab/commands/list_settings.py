@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rmlab.config.documented import Conf, Documented, Group, Option
+from rmlab.config.hints import nearest
 from rmlab.errors import ConfigError
 from rmlab.pipeline.stages import STAGES
 from rmlab.terminal import say, say_json, say_table
@@ -67,7 +67,7 @@ def _named(conf: Conf, name: str) -> Listed:
     if option and group in conf.groups:
         options = conf.groups[group].options
         if option not in options:
-            raise ConfigError(f"{name}: no such option{_nearest(option, options)}; {_listed(options)}")
+            raise ConfigError(f"{name}: no such option{nearest(option, options)}; {_listed(options)}")
         return Listed(option=options[option], settings=options[option].settings)
     if name in conf.groups:
         of = conf.groups[name]
@@ -79,7 +79,7 @@ def _named(conf: Conf, name: str) -> Listed:
     if decided_by := of_stage(name):
         return _of_stage(conf, decided_by)
     raise ConfigError(
-        f"{name} is no group, section, setting or stage{_nearest(name, _names(conf))}; "
+        f"{name} is no group, section, setting or stage{nearest(name, _names(conf))}; "
         "`rmlab settings` lists all"
     )
 
@@ -113,11 +113,6 @@ def _of_default(conf: Conf, name: str) -> list[Documented]:
 def _names(conf: Conf) -> list[str]:
     words = [*conf.groups, *conf.settings, *(stage.typed for stage in STAGES)]
     return list(dict.fromkeys([*words, *(d.name for d in conf.within_groups())]))
-
-
-def _nearest(name: str, known: Sequence[str] | dict[str, Any]) -> str:
-    near = get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _listed(options: dict[str, Option]) -> str:

@@ -32,7 +32,7 @@ def points(
 
     composer: one that other grids have used, whose results are used again; its overrides come before these.
     """
-    parsed = [_parsed(text) for text in overrides]
+    parsed = [Override.parse(text) for text in overrides]
     keys = Counter(p.key for p in parsed)
     repeated = {p.key for p in parsed if _is_swept(p) and keys[p.key] > 1}
     if repeated:  # a plain override may be repeated: the last one counts, as in every command
@@ -55,20 +55,11 @@ def points(
 
 def is_swept(text: str) -> bool:
     """True if an override has several values, so that it is an axis of the grid."""
-    return _is_swept(_parsed(text))
+    return _is_swept(Override.parse(text))
 
 
 def _is_swept(override: Override) -> bool:
     return override.values != (override.text,)
-
-
-def _parsed(text: str) -> Override:
-    try:
-        return Override.parse(text)
-    except RmlabError:
-        raise
-    except Exception as error:  # glob(*) and interval(0,1), for example, have no list of values
-        raise ConfigError(f"cannot list the values of {text} ({error}); write them: key=a,b") from None
 
 
 def _in_this_order(one: Override, other: Override) -> bool:
@@ -86,7 +77,7 @@ def _values(override: Override) -> list[Override]:
     if not override.values:
         raise ConfigError(f"{override.text} has no values; give it some: {override.key}=a,b")
     sign = override.text[: len(override.text) - len(override.text.lstrip("+~"))]
-    return [_parsed(f"{sign}{override.key}={value}") for value in dict.fromkeys(override.values)]
+    return [Override.parse(f"{sign}{override.key}={value}") for value in dict.fromkeys(override.values)]
 
 
 def _shown(override: Override) -> str:
@@ -153,8 +144,8 @@ class Composer:
         if any(is_swept(text) for text in texts):
             return None
         fixed = last_wins(self.fixed)
-        left = [_parsed(text) for text in last_wins([*texts, *fixed])[: -len(fixed) or None]]
-        given = [_parsed(text) for text in fixed]
+        left = [Override.parse(text) for text in last_wins([*texts, *fixed])[: -len(fixed) or None]]
+        given = [Override.parse(text) for text in fixed]
         return None if any(_in_this_order(one, other) for one in left for other in given) else left
 
     def _read_elsewhere(self, chosen: Sequence[Override]) -> list[Override]:
@@ -191,8 +182,8 @@ class Composer:
         None if the section refers to other settings, or if the choice or the further fixed values affect more
         than their own sections.
         """
-        key = _parsed(text).key
-        set_here = {_parsed(t).key.split(".")[0] for t in self.fixed[len(parent.fixed) :]}
+        key = Override.parse(text).key
+        set_here = {Override.parse(t).key.split(".")[0] for t in self.fixed[len(parent.fixed) :]}
         try:
             base, own, choice = parent._of_files(()), self._of_files(()), parent._of_files((text,))
         except ConfigError:  # a mandatory value is among this composer's own fixed values
@@ -206,7 +197,7 @@ class Composer:
     def _put_together(self, files: tuple[str, ...]) -> Composed | None:
         """Combines choices that were composed one by one; None if one changes or refers to another's
         section."""
-        keys = [_parsed(text).key for text in files]
+        keys = [Override.parse(text).key for text in files]
         try:
             base = whole = self._of_files(())
             alone = [self._of_files((text,)) for text in files]

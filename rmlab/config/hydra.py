@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from rmlab.config.bounds import check_values, check_yaml_files
 from rmlab.config.components import first_problem
+from rmlab.config.hints import nearest, several_values, unknown_setting
 from rmlab.config.quoting import in_quotes
 from rmlab.config.references import known_references, refusal
 from rmlab.config.settings import ALLOW_ENV, GRANTS, Settings
@@ -36,6 +37,9 @@ def typed(config: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(config)
     except ValidationError as error:
+        problem = error.errors()[0]
+        if problem["type"] == "extra_forbidden":
+            raise ConfigError(unknown_setting(".".join(map(str, problem["loc"])))) from None
         raise ConfigError(first_problem(error)) from None
 
 
@@ -82,7 +86,7 @@ def _composed(overrides: Sequence[str], config_dir: Path | None) -> Any:
             _check_grants(config, overrides)
             return config
     except Exception as error:  # Hydra's own errors, and anything that a broken YAML file raises
-        raise _cause(error) or ConfigError(_explain(error)) from None
+        raise _cause(error) or ConfigError(_explain(error, config_dir)) from None
 
 
 def _search_path(config_dir: Path | None) -> list[str]:
@@ -112,9 +116,10 @@ def last_wins(overrides: Sequence[str]) -> list[str]:
 
 
 def _check_grammar(overrides: Sequence[str]) -> None:
-    for override in overrides:
-        if _parsed(override).is_sweep_override():
-            raise ConfigError(f"{override} has several values; use `rmlab sweep`, or quote the value")
+    given = [Override.parse(text) for text in overrides if _parsed(text).is_sweep_override()]
+    swept = {each.text: [f"{each.key}={value}" for value in each.values] for each in given}
+    if swept:
+        raise ConfigError(several_values(overrides, swept))
 
 
 def _check_grants(config: Any, overrides: Sequence[str]) -> None:
@@ -152,7 +157,12 @@ class Override:
 
     @staticmethod
     def _several(parsed: Any, text: str) -> tuple[str, ...]:
-        values = tuple(islice(parsed.sweep_string_iterator(), _MOST_VALUES + 1))
+        try:
+            values = tuple(islice(parsed.sweep_string_iterator(), _MOST_VALUES + 1))
+        except Exception as error:  # glob(*) and interval(0,1), for example, have no list of values
+            raise ConfigError(
+                f"cannot list the values of {text} ({error}); write them: {parsed.get_key_element()}=a,b"
+            ) from None
         if len(values) > _MOST_VALUES:
             raise ConfigError(f"{text} has more than {_MOST_VALUES:,} values; give fewer")
         return values
@@ -193,16 +203,16 @@ def _cause(error: BaseException | None) -> RmlabError | None:
     return error
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, config_dir: Path | None = None) -> str:
     """Turns Hydra's message into one line that says what to type."""
     text = str(error)
     if missing := re.search(r"Could not find '([^']+)'", text):
         group, _, option = missing.group(1).rpartition("/")
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
         known = f"; there is: {', '.join(sorted(choices))}" if choices else ""
-        return f"{group}={option}: no such choice{known}"
+        return f"{group}={option}: no such choice{known}{nearest(option, choices)}"
     if unknown := re.search(r"Could not override '([^']+)'", text):
-        return f"unknown setting '{unknown.group(1)}'; `rmlab run --dry-run --json` shows all settings"
+        return unknown_setting(unknown.group(1), config_dir)
     if unknown := re.search(r"Unsupported interpolation type (\S+)(?:\s+full_key: (\S+))?", text):
         return refusal(unknown.group(1), unknown.group(2) or "")
     if needed := re.search(r"Missing mandatory value: \S+\s+full_key: (\S+)", text):
