@@ -20,11 +20,19 @@ def blocks(page: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def run_page(page: str, cli: Callable[..., Any], edit: Callable[[str], str] = str) -> dict[str, Any]:
+def lines_of(block: str) -> list[list[str]]:
+    """The words of each line of the shell, without comments."""
+    lines = block.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def run_page(
+    page: str, cli: Callable[..., Any], run_block: Callable[[list[list[str]]], bool] = lambda lines: False
+) -> dict[str, Any]:
     """Runs all blocks of a page in the current folder, and returns the names of its Python, and under
     "printed" the output of its commands.
 
-    edit: is given each line of the shell, to put in names that only a run knows.
+    run_block: is given the lines of each block of the shell, and returns True if it has run them.
     """
     names: dict[str, Any] = {"__name__": "page"}
     printed: list[str] = []
@@ -34,12 +42,15 @@ def run_page(page: str, cli: Callable[..., Any], edit: Callable[[str], str] = st
             Path(file).write_text(text, encoding="utf-8")
         elif language == "python":
             exec(compile(text, page, "exec"), names)
-        elif not language:
-            for line in text.replace("\\\n", " ").splitlines():
-                words = shlex.split(edit(line), comments=True)
-                if words:
-                    assert words[0] == "rmlab", line
-                    done = cli(*words[1:])
-                    assert done.code == 0, f"{line}: {done.err}"
-                    printed.append(done.out)
+        elif not language and not run_block(lines_of(text)):
+            for program, *words in lines_of(text):
+                assert program == "rmlab", program
+                done = cli(*(known for word in words for known in _expanded(word)))
+                assert done.code == 0, f"{words}: {done.err}"
+                printed.append(done.out)
     return names | {"printed": printed}
+
+
+def _expanded(word: str) -> list[str]:
+    """The files that a pattern names, as the shell puts them in its place."""
+    return sorted(map(str, Path().glob(word))) if "*" in word else [word]

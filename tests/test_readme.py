@@ -20,7 +20,8 @@ from rmlab.cli import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES = [*DOCS, *sorted(ROOT.glob("[!R]*.md")), ROOT / "RESULTS.md", ROOT / "data" / "README.md"]
+RECIPES = sorted((ROOT / "docs" / "recipes").glob("*.md"))  # tests/test_recipes.py runs them
+PAGES = [*DOCS, *RECIPES, *sorted(ROOT.glob("[!R]*.md")), ROOT / "RESULTS.md", ROOT / "data" / "README.md"]
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 LAB = TEXTS["docs/reward_lab.md"]
 FITS = re.findall(r"^rmlab fit-rm experiment=demo (.+)$", LAB, flags=re.MULTILINE)
@@ -46,6 +47,7 @@ def typed(text: str) -> list[list[str]]:
 RMLAB = [
     pytest.param(words[1:], id=f"{page}: {shlex.join(words)[:70]}")
     for page, text in TEXTS.items()
+    if ROOT / page not in RECIPES
     for words in typed(text)
     if words[0] == "rmlab"
 ]
