@@ -98,6 +98,7 @@ tables: setup-dev  ## make TABLES.md from the schemas in the code
 bench: setup-dev  ## the benchmarks at small sizes; --full in scripts/bench is the real thing
 	@$(BIN)/python scripts/bench/heads.py --quick
 	@$(BIN)/python scripts/bench/generation.py --quick
+	@$(BIN)/python scripts/bench/score.py --quick
 
 release-data: setup-dev  ## make the embedding set in data/released again: under 90 minutes on 2 cores
 	@$(BIN)/python scripts/release_data.py

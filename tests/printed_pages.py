@@ -21,9 +21,10 @@ def blocks(page: str) -> list[tuple[str, str, str]]:
 
 
 def lines_of(block: str) -> list[list[str]]:
-    """The words of each line of the shell, without comments."""
+    """The words of each line of the shell, without comments, and without PYTHONPATH=. at its start."""
     lines = block.replace("\\\n", " ").splitlines()
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
+    found = [shlex.split(line.removeprefix("PYTHONPATH=. "), comments=True) for line in lines]
+    return [words for words in found if words]
 
 
 def run_page(

@@ -126,3 +126,15 @@ def test_an_embedding_set_is_made_and_used(cli):
     assert names["vectors"].shape == (len(names["responses"]), 64)
     assert "report: " in names["printed"][2]
     assert list(Path("artifacts/eval_rm").glob("embedding_set-*"))
+
+
+def test_own_prompts_and_an_own_reward_become_a_report(cli, folder, monkeypatch):
+    monkeypatch.syspath_prepend(str(folder))  # as the page's PYTHONPATH=. does
+    names = run_page("recipes/own_prompts.md", cli)
+    planned, run = names["printed"]
+    assert "planned" in planned and "done" not in planned
+    assert names["best_first"].tolist() == [1, 2, 0]
+    (line,) = [line for line in run.splitlines() if line.startswith("report: ")]
+    report = Path(line.removeprefix("report: ")).read_text(encoding="utf-8")
+    assert "warmth" in report and not list(Path("artifacts").glob("sft"))
+    sys.modules.pop("my_reward")
