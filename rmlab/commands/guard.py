@@ -92,7 +92,7 @@ def _report(error: Exception) -> int:
     unexpected."""
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):
         log.failure(error)
-        return _fail(error.format_message(), int(error.exit_code))
+        return _fail(f"{error.format_message()}{_hint(error)}", int(error.exit_code))
     if type(error).__name__ == "Abort":
         return _interrupted()
     log.failure(error)
@@ -105,6 +105,15 @@ def _report(error: Exception) -> int:
     if isinstance(error, MemoryError):
         return _fail("out of memory; lower the batch size or use fewer responses", FAILURE)
     return _unexpected(error)
+
+
+def _hint(error: Exception) -> str:
+    """Returns how a setting is written, for an unknown option that may be meant as one; else ""."""
+    name = str(getattr(error, "option_name", "") or "")
+    if not name.startswith("--") or getattr(error, "possibilities", None):
+        return ""
+    setting = name.removeprefix("--")
+    return f"; settings are written without dashes, as {setting}=VALUE; `rmlab settings` lists them"
 
 
 def _lack_of_the_machine(error: Exception) -> str:

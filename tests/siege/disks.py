@@ -25,8 +25,13 @@ def memory_disk(ground: Ground, megabytes: int = 64, options: str = "") -> Itera
 
 
 @contextmanager
-def loop_disk(ground: Ground, kind: str, megabytes: int = 64, options: str = "") -> Iterator[Path]:
-    """A file system of a kind (vfat, ext4) in a file, mounted below the case's folder."""
+def loop_disk(
+    ground: Ground, kind: str, megabytes: int = 64, options: str = "", driver: str = ""
+) -> Iterator[Path]:
+    """Mounts a file system of a kind (vfat, exfat, ext4) in a file below the case's folder.
+
+    driver: what mounts it, where that has another name than the kind.
+    """
     if shutil.which(f"mkfs.{kind}") is None:
         raise Cannot(f"there is no mkfs.{kind}")
     image, place = ground.folder / "disk.image", ground.folder / "disk"
@@ -34,7 +39,7 @@ def loop_disk(ground: Ground, kind: str, megabytes: int = 64, options: str = "")
         file.truncate(megabytes << 20)
     subprocess.run([f"mkfs.{kind}", str(image)], check=True, capture_output=True)
     place.mkdir()
-    _mount("-t", kind, "-o", f"loop{',' if options else ''}{options}", str(image), str(place))
+    _mount("-t", driver or kind, "-o", f"loop{',' if options else ''}{options}", str(image), str(place))
     try:
         yield place
     finally:

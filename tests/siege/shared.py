@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 from siege.base import SMOKE, Cannot, Ground, case
@@ -90,6 +89,8 @@ def _(ground: Ground) -> None:
 def _as_nobody(ground: Ground, *words: str) -> Ended:
     if os.geteuid() != 0:
         raise Cannot("only root can start a process of another user")
+    if any(not folder.stat().st_mode & 0o001 for folder in Path(__file__).parents):
+        raise Cannot("rmlab lies in a folder that other users may not enter")
     for folder in (ground.folder, *ground.folder.parents[:2]):
         folder.chmod(folder.stat().st_mode | 0o055)
     return ground.python(_AS_NOBODY, *words, env={"RMLAB_CACHE": str(ground.folder / "cache"), "HOME": "/"})
@@ -169,15 +170,19 @@ def _(ground: Ground) -> None:
         _runs_on(ground, disk)
 
 
+@case("an exFAT disk by a driver outside the kernel holds artifacts as others do", quick=False)
+def _(ground: Ground) -> None:
+    with loop_disk(ground, "exfat", driver="exfat-fuse") as disk:
+        _runs_on(ground, disk)
+
+
 @case("a small disk in a file fills up, and what is there stays whole", quick=False)
 def _(ground: Ground) -> None:
     with loop_disk(ground, "ext4", 8) as disk:
         _runs_on(ground, disk)
         room = shutil.disk_usage(disk).free
         (disk / "filler").write_bytes(bytes(max(0, room - 20_000)))
-        started = time.monotonic()
         ended = ground.rmlab("run", *SMOKE, "seed=5", f"out={disk / 'a'}")
         ended.refused(1, "no space left on the disk")
-        assert time.monotonic() - started < 120
         found = ground.rmlab("verify", str(disk / "a"), "--json").fine()
         assert "damaged" not in {row["state"] for row in json.loads(found.out)["artifacts"]}

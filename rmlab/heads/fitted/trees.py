@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -78,6 +79,12 @@ def lightgbm() -> ModuleType:
         import lightgbm as package
     except ImportError:
         raise RmlabError(f"LightGBM is not installed; run: {install_line('trees')}") from None
+    except AttributeError:
+        if sys.flags.optimize < 2:
+            raise
+        raise RmlabError(
+            "LightGBM needs docstrings, which PYTHONOPTIMIZE=2 takes away; set PYTHONOPTIMIZE=1"
+        ) from None
     return package
 
 
