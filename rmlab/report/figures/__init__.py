@@ -1,18 +1,18 @@
 """The figures of the report, one kind a file; each function returns inline SVG.
 
 When matplotlib is imported, it reads a file `matplotlibrc` of the current folder, whoever has put it there.
-It is imported here, before any module of this package, so that it finds none. A backend that MPLBACKEND names
-and matplotlib does not know is left out, as figures are drawn without any.
+It is imported here, before any module of this package, so that it finds none. MPLBACKEND counts as it does in
+matplotlib itself, but an unknown name there stops no report, since figures are drawn without a backend.
 """
 
 import os
-from contextlib import chdir, nullcontext
+from contextlib import chdir, nullcontext, suppress
 from pathlib import Path
 
+_backend = os.environ.pop("MPLBACKEND", None)
 with chdir(Path(__file__).parent) if os.path.lexists("matplotlibrc") else nullcontext():
-    try:
-        import matplotlib
-    except ValueError:
-        if os.environ.pop("MPLBACKEND", None) is None:
-            raise
-        import matplotlib  # noqa: F401
+    import matplotlib
+if _backend is not None:
+    os.environ["MPLBACKEND"] = _backend
+    with suppress(ValueError):
+        matplotlib.rcParams["backend"] = _backend
