@@ -154,6 +154,13 @@ def score(
         Path | None, typer.Option("--out", help="A .parquet or .jsonl file; else JSON lines are printed.")
     ] = None,
     form: Annotated[str, typer.Option("--form", help="The form, if the columns fit several.")] = "auto",
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="NAME=YOURS: the file's name of a column; may be repeated."),
+    ] = None,
+    unusable: Annotated[
+        data_cli.Unusable, typer.Option("--unusable", help="What becomes of rows with an empty answer.")
+    ] = data_cli.Unusable.error,
     long: Annotated[data_cli.Long, typer.Option("--long", help="What becomes of texts too long to read.")] = (
         data_cli.Long.cut
     ),
@@ -178,10 +185,13 @@ def score(
     A line for each response has the number of its row and its score, which has mean 0 and standard
     deviation 1 on the responses that the head was fitted on. For preferences the accuracy is told.
     """
-    from rmlab.commands.score import ScoreOptions, score_command
+    from rmlab.commands.score import ScoreOptions, columns_of, score_command
 
     modules = tuple(allow_modules or ())
-    options = ScoreOptions(head, out, form, long.value, device, base_model, modules, trust_remote_code)
+    names = columns_of(column or ())
+    options = ScoreOptions(
+        head, out, form, names, unusable.value, long.value, device, base_model, modules, trust_remote_code
+    )
     score_command(source, options, as_json)
 
 

@@ -67,7 +67,13 @@ def place(tmp_path_factory, tiny_model) -> Path:
     with gzip.open(folder / "pairs.jsonl.gz", "wt") as file:
         file.writelines(json.dumps(pair | {"prompt": f"Hello, number {i}"}) + "\n" for i in range(20))
     (folder / "FOLDER").mkdir()
-    for name in ("mine.jsonl", "demos.jsonl", "scored.parquet", *(f"FOLDER/{t}.parquet" for t in OWN)):
+    for name in (
+        "mine.jsonl",
+        "demos.jsonl",
+        "ranked.jsonl",
+        "scored.parquet",
+        *(f"FOLDER/{t}.parquet" for t in OWN),
+    ):
         (folder / name).write_text('{"prompt": "Hello", "completion": "Good day."}\n')
     (folder / "mine.py").write_text(
         "def reward(prompts, responses):\n    return [len(r) for r in responses]\n\n\nbrief = reward\n"

@@ -16,6 +16,11 @@ class Form(StrEnum):
     datasets = "datasets"
 
 
+class Unusable(StrEnum):
+    error = "error"
+    drop = "drop"
+
+
 class Long(StrEnum):
     cut = "cut"
     refuse = "refuse"

@@ -27,6 +27,11 @@ from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.storage.files import plain
 from rmlab.terminal import say, say_json
 
+_OF_PAIRS = (
+    "hh",
+    "preference",
+    "votes",
+)  # forms with two answers a record: their held-out accuracy is of use
 _MOST = 20_000  # largest number of comparisons in the command that is suggested next
 
 
@@ -39,7 +44,7 @@ def import_command(
     outcomes = [Outcome.expected(n, force) for n in nodes]
     if not dry_run:
         outcomes = run_nodes(nodes, command_line(), force=force)
-    then = shell_line(["rmlab", "run", *planned.arguments, *_comparisons(found)])
+    then = shell_line(["rmlab", "run", *planned.arguments, *_comparisons(found, settings)])
     if as_json:
         made = {"import": asdict(found), "stages": [o.to_json() for o in outcomes], "next": then}
         say_json(plain(made))
@@ -62,19 +67,23 @@ class Planned:
 
 def planned_import(source: str, overrides: Sequence[str], config_dir: Path | None) -> Planned:
     """Plans an import; with arrays, their vectors are imported too, unless another embedder is named."""
-    arguments = _arguments(source, overrides)
+    arguments = _arguments(source, overrides, "imported")
     settings = load_settings(arguments, config_dir)
-    form = recognise(user_path(source), settings.form)
+    form = recognise(user_path(source), settings.form, names=settings.columns)
+    if form in _OF_PAIRS:
+        arguments = _arguments(source, overrides, "human_preferences")
+        settings = load_settings(arguments, config_dir)
     if form == ARRAYS and not any(o.startswith("embedder=") for o in overrides):
-        arguments = _arguments(source, [*overrides, "embedder=arrays"])
+        arguments = _arguments(source, [*overrides, "embedder=arrays"], "imported")
         settings = load_settings(arguments, config_dir)
     nodes = {n.fingerprint: n for n in data_nodes(settings, embed=form == ARRAYS).values()}
     return Planned(form, arguments, settings, list(nodes.values()))
 
 
-def _arguments(source: str, overrides: Sequence[str]) -> list[str]:
-    experiment = [] if any(o.startswith("experiment=") for o in overrides) else ["experiment=imported"]
-    return [*experiment, override("input", source), *overrides]
+def _arguments(source: str, overrides: Sequence[str], experiment: str) -> list[str]:
+    """experiment: the one that is run next, unless the overrides name another."""
+    typed = any(o.startswith("experiment=") for o in overrides)
+    return [*([] if typed else [f"experiment={experiment}"]), override("input", source), *overrides]
 
 
 def _checked(path: Path, form: str, settings: Settings) -> Summary:
@@ -87,7 +96,7 @@ def _checked(path: Path, form: str, settings: Settings) -> Summary:
             f"{path}: an import takes each row for an answer, so with golden.{settings.labelling}.reward "
             "answers would count several times; keep the rows of one reward, and leave that setting out"
         )
-    items = read_items(path, form, settings.unusable, golden.get("column", "score"))
+    items = read_items(path, form, settings.unusable, golden.get("column", "score"), settings.columns)
     found = summarise(items, settings.prompts, settings.validation)
     if found.failed_scores == found.answers:
         raise InputError(
@@ -96,9 +105,11 @@ def _checked(path: Path, form: str, settings: Settings) -> Summary:
     return found
 
 
-def _comparisons(found: Summary) -> list[str]:
+def _comparisons(found: Summary, settings: Settings) -> list[str]:
     """Overrides for all comparisons within prompts, or for some across prompts if prompts have one answer
-    each."""
+    each; none where the experiment takes all there are."""
+    if found.fit_pairs and settings.comparisons.n is None:
+        return []
     if found.fit_pairs:
         return [f"comparisons.n={min(found.fit_pairs, _MOST)}"]
     return ["pairing=cross_prompt", f"comparisons.n={max(1, min(found.train * 2, 2000))}"]
@@ -115,8 +126,6 @@ def _lines(s: Summary) -> list[str]:
         lines.append(f"  {few}")
     if s.parted:
         lines.append(f"  {s.parted:,} train items share a group with test items, and are left out")
-    if s.empty_answers:
-        lines.append(f"  {s.empty_answers:,} answers are empty, and are kept as they are")
     if s.failed_scores:
         lines.append(f"  {s.failed_scores:,} scores are not finite: neither fitted nor judged on")
     return lines

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rmlab.config.settings import given_columns
 from rmlab.errors import ConfigError, InputError
 from rmlab.logs.progress import Progress
 from rmlab.reward.model import Long, RewardModel, ScoredTexts
@@ -38,13 +40,16 @@ _STDIN = "-"
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """head: the artifact or folder of a fitted head; out: the file to write, None for standard output; form:
-    of the file; long: cut or refuse texts that are longer than the model reads; base_model: where the
-    embedding model lies now; allow_modules, trust_remote_code: what code may run."""
+    """head: the artifact or folder of a fitted head; out: the file to write, None for standard output; form,
+    columns, unusable: of the file, as in settings; long: cut or refuse texts that are longer than the model
+    reads; base_model: where the embedding model lies now; allow_modules, trust_remote_code: what code may
+    run."""
 
     head: Path
     out: Path | None
     form: str
+    columns: Mapping[str, str]
+    unusable: str
     long: Long
     device: str
     base_model: str | None
@@ -65,13 +70,33 @@ def score_command(source: str, how: ScoreOptions, as_json: bool) -> None:
         trust_remote_code=how.trust_remote_code,
     )
     with _file(source) as path:
-        rows = read_score_rows(path, how.form)
+        rows = _read(path, how)
     with Progress("score", "texts") as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # texts that were cut are in the summary
         progress.start(len(rows.exchanges))
         scored = model.score_exchanges(rows.exchanges, progress.advance, how.long)
     _write(rows, scored, how.out)
     _summarise(rows, scored, how, as_json)
+
+
+def _read(path: Path, how: ScoreOptions) -> ScoreRows:
+    """The rows of the file; what is wrong names the options of this command in the place of settings."""
+    try:
+        return read_score_rows(path, how.form, how.columns, how.unusable)
+    except InputError as error:
+        text = str(error).replace("unusable=drop", "--unusable drop").replace("form=", "--form ")
+        raise InputError(re.sub(r"columns\.(?=\w+ names)", "--column ", text)) from None
+
+
+def columns_of(given: Sequence[str]) -> dict[str, str]:
+    """The names of columns that the options --column NAME=YOURS give."""
+    for text in given:
+        if not all(text.partition("=")):
+            raise ConfigError(f"--column {text}: write NAME=YOURS, such as --column prompt=instruction")
+    try:
+        return dict(given_columns({name: theirs for name, _, theirs in (x.partition("=") for x in given)}))
+    except ValueError as error:
+        raise ConfigError(f"--column: {error}") from None
 
 
 @contextmanager

@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from rmlab.config.implied import fill_in
 from rmlab.paths import home_path
@@ -34,6 +42,23 @@ Part = Annotated[Overrides, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,59}:")]
 TemplateName = Literal["plain", "chat", "hh"]
 FormName = Literal["auto", "prompts", "hh", "preference", "scored", "ranking", "unpaired", "votes", "arrays"]
 Unusable = Literal["error", "drop"]
+COLUMN_NAMES = (  # of the forms of data; a file may name them otherwise
+    "prompt", "messages", "prompt_id", "split", "group", "response", "response_id", "score", "reward",
+    "chosen", "rejected", "score_chosen", "score_rejected", "responses", "ranks", "scores", "completion",
+    "label", "response_a", "response_b", "votes", "votes_a", "votes_b", "votes_tie",
+)  # fmt: skip
+
+
+def given_columns(columns: Any) -> Any:
+    """The columns that have another name in the file, without those that have their own (null)."""
+    if not isinstance(columns, dict):
+        return columns
+    if unknown := [name for name in columns if name not in COLUMN_NAMES]:
+        raise ValueError(f"no form has a column {unknown[0]}; there is: {', '.join(COLUMN_NAMES)}")
+    return {name: theirs for name, theirs in columns.items() if theirs is not None}
+
+
+Columns = Annotated[dict[str, str], BeforeValidator(given_columns)]  # the form's name -> the file's
 LARGEST_SEED = 2**63 - 1
 UNIFORM = "rmlab.selection.by_score.Uniform"  # the selection that draws at random
 
@@ -52,6 +77,7 @@ class PromptSettings(_Section):
     form: FormName = "prompts"
     unusable: Unusable = "error"
     demonstrations: str | None = None
+    columns: Columns = {}
 
 
 class Demonstrations(_Section):
@@ -186,6 +212,7 @@ class Settings(_Section):
     input: str | None
     form: FormName
     unusable: Unusable
+    columns: Columns
     model: str = Field(min_length=1)
     revision: str | None
     dtype: Literal["float32", "bfloat16", "float16"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from rmlab.errors import InputError
 from rmlab.models.text.rendering import Message
 from rmlab.storage.digest import row_id
 
-_COLUMNS = ("prompt_id", "prompt", "messages", "split", "group")
+COLUMNS = ("prompt_id", "prompt", "messages", "split", "group")
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,22 @@ class Prompt:
 
 
 def read_prompts(
-    path: Path, test_fraction: float, merge: bool = False, by_turn: bool = False
+    path: Path,
+    test_fraction: float,
+    merge: bool = False,
+    by_turn: bool = False,
+    names: Mapping[str, str] | None = None,
 ) -> list[Prompt]:
     """The prompts in the order of the file; `merge` keeps the first of several rows with the same prompt.
 
     A prompt without a group shares one with prompts of the same text or, with by_turn, of the same first
-    turn.
+    turn. names: the file's names of columns, where they are others.
     """
     seen: dict[str, int] = {}
     prompts = []
     same, groups = FirstRows(), TextGroups(by_turn)
     first: tuple[int, bool] | None = None
-    for number, row in read_rows(path, _COLUMNS):
+    for number, row in read_rows(path, COLUMNS, names):
         where = f"{path}, row {number}"
         messages = prompt_messages(row, where)
         first = first or (number, is_text(row))

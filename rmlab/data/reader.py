@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,39 @@ from rmlab.storage.untrusted import open_table
 Row = dict[str, Any]
 
 
-def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
+def read_rows(
+    path: Path, columns: Collection[str] | None = None, names: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, Row]]:
     """(row number from 1, row) for every row of the file, one at a time.
 
     columns: all that is looked at; of a Parquet file nothing else is read, and is None in the rows.
+    names: the names that the file has for columns, where they are others.
     """
-    if is_dataset(path):
-        return _some(_dataset(path, columns), path)
-    if not path.is_file():
+    names = {} if names is None else names
+    there = None if columns is None else {names.get(column, column) for column in columns}
+    if not is_dataset(path) and not path.is_file():
         raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
-    return _some(_rows(path, columns), path)
+    rows = _some(_dataset(path, there) if is_dataset(path) else _rows(path, there), path)
+    wanted = {ours: name for ours, name in names.items() if columns is None or ours in columns}
+    return _renamed(rows, wanted, path) if names else rows
+
+
+def _renamed(
+    rows: Iterator[tuple[int, Row]], names: Mapping[str, str], path: Path
+) -> Iterator[tuple[int, Row]]:
+    """The rows with the columns under the names that the forms have; the first row must have all of them."""
+    hidden = {*names, *names.values()}
+    first = True
+    for number, row in rows:
+        missing = [(ours, name) for ours, name in names.items() if name not in row] if first else []
+        for ours, name in missing:
+            known = ", ".join(sorted(map(str, row))) or "nothing"
+            raise InputError(
+                f"{path}, row {number}: no column '{name}', which columns.{ours} names; it has {known}"
+            )
+        first = False
+        others = {column: value for column, value in row.items() if column not in hidden}
+        yield number, others | {ours: row[name] for ours, name in names.items() if name in row}
 
 
 def _rows(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from rmlab.config.settings import FormName, Unusable
+from rmlab.config.settings import Columns, FormName, Unusable
 from rmlab.data.forms.items import open_answers
 from rmlab.data.forms.judgements import AnswerIds, given_id, response_text, score_of
 from rmlab.data.messages import prompt_messages
@@ -43,11 +43,12 @@ class FileGolden:
     form: FormName = "auto"
     unusable: Unusable = "error"
     test_path: str | None = field(default=None, metadata={"source": True})
+    columns: Columns = field(default_factory=dict)
     recorded = True
 
     def open(self, compute: Compute) -> Scorer:
         path = user_path(self.path)
-        answers = open_answers(path, self.form, self.unusable)
+        answers = open_answers(path, self.form, self.unusable, self.columns)
         if answers is not None and self.reward is not None:
             raise InputError(f"{path} has no scored rows; golden.file.reward picks among those: leave it out")
         scores = self._scores(path) if answers is None else {}
@@ -72,7 +73,7 @@ class FileGolden:
         scores: dict[Key, float] = {}
         others: set[str] = set()
         ids = AnswerIds()
-        for number, row in read_rows(path, (*_COLUMNS, "reward", self.column)):
+        for number, row in read_rows(path, (*_COLUMNS, "reward", self.column), self.columns):
             where = f"{path}, row {number}"
             if self.reward is not None and row.get("reward") != self.reward:
                 if len(others) < _SHOWN:

@@ -81,9 +81,17 @@ def _sampled(s: Settings) -> dict[str, Node]:
         "dtype": s.dtype,
         "generation_seed": s.generation_seed,
     }
-    return chain | {
-        "sample": _node(s, SAMPLE, folder_name(Path(s.model).name), sample_config, dict(chain), sources)
-    }
+    name = folder_name(_responses_name(s, sources))
+    return chain | {"sample": _node(s, SAMPLE, name, sample_config, dict(chain), sources)}
+
+
+def _responses_name(s: Settings, sources: Mapping[str, Source]) -> str:
+    """The model's name, or for responses that no model made the name of their file."""
+    cls = component_class(s.sampler, s.allow_modules, "sampler")
+    if cls.needs_model:  # type: ignore[attr-defined]
+        return Path(s.model).name
+    files = [Path(source.name).stem for role, source in sources.items() if role.startswith("sampler.")]
+    return files[0] if files else component_name(s.sampler, s.allow_modules, "sampler")
 
 
 def _sft(s: Settings, model: dict) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rmlab.data.forms.base import answer_text, has
-from rmlab.data.forms.items import read_items
+from rmlab.data.forms.items import EMPTY, read_items
 from rmlab.data.forms.judgements import given_id
 from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, SCORED, recognise
 from rmlab.data.messages import conversation, prompt_messages
@@ -72,15 +72,20 @@ class ScoreRows:
         return np.split(order, np.flatnonzero(np.diff(record[order])) + 1)
 
 
-def read_score_rows(path: Path, form: str = AUTO) -> ScoreRows:
-    """Reads a file of any form of preference data, or rows of a prompt and a response without a score."""
-    found = recognise(path, form, otherwise=PROMPTS)
+def read_score_rows(
+    path: Path, form: str = AUTO, names: Mapping[str, str] | None = None, unusable: str = "error"
+) -> ScoreRows:
+    """Reads a file of any form of preference data, or rows of a prompt and a response without a score.
+
+    names: the file's names of columns, where they are others; unusable: error or drop, for empty answers.
+    """
+    found = recognise(path, form, PROMPTS, names)
     if found == ARRAYS:
         raise InputError(f"{path} has embeddings and no texts; score them in Python with score_embeddings")
     if found in (PROMPTS, SCORED):
-        return _responses(path, found)
+        return _responses(path, found, names, unusable)
     exchanges, rows, preference = [], [], []
-    for item in read_items(path, found).items:
+    for item in read_items(path, found, unusable, names=names).items:
         for answer in item.answers:
             prompt_id, response_id = str(item.prompt_id), str(answer.response_id)
             exchanges.append(Exchange(prompt_id, response_id, item.messages, answer.text))
@@ -89,19 +94,25 @@ def read_score_rows(path: Path, form: str = AUTO) -> ScoreRows:
     return ScoreRows(found, exchanges, np.array(rows), np.array(preference, dtype=float))
 
 
-def _responses(path: Path, form: str) -> ScoreRows:
+def _responses(path: Path, form: str, names: Mapping[str, str] | None, unusable: str) -> ScoreRows:
     """Rows of one response each, with a score or without."""
     exchanges, rows, preference = [], [], []
     seen: Counter[str] = Counter()
-    for number, row in read_rows(path):
+    for number, row in read_rows(path, names=names):
         where = f"{path}, row {number}"
         messages, text = _prompt_and_response(row, where)
+        if not text.strip():
+            if unusable == "drop":
+                continue
+            raise InputError(f"{where}: {EMPTY}; mend it, or leave such records out with unusable=drop")
         prompt_id = given_id(row, "prompt_id", where) or content_id(messages)
         response_id = given_id(row, "response_id", where) or f"{prompt_id}-{seen[prompt_id]}"
         seen[prompt_id] += 1
         exchanges.append(Exchange(prompt_id, response_id, messages, text))
         rows.append(number)
         preference.append(_score(row))
+    if not exchanges:
+        raise InputError(f"{path}: none of its rows can be used ({EMPTY})")
     return ScoreRows(form, exchanges, np.array(rows), np.array(preference))
 
 

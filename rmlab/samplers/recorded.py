@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from rmlab.config.settings import FormName, Sampling, TemplateName, Unusable
+from rmlab.config.settings import Columns, FormName, Sampling, TemplateName, Unusable
 from rmlab.data.forms.items import Answers, open_answers
 from rmlab.data.forms.judgements import AnswerIds, given_id, response_text
 from rmlab.data.messages import prompt_messages
@@ -46,12 +46,15 @@ class FileSampler:
     path: str = field(metadata={"source": True})
     form: FormName = "auto"
     unusable: Unusable = "error"
+    columns: Columns = field(default_factory=dict)
     needs_model = False
 
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         path = user_path(self.path)
-        answers = open_answers(path, self.form, self.unusable)
-        return _FormSession(path, answers) if answers is not None else _ScoredSession(path, self.unusable)
+        answers = open_answers(path, self.form, self.unusable, self.columns)
+        if answers is not None:
+            return _FormSession(path, answers)
+        return _ScoredSession(path, self.unusable, self.columns)
 
 
 class _RecordedSession:
@@ -108,12 +111,12 @@ class _FormSession(_FileSession):
 class _ScoredSession(_FileSession):
     """Responses of scored rows, whose prompts may be in another file, with the same ids or content."""
 
-    def __init__(self, path: Path, unusable: Unusable) -> None:
+    def __init__(self, path: Path, unusable: Unusable, names: Columns) -> None:
         super().__init__(path)
         self.responses: dict[str, list[_Answer]] = {}
         seen: dict[str, int] = {}
         ids = AnswerIds()
-        for number, row in read_rows(path, _FILE_COLUMNS):
+        for number, row in read_rows(path, _FILE_COLUMNS, names):
             where = f"{path}, row {number}"
             given = given_id(row, "response_id", where)
             if given is not None and seen.setdefault(given, number) != number:

@@ -68,6 +68,50 @@ def test_what_was_found_is_said_and_the_next_command_runs(cli, tmp_path):
     assert [states[s] for s in ("prompts", "sample", "annotate")] == ["already"] * 3
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_next_command_is_that_for_the_data(cli, tmp_path, form):
+    """Pairs are human preferences, whose held-out accuracy counts; other data have best-of-N."""
+    path = write(tmp_path / "f.jsonl", rows_of(form))
+    result = cli("import", path, HALF, f"out={tmp_path / 'out'}", "--json")
+    pairs = form in ("hh", "preference", "votes")
+    words = shlex.split(result.json["next"])
+    assert words[2] == f"experiment={'human_preferences' if pairs else 'imported'}"
+    assert any(word.startswith("comparisons.n=") for word in words) is not pairs
+    planned = cli(*words[1:], "embedder=hashing", "arms=[]", "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    states = {s["stage"]: s["state"] for s in planned.json["stages"]}
+    assert [states[s] for s in ("prompts", "sample", "annotate")] == ["already"] * 3
+    assert ("heldout" in states) is pairs
+    typed = cli(
+        "import", path, HALF, "experiment=own_responses", f"out={tmp_path / 'o'}", "--json", "--dry-run"
+    )
+    assert "experiment=own_responses" in typed.json["next"]
+
+
+def test_imported_answers_have_the_name_of_their_file(cli, tmp_path):
+    path = write(tmp_path / "my answers.jsonl", rows_of("scored"))
+    result = cli("import", path, HALF, f"out={tmp_path / 'out'}", "--json")
+    [sample] = (tmp_path / "out" / "sample").iterdir()
+    assert sample.name.startswith("my_answers-")
+    status = cli("status", "experiment=imported", f"input={path}", HALF, f"out={tmp_path / 'out'}")
+    assert "smollm2" not in "".join(line for line in status.out.splitlines() if line.startswith("sample"))
+    assert {s["name"] for s in result.json["stages"] if s["stage"] == "sample"} == {"my_answers"}
+
+
+def test_columns_are_named_for_an_import_and_for_the_run_after_it(cli, tmp_path):
+    names = {"prompt": "question", "chosen": "good", "rejected": "bad"}
+    rows = [{names[k]: v for k, v in row.items()} for row in rows_of("preference")]
+    path = write(tmp_path / "f.jsonl", rows)
+    words = [f"columns.{ours}={theirs}" for ours, theirs in names.items()]
+    result = cli("import", path, HALF, *words, f"out={tmp_path / 'out'}", "--json")
+    assert result.code == 0, result.err
+    assert result.json["import"]["form"] == "preference" and result.json["import"]["pairs"] == 12
+    assert all(word in result.json["next"] for word in words)
+    assert sorted(artifacts(result.json)["sample"].read()["text"].to_pylist()) == sorted(
+        row[side] for row in rows for side in ("good", "bad")
+    )
+
+
 def test_few_test_prompts_are_warned_of(cli, tmp_path):
     rows = [{"prompt": f"q {i}", "response": f"a {i}", "score": i % 7} for i in range(100)]
     path = write(tmp_path / "f.jsonl", rows)

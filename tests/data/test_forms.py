@@ -70,12 +70,6 @@ def test_turns_in_a_row_of_one_speaker_are_one_message(tmp_path):
     assert item.messages == [user("a\n\nb")] and said(item) == [("c\n\nd", 1.0), ("c", 0.0)]
 
 
-def test_an_empty_answer_of_a_dialogue_is_kept_unless_it_may_be_dropped(tmp_path):
-    rows = [*rows_of("hh"), {"chosen": dialogue("a", ""), "rejected": dialogue("a", "b")}]
-    assert said(read(tmp_path, rows)[-1]) == [("", 1.0), ("b", 0.0)]
-    assert len(read(tmp_path, rows, unusable="drop")) == N
-
-
 WORDS = (
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
     .map(str.strip)
@@ -278,12 +272,12 @@ def summary(name, **how):
 
 @needs_trial_data
 def test_all_human_pairs_are_accounted_for():
-    found = summary("hh_harmless_pairs.jsonl.gz")
-    assert (found.form, found.rows, found.pairs, found.ties, found.left_out) == ("hh", 1632, 1632, 0, {})
-    assert (found.items, found.groups, found.train + found.test) == (1632, 1530, 1632)
-    assert found.empty_answers == 3
-    dropped = summary("hh_harmless_pairs.jsonl.gz", unusable="drop")
-    assert dropped.pairs == 1629 and dropped.left_out == {"an answer is empty": 3}
+    with pytest.raises(InputError, match="an answer is empty; .* unusable=drop"):
+        summary("hh_harmless_pairs.jsonl.gz")
+    found = summary("hh_harmless_pairs.jsonl.gz", unusable="drop")
+    assert (found.form, found.rows, found.pairs, found.ties) == ("hh", 1632, 1629, 0)
+    assert (found.items, found.train + found.test) == (1629, 1629)
+    assert found.left_out == {"an answer is empty": 3}
 
 
 @needs_trial_data

@@ -122,12 +122,14 @@ def test_duplicates_can_be_merged(tmp_path):
     assert [p.source_row for p in read_prompts(path, 0.5, merge=True)] == [1, 3]
 
 
-def test_the_split_depends_on_the_prompt_alone(tmp_path):
+def test_the_split_does_not_depend_on_the_order_and_changes_little_with_the_number(tmp_path):
     rows = [{"prompt": f"prompt {i}"} for i in range(400)]
     whole = {p.prompt_id: p.split for p in read_prompts(jsonl(tmp_path / "a.jsonl", *rows), 0.25)}
+    back = {p.prompt_id: p.split for p in read_prompts(jsonl(tmp_path / "c.jsonl", *rows[::-1]), 0.25)}
+    assert back == whole and list(whole.values()).count("test") == 100
     half = {p.prompt_id: p.split for p in read_prompts(jsonl(tmp_path / "b.jsonl", *rows[::-2]), 0.25)}
-    assert all(whole[k] == v for k, v in half.items())
-    assert 70 < sum(v == "test" for v in whole.values()) < 130
+    assert list(half.values()).count("test") == 50
+    assert sum(whole[k] != v for k, v in half.items()) < 20
 
 
 def test_a_larger_limit_only_adds_prompts(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from rmlab.data.forms.base import Answer, Item, Unusable
 from rmlab.data.forms.judgements import AnswerIds, is_blank, scored_item
 from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED, recognise
 from rmlab.data.messages import is_text
-from rmlab.data.prompts import FirstRows, Prompt, TextGroups, read_prompts, split_up, turn_id
+from rmlab.data.prompts import COLUMNS, FirstRows, Prompt, TextGroups, read_prompts, split_up, turn_id
 from rmlab.data.reader import read_rows
 from rmlab.data.splits import given_split
 from rmlab.errors import InputError
@@ -36,26 +36,36 @@ class Items:
     left_out: dict[str, int]
 
 
-def read_items(path: Path, form: str = AUTO, unusable: str = "error", column: str = "score") -> Items:
+def read_items(
+    path: Path,
+    form: str = AUTO,
+    unusable: str = "error",
+    column: str = "score",
+    names: Mapping[str, str] | None = None,
+) -> Items:
     """Reads a file as items. Each has a prompt_id and its answers response_ids, which depend only on content.
 
     unusable: error or drop, for records without information (empty or equal answers); column: the score's, in
-    scored rows.
+    scored rows; names: the file's names of columns, where they are others.
     """
-    form = recognise(path, form)
+    form = recognise(path, form, names=names)
+    named = tuple(sorted((names or {}).items()))
     if path.is_file():
         seen = path.stat()
-        return _known(path, (seen.st_size, seen.st_mtime_ns), form, unusable, column)
-    return _read(path, form, unusable, column)
+        return _known(path, (seen.st_size, seen.st_mtime_ns), form, unusable, column, named)
+    return _read(path, form, unusable, column, named)
+
+
+_Names = tuple[tuple[str, str], ...]  # (the form's, the file's), which can be hashed
 
 
 @lru_cache(maxsize=1)
-def _known(path: Path, stamp: tuple[int, int], form: str, unusable: str, column: str) -> Items:
+def _known(path: Path, stamp: tuple[int, int], form: str, unusable: str, column: str, names: _Names) -> Items:
     """Cached while the file stays as it is: the stages of prompts, responses and scores all read it."""
-    return _read(path, form, unusable, column)
+    return _read(path, form, unusable, column, names)
 
 
-def _read(path: Path, form: str, unusable: str, column: str) -> Items:
+def _read(path: Path, form: str, unusable: str, column: str, names: _Names) -> Items:
     if form == ARRAYS:
         arrays = open_arrays(path)
         return Items(path, form, _ArrayItems(arrays), arrays.n_answers, {})
@@ -68,7 +78,7 @@ def _read(path: Path, form: str, unusable: str, column: str) -> Items:
     found: list[Item] = []
     read = RECORDS.get(form) or ROWS.get(form) or partial(scored_item, column=column)
     same, groups = FirstRows(), TextGroups(by_turn=True)
-    for number, row in read_rows(path):
+    for number, row in read_rows(path, names=dict(names)):
         n_rows, where = n_rows + 1, f"{path}, row {number}"
         try:
             item = read(row, where)
@@ -77,7 +87,7 @@ def _read(path: Path, form: str, unusable: str, column: str) -> Items:
             item = replace(item, group=group, number=number, where=where)
             if form not in RECORDS:
                 same.check(str(item.prompt_id), row, number, where)
-            check_usable(item, form, unusable)
+            check_usable(item, form)
             found.append(item)
         except Unusable as error:
             if unusable == "error":
@@ -89,11 +99,10 @@ def _read(path: Path, form: str, unusable: str, column: str) -> Items:
     return Items(path, form, items, n_rows, dict(left_out))
 
 
-def check_usable(item: Item, form: str, unusable: str) -> None:
-    """Raises Unusable for empty or equal answers; empty ones of hh dialogues are kept unless
-    unusable=drop."""
+def check_usable(item: Item, form: str) -> None:
+    """Raises Unusable for an empty answer, and for equal answers in one record."""
     texts = [answer.text for answer in item.answers]
-    if any(not t.strip() for t in texts) and not (form == "hh" and unusable == "error"):
+    if any(not t.strip() for t in texts):
         raise Unusable(item.where, EMPTY)
     if form in RECORDS and len(set(texts)) < len(texts):
         raise Unusable(item.where, "two of its answers are the same text")
@@ -161,14 +170,14 @@ def pairs_and_ties(item: Item) -> tuple[int, int]:
 def form_prompts(path: Path, how: PromptSettings) -> tuple[list[Prompt], dict[str, Any]]:
     """The prompts in the order of the file, and facts on it: form, whether prompts were text, records left
     out."""
-    form = recognise(path, how.form, otherwise=PROMPTS)
+    form = recognise(path, how.form, PROMPTS, how.columns)
     if form in (PROMPTS, SCORED):
-        _, row = next(iter(read_rows(path)))
+        _, row = next(iter(read_rows(path, COLUMNS, how.columns)))
         scored = form == SCORED
-        found = read_prompts(path, how.test_fraction, how.duplicates == "merge", by_turn=scored)
-        left_out = {"unusable": _blank(path, how.unusable)} if scored else {}
+        found = read_prompts(path, how.test_fraction, how.duplicates == "merge", scored, how.columns)
+        left_out = {"unusable": _blank(path, how)} if scored else {}
         return found, {"form": form, "text": is_text(row), **left_out}
-    items = read_items(path, form, how.unusable)
+    items = read_items(path, form, how.unusable, names=how.columns)
     prompts = [
         Prompt(
             str(item.prompt_id),
@@ -183,11 +192,11 @@ def form_prompts(path: Path, how: PromptSettings) -> tuple[list[Prompt], dict[st
     return split_up(prompts, how.test_fraction), known
 
 
-def _blank(path: Path, unusable: str) -> dict[str, int]:
+def _blank(path: Path, how: PromptSettings) -> dict[str, int]:
     """Number of scored rows left out by reason; without `drop` such rows are an error when they are read."""
-    if unusable != "drop":
+    if how.unusable != "drop":
         return {}
-    n = sum(is_blank(row.get("response")) for _, row in read_rows(path, ("response",)))
+    n = sum(is_blank(row.get("response")) for _, row in read_rows(path, ("response",), how.columns))
     return {EMPTY: n} if n else {}
 
 
@@ -201,12 +210,16 @@ class Answers(Protocol):
     def score(self, response_id: str) -> float | None: ...
 
 
-def open_answers(path: Path, form: str = AUTO, unusable: str = "error") -> Answers | None:
+def open_answers(
+    path: Path, form: str = AUTO, unusable: str = "error", names: Mapping[str, str] | None = None
+) -> Answers | None:
     """The answers of a file; None for scored rows, which may be in several files and are read as streams."""
-    form = recognise(path, form, otherwise=SCORED)
+    form = recognise(path, form, SCORED, names)
     if form in (SCORED, PROMPTS):
         return None
-    return open_arrays(path) if form == ARRAYS else _ItemAnswers(read_items(path, form, unusable))
+    return (
+        open_arrays(path) if form == ARRAYS else _ItemAnswers(read_items(path, form, unusable, names=names))
+    )
 
 
 class _ItemAnswers:

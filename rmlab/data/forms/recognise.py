@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 
 from rmlab.data.forms.arrays import is_arrays
@@ -26,16 +27,23 @@ ROWS: dict[str, ReadItem] = {"unpaired": unpaired_item}
 SCORED, ARRAYS, PROMPTS, AUTO = "scored", "arrays", "prompts", "auto"
 
 _ANSWERED = (*RECORDS, *ROWS, SCORED, ARRAYS)
+_ANSWERS = ("response", "chosen", "rejected", "completion", "response_a", "response_b")  # columns of texts
+_LOOKED_AT = 100  # rows
 
 
-def recognise(path: Path, form: str = AUTO, otherwise: str | None = None) -> str:
+def recognise(
+    path: Path, form: str = AUTO, otherwise: str | None = None, names: Mapping[str, str] | None = None
+) -> str:
     """The form of a file: `form` unless it is auto, else that of the first row, or `otherwise` if it has
-    none."""
+    none. Rows whose answers are empty tell nothing, so that the first with some counts.
+
+    names: the file's names of columns, where they are others.
+    """
     if form != AUTO:
         return form
     if is_arrays(path):
         return ARRAYS
-    _, row = next(iter(read_rows(path)))
+    row = _telling_row(path, names)
     found = _forms(row)
     if not found and otherwise:
         return otherwise
@@ -44,6 +52,20 @@ def recognise(path: Path, form: str = AUTO, otherwise: str | None = None) -> str
     columns = ", ".join(sorted(k for k in map(str, row) if has(row, k))) or "nothing"
     what = f"match the forms {' or '.join(found)}" if found else "match no known form"
     raise InputError(f"{path}: its columns ({columns}) {what}; name one with form={'|'.join(_ANSWERED)}")
+
+
+def _telling_row(path: Path, names: Mapping[str, str] | None) -> Row:
+    """The first row without an empty answer, or the first of all if there is none near the beginning."""
+    first: Row = {}
+    for _, row in islice(read_rows(path, names=names), _LOOKED_AT):
+        first = first or row
+        if not any(_is_blank(row.get(column)) for column in _ANSWERS):
+            return row
+    return first
+
+
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def _forms(row: Row) -> list[str]:
@@ -67,7 +89,6 @@ def _forms(row: Row) -> list[str]:
         SCORED: has(row, "response") or all_of("response_id", "score"),
     }
     found = [form for form, fits in is_form.items() if fits]
-    answers = ("chosen", "rejected", "completion", "response_a", "response_b")
-    if not found and explicit and not listed and not any(has(row, c) for c in answers):
+    if not found and explicit and not listed and not any(has(row, c) for c in _ANSWERS):
         return [PROMPTS]
     return found

@@ -28,7 +28,6 @@ class Summary:
     left_out: dict[str, int]
     items: int
     answers: int
-    empty_answers: int
     failed_scores: int
     pairs: int
     ties: int
@@ -61,7 +60,6 @@ def summarise(found: Items, how: PromptSettings, validation: Validation) -> Summ
         left_out=found.left_out,
         items=len(prompts),
         answers=len(words),
-        empty_answers=words.count(0),
         failed_scores=failed,
         pairs=sum(n for n, _ in pairs.values()),
         ties=sum(n for _, n in pairs.values()),
