@@ -85,7 +85,7 @@ def _read(path: Path, how: ScoreOptions) -> ScoreRows:
         return read_score_rows(path, how.form, how.columns, how.unusable)
     except InputError as error:
         text = str(error).replace("unusable=drop", "--unusable drop").replace("form=", "--form ")
-        raise InputError(re.sub(r"columns\.(?=\w+ names)", "--column ", text)) from None
+        raise InputError(re.sub(r"columns\.(?=\w+(=| names))", "--column ", text)) from None
 
 
 def columns_of(given: Sequence[str]) -> dict[str, str]:

@@ -47,7 +47,7 @@ def read_prompts(
     first: tuple[int, bool] | None = None
     for number, row in read_rows(path, COLUMNS, names):
         where = f"{path}, row {number}"
-        messages = prompt_messages(row, where)
+        messages = _messages(row, where)
         first = first or (number, is_text(row))
         _check_form(row, first, where)
         prompt_id = _prompt_id(row, messages, where)
@@ -71,6 +71,16 @@ def split_up(prompts: Sequence[Prompt], test_fraction: float) -> list[Prompt]:
     """The prompts, of which those without a split of the file's are drawn into train and test."""
     splits = drawn_splits([p.split for p in prompts], [p.group for p in prompts], test_fraction)
     return [p if p.split else replace(p, split=split) for p, split in zip(prompts, splits, strict=True)]
+
+
+def _messages(row: Row, where: str) -> list[Message]:
+    """The prompt of a row; where there is none, the error says how to name its column."""
+    try:
+        return prompt_messages(row, where)
+    except InputError as error:
+        if row.get("prompt") is None and row.get("messages") is None:
+            raise InputError(f"{error}; name the column that has it with columns.prompt=...") from None
+        raise
 
 
 class FirstRows:

@@ -125,7 +125,10 @@ def _prompt_and_response(row: Row, where: str) -> tuple[list[Message], str]:
         *before, last = conversation(row["messages"], where)
         if before and last["role"] == "assistant":
             return prompt_messages({"messages": before}, where), last["content"]
-    raise InputError(f"{where}: no response; give 'response', or messages that end with the assistant's")
+    raise InputError(
+        f"{where}: no response; give 'response', or messages that end with the assistant's, or name the column "
+        "with columns.response=..."
+    )
 
 
 def _score(row: Row) -> float:

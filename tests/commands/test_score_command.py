@@ -106,7 +106,29 @@ def test_a_saved_model_scores_alike(cli, head, tmp_path):
     assert cli("score", source, "--head", tmp_path / "model").out == cli("score", source, "--head", head).out
 
 
+def test_columns_with_names_of_their_own_and_rows_without_a_response(cli, head, tmp_path):
+    names = {"prompt": "ask", "response": "say", "score": "stars"}
+    rows = [{"ask": "Where?", "say": text, "stars": k} for k, text in enumerate(("here", " ", "nowhere"))]
+    options = [word for ours, theirs in names.items() for word in ("--column", f"{ours}={theirs}")]
+    source = write(tmp_path / "f.jsonl", rows)
+    found = cli("score", source, "--head", head, *options)
+    assert found.code == 3 and "row 2: an answer is empty" in found.line and "--unusable drop" in found.line
+    found = cli("score", source, "--head", head, *options, "--unusable", "drop")
+    lines = [json.loads(line) for line in found.out.splitlines()]
+    assert [(line["row"], line["preference"]) for line in lines] == [(1, 0.0), (3, 2.0)]
+    np.testing.assert_array_equal(
+        [line["score"] for line in lines], RewardModel.load(head).score(["Where?"] * 2, ["here", "nowhere"])
+    )
+
+
 BAD = [
+    (
+        '{"prompt": "a", "say": "b"}',
+        ("--column", "response=sai"),
+        3,
+        "no column 'sai', which --column response",
+    ),
+    ('{"prompt": "a", "response": "b"}', ("--column", "answer=b"), 2, "no form has a column answer"),
     ('{"prompt": "a"}', (), 3, "row 1: no response"),
     ('{"prompt": "a", "response": 3}', (), 3, "row 1: 'response' must be text"),
     ('{"prompt": "a", "response": "b"}\n{"prompt": "a", "response": null}', (), 3, "row 2: no response"),

@@ -96,6 +96,19 @@ def test_a_name_that_the_file_has_not_is_one_line(tmp_path):
         load_settings(["columns.promt=x"])
 
 
+def test_without_names_the_error_says_how_to_give_them(tmp_path):
+    path = write(tmp_path / "p.jsonl", [{"instruction": "q"}])
+    with pytest.raises(
+        InputError, match=r"no 'prompt'; the row has instruction; .* with columns.prompt=\.\.\."
+    ):
+        form_prompts(path, load_settings(["prompts=file", f"prompts.path={path}"]).prompts)
+    path = write(tmp_path / "f.jsonl", [{"instruction": "q", "good": "a", "bad": "b"}])
+    with pytest.raises(
+        InputError, match=r"match no known form; .* or its columns with columns.prompt=\.\.\."
+    ):
+        read_items(path)
+
+
 def test_a_reader_asks_only_for_the_names_that_it_reads(tmp_path):
     """Prompts in one file and responses in another: the names of both are set together."""
     path = write(tmp_path / "p.jsonl", [{"instruction": f"q {i}"} for i in range(5)])

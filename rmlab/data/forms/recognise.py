@@ -51,7 +51,10 @@ def recognise(
         return found[0]
     columns = ", ".join(sorted(k for k in map(str, row) if has(row, k))) or "nothing"
     what = f"match the forms {' or '.join(found)}" if found else "match no known form"
-    raise InputError(f"{path}: its columns ({columns}) {what}; name one with form={'|'.join(_ANSWERED)}")
+    named = "" if found else ", or its columns with columns.prompt=... and so on"
+    raise InputError(
+        f"{path}: its columns ({columns}) {what}; name one with form={'|'.join(_ANSWERED)}{named}"
+    )
 
 
 def _telling_row(path: Path, names: Mapping[str, str] | None) -> Row:
