@@ -126,8 +126,8 @@ def _prompt_and_response(row: Row, where: str) -> tuple[list[Message], str]:
         if before and last["role"] == "assistant":
             return prompt_messages({"messages": before}, where), last["content"]
     raise InputError(
-        f"{where}: no response; give 'response', or messages that end with the assistant's, or name the column "
-        "with columns.response=..."
+        f"{where}: no response; give 'response', or messages that end with the assistant's, or name the "
+        "column with columns.response=..."
     )
 
 
