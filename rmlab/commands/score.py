@@ -19,8 +19,9 @@ import pyarrow as pa
 from rmlab.config.settings import given_columns
 from rmlab.errors import ConfigError, InputError
 from rmlab.logs.progress import Progress
-from rmlab.reward.model import Long, RewardModel, ScoredTexts
+from rmlab.reward.model import RewardModel
 from rmlab.reward.rows import Accuracy, ScoreRows, read_score_rows
+from rmlab.reward.scored import Long, ScoredTexts
 from rmlab.storage.files import plain, replacing, write_parquet
 from rmlab.terminal import note, say, say_json
 
@@ -58,10 +59,7 @@ class ScoreOptions:
 
 
 def score_command(source: str, how: ScoreOptions, as_json: bool) -> None:
-    if how.out is not None and how.out.suffix not in (".parquet", ".jsonl"):
-        raise ConfigError(f"--out {how.out}: write a file that ends with .parquet or .jsonl")
-    if as_json and how.out is None:
-        raise ConfigError("--json prints the summary where the scores would go; give a file with --out")
+    _check_out(source, how.out, as_json)
     model = RewardModel.load(
         how.head,
         device=how.device,
@@ -74,7 +72,9 @@ def score_command(source: str, how: ScoreOptions, as_json: bool) -> None:
     with Progress("score", "texts") as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # texts that were cut are in the summary
         progress.start(len(rows.exchanges))
-        scored = model.score_exchanges(rows.exchanges, progress.advance, how.long)
+        scored = model.score_exchanges(
+            rows.exchanges, progress.advance, how.long, lambda n: f"{source}, row {rows.row[n - 1]}: its text"
+        )
     _write(rows, scored, how.out)
     _summarise(rows, scored, how, as_json)
 
@@ -99,9 +99,25 @@ def columns_of(given: Sequence[str]) -> dict[str, str]:
         raise ConfigError(f"--column: {error}") from None
 
 
+def _check_out(source: str, out: Path | None, as_json: bool) -> None:
+    """Raises an error unless the scores can be written where they are asked for."""
+    if out is None:
+        if as_json:
+            raise ConfigError("--json prints the summary where the scores would go; give a file with --out")
+        return
+    if out.suffix not in (".parquet", ".jsonl"):
+        raise ConfigError(f"--out {out}: write a file that ends with .parquet or .jsonl")
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder; give the name of a file")
+    if source != _STDIN and out.exists() and out.samefile(Path(source).expanduser()):
+        raise ConfigError(f"--out {out} is the file that is scored; give another name")
+
+
 @contextmanager
 def _file(source: str) -> Iterator[Path]:
     """The file to read; standard input is taken for JSONL and kept in a temporary file meanwhile."""
+    if not source:
+        raise ConfigError("give a file to score, or - for standard input")
     if source != _STDIN:
         yield Path(source).expanduser()
         return
@@ -168,6 +184,8 @@ def _summarise(rows: ScoreRows, scored: ScoredTexts, how: ScoreOptions, as_json:
 
 
 def _told(a: Accuracy) -> str:
+    if a.prompts == 1:
+        return f"accuracy {a.accuracy:.3f} on {a.pairs:,} preferences of one prompt, which gives no interval"
     return (
         f"accuracy {a.accuracy:.3f} [{a.low:.3f}, {a.high:.3f}] on {a.pairs:,} preferences of "
         f"{a.prompts:,} prompts (a mean over prompts; 95 % interval by resampling prompts)"

@@ -10,10 +10,10 @@ from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.load import load_head
 from rmlab.heads.fitted.storage import DESCRIPTION, HEAD, read_description
 from rmlab.reward.origin import Origin
-from rmlab.storage.artifact import Artifact, finished, open_artifact, upstream
+from rmlab.storage.artifact import Artifact, finished, is_unfinished, open_artifact, upstream
 from rmlab.storage.digest import digest, sealed, unsealed
 from rmlab.storage.files import json_text, parse_json, read_plain_text, write_text
-from rmlab.storage.manifest import Manifest
+from rmlab.storage.manifest import WORK, Manifest
 from rmlab.storage.staged_folder import only_writer, staged_folder
 
 FORMAT = 1
@@ -26,6 +26,12 @@ def read_artifact(path: Path) -> tuple[RewardHead, Origin, dict[str, Any]]:
         raise InputError(
             f"{path} is a head without a record of what it reads; give the artifact that it lies in, "
             "artifacts/fit_rm/NAME, or a folder that RewardModel.save wrote"
+        )
+    if path.is_dir() and is_unfinished(path) and not (path / WORK).exists():
+        why = f"its {RECORD} is missing" if (path / HEAD).exists() else f"it has no {RECORD}"
+        raise InputError(
+            f"{path} holds no reward model ({why}); give artifacts/fit_rm/NAME, or a folder that "
+            "RewardModel.save wrote"
         )
     fit = open_artifact(path)
     if fit.manifest.stage != "fit_rm":
@@ -65,6 +71,13 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
 
 def write_folder(folder: Path, head: RewardHead, origin: Origin, facts: dict[str, Any]) -> None:
     """Writes a head with its record into a folder that appears whole or not at all."""
+    try:
+        _write(folder, head, origin, facts)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror or error}); name another") from None
+
+
+def _write(folder: Path, head: RewardHead, origin: Origin, facts: dict[str, Any]) -> None:
     with only_writer(folder) as target:
         if target.exists() or target.is_symlink():
             raise InputError(f"{folder} exists already; name a new folder")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,43 +14,14 @@ from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.base import NormalisedHead
 from rmlab.heads.fitted.centred import CentredHead
-from rmlab.heads.fitted.linear import LaplaceHead
-from rmlab.heads.fitted.several import EnsembleHead
 from rmlab.logs.progress import Progress
 from rmlab.models.text.rendering import Exchange, Message
 from rmlab.reward.origin import Origin
-from rmlab.reward.texts import as_exchanges, one_prompt
+from rmlab.reward.scored import ComparedResponses, Long, ScoredTexts, check_read, compared, warn_of_cut
+from rmlab.reward.texts import as_exchanges, folder_of_model, one_prompt
 from rmlab.storage.artifact import Artifact, open_artifact
 
 TEXTS_AT_ONCE = 2048
-Long = Literal["cut", "refuse"]
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredTexts:
-    """Rewards of n texts.
-
-    score: [n] rewards; raw: [n] scores as fitted; n_tokens: [n] tokens of each response, -1 where unknown;
-    truncated: [n] bool, texts that were longer than the model reads.
-    """
-
-    score: np.ndarray
-    raw: np.ndarray
-    n_tokens: np.ndarray
-    truncated: np.ndarray
-
-
-@dataclass(frozen=True)
-class ComparedResponses:
-    """Two responses to a prompt.
-
-    probability: that the first is preferred; margin: the difference of the scores as fitted; std: its
-    standard deviation, None for a head that does not know it.
-    """
-
-    probability: float
-    margin: float
-    std: float | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,10 +38,16 @@ class RewardModel:
     facts: dict[str, Any] = field(default_factory=dict)
     place: str = ""
     device: str = "auto"
-    base_model: str | None = None
+    base_model: str | Path | None = None
     allow_modules: Sequence[str] = ()
     trust_remote_code: bool = False
     _opened: list[OpenEmbedder] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.allow_modules, str):
+            raise ConfigError(f"allow_modules must be a list of modules, got the text {self.allow_modules}")
+        if not isinstance(self.base_model, str | Path | None):
+            raise ConfigError(f"base_model must be a name or a path, got {type(self.base_model).__name__}")
 
     @classmethod
     def from_artifact(cls, path: str | Path, **how: Any) -> RewardModel:
@@ -79,7 +55,7 @@ class RewardModel:
         allow_modules, trust_remote_code, as for `load`."""
         from rmlab.reward.folder import read_artifact
 
-        head, origin, facts = read_artifact(Path(path))
+        head, origin, facts = read_artifact(folder_of_model(path))
         return cls(head, origin, facts, str(path), **how)
 
     @classmethod
@@ -91,16 +67,17 @@ class RewardModel:
         """
         from rmlab.reward.folder import is_saved, read_folder
 
-        if not is_saved(Path(folder)):
-            return cls.from_artifact(folder, **how)
-        head, origin, facts = read_folder(Path(folder))
+        place = folder_of_model(folder)
+        if not is_saved(place):
+            return cls.from_artifact(place, **how)
+        head, origin, facts = read_folder(place)
         return cls(head, origin, facts, str(folder), **how)
 
     def save(self, folder: str | Path) -> None:
         """Writes the head and its record into a new folder; the embedding model stays where it is."""
         from rmlab.reward.folder import write_folder
 
-        write_folder(Path(folder), self.head, self.origin, self.facts)
+        write_folder(folder_of_model(folder), self.head, self.origin, self.facts)
 
     def __repr__(self) -> str:
         of = " ".join(filter(None, (self.origin.name, self.origin.model)))
@@ -115,7 +92,8 @@ class RewardModel:
     def embedder(self) -> OpenEmbedder:
         """The embedder, opened at first use."""
         if not self._opened:
-            how = (self.device, self.base_model, self.allow_modules, self.trust_remote_code)
+            base = None if self.base_model is None else str(self.base_model)
+            how = (self.device, base, self.allow_modules, self.trust_remote_code)
             self._opened.append(self.origin.open(*how))
         return self._opened[0]
 
@@ -143,30 +121,34 @@ class RewardModel:
         are refused.
         """
         exchanges = as_exchanges(prompts, responses)
-        if long not in ("cut", "refuse"):
-            raise ConfigError(f"long must be cut or refuse, got {long}")
         shown = Progress("score", "texts", quiet=not progress)
         with shown:
             shown.start(len(exchanges))
             return self.score_exchanges(exchanges, shown.advance, long)
 
     def score_exchanges(
-        self, exchanges: Sequence[Exchange], tick: Callable[[int, int], None], long: Long = "cut"
+        self,
+        exchanges: Sequence[Exchange],
+        tick: Callable[[int, int], None],
+        long: Long = "cut",
+        named: Callable[[int], str] = "text {}".format,
     ) -> ScoredTexts:
-        """Scores responses. tick: called with the rows and tokens just embedded."""
+        """Scores responses.
+
+        tick: called with the rows and tokens just embedded; named: what errors call a text by its number.
+        """
         centred = isinstance(self.head, CentredHead)
         found = []
         for at in range(0, len(exchanges), TEXTS_AT_ONCE):
-            done = self.embedder.embed(exchanges[at : at + TEXTS_AT_ONCE], tick)
-            self._check_read(done, at, long)
+            block = exchanges[at : at + TEXTS_AT_ONCE]
+            done = self._embedded(block, tick, long, lambda k, at=at: named(at + k + 1))  # type: ignore[misc]
             x = self._as_stored(done.vectors)
             found.append((x if centred else self.head.score_and_raw(x), done))
         score, raw = self._joined([scored for scored, _ in found], exchanges, centred)
         n_tokens, truncated = (
             np.concatenate([getattr(done, name) for _, done in found]) for name in ("n_tokens", "truncated")
         )
-        if n := int(truncated.sum()):
-            warnings.warn(f"{n} texts were longer than the embedding model reads and were cut", stacklevel=3)
+        warn_of_cut(truncated)
         return ScoredTexts(score, raw, n_tokens, truncated)
 
     def score_embeddings(
@@ -182,7 +164,7 @@ class RewardModel:
         if isinstance(self.head, CentredHead):
             raise ConfigError("this head was fitted with head.centre=prompt, so it needs prompts; use score")
         if not isinstance(embeddings, np.ndarray):
-            artifact = _artifact(embeddings)
+            artifact = _artifact(embeddings, "embeddings must be a numpy array")
             self.origin.check(Origin.of(artifact), f"the embeddings in {artifact.path}")
             return self._score_artifact(artifact)
         if origin is None:
@@ -193,7 +175,10 @@ class RewardModel:
         if embeddings.ndim != 2 or embeddings.dtype.kind != "f":
             raise InputError(f"embeddings must be an array [n, d] of floats, got {_shown(embeddings)}")
         self.origin.check(
-            origin if isinstance(origin, Origin) else Origin.of(_artifact(origin)), "the embeddings"
+            origin
+            if isinstance(origin, Origin)
+            else Origin.of(_artifact(origin, "origin must be that of a model")),
+            "the embeddings",
         )
         return self.head.score(embeddings)
 
@@ -204,11 +189,15 @@ class RewardModel:
         long: Long = "cut",
     ) -> np.ndarray:
         """Returns the numbers of the responses to one prompt, the best first; equal scores in order."""
-        scores = self.score(one_prompt(prompt, len(responses)), responses, long=long)
+        scores = self.score(one_prompt(prompt, responses), responses, long=long)
         return np.argsort(-scores, kind="stable")
 
     def compare(
-        self, prompt: str | Sequence[Message], a: str | Sequence[Message], b: str | Sequence[Message]
+        self,
+        prompt: str | Sequence[Message],
+        a: str | Sequence[Message],
+        b: str | Sequence[Message],
+        long: Long = "cut",
     ) -> ComparedResponses:
         """Compares two responses to a prompt by the temperature that was fitted on validation comparisons."""
         if self.temperature is None:
@@ -216,38 +205,29 @@ class RewardModel:
                 "this head has no temperature, as no comparisons were held out to fit it on, so its scores "
                 "are no log-odds; fit it with comparisons.n_validation above 0, or use rank"
             )
-        exchanges = as_exchanges(one_prompt(prompt, 2), [a, b])
-        done = self.embedder.embed(exchanges, lambda rows, tokens: None)
-        x = self._as_stored(done.vectors)
-        if isinstance(self.head, CentredHead):
-            raw = self.head.raw(x, np.zeros(2))
-            margin, std = float(raw[0] - raw[1]), None
-        elif isinstance(self.head, LaplaceHead | EnsembleHead):
-            margin, std = (float(part[0]) for part in self.head.margin(x[:1], x[1:]))
-        else:
-            raw = self.head.raw(x)
-            margin, std = float(raw[0] - raw[1]), None
-        log_odds = margin / self.temperature
-        if isinstance(self.head, LaplaceHead) and std is not None:
-            # The mean of sigma over the posterior, by MacKay's approximation (1992).
-            log_odds /= np.sqrt(1 + np.pi / 8 * (std / self.temperature) ** 2)
-        return ComparedResponses(float(0.5 * (1 + np.tanh(0.5 * log_odds))), margin, std)
+        exchanges = as_exchanges([prompt, prompt], [a, b])
+        done = self._embedded(exchanges, lambda rows, tokens: None, long, lambda k: f"response {'ab'[k]}")
+        warn_of_cut(done.truncated)
+        return compared(self.head, self._as_stored(done.vectors), self.temperature)
+
+    def _embedded(
+        self,
+        exchanges: Sequence[Exchange],
+        tick: Callable[[int, int], None],
+        long: Long,
+        named: Callable[[int], str],
+    ) -> Embedded:
+        """Embeds texts. named: what errors call a text by its place, from 0."""
+        if long not in ("cut", "refuse"):
+            raise ConfigError(f"long must be cut or refuse, got {long}")
+        done = self.embedder.embed(exchanges, tick)
+        check_read(done, long, named)
+        return done
 
     def _as_stored(self, vectors: np.ndarray) -> np.ndarray:
         """The vectors rounded as the head's own were when they were stored."""
         storage = self.origin.embedder.get("storage") or "float32"
         return vectors.astype(storage).astype(np.float32)
-
-    def _check_read(self, done: Embedded, first: int, long: Long) -> None:
-        odd = np.flatnonzero(~np.isfinite(done.vectors).all(axis=1))
-        if len(odd):
-            raise InputError(f"the embedding model gave NaN or infinity for text {first + odd[0] + 1}")
-        cut = np.flatnonzero(done.truncated)
-        if long == "refuse" and len(cut):
-            raise InputError(
-                f"text {first + cut[0] + 1} is longer than the embedding model reads; shorten it, or allow "
-                "it to be cut with long=cut"
-            )
 
     def _joined(
         self, found: list[Any], exchanges: Sequence[Exchange], centred: bool
@@ -276,8 +256,12 @@ class RewardModel:
         return scores
 
 
-def _artifact(given: str | Path | Artifact) -> Artifact:
-    return given if isinstance(given, Artifact) else open_artifact(Path(given))
+def _artifact(given: str | Path | Artifact, or_else: str) -> Artifact:
+    if isinstance(given, Artifact):
+        return given
+    if not isinstance(given, str | Path):
+        raise InputError(f"{or_else}, an artifact of embed, or its folder, got {type(given).__name__}")
+    return open_artifact(Path(given).expanduser())
 
 
 def _shown(x: np.ndarray) -> str:

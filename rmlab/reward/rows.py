@@ -13,15 +13,16 @@ import numpy as np
 from rmlab.data.forms.base import answer_text, has
 from rmlab.data.forms.items import EMPTY, read_items
 from rmlab.data.forms.judgements import given_id
-from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, SCORED, recognise
+from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED, recognise
 from rmlab.data.messages import conversation, prompt_messages
 from rmlab.data.prompts import content_id
 from rmlab.data.reader import Row, read_rows
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.metrics.intervals import interval
 from rmlab.models.text.rendering import Exchange, Message
 
 RESAMPLES = 1000
+FORMS = (AUTO, PROMPTS, SCORED, *RECORDS, *ROWS)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def read_score_rows(
 
     names: the file's names of columns, where they are others; unusable: error or drop, for empty answers.
     """
+    if form not in FORMS:
+        raise ConfigError(f"there is no form {form}; give {', '.join(FORMS[:-1])} or {FORMS[-1]}")
     found = recognise(path, form, PROMPTS, names)
     if found == ARRAYS:
         raise InputError(f"{path} has embeddings and no texts; score them in Python with score_embeddings")

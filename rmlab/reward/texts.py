@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rmlab.data.forms.base import answer_text
@@ -13,19 +14,19 @@ from rmlab.models.text.rendering import Exchange, Message
 from rmlab.storage.digest import digest
 
 
-def one_prompt(prompt: Any, n: int) -> list[Any]:
-    """The prompt once for each of n responses."""
-    return [prompt] * n
+def one_prompt(prompt: Any, responses: Any) -> list[Any]:
+    """The prompt once for each response; once where they are no list, which `as_exchanges` then says."""
+    return [prompt] * (len(responses) if _is_listed(responses) else 1)
 
 
 def as_exchanges(prompts: Any, responses: Any) -> list[Exchange]:
     """[n] prompts, as texts or messages, and [n] responses -> exchanges; errors name the first bad one."""
     for name, given in (("prompts", prompts), ("responses", responses)):
-        if given is None or isinstance(given, str | bytes | dict) or not _is_listed(given):
+        if not _is_listed(given):
             raise InputError(
                 f"{name} must be a list, one entry for each response, got {type(given).__name__}"
             )
-    prompts, responses = list(prompts), list(responses)
+    prompts, responses = _values(prompts), _values(responses)
     if len(prompts) != len(responses):
         raise InputError(
             f"{len(prompts)} prompts and {len(responses)} responses; give a prompt for each response"
@@ -39,7 +40,25 @@ def as_exchanges(prompts: Any, responses: Any) -> list[Exchange]:
 
 
 def _is_listed(given: Any) -> bool:
-    return hasattr(given, "__len__") and hasattr(given, "__iter__")
+    """True for lists and columns of texts; a text, a mapping, a set and a table are none."""
+    if isinstance(given, str | bytes | Mapping) or hasattr(given, "columns"):
+        return False
+    return all(hasattr(given, name) for name in ("__len__", "__iter__", "__getitem__"))
+
+
+def _values(given: Any) -> list[Any]:
+    """The entries of a list, or of a column of Arrow."""
+    return given.to_pylist() if hasattr(given, "to_pylist") else list(given)
+
+
+def folder_of_model(given: Any) -> Path:
+    """The folder that a reward model is read from, or written to; InputError for what is no path."""
+    if not isinstance(given, str | Path) or not str(given).strip():
+        got = "an empty text" if isinstance(given, str) else type(given).__name__
+        raise InputError(
+            f"give the folder of a reward model, such as artifacts/fit_rm/NAME, as text or a path; got {got}"
+        )
+    return Path(given).expanduser()
 
 
 def _exchange(prompt: Any, response: Any, k: int) -> Exchange:

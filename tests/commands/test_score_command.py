@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from small_settings import SMALL
 
+import rmlab
 from rmlab import RewardModel
+from rmlab.cli import app
 
 PAIRS = [
     {"prompt": "How are you?", "chosen": "good and happy", "rejected": "sad"},
@@ -21,10 +23,8 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
-    from rmlab.cli import app
-
     out = tmp_path_factory.mktemp("score")
-    for stage in ("sample", "annotate", "embed", "fit-rm"):
+    for stage in ("sample", "annotate", "embed", "fit-rm", "eval-rm"):
         app([stage, *SMALL, "sft=none", f"out={out}"], standalone_mode=False)
     return next((out / "fit_rm").glob("linear*"))
 
@@ -137,6 +137,12 @@ BAD = [
     ('{"prompt": "a", "response": "b"}', ("--out", "x.csv"), 2, "ends with .parquet or .jsonl"),
     ('{"prompt": "a", "response": "b"}', ("--json",), 2, "--out"),
     ('{"prompt": "a", "response": "b"}', ("--base-model", "x"), 2, "reads no model"),
+    ('{"prompt": "a", "response": "b"}', ("--form", "mine"), 2, "there is no form mine; give auto, prompts"),
+    ('{"prompt": "a", "response": "b"}', ("--out", "rows.jsonl"), 2, "is the file that is scored"),
+    ('{"prompt": "a", "chosen": "b"}', (), 3, "row 1: no response"),
+    ('{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": "a"}', (), 3, "row 2: no 'chosen'"),
+    ('{"instruction": "a", "output": "b"}', (), 3, "row 1: no response"),
+    ("[1, 2]", (), 3, "line 1: expected an object"),
 ]
 
 
@@ -149,6 +155,7 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(
     out = () if more[:1] in (("--out",), ("--json",)) else ("--out", "scores.parquet")
     found = cli("score", "rows.jsonl", "--head", head, *out, *more)
     assert (found.code, words in found.line) == (code, True), found.line
+    assert (tmp_path / "rows.jsonl").read_text() == text
     assert [p.name for p in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
@@ -156,3 +163,59 @@ def test_no_head_there(cli, tmp_path):
     source = write(tmp_path / "pairs.jsonl", PAIRS)
     found = cli("score", source, "--head", tmp_path / "none")
     assert (found.code, "no such folder" in found.line) == (3, True)
+
+
+@pytest.fixture(scope="module")
+def neural(tmp_path_factory):
+    """The artifacts of a head on a language model, whose longer texts are cut, and of its evaluation."""
+    out = tmp_path_factory.mktemp("neural")
+    model = ("embedder=transformers", "embedder.model=random-tiny", "embedder.max_tokens=24")
+    few = (*SMALL, "sft=none", "arms=['head=linear']", f"out={out}", *model)
+    for stage in ("sample", "annotate", "embed", "fit-rm", "eval-rm"):
+        app([stage, *few], standalone_mode=False)
+    return out
+
+
+@pytest.mark.parametrize("embedder", ["hashing", "transformers"])
+def test_scores_are_those_of_the_pipelines_own_evaluation(cli, head, neural, tmp_path, embedder):
+    made = head.parents[1] if embedder == "hashing" else neural
+    (prompts,), (texts,), (judged,) = (
+        (made / stage).glob("[!.]*") for stage in ("prompts", "sample", "eval_rm")
+    )
+    messages = dict(
+        zip(*rmlab.read(prompts, to="arrow").select(["prompt_id", "messages"]).to_pydict().values())
+    )
+    rows = [
+        {"messages": messages[row["prompt_id"]], "response": row["text"], "response_id": row["response_id"]}
+        for row in rmlab.read(texts, to="arrow").to_pylist()
+    ]
+    fit, out = next((made / "fit_rm").glob("linear-*")), tmp_path / "scores.parquet"
+    assert cli("score", write(tmp_path / "texts.jsonl", rows), "--head", fit, "--out", out).code == 0
+    found = pq.read_table(out).to_pandas().set_index("response_id")["score"]
+    own = (
+        rmlab.read(judged, "head_scores")
+        .query("arm == 'linear-bradley_terry'")
+        .set_index("response_id")["score"]
+    )
+    assert len(own) >= 36 and own.std() > 0.1
+    np.testing.assert_allclose(found[own.index], own, atol=1e-5)
+
+
+def test_a_text_that_is_too_long_is_named_by_its_row(cli, neural, tmp_path):
+    rows = [{"prompt": "a", "response": "b"}, {"prompt": "a b " * 99, "response": "c"}]
+    source, out = write(tmp_path / "long.jsonl", rows), tmp_path / "scores.parquet"
+    head = next((neural / "fit_rm").glob("[!.]*"))
+    refused = cli("score", source, "--head", head, "--out", out, "--long", "refuse")
+    assert refused.code == 3 and f"{source}, row 2: its text is longer" in refused.line
+    assert not out.exists()
+    assert "1 were longer" in cli("score", source, "--head", head, "--out", out).out
+    assert pq.read_table(out)["truncated"].to_pylist() == [False, True]
+
+
+def test_one_prompt_gives_no_interval(cli, head, tmp_path):
+    found = cli("score", write(tmp_path / "pairs.jsonl", PAIRS[:2]), "--head", head)
+    assert "on 2 preferences of one prompt, which gives no interval" in found.err and "nan" not in found.err
+    assert "give a file to score" in cli("score", "", "--head", head).line
+    (tmp_path / "d.parquet").mkdir()
+    said = cli("score", tmp_path / "pairs.jsonl", "--head", head, "--out", tmp_path / "d.parquet")
+    assert (said.code, "is a folder" in said.line) == (2, True)

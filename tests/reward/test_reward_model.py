@@ -3,17 +3,22 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from small_settings import SMALL
 
 from rmlab import RewardModel
-from rmlab.errors import ConfigError, InputError
+from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.responses.texts import Exchanges
 from rmlab.reward.origin import Origin
@@ -191,6 +196,14 @@ BAD = [
     ([[{"role": "assistant", "content": "x"}]], ["b"], "text 1: the last message is the assistant's"),
     (["a"], [[{"role": "user", "content": "x"}]], "text 1: 'response' must be one message"),
     (["a"], ["\ud800"], "surrogate"),
+    (["a"], [["b"]], "text 1: each message needs a role"),
+    (["a"], [{"role": "assistant", "content": "x"}], "text 1: 'response' must be text, got dict"),
+    ([b"a"], ["b"], "text 1: 'prompt' must be text or a list of messages, got bytes"),
+    ({"a"}, ["b"], "prompts must be a list, one entry for each response, got set"),
+    (iter(["a"]), ["b"], "prompts must be a list, one entry for each response, got list_iterator"),
+    (pd.DataFrame({"prompt": ["a"]}), ["b"], "prompts must be a list, .* got DataFrame"),
+    (pd.Series(["a", float("nan")]), ["b", "c"], "text 2: 'prompt' must be text or a list"),
+    (["a", 3], [None, "b"], "text 1: 'response' must be text, got NoneType"),
 ]
 
 
@@ -199,6 +212,50 @@ def test_bad_texts_end_in_one_line(made, prompts, responses, words):
     hashing = RewardModel.from_artifact(fits(made, "linear", "hashing"))
     with pytest.raises(InputError, match=words):
         hashing.score(prompts, responses)
+
+
+def test_columns_are_lists_of_texts(made):
+    hashing = RewardModel.from_artifact(fits(made, "linear", "hashing"))
+    expected = hashing.score(["a", "b"], ["good", "bad"]).tolist()
+    for column in (pa.array, pl.Series, np.array, partial(pd.Series, index=[7, 9])):
+        assert hashing.score(column(["a", "b"]), column(["good", "bad"])).tolist() == expected
+
+
+BAD_CALLS = [
+    (lambda model: model.rank("a", None), "responses must be a list, .* got NoneType"),
+    (lambda model: model.rank("a", 3), "responses must be a list, .* got int"),
+    (lambda model: model.rank("a", "bc"), "responses must be a list, .* got str"),
+    (lambda model: model.rank(None, ["a", "b"]), "text 1: 'prompt' must be text"),
+    (lambda model: model.rank("a", []), "nothing to score"),
+    (lambda model: model.compare("a", None, "b"), "text 1: 'response' must be text"),
+    (lambda model: model.compare("a", "b", "c", long="no"), "long must be cut or refuse, got no"),
+    (lambda model: model.score_embeddings(None), "must be a numpy array, .* got NoneType"),
+    (lambda model: model.score_embeddings([[0.1]]), "must be a numpy array, .* got list"),
+    (lambda model: model.score_embeddings(np.zeros((1, 64)), 3), "origin must be .* got int"),
+    (lambda model: model.score_embeddings("none-such"), "no such folder"),
+    (lambda model: model.save(None), "give the folder of a reward model, .* got NoneType"),
+    (lambda model: model.save("/proc/none-such/model"), "cannot be written"),
+    (lambda model: RewardModel.load(None), "give the folder of a reward model, .* got NoneType"),
+    (lambda model: RewardModel.load(" "), "got an empty text"),
+    (lambda model: RewardModel.from_artifact(3), "got int"),
+    (lambda model: replace(model, base_model=3), "base_model must be a name or a path, got int"),
+    (lambda model: replace(model, allow_modules="mine"), "allow_modules must be a list of modules"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), BAD_CALLS)
+def test_bad_calls_end_in_one_line(made, call, words):
+    with pytest.raises(RmlabError, match=words) as caught:
+        call(RewardModel.from_artifact(fits(made, "linear", "hashing")))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_long_texts_that_are_compared_are_told_of(made):
+    neural = RewardModel.from_artifact(fits(made, "linear", "transformers"))
+    with pytest.warns(UserWarning, match="2 texts were longer"):
+        neural.compare("many words " * 200, "good", "bad")
+    with pytest.raises(InputError, match="response b is longer than the embedding model reads"):
+        neural.compare("short", "good", "many words " * 200, long="refuse")
 
 
 def test_messages_and_texts_are_the_same(made):
@@ -227,13 +284,17 @@ def test_folders_that_hold_no_reward_model(made, linear, tmp_path):
     (tmp_path / "rotten" / "reward_model.json").write_text("{}")
     for folder, words in (
         (fit / "head", "a head without a record"),
-        (made / "embed", "not"),
+        (made / "embed", "holds no reward model"),
         (next((made / "embed").glob("[!.]*")), "which has no head"),
         (tmp_path / "none", "no such folder"),
         (tmp_path / "rotten", "cannot be read"),
     ):
         with pytest.raises(InputError, match=words):
             RewardModel.load(folder)
+    shutil.copytree(tmp_path / "model", tmp_path / "bare")
+    (tmp_path / "bare" / "reward_model.json").unlink()
+    with pytest.raises(InputError, match=r"bare holds no reward model \(its reward_model.json is missing\)"):
+        RewardModel.load(tmp_path / "bare")
     record = tmp_path / "model" / "reward_model.json"
     record.write_text(record.read_text().replace('"plain"', '"chat"'))
     with pytest.raises(InputError, match="not as it was written"):
@@ -241,8 +302,6 @@ def test_folders_that_hold_no_reward_model(made, linear, tmp_path):
 
 
 def test_a_fit_without_its_embeddings_says_so(made, linear, tmp_path):
-    import shutil
-
     alone = tmp_path / "fit_rm" / Path(linear.place).name
     shutil.copytree(linear.place, alone)
     with pytest.raises(InputError, match="are not beside it"):
