@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from rmlab.config.settings import Component
+from rmlab.config.fitting import Component
 from rmlab.errors import ConfigError
 from rmlab.paths import shipped
 

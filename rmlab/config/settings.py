@@ -7,19 +7,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
 )
 
+from rmlab.config.fitting import (
+    ComparisonSettings,
+    Component,
+    Crossval,
+    EnsembleSettings,
+    Evaluation,
+    Section,
+    Sft,
+    Teacher,
+    Validation,
+)
 from rmlab.config.implied import fill_in
 from rmlab.paths import home_path
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
-Component = dict[str, Any]
 ALLOW_ENV = "allow_env"
 # What only the command line may set, and what each does.
 GRANTS = {
@@ -63,11 +71,7 @@ LARGEST_SEED = 2**63 - 1
 UNIFORM = "rmlab.selection.by_score.Uniform"  # the selection that draws at random
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PromptSettings(_Section):
+class PromptSettings(Section):
     path: str
     template: TemplateName
     n_train: int | None = Field(ge=1)
@@ -77,44 +81,15 @@ class PromptSettings(_Section):
     form: FormName = "prompts"
     unusable: Unusable = "error"
     demonstrations: str | None = None
-    columns: Columns = {}
+    columns: Columns = Field(default_factory=dict)
 
 
-class Demonstrations(_Section):
+class Demonstrations(Section):
     path: str | None
     n: int | None = Field(ge=1)
 
 
-class Sft(_Section):
-    method: Literal["none", "lora", "full"]
-    rank: int = Field(ge=1)
-    alpha: int = Field(ge=1)
-    dropout: float = Field(ge=0, lt=1)
-    learning_rate: float = Field(gt=0)
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    accumulate: int = Field(ge=1)
-    max_tokens: int = Field(ge=8)
-    precision: Literal["auto", "float32", "bfloat16"]
-    output: Literal["merged", "adapter"]
-    eval_fraction: float = Field(ge=0, lt=1)
-    eval_steps: int | None = Field(ge=1)
-    checkpoint_steps: int = Field(ge=1)
-    devices: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Sft:
-        if self.method == "full" and self.output == "adapter":
-            raise ValueError("output=adapter needs LoRA; set sft.output=merged or sft.method=lora")
-        if self.batch_size % self.devices:
-            raise ValueError(
-                f"batch_size={self.batch_size} cannot be shared by devices={self.devices}; "
-                "set sft.batch_size to a multiple of sft.devices"
-            )
-        return self
-
-
-class Sampling(_Section):
+class Sampling(Section):
     n_train: int = Field(ge=1)
     n_test: int = Field(ge=1)
     temperature: float = Field(ge=0)
@@ -125,79 +100,14 @@ class Sampling(_Section):
     long_prompts: Literal["drop", "cut"]
 
 
-class ComparisonSettings(_Section):
-    n: int | None = Field(ge=1)
-    n_validation: int | None = Field(ge=1)
-    budget: Literal["train", "all"]
-    rounds: int = Field(ge=1)
-    candidates: int | None = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _rounds_fit(self) -> ComparisonSettings:
-        if self.n is None:
-            if self.rounds > 1:
-                raise ValueError("rounds of selection need a number to select; set comparisons.n")
-            return self
-        if self.rounds > self.n:
-            raise ValueError(f"rounds={self.rounds} is more than n={self.n}; lower comparisons.rounds")
-        if self.rounds > 1 and self.candidates is not None and self.candidates < self.n:
-            raise ValueError(
-                f"candidates={self.candidates} is less than n={self.n}, the comparisons to choose from them; "
-                "raise comparisons.candidates or lower comparisons.n"
-            )
-        return self
-
-
-class EnsembleSettings(_Section):
-    members: int = Field(ge=1)
-    combine: Literal["mean", "min", "lcb"]
-    k: float = Field(ge=0, allow_inf_nan=False)
-    resample: bool
-
-
-class Teacher(_Section):
-    """A weaker head, fitted on n comparisons, that labels those of the main head; n null: no teacher."""
-
-    n: int | None = Field(ge=1)
-    head: Component
-    loss: Component
-    answers: Literal["most_likely", "sampled"]
-    temperature: float = Field(gt=0, allow_inf_nan=False)
-    fit: Literal["student", "teacher", "ceiling"]
-
-    @model_validator(mode="after")
-    def _is_taught(self) -> Teacher:
-        if self.n is None and self.fit != "student":
-            raise ValueError(f"fit={self.fit} needs a teacher; set teacher.n, such as teacher.n=300")
-        return self
-
-
-class Validation(_Section):
-    fraction: float = Field(gt=0, lt=1)
-    seed: int
-
-
-class Crossval(_Section):
-    folds: int | None = Field(ge=2)
-    seed: int
-
-
-class Evaluation(_Section):
-    resamples: int = Field(ge=10)
-    select_by: Literal[
-        "likelihood", "annotator_accuracy", "best_of_n", "selected_quantile", "spearman", "accuracy"
-    ]
-    scoring: Literal["exact", "quick"] = "exact"
-
-
-class SetChoice(_Section):
+class SetChoice(Section):
     policy: str | None
     test_policy: str | None
     reward: str | None
     embedder: str | None
 
 
-class Release(_Section):
+class Release(Section):
     """The parts and licence of a released embedding set; policies, embedders: a list of "NAME: overrides"."""
 
     policies: list[Part]
@@ -207,7 +117,7 @@ class Release(_Section):
     description: str | None
 
 
-class Settings(_Section):
+class Settings(Section):
     name: Name
     input: str | None
     form: FormName

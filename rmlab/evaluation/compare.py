@@ -10,7 +10,8 @@ import numpy as np
 
 from rmlab.comparisons import Comparisons
 from rmlab.config.components import build
-from rmlab.config.settings import ComparisonSettings, Settings
+from rmlab.config.fitting import ComparisonSettings
+from rmlab.config.settings import Settings
 from rmlab.errors import InputError
 from rmlab.noise.base import Labels, Reporting, Settling
 from rmlab.noise.error_report import noise_report

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit
 
-from rmlab.config.settings import Crossval
+from rmlab.config.fitting import Crossval
 from rmlab.data.splits import folds_of_groups
 from rmlab.errors import InputError
 from rmlab.evaluation.judged_arms import bin_rows

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from rmlab.config.settings import Evaluation
+from rmlab.config.fitting import Evaluation
 from rmlab.evaluation.measure import JudgedSplit, Measured, Odds, PairAnswers, measure, within
 from rmlab.metrics.among_n import kl_of_n
 from rmlab.metrics.calibration import reliability

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 
 from rmlab.config.components import build
-from rmlab.config.settings import Component, Settings
+from rmlab.config.fitting import Component
+from rmlab.config.settings import Settings
 from rmlab.errors import RmlabError
 from rmlab.logs.progress import Progress
 from rmlab.models.compute import Compute

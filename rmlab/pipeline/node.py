@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.config.components import component_class, imported, meaningful
-from rmlab.config.settings import Component, Settings
+from rmlab.config.fitting import Component
+from rmlab.config.settings import Settings
 from rmlab.data.dataset_rows import dataset_identity, is_dataset
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.models.weights import find_model

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rmlab.config.settings import Sft
+from rmlab.config.fitting import Sft
 from rmlab.data.prompts import Demonstration, content_id
 from rmlab.data.splits import hash_share
 from rmlab.errors import InputError

@@ -10,7 +10,7 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from rmlab.config.settings import Sft
+from rmlab.config.fitting import Sft
 from rmlab.sft.checkpoints import KEPT, Evaluate, Seal
 from rmlab.sft.task import Rows, SftTask, step_order
 

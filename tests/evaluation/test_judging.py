@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from rmlab.config.settings import Evaluation
+from rmlab.config.fitting import Evaluation
 from rmlab.evaluation.judged_arms import (
     PAIRED_METRICS,
     ScoredArm,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rmlab.config.settings import Sft
+from rmlab.config.fitting import Sft
 from rmlab.logs.progress import Progress
 from rmlab.sft.task import Rows, SftTask
 

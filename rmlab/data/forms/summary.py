@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rmlab.config.settings import PromptSettings, Validation
+from rmlab.config.fitting import Validation
+from rmlab.config.settings import PromptSettings
 from rmlab.data.forms.items import Items, pairs_and_ties
 from rmlab.data.prompts import Prompt, split_up, whole_groups
 from rmlab.data.splits import given_split, validation_groups
