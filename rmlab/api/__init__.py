@@ -1,1 +1,1 @@
-"""What `import rmlab` offers: the same commands from Python, with results as objects."""
+"""The Python interface, `import rmlab`: the same as the commands, with results as objects."""

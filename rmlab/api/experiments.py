@@ -60,7 +60,7 @@ def _stage(name: str) -> Stage:
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """What a run has made, or would make.
+    """The outcome of a run: what it has made, or would make.
 
     outcomes: one for each artifact, in the order of the stages; settings: those of the experiment.
     """

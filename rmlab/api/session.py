@@ -1,4 +1,4 @@
-"""What calls from Python share: checks of arguments, a log, and the command line that does the same."""
+"""Shared by all calls from Python: checks of arguments, a log, and the command line that does the same."""
 
 from __future__ import annotations
 
