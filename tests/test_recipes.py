@@ -41,7 +41,7 @@ def test_preference_pairs_become_a_reward_model_that_trains_a_policy(cli):
     names = run_page("recipes/preference_pairs.md", cli)
     assert names["scores"][0] > names["scores"][1] and names["likely"] > 0.8
     table = pq.read_table("scores.parquet").to_pandas()
-    assert len(table) == 240 and "accuracy" in names["printed"][2]
+    assert len(table) == 160 and "accuracy" in names["printed"][2]
     by_side = table.groupby("preference")["score"].mean()
     assert by_side[1.0] > by_side[0.0] + 1
     code = (
