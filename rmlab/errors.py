@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 OK, FAILURE, USAGE, MISSING_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 LONGEST = 1000  # characters of a message
 
@@ -13,6 +15,11 @@ class RmlabError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(one_line(message))
+
+    @property
+    def lines(self) -> list[str]:
+        """The messages to show, each of one line."""
+        return [str(self)]
 
 
 class WorkerError(Exception):
@@ -29,6 +36,19 @@ class InputError(RmlabError):
     """An input is missing, unreadable, stale, or not what a stage can use."""
 
     exit_code = MISSING_INPUT
+
+
+class SeveralErrors(RmlabError):
+    """Several expected failures, found before anything ran."""
+
+    def __init__(self, errors: Sequence[RmlabError]) -> None:
+        super().__init__(" | ".join(map(str, errors)))
+        self.errors = tuple(errors)
+        self.exit_code = USAGE if any(error.exit_code == USAGE for error in errors) else MISSING_INPUT
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for error in self.errors for line in error.lines]
 
 
 def printable(text: str) -> str:

@@ -74,7 +74,8 @@ def place(tmp_path_factory, tiny_model) -> Path:
         "scored.parquet",
         *(f"FOLDER/{t}.parquet" for t in OWN),
     ):
-        (folder / name).write_text('{"prompt": "Hello", "completion": "Good day."}\n')
+        rows = ({"prompt": f"Hello, number {i}", "completion": "Good day."} for i in range(200))
+        (folder / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (folder / "mine.py").write_text(
         "def reward(prompts, responses):\n    return [len(r) for r in responses]\n\n\nbrief = reward\n"
     )
@@ -107,7 +108,15 @@ def test_a_command_of_the_pages_can_be_run(cli, place, monkeypatch, words):
     if any("experiment=" in word for word in arguments) and not any("arms=" in word for word in arguments):
         arguments.append("arms=[]")
     result = cli(name, *arguments, *([] if "--dry-run" in arguments else ["--dry-run"]))
-    assert result.code == 0, result.err
+    assert result.code == 0 or (result.code == 3 and only_lacks(result.err)), result.err
+
+
+# What a machine or a folder may lack on which a page's command is right all the same.
+LACKS = re.compile(r"which is not done: run `|is not done: first `| needs vllm; |no CUDA GPU|shows \d+ GPUs")
+
+
+def only_lacks(told: str) -> bool:
+    return all(LACKS.search(line) for line in told.splitlines())
 
 
 @pytest.mark.parametrize("page", TEXTS)

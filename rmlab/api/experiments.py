@@ -45,9 +45,10 @@ def run(
     texts, folder = checked(overrides, config_dir)
     only = None if stage is None else _stage(stage)
     with session(only.typed if only else "run", texts, folder) as command:
-        nodes, found = planned(only, texts, folder)
-        outcomes = outcomes_of(nodes, only, dry_run, force, command, quiet=not progress)
-    return RunResult(tuple(outcomes), found)
+        prepared = planned(only, texts, folder, force)
+        outcomes = outcomes_of(prepared, only, dry_run, force, command, quiet=not progress)
+    problems = tuple(map(str, prepared.problems.errors))
+    return RunResult(tuple(outcomes), prepared.settings, problems)
 
 
 def _stage(name: str) -> Stage:
@@ -62,11 +63,13 @@ def _stage(name: str) -> Stage:
 class RunResult:
     """The outcome of a run: what it has made, or would make.
 
-    outcomes: one for each artifact, in the order of the stages; settings: those of the experiment.
+    outcomes: one for each artifact, in the order of the stages; settings: those of the experiment; problems:
+    of a dry run, what would stop it.
     """
 
     outcomes: Sequence[Outcome]
     settings: Settings
+    problems: Sequence[str] = ()
 
     @property
     def artifacts(self) -> dict[str, Artifact]:

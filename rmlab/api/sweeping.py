@@ -10,12 +10,11 @@ import pandas as pd
 
 from rmlab.api.session import checked, session
 from rmlab.api.tables import html_table, read
-from rmlab.commands.sweep import METRICS, n_failed, swept
+from rmlab.commands.sweep import METRICS, n_failed, planned_sweep, swept
 from rmlab.config.grid import points
 from rmlab.errors import ConfigError, InputError
 from rmlab.models.compute import available_cores
 from rmlab.storage.artifact import Artifact
-from rmlab.sweeps.plan import plan_sweep
 
 
 def sweep(
@@ -35,10 +34,10 @@ def sweep(
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
         raise ConfigError(f"workers must be a number from 0, got {workers!r}")
     with session("sweep", texts, folder) as command:
-        node = plan_sweep(points(texts, folder), workers or available_cores(), fresh=force)
-        outcome = swept(node, force, folder, command, quiet=not progress)
+        plan = planned_sweep(points(texts, folder), workers or available_cores(), force, folder)
+        outcome = swept(plan, command, quiet=not progress)
     assert outcome.artifact is not None
-    return SweepResult(outcome.artifact, tuple(node.sweep_grid.axes))
+    return SweepResult(outcome.artifact, tuple(plan.node.sweep_grid.axes))
 
 
 @dataclass(frozen=True, eq=False)

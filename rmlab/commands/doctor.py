@@ -11,17 +11,18 @@ from typing import Any
 
 from rmlab.errors import RmlabError
 from rmlab.models.bundled import smollm2
+from rmlab.optional import EXTRAS
 from rmlab.paths import cache_folder
 from rmlab.provenance import install_line
 from rmlab.terminal import say, say_json
 
-_EXTRAS = {
-    "trl": ("train", "sft"),
-    "peft": ("train", "sft with LoRA"),
-    "lightgbm": ("trees", "head=trees"),
-    "vaderSentiment": ("sentiment", "golden=sentiment"),
-    "textblob": ("descriptiveness", "golden=descriptiveness"),
-    "gguf": ("gguf", f"model={smollm2.NAME}"),
+_USES = {
+    "trl": "sft",
+    "peft": "sft with LoRA",
+    "lightgbm": "head=trees",
+    "vaderSentiment": "golden=sentiment",
+    "textblob": "golden=descriptiveness",
+    "gguf": f"model={smollm2.NAME}",
 }
 
 
@@ -73,12 +74,12 @@ def _torch() -> dict[str, Any]:
 
 def _packages() -> list[dict[str, Any]]:
     checks = []
-    for package, (extra, use) in _EXTRAS.items():
+    for package, use in _USES.items():
         try:
             found, ok = importlib.metadata.version(package), True
         except importlib.metadata.PackageNotFoundError:
             found, ok = "not installed", False
-        checks.append(_check(f"{package} ({use})", ok, found, install_line(extra)))
+        checks.append(_check(f"{package} ({use})", ok, found, install_line(EXTRAS[package])))
     return checks
 
 

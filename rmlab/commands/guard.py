@@ -44,7 +44,7 @@ def _run(app: Callable[..., Any]) -> int:
         return _interrupted() if code == INTERRUPTED else code  # Typer turns Ctrl-C into this code
     except RmlabError as error:
         log.failure(error)
-        return _fail(str(error), error.exit_code)
+        return _fail_by(error)
     except KeyboardInterrupt:
         return _interrupted()
     except SystemExit as error:
@@ -143,6 +143,13 @@ def _unexpected(error: Exception) -> int:
     where = f"log: {shell_line([str(path)])}" if path else f"no log could be written, {DEBUG}=1 shows where"
     again = command if len(command) <= _LONGEST else "run the same command again"
     return _fail(what, FAILURE, f"; {where}; go on: {again}")
+
+
+def _fail_by(error: RmlabError) -> int:
+    """Shows each of the error's messages on a line of its own."""
+    for line in error.lines:
+        _fail(line, error.exit_code)
+    return error.exit_code
 
 
 def _fail(message: str, code: int, rest: str = "") -> int:

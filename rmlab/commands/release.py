@@ -10,6 +10,8 @@ from typing import Any
 from rmlab.commands.run import command_line
 from rmlab.errors import ConfigError, InputError, RmlabError
 from rmlab.paths import home_path, user_path
+from rmlab.pipeline.foresee import foresee
+from rmlab.pipeline.problems import gathering
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.removal import refuse_link
 from rmlab.sets.checklist import OK, Checklist
@@ -54,16 +56,23 @@ _SHOWN = 20  # failures printed for each check; --json has all
 def release_command(
     out: Path, overrides: Sequence[str], dry_run: bool, as_json: bool, force: bool, config_dir: Path | None
 ) -> None:
-    plan = plan_release(overrides, config_dir)
-    words = words_of(plan.settings, out.resolve().name)
+    with gathering() as problems:
+        plan = plan_release(overrides, config_dir)
+        foresee(plan.nodes, problems)
+        words = words_of(plan.settings, out.resolve().name)
     if not dry_run:
         clear_leftovers(out)
     is_made = plan.is_made(out, words) and not force
     if not is_made:
-        check_free(out, force)
+        with problems.caught():
+            check_free(out, force)
+    if not (is_made or dry_run):
+        problems.raise_all()
     if dry_run:
         outcomes = [Outcome.expected(n) for n in plan.nodes]
         _show(out, outcomes, None, "already" if is_made else "planned", as_json)
+        if not is_made:
+            problems.raise_all()
         return
     outcomes = [] if is_made else run_nodes(plan.nodes, command_line())
     if not is_made:

@@ -11,15 +11,18 @@ from typing import Any
 from rmlab.commands.run import command_line
 from rmlab.errors import OK, PARTIAL
 from rmlab.models.compute import available_cores
+from rmlab.pipeline.costs import costs_of, wording
+from rmlab.pipeline.foresee import foresee
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import in_order
+from rmlab.pipeline.problems import Problems, gathering
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import plain
 from rmlab.study.finding import load_findings
 from rmlab.study.plan import plan_study
 from rmlab.study.verdict import VERDICTS
-from rmlab.terminal import say, say_json, say_table
+from rmlab.terminal import note, say, say_json, say_table
 
 
 def reproduce_command(
@@ -38,14 +41,26 @@ def reproduce_command(
     """
     findings = load_findings(only, config_dir)
     n_workers = workers or available_cores()
-    node = plan_study(findings, overrides, n_workers, config_dir, fresh=force, all_setups=all_setups)
-    sweep = node.inputs["sweep"]
+    with gathering() as problems:
+        node = plan_study(findings, overrides, n_workers, config_dir, fresh=force, all_setups=all_setups)
+        sweep = node.inputs["sweep"]
+        before = [n for n in in_order(sweep) if n is not sweep]
+        costs = costs_of(foresee(before, problems), problems)
+        foresee([sweep, node], problems, force=force)
     if not as_json:
         grid = sweep.sweep_grid
         of = f"{_plural(len(findings), 'finding')}, {_plural(len(node.config['setups']), 'set-up')}"
         say(f"{of}, {len(grid.cells):,} cells, {len(grid.left):,} to run")
-    outcomes = [Outcome.expected(n, force) for n in in_order(node)] if dry_run else _run(node, force)
-    _show(node, outcomes, as_json)
+    if dry_run:
+        outcomes = [Outcome.expected(n, force) for n in in_order(node)]
+    else:
+        problems.raise_all()
+        note(*problems.notes)
+        outcomes = _run(node, before, force)
+    _show(node, outcomes, as_json, problems)
+    if dry_run and not as_json and any(o.state == "planned" for o in outcomes[:-2]):
+        say(f"before the sweep, {wording(costs)}")
+    problems.raise_all()
     made = outcomes[-1].artifact
     failed = sweep.open().manifest.counts.get("failed", 0) if made else 0
     return PARTIAL if failed else OK
@@ -55,11 +70,10 @@ def _plural(n: int, noun: str) -> str:
     return f"1 {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def _run(node: Node, force: bool) -> list[Outcome]:
+def _run(node: Node, before: Sequence[Node], force: bool) -> list[Outcome]:
     """Runs the study, and first what its sweep reads if missing. force: fit heads and judge again, no
     more."""
     sweep = node.inputs["sweep"]
-    before = [n for n in in_order(sweep) if n is not sweep]
     outcomes = run_nodes(before, command_line())
     again = force or (sweep.is_done and sweep.open().manifest.counts.get("failed", 0) > 0)
     outcomes += run_nodes([sweep], command_line(), force=again)
@@ -67,10 +81,12 @@ def _run(node: Node, force: bool) -> list[Outcome]:
     return outcomes + run_nodes([node], command_line(), force=force or renewed)
 
 
-def _show(node: Node, outcomes: Sequence[Outcome], as_json: bool) -> None:
+def _show(node: Node, outcomes: Sequence[Outcome], as_json: bool, problems: Problems) -> None:
     made = outcomes[-1].artifact
     if as_json:
         document = _document(node, outcomes, made)
+        if made is None:
+            document["problems"] = problems.to_json()
         say_json(plain(document))
     elif made is None:
         from rmlab.commands.printing import print_stages

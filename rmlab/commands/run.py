@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rmlab.config.settings import Settings
 from rmlab.errors import InputError
 from rmlab.logs.records import shell_line
+from rmlab.pipeline.costs import costs_of, wording
+from rmlab.pipeline.foresee import foresee
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import load_arms, plan
+from rmlab.pipeline.problems import Problems, gathering
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.pipeline.stages import BY_NAME, EVAL_RM, HELDOUT, REPORT, Stage
 from rmlab.storage.artifact import Artifact
@@ -28,36 +32,55 @@ def run_command(
     config_dir: Path | None,
 ) -> None:
     """Runs one stage, whose inputs must be done, or the whole experiment if stage is None."""
-    nodes, settings = planned(stage, overrides, config_dir)
-    outcomes = outcomes_of(nodes, stage, dry_run, force, command_line())
+    prepared = planned(stage, overrides, config_dir, force)
+    outcomes = outcomes_of(prepared, stage, dry_run, force, command_line())
     if as_json:
-        say_json(document(outcomes, settings.model_dump()))
+        told = {"problems": prepared.problems.to_json(), "costs": prepared.costs} if dry_run else {}
+        say_json(document(outcomes, prepared.settings.model_dump()) | told)
     else:
         _print_outcomes(outcomes, dry_run)
+        if dry_run and any(o.state == "planned" for o in outcomes):
+            say(wording(prepared.costs))
+    prepared.problems.raise_all()
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What a command would run. settings: of the experiment; problems: all that would stop it; costs: about
+    how long it takes and how much it writes."""
+
+    nodes: list[Node]
+    settings: Settings
+    problems: Problems
+    costs: dict[str, Any]
 
 
 def planned(
-    stage: Stage | None, overrides: Sequence[str], config_dir: Path | None
-) -> tuple[list[Node], Settings]:
-    """The nodes of one stage, or of the whole experiment if stage is None, and the experiment's settings."""
-    arms = load_arms(overrides, config_dir)
-    every = plan(arms)
-    nodes = every if stage is None else [n for n in every if _is_asked(n, stage)]
-    if stage and not nodes:
-        raise InputError(f"nothing to do: these settings have no {stage.name} stage ({stage.absent})")
-    return nodes, arms[""]
+    stage: Stage | None, overrides: Sequence[str], config_dir: Path | None, force: bool = False
+) -> PlannedRun:
+    """Plans one stage, or the whole experiment if stage is None, and looks for all that would stop it."""
+    with gathering() as problems:
+        arms = load_arms(overrides, config_dir)
+        every = plan(arms)
+        nodes = every if stage is None else [n for n in every if _is_asked(n, stage)]
+        if stage and not nodes:
+            problems.raise_all()  # an arm that cannot be planned has no nodes
+            raise InputError(f"nothing to do: these settings have no {stage.name} stage ({stage.absent})")
+        costs = costs_of(foresee(nodes, problems, force=force, alone=stage is not None), problems)
+    return PlannedRun(nodes, arms[""], problems, costs)
 
 
 def outcomes_of(
-    nodes: list[Node], stage: Stage | None, dry_run: bool, force: bool, command: str, quiet: bool = False
+    prepared: PlannedRun, stage: Stage | None, dry_run: bool, force: bool, command: str, quiet: bool = False
 ) -> list[Outcome]:
-    """Runs the nodes of one stage, or of a whole experiment if stage is None, or foretells what it would do.
+    """Runs what is planned of one stage, or of a whole experiment if stage is None, or foretells it.
 
     command: the command line that does the same, for the record.
     """
     if dry_run:
-        return [Outcome.expected(n, force) for n in nodes]
-    return run_nodes(nodes, command, force, quiet, alone=stage is not None)
+        return [Outcome.expected(n, force) for n in prepared.nodes]
+    prepared.problems.raise_all()
+    return run_nodes(prepared.nodes, command, force, quiet, alone=stage is not None)
 
 
 def _is_asked(node: Node, stage: Stage) -> bool:

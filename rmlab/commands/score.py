@@ -19,6 +19,8 @@ import pyarrow as pa
 from rmlab.config.settings import given_columns
 from rmlab.errors import ConfigError, InputError
 from rmlab.logs.progress import Progress
+from rmlab.models.compute import check_device
+from rmlab.pipeline.problems import Problems
 from rmlab.reward.model import RewardModel
 from rmlab.reward.rows import Accuracy, ScoreRows, read_score_rows
 from rmlab.reward.scored import Long, ScoredTexts
@@ -59,16 +61,7 @@ class ScoreOptions:
 
 
 def score_command(source: str, how: ScoreOptions, as_json: bool) -> None:
-    _check_out(source, how.out, as_json)
-    model = RewardModel.load(
-        how.head,
-        device=how.device,
-        base_model=how.base_model,
-        allow_modules=how.allow_modules,
-        trust_remote_code=how.trust_remote_code,
-    )
-    with _file(source) as path:
-        rows = _read(path, how)
+    model, rows = _ready(source, how, as_json)
     with Progress("score", "texts") as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # texts that were cut are in the summary
         progress.start(len(rows.exchanges))
@@ -111,6 +104,31 @@ def _check_out(source: str, out: Path | None, as_json: bool) -> None:
         raise ConfigError(f"--out {out} is a folder; give the name of a file")
     if source != _STDIN and out.exists() and out.samefile(Path(source).expanduser()):
         raise ConfigError(f"--out {out} is the file that is scored; give another name")
+
+
+def _ready(source: str, how: ScoreOptions, as_json: bool) -> tuple[RewardModel, ScoreRows]:
+    """Returns the head and the rows to score, or tells all that is wrong before any model is loaded."""
+    problems = Problems()
+    with problems.caught():
+        _check_out(source, how.out, as_json)
+    with problems.caught():
+        check_device(how.device)
+    model: RewardModel | None = None
+    with problems.caught():
+        model = RewardModel.load(
+            how.head,
+            device=how.device,
+            base_model=how.base_model,
+            allow_modules=how.allow_modules,
+            trust_remote_code=how.trust_remote_code,
+        )
+        model.origin.find(how.base_model, how.trust_remote_code)
+    rows: ScoreRows | None = None
+    with problems.caught(), _file(source) as path:
+        rows = _read(path, how)
+    problems.raise_all()
+    assert model is not None and rows is not None
+    return model, rows
 
 
 @contextmanager

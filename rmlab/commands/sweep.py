@@ -3,48 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from rmlab.commands.run import command_line
-from rmlab.config.grid import points
+from rmlab.config.grid import GridPoint, points
 from rmlab.errors import OK, PARTIAL, InputError
 from rmlab.logs.records import shell_line
 from rmlab.models.compute import available_cores
+from rmlab.pipeline.foresee import foresee
 from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import Problems, gathering
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import plain
 from rmlab.sweeps.plan import not_done, plan_sweep
-from rmlab.terminal import say, say_json, say_table
+from rmlab.terminal import note, say, say_json, say_table
 
 
 def sweep_command(
     overrides: Sequence[str], dry_run: bool, as_json: bool, force: bool, config_dir: Path | None, workers: int
 ) -> int:
     """Runs a sweep and returns the exit code, as some cells may have failed. workers: 0 for one a core."""
-    node = plan_sweep(points(overrides, config_dir), workers or available_cores(), fresh=force)
+    plan = planned_sweep(points(overrides, config_dir), workers or available_cores(), force, config_dir)
+    node, problems = plan.node, plan.problems
     if not as_json:
         say(_count(node))
-    if dry_run and (force or not node.is_done or _has_failures(node)):
-        outcome, estimated = Outcome(node, "planned"), _estimate(node, _missing(node, config_dir))
+    if dry_run and plan.is_left:
+        outcome, estimated = Outcome(node, "planned"), _estimate(node, problems)
     else:
-        outcome, estimated = swept(node, force, config_dir, command_line()), None
-    _show(node, outcome, estimated, as_json)
+        outcome, estimated = swept(plan, command_line()), None
+    _show(node, outcome, estimated, as_json, problems)
+    problems.raise_all()
     return PARTIAL if outcome.artifact and n_failed(outcome.artifact) else OK
 
 
-def swept(node: Node, force: bool, config_dir: Path | None, command: str, quiet: bool = False) -> Outcome:
-    """Runs what is left of a sweep, whose inputs must be done.
+@dataclass(frozen=True)
+class PlannedSweep:
+    """A sweep before it runs. again: cells are run anew, or those that failed; is_left: there is something to
+    run; problems: all that would stop it."""
+
+    node: Node
+    again: bool
+    is_left: bool
+    problems: Problems
+
+
+def planned_sweep(
+    grid: Sequence[GridPoint], workers: int, force: bool, config_dir: Path | None
+) -> PlannedSweep:
+    """Plans a sweep, and looks for all that would stop it."""
+    with gathering() as problems:
+        node = plan_sweep(grid, workers, fresh=force)
+        again = force or _has_failures(node)
+        is_left = again or not node.is_done
+        foresee([node], problems, force=again)
+        for lacking in _missing(node, config_dir) if is_left else []:
+            problems.add(InputError(lacking))
+    return PlannedSweep(node, again, is_left, problems)
+
+
+def swept(plan: PlannedSweep, command: str, quiet: bool = False) -> Outcome:
+    """Runs what is left of a sweep, unless there are problems; cells that will fail are told of first.
 
     command: the command line that does the same, for the record.
     """
-    again = force or _has_failures(node)
-    if (again or not node.is_done) and (missing := _missing(node, config_dir)):
-        raise InputError(missing)
-    return run_nodes([node], command, again, quiet, alone=True)[0]
+    plan.problems.raise_all()
+    if not quiet:
+        note(*plan.problems.notes)
+    return run_nodes([plan.node], command, plan.again, quiet, alone=True)[0]
 
 
 def n_failed(artifact: Artifact) -> int:
@@ -52,15 +82,15 @@ def n_failed(artifact: Artifact) -> int:
     return int(artifact.manifest.counts.get("failed", 0))
 
 
-def _estimate(node: Node, missing: str | None) -> dict[str, Any]:
-    """The estimate of the sweep's time; seconds is None, with the reason, if its inputs are missing."""
+def _estimate(node: Node, problems: Problems) -> dict[str, Any]:
+    """The estimate of the sweep's time; seconds is None, with the reason, if it cannot run as it is."""
     from rmlab.sweeps.estimate import estimate
 
-    if missing is None:
+    if not problems.errors:
         return estimate(node, available_cores())
     left = len(node.sweep_grid.left)
     known = len(node.sweep_grid.cells) - left
-    return {"cells": left, "known": known, "seconds": None, "failing": {}, "reason": missing}
+    return {"cells": left, "known": known, "seconds": None, "failing": {}, "reason": "it cannot run yet"}
 
 
 def _has_failures(node: Node) -> bool:
@@ -68,15 +98,14 @@ def _has_failures(node: Node) -> bool:
     return node.is_done and n_failed(node.open()) > 0
 
 
-def _missing(node: Node, config_dir: Path | None) -> str | None:
-    """A message that names a missing input of the sweep and the command that makes it; None if none is."""
-    lacking = not_done(node)
-    if lacking is None:
-        return None
-    stage, overrides = lacking
+def _missing(node: Node, config_dir: Path | None) -> list[str]:
+    """Messages that name missing inputs of the sweep and the commands that make them."""
     options = ["--config-dir", str(config_dir)] if config_dir else []
-    command = shell_line(["rmlab", "run", *options, *overrides])
-    return f"a sweep reads what a run has made, but the {stage} stage is not done: first `{command}`"
+    return [
+        f"a sweep reads what a run has made, but the {stage} stage is not done: first "
+        f"`{shell_line(['rmlab', 'run', *options, *overrides])}`"
+        for stage, overrides in not_done(node)
+    ]
 
 
 def _count(node: Node) -> str:
@@ -89,9 +118,13 @@ def _plural(workers: int) -> str:
     return f"{workers} worker" if workers == 1 else f"{workers} workers"
 
 
-def _show(node: Node, outcome: Outcome, estimated: dict[str, Any] | None, as_json: bool) -> None:
+def _show(
+    node: Node, outcome: Outcome, estimated: dict[str, Any] | None, as_json: bool, problems: Problems
+) -> None:
     if as_json:
         document = _document(node, outcome, estimated)
+        if estimated is not None:
+            document["problems"] = problems.to_json()
         say_json(plain(document))
     elif estimated is not None:
         from rmlab.sweeps.estimate import wording

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.errors import InputError
-from rmlab.provenance import install_line
+from rmlab.optional import require
 from rmlab.storage.digest import digest, file_digest
 from rmlab.storage.files import parse_json, read_plain_text
 
@@ -95,10 +95,9 @@ def _files_of(rows: Any) -> list[Path]:
 
 @contextmanager
 def _datasets(path: Path) -> Iterator[Any]:
-    try:
-        import datasets
-    except ImportError:
-        raise InputError(f"{path} needs the package datasets; run: {install_line('train')}") from None
+    require(str(path), "datasets")
+    import datasets
+
     shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:

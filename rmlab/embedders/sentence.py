@@ -33,6 +33,7 @@ class SentenceEmbedder:
     """
 
     name: ClassVar[str] = "sentence"
+    runs_model: ClassVar[bool] = True
 
     model: str = field(default="all-minilm-l6-v2", metadata={"model": True})
     revision: str | None = None

@@ -32,6 +32,7 @@ class TransformersEmbedder:
     """
 
     name: ClassVar[str] = "transformers"
+    runs_model: ClassVar[bool] = True
 
     model: str | None = field(default=None, metadata={"model": True})
     revision: str | None = None

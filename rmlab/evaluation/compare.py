@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from rmlab.comparisons import Comparisons
+from rmlab.comparisons import Comparisons, Pool
 from rmlab.config.components import build
 from rmlab.config.fitting import ComparisonSettings
 from rmlab.config.settings import Settings
 from rmlab.errors import InputError
 from rmlab.noise.base import Labels, Reporting, Settling
 from rmlab.noise.error_report import noise_report
+from rmlab.pairing.base import check_drawable
 from rmlab.responses.table import Responses
 
 STREAMS = {"train": 0, "validation": 1, "selection": 2, "teacher": 3}
@@ -44,13 +45,22 @@ def answer_train(settings: Settings, responses: Responses, mask: np.ndarray) -> 
 
     Answering all candidates at once gives every selector the same annotators and the same answers.
     """
-    how = settings.comparisons
-    pairing = build(settings.pairing, settings.allow_modules, "pairing")
-    n, _ = settings.budgets
-    if n is None or is_selective(settings):
-        capacity = pairing.capacity(responses.take(np.flatnonzero(mask)).pool)
-        n = _all(capacity) if n is None else _n_candidates(how, n, capacity)
+    n = train_budget(settings, pool_of(responses, mask))
     return _answer(settings, responses, mask, "train", n)
+
+
+def pool_of(responses: Responses, mask: np.ndarray) -> Pool:
+    """The responses that can be compared. mask: [m] bool."""
+    return Pool(responses.golden[mask], responses.group[mask])
+
+
+def train_budget(settings: Settings, pool: Pool) -> int:
+    """The number of comparisons to draw for training, of which selection may leave some out."""
+    n, _ = settings.budgets
+    if n is not None and not is_selective(settings):
+        return n
+    capacity = build(settings.pairing, settings.allow_modules, "pairing").capacity(pool)
+    return _all(capacity) if n is None else _n_candidates(settings.comparisons, n, capacity)
 
 
 def _all(capacity: int) -> int:
@@ -73,7 +83,12 @@ def _n_candidates(how: ComparisonSettings, n: int, capacity: int) -> int:
 
 
 def answer_validation(settings: Settings, responses: Responses, mask: np.ndarray) -> Answered:
-    pool = responses.take(np.flatnonzero(mask)).pool
+    n = validation_budget(settings, pool_of(responses, mask))
+    return _answer(settings, responses, mask, "validation", n)
+
+
+def validation_budget(settings: Settings, pool: Pool) -> int:
+    """The number of comparisons to draw of validation prompts, at most as many as there are."""
     capacity = build(settings.pairing, settings.allow_modules, "pairing").capacity(pool)
     _, asked = settings.budgets
     n = _all(capacity) if asked is None else min(asked, capacity)
@@ -85,12 +100,29 @@ def answer_validation(settings: Settings, responses: Responses, mask: np.ndarray
             f"but validation prompts allow {n}; raise validation.fraction, lower comparisons.n, or set "
             "comparisons.budget=train"
         )
-    return _answer(settings, responses, mask, "validation", n)
+    return n
+
+
+def check_amounts(
+    settings: Settings, responses: Responses, train: np.ndarray, validation: np.ndarray
+) -> None:
+    """Raises InputError where more comparisons are asked for than the responses allow, whatever their golden
+    rewards. train, validation: [m] bool, the responses of each split."""
+    pairing = build(settings.pairing, settings.allow_modules, "pairing")
+    for split, mask, budget in (
+        ("train", train, train_budget),
+        ("validation", validation, validation_budget),
+    ):
+        pool = pool_of(responses, mask)
+        n = budget(settings, pool)
+        try:
+            check_drawable(pairing, pool, n)
+        except InputError as error:
+            raise _located(error, settings, split) from None
 
 
 def _answer(settings: Settings, responses: Responses, mask: np.ndarray, split: str, n: int) -> Answered:
-    rows = np.flatnonzero(mask)
-    pool = responses.take(rows).pool
+    rows, pool = np.flatnonzero(mask), pool_of(responses, mask)
     pairing = build(settings.pairing, settings.allow_modules, "pairing")
     labels = build(settings.noise, settings.allow_modules, "noise")
     rng = stream(settings, split)

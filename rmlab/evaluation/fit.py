@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rmlab.comparisons import Comparisons
-from rmlab.config.components import build
+from rmlab.config.components import build, component_name
 from rmlab.config.settings import Settings
 from rmlab.data.splits import validation_groups
 from rmlab.errors import ConfigError
@@ -24,7 +24,7 @@ from rmlab.evaluation.compare import (
 )
 from rmlab.heads.base import FitData, FitLog, HeadFitter, RewardHead
 from rmlab.heads.ensemble import Ensemble
-from rmlab.heads.fitted.base import NormalisedHead
+from rmlab.heads.fitted.base import NormalisedHead, no_features
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.losses.base import Centred, Diagnosing, Loss
 from rmlab.metrics.calibration import fit_temperature, negative_log_likelihood
@@ -114,7 +114,7 @@ def fit_among(
     loss, fitter = loss_of(settings), fitter_of(settings)
     train = answer_train(settings, responses, among & ~is_validation)
     validation = answer_validation(settings, responses, among & is_validation)
-    _check_kind(settings, loss, train.comparisons)
+    check_recipe(settings, train.comparisons)
     if answers is not None:
         train, validation = answers(train), answers(validation)
     reference = reference_rows(np.flatnonzero(among & ~is_validation))
@@ -220,8 +220,9 @@ def fitter_of(settings: Settings) -> HeadFitter:
     return Ensemble(fitter, how.members, how.combine, how.k, how.resample)
 
 
-def _check_kind(settings: Settings, loss: Loss, comparisons: Comparisons) -> None:
-    """Refuses a loss or a selection that is none of such comparisons, before any embedding is read."""
+def check_recipe(settings: Settings, comparisons: Comparisons) -> None:
+    """Raises ConfigError where a loss, a selection or a head does not fit such comparisons, or each other."""
+    loss, fitter = loss_of(settings), fitter_of(settings)
     selector = build(settings.selection, settings.allow_modules, "selection")
     if selector.needs_head and comparisons.kind != "pair":
         raise ConfigError(
@@ -230,6 +231,10 @@ def _check_kind(settings: Settings, loss: Loss, comparisons: Comparisons) -> Non
         )
     few = comparisons.take(np.arange(min(PROBES, len(comparisons))))
     loss(torch.zeros(few.items.shape, dtype=torch.float64), few)
+    if selector.needs_head and is_selective(settings) and not getattr(fitter, "has_features", True):
+        raise no_features(component_name(settings.head, settings.allow_modules, "head"))
+    if check := getattr(fitter, "check_fits", None):
+        check(loss, few)
 
 
 def reference_rows(rows: np.ndarray) -> np.ndarray:

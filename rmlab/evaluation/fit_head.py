@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -149,10 +150,8 @@ def fit_head(
     is_taught = teachers_half(settings, responses)
     if settings.teacher.fit == "ceiling":
         return fit_among(settings, responses, vectors, ~is_taught)
-    try:
-        teacher = fit_among(_alone(settings), responses, vectors, is_taught)
-    except (ConfigError, InputError) as error:  # advice on comparisons.n is advice on teacher.n here
-        raise type(error)(f"the teacher, of teacher.n, .head and .loss: {error}") from None
+    with of_the_teacher():
+        teacher = fit_among(teacher_alone(settings), responses, vectors, is_taught)
     if settings.teacher.fit == "teacher":
         return teacher
     answers = _answers_of(teacher.head, settings, responses, vectors)
@@ -164,6 +163,15 @@ def fit_head(
         for split, report in student.reports.items()
     }
     return replace(student, teacher=known, reports=reports)
+
+
+@contextmanager
+def of_the_teacher() -> Iterator[None]:
+    """Says of errors within that they are the teacher's: advice on comparisons.n is advice on teacher.n."""
+    try:
+        yield
+    except (ConfigError, InputError) as error:
+        raise type(error)(f"the teacher, of teacher.n, .head and .loss: {error}") from None
 
 
 def teachers_half(settings: Settings, responses: Responses) -> np.ndarray:
@@ -182,7 +190,7 @@ def teachers_half(settings: Settings, responses: Responses) -> np.ndarray:
     return found
 
 
-def _alone(settings: Settings) -> Settings:
+def teacher_alone(settings: Settings) -> Settings:
     """The teacher's own settings: one head, on comparisons that are drawn at random."""
     how = settings.teacher
     changed = {

@@ -40,7 +40,9 @@ class Golden(Protocol):
 
     One with an attribute `recorded = True` reads its scores from a file, so trying again mends no failure.
     `packages` names the installed packages whose version and files decide its scores, such as a lexicon;
-    components of every kind may have it.
+    components of every kind may have it. So may they have `needs`, the optional packages of rmlab that they
+    import, `runs_model = True` if they use the device, and a method `check_machine(compute)`, which raises
+    what the machine lacks: these are looked at before anything runs.
     """
 
     def open(self, compute: Compute) -> Scorer:

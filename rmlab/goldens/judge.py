@@ -41,6 +41,7 @@ class Judge:
     """
 
     name: ClassVar[str] = "judge"
+    runs_model: ClassVar[bool] = True
 
     model: str = field(metadata={"model": True})
     revision: str | None = None

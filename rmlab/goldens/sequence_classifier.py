@@ -27,6 +27,7 @@ class SequenceClassifier:
     """
 
     name: ClassVar[str] = "sequence_classifier"
+    runs_model: ClassVar[bool] = True
 
     model: str = field(metadata={"model": True})
     revision: str | None = None

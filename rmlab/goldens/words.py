@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rmlab.errors import InputError, RmlabError
+from rmlab.errors import InputError
 from rmlab.goldens.base import Scorer
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
+from rmlab.optional import require
 from rmlab.paths import user_path
-from rmlab.provenance import install_line
 
 Tagger = Callable[[str], Sequence[tuple[str, str]]]
 _MODIFIERS = ("JJ", "RB")  # Penn tags: JJ JJR JJS, RB RBR RBS
@@ -32,14 +32,12 @@ class Sentiment:
 
     name: ClassVar[str] = "sentiment"
     packages: ClassVar[tuple[str, ...]] = ("vaderSentiment",)
+    needs: ClassVar[tuple[str, ...]] = ("vaderSentiment",)
 
     def open(self, compute: Compute) -> Scorer:
-        try:
-            from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-        except ImportError:
-            raise RmlabError(
-                f"golden=sentiment needs vaderSentiment; run: {install_line('sentiment')}"
-            ) from None
+        require("golden=sentiment", *self.needs)
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
         analyzer = SentimentIntensityAnalyzer()
 
         def score(exchanges: Sequence[Exchange]) -> list[float]:
@@ -128,6 +126,7 @@ class Descriptiveness:
 
     name: ClassVar[str] = "descriptiveness"
     packages: ClassVar[tuple[str, ...]] = ("textblob",)
+    needs: ClassVar[tuple[str, ...]] = ("textblob",)
 
     min_words: int = 10
 
@@ -136,6 +135,7 @@ class Descriptiveness:
             raise ValueError(f"min_words is {self.min_words}: use at least 1")
 
     def open(self, compute: Compute) -> Scorer:
+        require("golden=descriptiveness", *self.needs)
         tag = _tagger()
 
         def score(exchanges: Sequence[Exchange]) -> list[float]:
@@ -151,10 +151,6 @@ class Descriptiveness:
 
 def _tagger() -> Tagger:
     """Returns a function from a text to its words with Penn tags."""
-    try:
-        from textblob.en import tag
-    except ImportError:
-        raise RmlabError(
-            f"golden=descriptiveness needs textblob; run: {install_line('descriptiveness')}"
-        ) from None
+    from textblob.en import tag
+
     return lambda text: tag(text) if text.strip() else []

@@ -63,7 +63,10 @@ class HeadFitter(Protocol):
     """A recipe for fitting a head.
 
     A fitter with an attribute `centre = "prompt"` is given embeddings from which the mean over all responses
-    to the same prompt was subtracted, and its head scores such differences.
+    to the same prompt was subtracted, and its head scores such differences. `needs` names optional packages.
+    A method `check_fits(loss, comparisons)` raises ConfigError where the head does not fit the loss or the
+    comparisons, of which a few are given before anything runs. `has_features = False` marks heads that
+    selection cannot use.
     """
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[NormalisedHead, FitLog]:
@@ -137,12 +140,17 @@ def check_inputs(data: FitData, loss: Loss, validation_for: str = "", penalised:
         raise InputError("no training comparisons; annotate some, or keep more prompts for training")
     if validation_for and len(validation) == 0:
         raise InputError(f"no validation comparisons for {validation_for}; keep some prompts for validation")
-    if getattr(loss, "unbounded", False) and not penalised:
-        raise ConfigError("this loss needs a penalty to have a minimum; set head.l2 or head.weight_decay > 0")
+    check_penalty(loss, penalised)
     for split, comparisons in (("training", train), ("validation", validation)):
         if len(comparisons):
             _check_comparisons(x, comparisons, split)
     _check_classes(train)
+
+
+def check_penalty(loss: Loss, penalised: bool) -> None:
+    """Raises ConfigError for a loss without a lower bound under a head without L2."""
+    if getattr(loss, "unbounded", False) and not penalised:
+        raise ConfigError("this loss needs a penalty to have a minimum; set head.l2 or head.weight_decay > 0")
 
 
 def _check_classes(train: Comparisons) -> None:

@@ -11,6 +11,7 @@ import torch
 from scipy.linalg import eigh
 from scipy.special import entr, softmax
 
+from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import Centre, Compared, FitData, FitLog, check_inputs, mean_loss, prepare
 from rmlab.heads.fitted.base import row_blocks
@@ -58,17 +59,21 @@ class Directions:
         given = self.temperature if isinstance(self.temperature, list) else [self.temperature]
         return sorted(set(given))
 
+    def check_fits(self, loss: Loss, comparisons: Comparisons) -> None:
+        """Raises ConfigError for comparisons that are no pairs."""
+        if len(comparisons) and comparisons.items.shape[1] != 2:
+            raise ConfigError(
+                f"head=directions compares 2 responses, got {comparisons.items.shape[1]}; "
+                "set pairing to pairs, or use head=linear or head=mlp"
+            )
+
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[LinearHead, FitLog]:
         """Fits the head. The seed is unused."""
         several = len(self.temperatures) > 1
         needed_for = "choosing between several values of temperature (or give one)" if several else ""
         check_inputs(data, loss, needed_for)
         for comparisons in (data.train, data.validation):
-            if len(comparisons) and comparisons.items.shape[1] != 2:
-                raise ConfigError(
-                    f"head=directions compares 2 responses, got {comparisons.items.shape[1]}; "
-                    "set pairing to pairs, or use head=linear or head=mlp"
-                )
+            self.check_fits(loss, comparisons)
         prepared = prepare(data, self.standardise, np.float64)
         directions = candidates(*moments(prepared.train), self.components)
         if len(directions) == 0:

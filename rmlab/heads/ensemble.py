@@ -46,6 +46,17 @@ class Ensemble:
         if isinstance(self.member, Ensemble):
             raise ValueError("member must be a single head, not an ensemble")
 
+    @property
+    def has_features(self) -> bool:
+        return getattr(self.member, "has_features", True)
+
+    def check_fits(self, loss: Loss, comparisons: Comparisons) -> None:
+        """Raises ConfigError for a loss that allows no bootstrap, or that the members do not fit."""
+        if self.resample:
+            _refuse_set_loss(loss, comparisons)
+        if check := getattr(self.member, "check_fits", None):
+            check(loss, comparisons)
+
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[EnsembleHead, FitLog]:
         """Fits the members one after another."""
         check_inputs(data, loss)

@@ -64,6 +64,12 @@ class Laplace:
             standardise=self.standardise,
         )
 
+    def check_fits(self, loss: Loss, comparisons: Comparisons) -> None:
+        """Raises ConfigError for a loss without a Hessian of its own scores."""
+        self._linear.check_fits(loss, comparisons)
+        n, k = comparisons.items.shape
+        _check_curvature(score_hessians(np.linspace(-2.0, 3.0, n * k).reshape(n, k), comparisons, loss))
+
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[LaplaceHead, FitLog]:
         """Fits the head. The seed is unused."""
         best, log = self._linear.fit(data, loss, seed)
@@ -93,12 +99,16 @@ def _precision(
     x, z: [r, d] embeddings, z standardised.
     """
     hessians = score_hessians(best.raw(x)[items], train, loss)
+    _check_curvature(hessians)
+    return Curvature.of(z, items, hessians, train.weight).profiled()
+
+
+def _check_curvature(hessians: np.ndarray) -> None:
     if not hessians.any():
         raise ConfigError(
             "head=laplace needs a loss with curvature, or the uncertainty is the prior's; "
             "set loss=bradley_terry or head=linear"
         )
-    return Curvature.of(z, items, hessians, train.weight).profiled()
 
 
 def _inverse_factor(precision: np.ndarray) -> np.ndarray:

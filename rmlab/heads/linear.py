@@ -11,7 +11,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from rmlab.heads.base import Centre, FitData, FitLog, check_inputs, weighted
+from rmlab.comparisons import Comparisons
+from rmlab.heads.base import Centre, FitData, FitLog, check_inputs, check_penalty, weighted
 from rmlab.heads.design import Design, is_shift_invariant, make_design
 from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.fitted.linear import LinearHead
@@ -65,6 +66,10 @@ class Linear:
         """
         given = self.l2 if isinstance(self.l2, list) else [self.l2]
         return sorted(set(given), reverse=True)
+
+    def check_fits(self, loss: Loss, comparisons: Comparisons) -> None:
+        """Raises ConfigError for a loss that needs L2 where there is none."""
+        check_penalty(loss, min(self.strengths) > 0)
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[LinearHead, FitLog]:
         """Fits the head. The seed is unused, since the solver always starts from zero."""

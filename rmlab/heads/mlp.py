@@ -13,8 +13,19 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.optim import Optimizer
 
+from rmlab.comparisons import Comparisons
 from rmlab.errors import RmlabError
-from rmlab.heads.base import Centre, Compared, FitData, FitLog, Prepared, check_inputs, mean_loss, prepare
+from rmlab.heads.base import (
+    Centre,
+    Compared,
+    FitData,
+    FitLog,
+    Prepared,
+    check_inputs,
+    check_penalty,
+    mean_loss,
+    prepare,
+)
 from rmlab.heads.fitted.base import row_blocks
 from rmlab.heads.fitted.mlp import FittedLayers, MlpHead
 
@@ -66,6 +77,10 @@ class Mlp:
         for rule, kept in rules.items():
             if not kept:
                 raise ValueError(f"{rule}, got {self}")
+
+    def check_fits(self, loss: Loss, comparisons: Comparisons) -> None:
+        """Raises ConfigError for a loss that needs weight decay where there is none."""
+        check_penalty(loss, self.weight_decay > 0)
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[MlpHead, FitLog]:
         """Fits the head.

@@ -41,6 +41,8 @@ class Trees:
 
     name: ClassVar[str] = "trees"
     packages: ClassVar[tuple[str, ...]] = ("lightgbm",)
+    needs: ClassVar[tuple[str, ...]] = ("lightgbm",)
+    has_features: ClassVar[bool] = False
 
     n_estimators: int = 500
     learning_rate: float = 0.05
@@ -67,6 +69,11 @@ class Trees:
             raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
         if not 0 < self.feature_fraction <= 1:
             raise ValueError(f"feature_fraction must be > 0 and <= 1, got {self.feature_fraction}")
+
+    def check_fits(self, loss: Loss, comparisons: Comparisons) -> None:
+        """Raises ConfigError for a loss or comparisons that trees do not fit."""
+        _check_size(comparisons)
+        objective_of(loss, comparisons)
 
     def fit(self, data: FitData, loss: Loss, seed: int) -> tuple[TreesHead, FitLog]:
         """Fits the trees for the objective that the loss has."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from rmlab.errors import InputError
 
@@ -95,7 +95,7 @@ def interval_coverage(mean: np.ndarray, std: np.ndarray, truth: np.ndarray) -> t
     """
     if not len(truth):
         return np.nan, np.nan
-    half = norm.ppf(0.5 + LEVEL / 2) * std
+    half = ndtri(0.5 + LEVEL / 2) * std
     return float((np.abs(truth - mean) <= half).mean()), float(2 * half.mean())
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from rmlab.errors import InputError
 
@@ -160,10 +160,10 @@ def widened(value: np.ndarray, means: np.ndarray, parts: np.ndarray) -> tuple[np
     value, n, squares, se = value[some], n[some], squares[some], se[some] * unit[some]
     cubes = (deviation[:, some] ** 3).sum(axis=0)
     skewness = cubes / squares**1.5 * n * np.sqrt(n - 1) / np.maximum(n - 2, 1)  # 0 for 2 values
-    t = stats.t.ppf(ENDS[1], n - 1)
+    t = stdtrit(n - 1, ENDS[1])
     shift = se * skewness / 6 * (1 + 2 * t**2) / np.sqrt(n)
     percentiles, spread = _percentiles(means[some])
-    stretch = t / stats.norm.ppf(ENDS[1]) * se / np.where(spread > 0, spread, np.inf)
+    stretch = t / ndtri(ENDS[1]) * se / np.where(spread > 0, spread, np.inf)
     below, above = (percentiles - value) * stretch
     low[some] = value + np.minimum(below, shift - t * se)
     high[some] = value + np.maximum(above, shift + t * se)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.models.folder_check import check_files, check_fit, told_of, try_model, try_tokenizer
 from rmlab.models.weights import ADAPTER_WEIGHTS, base_folder, is_adapter
-from rmlab.provenance import install_line
+from rmlab.optional import require
 
 _UNUSED = ("pooler.",)  # an encoder's pooler, which no stage uses
 
@@ -46,6 +46,34 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+def has_gpu() -> bool:
+    """Tells whether this machine shows a CUDA GPU."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def check_device(device: str) -> None:
+    """Raises ConfigError for what is no device, and InputError for a GPU that this machine does not show."""
+    import torch
+
+    if device == "auto":
+        return
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        raise ConfigError(f"device={device} is no device; set device to auto, cpu, cuda or cuda:1") from None
+    if wanted.type != "cuda":
+        return
+    n = torch.cuda.device_count() if has_gpu() else 0
+    if n == 0:
+        raise InputError(
+            f"device={device}, but this machine shows no CUDA GPU; set device=auto or device=cpu"
+        )
+    if (wanted.index or 0) >= n:
+        raise InputError(f"device={device}, but this machine shows {n} GPUs; set device=cuda:{n - 1} or less")
+
+
 @dataclass(frozen=True)
 class Compute:
     """The settings with which models are loaded."""
@@ -59,9 +87,10 @@ class Compute:
         """Returns the device; auto is the GPU if there is one."""
         import torch
 
+        check_device(self.device)
         if self.device != "auto":
             return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if has_gpu() else "cpu")
 
     def load_tokenizer(self, folder: Path) -> Any:
         """Loads the tokenizer, with any pad token if it has none, since padding is always masked."""
@@ -132,12 +161,9 @@ class Compute:
             raise InputError(f"{folder}: the adapter is not of such a model; save a whole model instead")
         if not (folder / ADAPTER_WEIGHTS).is_file():
             raise InputError(f"{folder}: no {ADAPTER_WEIGHTS}; an adapter is loaded from safetensors only")
-        try:
-            from peft import PeftModel
-        except ImportError as error:
-            raise InputError(
-                f"{folder}: an adapter needs peft ({error}); run: {install_line('train')}"
-            ) from None
+        require(f"{folder}: an adapter", "peft")
+        from peft import PeftModel
+
         base = self._load(
             AutoModelForCausalLM, base_folder(folder)
         )  # which may be the base of another adapter

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rmlab.errors import InputError
 from rmlab.models.bundled import catalogue
+from rmlab.optional import require
 from rmlab.paths import home_path
 from rmlab.storage.digest import digest
 from rmlab.storage.files import parse_json, read_plain_text
@@ -51,6 +52,26 @@ def find_model(name: str, revision: str | None = None, trust_remote_code: bool =
     if name.startswith((".", "/", "~")):
         raise InputError(f"model={name}: no such folder")
     return Model(name, f"hub:{name}@{_commit(name, revision)}", revision, trust_remote_code)
+
+
+def check_available(name: str) -> None:
+    """Raises InputError where a package is missing that a model comes with or is loaded by."""
+    if catalogue.is_bundled(name):
+        catalogue.check(name)
+    elif _is_folder(name) and is_adapter(home_path(name)):
+        require(f"{name}: an adapter", "peft")
+
+
+def width_of(name: str) -> int | None:
+    """Returns the width of a model's hidden states; None where that is not known without loading or fetching
+    it."""
+    if catalogue.is_bundled(name):
+        return catalogue.width(name)
+    try:
+        width = parse_json(read_plain_text(home_path(name) / "config.json")).get("hidden_size")
+    except (OSError, ValueError, AttributeError, InputError):
+        return None
+    return width if isinstance(width, int) and not isinstance(width, bool) and width > 0 else None
 
 
 def is_adapter(folder: Path) -> bool:

@@ -27,11 +27,7 @@ def answered_by_scores(
     Source: Burns et al. 2023 (arXiv 2312.09390), where a weak supervisor labels what a strong model is
     trained on.
     """
-    if comparisons.kind != "pair":
-        raise ConfigError(
-            f"a teacher answers pairs alone, not comparisons of kind {comparisons.kind}; "
-            "set pairing=same_prompt or pairing=cross_prompt, or teacher.n=null"
-        )
+    check_answerable(comparisons)
     gap = golden_gap(comparisons, pool)
     difference = scores[comparisons.items[:, 0]] - scores[comparisons.items[:, 1]]
     chance = rng.random(len(difference))
@@ -42,3 +38,12 @@ def answered_by_scores(
         prefers_first = chance < expit(difference / temperature)
         prob = expit(np.where(prefers_first, difference, -difference) / temperature)
     return answer_pairs(comparisons, pool, gap, prefers_first == (gap >= 0), prob)
+
+
+def check_answerable(comparisons: Comparisons) -> None:
+    """Raises ConfigError for comparisons that a teacher cannot answer."""
+    if comparisons.kind != "pair":
+        raise ConfigError(
+            f"a teacher answers pairs alone, not comparisons of kind {comparisons.kind}; "
+            "set pairing=same_prompt or pairing=cross_prompt, or teacher.n=null"
+        )

@@ -43,11 +43,9 @@ class CrossPrompt:
         total = n_cross_pairs(pool)
         return total if self.choice == "random" else min(_most(pairs_of_prompts(pool)), total // 2)
 
-    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
-        """Draws n pairs, items [n, 2] int64 rows of the pool in random order; group: that of the first."""
+    def check_amount(self, pool: Pool, n: int) -> None:
         if n_cross_pairs(pool) == 0:
             raise InputError("there is one prompt only: add prompts, or use pairing=same_prompt")
-        check_golden(pool, self.choice)
         total = self.capacity(pool)
         if total == 0:
             raise InputError(
@@ -55,6 +53,11 @@ class CrossPrompt:
                 "responses, or use pairing.choice=random"
             )
         check_budget(n, total, "cross-prompt pairs")
+
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
+        """Draws n pairs, items [n, 2] int64 rows of the pool in random order; group: that of the first."""
+        self.check_amount(pool, n)
+        check_golden(pool, self.choice)
         items = random_order(
             _random(pool, n, rng) if self.choice == "random" else self._joined(pool, n, rng), rng
         )
@@ -96,12 +99,15 @@ class GlobalOrder:
     def capacity(self, pool: Pool) -> int:
         return n_cross_pairs(pool)
 
-    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
-        """Draws n pairs, items [n, 2] int64 rows of the pool in random order; group: that of the first."""
+    def check_amount(self, pool: Pool, n: int) -> None:
         total = self.capacity(pool)
         if total == 0:
             raise InputError("there is one prompt only: add prompts, or use pairing=same_prompt")
         check_budget(n, total, "cross-prompt pairs")
+
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
+        """Draws n pairs, items [n, 2] int64 rows of the pool in random order; group: that of the first."""
+        self.check_amount(pool, n)
         check_golden(pool, self.choice)
         items = random_order(_ranked(pool, n, self.choice, rng), rng)
         return Comparisons(items=items, group=pool.group[items[:, 0]])

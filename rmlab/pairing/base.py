@@ -12,7 +12,11 @@ from rmlab.errors import InputError
 
 
 class Pairing(Protocol):
-    """A rule for drawing comparisons."""
+    """A rule for drawing comparisons.
+
+    One with a method `check_amount(pool, n)` says by an InputError why it cannot draw n comparisons, for
+    reasons that hold whatever the golden rewards are; its pool is imagined before anything is sampled.
+    """
 
     def capacity(self, pool: Pool) -> int:
         """Returns the number of distinct comparisons that the pool allows."""
@@ -41,6 +45,16 @@ def check_budget(n: int, total: int, what: str) -> None:
             f"asked for {n} comparisons, but only {total} distinct {what} exist: "
             "lower comparisons.n or sample more responses"
         )
+
+
+def check_drawable(pairing: Pairing, pool: Pool, n: int) -> None:
+    """Raises InputError where a pairing cannot draw n comparisons from a pool, whatever its golden rewards
+    are."""
+    check = getattr(pairing, "check_amount", None)
+    if check is not None:
+        check(pool, n)
+    else:
+        check_budget(n, pairing.capacity(pool), "comparisons")
 
 
 def check_golden(pool: Pool, choice: str) -> None:

@@ -48,7 +48,7 @@ class ResponseSets:
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
         """Draws at most n pairs, items [n, 2] int64 rows of the pool in random order."""
-        self._check(n, self.capacity(pool))
+        self.check_amount(pool, n)
         check_golden(pool, "equal-n" if self.equal_n else self.choice)
         sets = _sets(pool, rng)
         if not self.equal_n:
@@ -59,7 +59,8 @@ class ResponseSets:
         items = random_order(items[:n], rng)
         return Comparisons(items=items, group=pool.group[items[:, 0]])
 
-    def _check(self, n: int, total: int) -> None:
+    def check_amount(self, pool: Pool, n: int) -> None:
+        total = self.capacity(pool)
         if n < 1:
             raise InputError(f"asked for {n} comparisons: ask for at least 1")
         if total == 0:

@@ -45,16 +45,19 @@ class SamePrompt:
     def capacity(self, pool: Pool) -> int:
         return int(pairs_of_prompts(pool).sum())
 
+    def check_amount(self, pool: Pool, n: int) -> None:
+        total = self.capacity(pool)
+        if total == 0:
+            raise InputError("every prompt has one response: sample at least 2, or use pairing=cross_prompt")
+        check_budget(n, total, "same-prompt pairs")
+
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
         """Draws n pairs, items [n, 2] int64 rows of the pool in random order.
 
         The first rows are spread evenly.
         """
         check_golden(pool, self.choice)
-        total = self.capacity(pool)
-        if total == 0:
-            raise InputError("every prompt has one response: sample at least 2, or use pairing=cross_prompt")
-        check_budget(n, total, "same-prompt pairs")
+        self.check_amount(pool, n)
         items = random_order(pairs_within(pool, self.choice, n, rng), rng)
         return Comparisons(items=items, group=pool.group[items[:, 0]])
 
@@ -68,9 +71,12 @@ class Unpaired:
     def capacity(self, pool: Pool) -> int:
         return len(pool)
 
+    def check_amount(self, pool: Pool, n: int) -> None:
+        check_budget(n, len(pool), "responses")
+
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
         """Draws n responses, items [n, 1] int64 rows of the pool; the first rows are spread evenly."""
-        check_budget(n, len(pool), "responses")
+        self.check_amount(pool, n)
 
         def draw(members: np.ndarray, q: int) -> np.ndarray:
             codes = distinct_codes(len(members), q, members.shape[1], rng)
@@ -110,12 +116,7 @@ class Lists:
         """Returns the number of distinct lists, counting at most MOST of each prompt."""
         return int(self._lists(pool).sum())
 
-    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
-        """Draws n lists, items [n, k] int64 rows of the pool in random order.
-
-        The first rows are spread evenly.
-        """
-        check_golden(pool, self.choice)
+    def check_amount(self, pool: Pool, n: int) -> None:
         lists = self._lists(pool)
         if not lists.any():
             largest = int(np.unique(pool.group, return_counts=True)[1].max(initial=0))
@@ -125,12 +126,20 @@ class Lists:
             )
         check_budget(n, int(lists.sum()), f"{self.choice} lists of {self.k}")
 
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
+        """Draws n lists, items [n, k] int64 rows of the pool in random order.
+
+        The first rows are spread evenly.
+        """
+        check_golden(pool, self.choice)
+        self.check_amount(pool, n)
+
         def draw(members: np.ndarray, q: int) -> np.ndarray:
             columns = self._columns(len(members), q, members.shape[1], rng)
             return members[np.arange(len(members))[:, None, None], columns]
 
         order = prompt_order(pool) if self.choice == "random" else golden_order(pool, rng)
-        items = rng.permuted(deal(pool, order, lists, n, draw, rng), axis=1)
+        items = rng.permuted(deal(pool, order, self._lists(pool), n, draw, rng), axis=1)
         kind: Literal["list", "choice"] = "list" if self.answer == "ranking" else "choice"
         return Comparisons(items=items, group=pool.group[items[:, 0]], kind=kind)
 

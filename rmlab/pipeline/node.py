@@ -19,6 +19,7 @@ from rmlab.models.weights import find_model
 from rmlab.paths import PREFIX, home_path, user_path
 from rmlab.pipeline.own_code import code_identity, own_code
 from rmlab.pipeline.packages import identity_of, plain_name
+from rmlab.pipeline.problems import gathered, report
 from rmlab.pipeline.state import State, States
 from rmlab.storage.artifact import Artifact, folder_of
 from rmlab.storage.digest import fingerprint
@@ -76,6 +77,9 @@ class Grid:
         return [cell for cell in self.cells if cell.fingerprint not in known]
 
 
+_MISSING = "missing:"  # begins the identity of a source that is not there
+
+
 @dataclass(frozen=True)
 class Source:
     """Something that a stage reads from outside the artifacts, such as a file or a model."""
@@ -85,6 +89,11 @@ class Source:
     identity: str
     files: tuple[str, ...] = ()  # those of code
     warning: str = ""  # what of it the identity cannot hold
+
+    @property
+    def is_missing(self) -> bool:
+        """True if it is not there, or cannot be read; such a source is planned with, and never read."""
+        return self.identity.startswith(_MISSING)
 
     @property
     def place(self) -> str:
@@ -161,6 +170,14 @@ class Node:
 
 def file_source(path: str) -> Source:
     """A user's file, folder or dataset as a source, identified by its content."""
+    try:
+        return _file_source(path)
+    except RmlabError as error:
+        report(error)
+        return Source("file", path, _MISSING + path)
+
+
+def _file_source(path: str) -> Source:
     if not path:
         raise InputError("the path is empty; give a JSONL, CSV or Parquet file")
     file = user_path(path)
@@ -180,7 +197,16 @@ def _dataset_identity(name: Path) -> str:
 
 
 def model_source(name: str, revision: str | None, settings: Settings) -> Source:
-    return Source("model", name, find_model(name, revision, settings.trust_remote_code).identity)
+    """A model as a source; one that is not there is looked for once, as a hub may take its time to answer."""
+    problems = gathered()
+    if problems is None or (name, revision) not in problems.unfound:
+        try:
+            return Source("model", name, find_model(name, revision, settings.trust_remote_code).identity)
+        except RmlabError as error:
+            report(error)
+    if problems is not None:
+        problems.unfound.add((name, revision))
+    return Source("model", name, _MISSING + name)
 
 
 def _component_code(cls: type, target: str, where: str) -> dict[str, Source]:

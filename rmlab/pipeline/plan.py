@@ -18,6 +18,7 @@ from rmlab.config.settings import UNIFORM, Settings
 from rmlab.errors import ConfigError
 from rmlab.pipeline.chain import Chains, crossval_node, fit_node
 from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import reported
 from rmlab.pipeline.stages import STAGES, Stage
 
 _SHARED_BY_ARMS = ("prompts", "sample", "judge")  # nodes that must be the same for all arms
@@ -34,7 +35,8 @@ def load_arms(overrides: Sequence[str], config_dir: Path | None = None) -> dict[
     base = composer.settings([])
     arms = {"": base}
     for arm in base.arms:
-        arms[arm] = composer.settings_before(arm.split())
+        with reported():
+            arms[arm] = composer.settings_before(arm.split())
     return _with_random_arms(arms)
 
 
@@ -72,13 +74,19 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
     base, shared = arms[""], Chains()
     first = shared.of(base)
     named = _named(arms)
-    chains = {name: shared.of(s) for name, s in named.items()}
-    heads = _distinct({name: fit_node(chains[name], name, s) for name, s in named.items()})
+    chains: dict[str, dict[str, Node]] = {}
+    fitted: dict[str, Node] = {}
+    for name, s in named.items():
+        with reported():
+            chains[name] = shared.of(s)
+            fitted[name] = fit_node(chains[name], name, s)
+    heads = _distinct(fitted)
     made = {"prompts": first["prompts"], "sample": first["sample"], "annotate": first["judge"]}
     for name, head in heads.items():
         chain = chains[name]
         differ = [role for role in _SHARED_BY_ARMS if chain[role].fingerprint != first[role].fingerprint]
-        _check_judged_alike(name, head.settings, base, differ)
+        with reported():
+            _check_judged_alike(name, head.settings, base, differ)
         made |= {role: n for role, n in chain.items() if role.startswith(("annotate:", "sft"))}
         made |= {f"embed:{name}": chain["embed"], f"fit_rm:{name}": head}
         if base.crossval.folds:

@@ -124,15 +124,22 @@ def _is_left(node: Node, states: States) -> bool:
 
 
 def _input(upstream: Node, node: Node, alone: bool, states: States) -> Artifact:
+    if alone:
+        check_input(upstream, node, states)
+    return upstream.open(states)
+
+
+def check_input(upstream: Node, node: Node, states: States) -> None:
+    """Raises InputError if an input of a node that is run alone is not done."""
     state = states.of(upstream)
-    if alone and state.name in ("missing", "begun", "stale"):
+    if state.name in ("missing", "begun", "stale"):
         name = BY_NAME[upstream.stage].typed
         how = f"stale ({state.why})" if state.name == "stale" else "not done"
         raise InputError(
             f"{node.stage} needs {upstream.stage} for these settings, which is {how}: "
             f"run `rmlab {name}` with them first"
         )
-    return upstream.open(states)
+    upstream.open(states)
 
 
 def _execute(

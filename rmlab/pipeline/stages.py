@@ -21,6 +21,7 @@ class Stage:
     `pass_key(settings, config)` and `run_pass(jobs)`.
     decided_by: the settings that decide its result besides its inputs: groups, sections and single settings,
     as `rmlab settings` names them.
+    has_checks: its module has `foresee(node, problems)`, which looks for what would stop it before it begins.
     once: an experiment has one node of it, which the planner makes from this record: with the inputs that it
     reads and the settings that it is `decided_by`, and only if the setting `wanted_by` is not null.
     is_result: its artifacts are what people look at, so that they are wanted even if no stage reads them.
@@ -35,6 +36,7 @@ class Stage:
     has_several: bool = False
     over_shards: bool = False
     shares_pass: bool = False
+    has_checks: bool = False
     once: bool = False
     decided_by: tuple[str, ...] = ()
     wanted_by: str = ""
@@ -65,6 +67,7 @@ SFT = Stage(
     summary="Fine-tune the model on demonstrations (LoRA or full), completions only.",
     absent="sft=none, or no demonstrations: demonstrations.path=FILE",
     decided_by=("sft", "demonstrations", "prompts.template", "model", "revision", "dtype", "generation_seed"),
+    has_checks=True,
 )
 SAMPLE = Stage(
     "sample",
@@ -73,6 +76,7 @@ SAMPLE = Stage(
     summary="Draw n responses a prompt from the policy, for train and for test prompts.",
     over_shards=True,
     decided_by=("sampler", "sampling", "prompts.template", "model", "revision", "dtype", "generation_seed"),
+    has_checks=True,
 )
 ANNOTATE = Stage(
     "annotate",
@@ -82,6 +86,7 @@ ANNOTATE = Stage(
     has_several=True,
     over_shards=True,
     decided_by=("golden", "dtype"),
+    has_checks=True,
 )
 EMBED = Stage(
     "embed",
@@ -91,6 +96,7 @@ EMBED = Stage(
     over_shards=True,
     shares_pass=True,
     decided_by=("embedder", "prompts.template", "model", "revision", "dtype"),
+    has_checks=True,
 )
 _FITTED_BY = (
     "head", "loss", "pairing", "noise", "selection", "comparisons", "ensemble", "centring", "teacher",
@@ -103,6 +109,7 @@ FIT_RM = Stage(
     summary="Fit the reward heads of the experiment's arms on noisy comparisons.",
     has_several=True,
     decided_by=_FITTED_BY,
+    has_checks=True,
 )
 CROSSVAL = Stage(
     "crossval",
@@ -159,6 +166,7 @@ SWEEP = Stage(
     summary="Fit and judge a head for every combination of settings.",
     command="sweep",
     is_result=True,
+    has_checks=True,
 )
 STUDY = Stage(
     "study",

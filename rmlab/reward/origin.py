@@ -13,7 +13,7 @@ from rmlab.config.components import as_component, build, recorded_name
 from rmlab.embedders.base import OpenEmbedder
 from rmlab.errors import ConfigError, InputError
 from rmlab.models.compute import Compute
-from rmlab.models.weights import Model, find_model
+from rmlab.models.weights import Model, check_available, find_model
 from rmlab.paths import home_path
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import json_text
@@ -107,27 +107,38 @@ class Origin:
 
         base_model: where the model lies now, if not where it was.
         """
+        model = self.find(base_model, trust_remote_code)
+        component = as_component(self.embedder, "embedder")
+        compute = Compute(self.dtype, device, trust_remote_code)
+        if model:
+            revision = model.identity.rpartition("@")[2] if model.identity.startswith("hub:") else None
+            if self.own_model:
+                component |= {"model": model.name, **({"revision": revision} if revision else {})}
+            compute = Compute(self.dtype, device, trust_remote_code, revision)
+        name = base_model or self.model
+        opened: OpenEmbedder = build(component, allow_modules, "embedder").open(name, self.template, compute)
+        self._check_opened(opened)
+        return opened
+
+    def find(self, base_model: str | None = None, trust_remote_code: bool = False) -> Model | None:
+        """Finds the embedding model, which is not loaded; None for an embedder that reads no model.
+
+        Raises an error where texts cannot be embedded as they were.
+        """
         if self.name in _RECORDED:
             raise InputError(
                 "the head was fitted on embeddings that were imported from a file, so rmlab cannot embed a "
                 "text as they were; score embeddings of the same origin with score_embeddings"
             )
-        component = as_component(self.embedder, "embedder")
-        compute = Compute(self.dtype, device, trust_remote_code)
         if self.model:
-            model = self._model(base_model or self.model, trust_remote_code)
-            revision = model.identity.rpartition("@")[2] if model.identity.startswith("hub:") else None
-            if self.own_model:
-                component |= {"model": model.name, **({"revision": revision} if revision else {})}
-            compute = Compute(self.dtype, device, trust_remote_code, revision)
-        elif base_model:
+            found = self._model(base_model or self.model, trust_remote_code)
+            check_available(found.name)
+            return found
+        if base_model:
             raise ConfigError(
                 f"the embedder {self.name} reads no model, so base_model={base_model} has no use"
             )
-        name = base_model or self.model
-        opened: OpenEmbedder = build(component, allow_modules, "embedder").open(name, self.template, compute)
-        self._check_opened(opened)
-        return opened
+        return None
 
     def _model(self, name: str, trust_remote_code: bool) -> Model:
         """Finds the model and compares its contents with those recorded."""

@@ -23,6 +23,7 @@ class TransformersSampler:
     """
 
     name: ClassVar[str] = "transformers"
+    runs_model: ClassVar[bool] = True
 
     batch_size: int = field(default=256, metadata={"runtime": True})
     cache_gib: float | None = field(default=None, metadata={"runtime": True})

@@ -27,6 +27,8 @@ class VllmSampler:
     """Samples by vLLM. Parameters are those of vllm.LLM; `engine` holds further ones by name."""
 
     name: ClassVar[str] = "vllm"
+    needs: ClassVar[tuple[str, ...]] = ("vllm",)
+    runs_model: ClassVar[bool] = True
 
     max_model_len: int | None = None
     engine: dict[str, Any] | None = None
@@ -37,9 +39,21 @@ class VllmSampler:
     enforce_eager: bool | None = field(default=None, metadata={"runtime": True})
     needs_model = True
 
+    def check_machine(self, compute: Compute) -> None:
+        """Raises InputError where this machine shows fewer GPUs than a model is to be spread over."""
+        import torch
+
+        n = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if 0 < n < self.tensor_parallel_size:
+            raise InputError(
+                f"sampler.tensor_parallel_size={self.tensor_parallel_size}, but this machine shows {n} GPUs; "
+                f"set sampler.tensor_parallel_size={n} or fewer"
+            )
+
     def open(self, folder: Path | None, template: TemplateName, compute: Compute) -> OpenSampler:
         if folder is None:
             raise InputError("sampler=vllm needs a model; give model=...")
+        self.check_machine(compute)
         # vLLM's imports keep references to stack frames, and through those of the callers to the engine. In a
         # thread the stack ends at its start, so the engine is freed when the stage ends.
         with ThreadPoolExecutor(1) as thread:

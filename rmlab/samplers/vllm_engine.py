@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from rmlab.errors import InputError, RmlabError
 from rmlab.logs import log as run_log
 from rmlab.models.compute import Compute, torch_threads_kept
-from rmlab.provenance import install_line
+from rmlab.optional import require
 
 _GIB = 2**30
 _RECORDED = 10_000  # bytes of the output's end that go to the log of the run
@@ -117,14 +117,12 @@ def _cache_gib() -> int:
 
 
 def _open(folder: Path, compute: Compute, arguments: dict[str, Any]) -> Any:
+    require("sampler=vllm", "vllm")
     try:
         from vllm import LLM
         from vllm.platforms import current_platform
     except ImportError as error:
-        if not _is_absent(error):
-            raise RmlabError(f"cannot import vLLM ({error})") from None
-        hint = "without a GPU: `make test-vllm` sets it up"
-        raise RmlabError(f"sampler=vllm needs vLLM; run: {install_line('vllm')} ({hint})") from None
+        raise RmlabError(f"cannot import vLLM ({error})") from None
     kind = str(current_platform.device_type)
     wanted = compute.device.partition(":")[0]
     if wanted not in ("auto", kind):
@@ -134,11 +132,6 @@ def _open(folder: Path, compute: Compute, arguments: dict[str, Any]) -> Any:
             os.environ.setdefault(name, value)
         arguments = {**cpu_arguments(arguments["max_model_len"]), **arguments}
     return LLM(model=str(folder), **arguments)
-
-
-def _is_absent(error: ImportError) -> bool:
-    """Returns whether vLLM itself is missing, rather than something that it imports."""
-    return (error.name or "").partition(".")[0] == "vllm"
 
 
 @contextlib.contextmanager

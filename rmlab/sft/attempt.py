@@ -11,19 +11,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rmlab.config.fitting import Sft
 from rmlab.errors import RmlabError
 from rmlab.logs.carried_errors import error_to_json
 from rmlab.models.compute import Compute
 from rmlab.models.oom_retry import is_out_of_memory
+from rmlab.optional import lacking, require
 from rmlab.processes import end_with_parent
-from rmlab.provenance import install_line
 from rmlab.removal import remove_scratch
-from rmlab.sft.checkpoints import Tell, Watch, last_whole_checkpoint
+from rmlab.sft.checkpoints import Tell, last_whole_checkpoint
 from rmlab.sft.task import SftTask
 from rmlab.storage.files import write_json
 from rmlab.terminal import say
 
 STEP = "rmlab-step "  # begins a line that tells of a step
+
+
+def packages(how: Sft) -> tuple[str, ...]:
+    """Returns the optional packages that a training needs."""
+    return ("trl", "datasets", "peft") if how.method == "lora" else ("trl", "datasets")
 
 
 def attempt(task: SftTask, rows_at_once: int, tell: Tell) -> None:
@@ -45,12 +51,14 @@ def attempt(task: SftTask, rows_at_once: int, tell: Tell) -> None:
 
 
 def _train(task: SftTask, rows_at_once: int, tell: Tell) -> None:
+    require("sft", *packages(task.how))
     try:
         from transformers.trainer_utils import set_seed
 
+        from rmlab.sft.callbacks import Watch
         from rmlab.sft.trainer import make_trainer
     except ImportError as error:
-        raise RmlabError(f"sft needs TRL and peft ({error}); run: {install_line('train')}") from None
+        raise lacking("sft", *packages(task.how), why=error) from None
 
     parts = task.read_rows()
     model, tokenizer = _load(task)

@@ -121,19 +121,36 @@ def _environment(task: SftTask) -> dict[str, str]:
 
 def _devices(task: SftTask) -> dict[str, str]:
     """CUDA_VISIBLE_DEVICES for the processes: as many of this process's GPUs as were asked for."""
+    n, (kind, _, index) = task.how.devices, task.device.partition(":")
+    visible = _visible(kind)
+    check_devices(n, task.device)
+    first = int(index or 0)
+    return {"CUDA_VISIBLE_DEVICES": ",".join(visible[first : first + n])}
+
+
+def check_devices(n: int, device: str) -> None:
+    """Raises an error where this machine shows GPUs, and fewer than n. On a CPU there may be n processes.
+
+    device: as in the settings.
+    """
+    kind, _, index = device.partition(":")
+    visible = _visible(kind)
+    if not visible:
+        return
+    if index and n > 1:
+        raise ConfigError(f"sft.devices={n} and device={device} do not go together; set device=auto")
+    if int(index or 0) + n > len(visible):
+        raise InputError(f"sft.devices={n}: this machine shows {len(visible)} GPUs; set sft.devices to fewer")
+
+
+def _visible(kind: str) -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none for a CPU."""
     import torch
 
-    n, (kind, _, index) = task.how.devices, task.device.partition(":")
     if kind == "cpu" or not torch.cuda.is_available():
-        return {"CUDA_VISIBLE_DEVICES": ""}
-    if index and n > 1:
-        raise ConfigError(f"sft.devices={n} and device={task.device} do not go together; set device=auto")
+        return []
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    visible = seen if seen != [""] else [str(i) for i in range(torch.cuda.device_count())]
-    first = int(index or 0)
-    if first + n > len(visible):
-        raise InputError(f"sft.devices={n}: this machine shows {len(visible)} GPUs; set sft.devices to fewer")
-    return {"CUDA_VISIBLE_DEVICES": ",".join(visible[first : first + n])}
+    return seen if seen != [""] else [str(i) for i in range(torch.cuda.device_count())]
 
 
 def _follow(lines: IO[bytes], tell: Tell) -> None:

@@ -11,7 +11,8 @@ from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from rmlab.config.fitting import Sft
-from rmlab.sft.checkpoints import KEPT, Evaluate, Seal
+from rmlab.sft.callbacks import Evaluate, Seal
+from rmlab.sft.checkpoints import KEPT
 from rmlab.sft.task import Rows, SftTask, step_order
 
 _IGNORED = -100

@@ -16,7 +16,10 @@ from rmlab.errors import InputError, RmlabError
 from rmlab.goldens.base import Combination, Failed, Score, Scorer, TextScorer
 from rmlab.logs import log
 from rmlab.models.text.rendering import Exchange
+from rmlab.pipeline.foresee import foresee_component
 from rmlab.pipeline.job import Counts, Job, Made, Shards
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import Problems
 from rmlab.pipeline.shards import map_shards
 from rmlab.responses.table import positions
 from rmlab.responses.texts import Exchanges
@@ -47,6 +50,12 @@ def run(job: Job) -> None:
         f"golden reward {job.name} failed on {failed} of {n} responses, which heads are neither fitted nor "
         f"judged on; column failure says why, such as: {example}"
     )
+
+
+def foresee(node: Node, problems: Problems) -> None:
+    """Checks what the golden reward needs."""
+    golden = node.settings.golden[node.name]
+    foresee_component(golden, f"golden.{node.name}", node.settings, problems)
 
 
 def shards(jobs: Sequence[Job]) -> Shards[list[Exchange]]:

@@ -15,7 +15,10 @@ from rmlab.config.settings import Settings
 from rmlab.embedders.base import Embedded, ManyViews, OpenEmbedder
 from rmlab.errors import InputError
 from rmlab.models.text.rendering import Exchange
+from rmlab.pipeline.foresee import foresee_component
 from rmlab.pipeline.job import Counts, Job, Made, Shards
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import Problems
 from rmlab.pipeline.shards import map_shards
 from rmlab.responses.texts import Exchanges
 from rmlab.storage.digest import digest
@@ -40,6 +43,11 @@ def run_pass(jobs: Sequence[Job]) -> None:
     map_shards(jobs, shards)
     for job in jobs:
         _warn(job)
+
+
+def foresee(node: Node, problems: Problems) -> None:
+    """Checks what the embedder needs."""
+    foresee_component(node.settings.embedder, "embedder", node.settings, problems)
 
 
 def shards(jobs: Sequence[Job]) -> Shards[list[Exchange]]:

@@ -10,11 +10,14 @@ import pyarrow as pa
 
 from rmlab.comparisons import Comparisons
 from rmlab.evaluation.answers import ANNOTATOR
+from rmlab.evaluation.feasible import foresee_fit
 from rmlab.evaluation.fit import Fit
 from rmlab.evaluation.fit_head import fit_head, read_objectives
 from rmlab.noise.base import Settling
 from rmlab.noise.error_report import label_variance_histogram, near_coin_warning
 from rmlab.pipeline.job import Job, note_left_out
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import Problems
 from rmlab.responses.table import Responses, read_responses
 from rmlab.responses.vectors import StreamedVectors
 from rmlab.storage.schemas import COMPARISONS, DIAGNOSTICS, LABEL_VARIANCE, TRAINING_LOG
@@ -32,6 +35,11 @@ def run(job: Job) -> None:
     if fit.diagnostics:
         job.writer.table(DIAGNOSTICS, _diagnostic_rows(fit))
     _record(job, fit)
+
+
+def foresee(node: Node, problems: Problems) -> None:
+    """Checks whether such a head can be fitted on so many comparisons."""
+    foresee_fit(node.settings, node.inputs["sample"], problems)
 
 
 def _annotated(fit: Fit, judging: str) -> list[tuple[str, str, Comparisons]]:

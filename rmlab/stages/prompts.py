@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from rmlab.data.forms.items import form_prompts
-from rmlab.data.prompts import Prompt, limit, text_id, whole_groups
+from rmlab.data.forms.items import chosen_prompts
+from rmlab.data.prompts import Prompt, text_id
 from rmlab.data.splits import few_for_testing
-from rmlab.errors import InputError
 from rmlab.paths import user_path
 from rmlab.pipeline.job import Job
 from rmlab.storage.schemas import PROMPTS
@@ -16,17 +15,13 @@ from rmlab.storage.schemas import PROMPTS
 def run(job: Job) -> None:
     settings = job.settings.prompts
     path = user_path(settings.path)
-    found, known = form_prompts(path, settings)
+    kept, known = chosen_prompts(settings)
     if settings.form == "auto":
         job.progress.say(f"{path} is read as the form {known['form']}; name another with form=...")
-    whole = whole_groups(found)
-    kept = [*limit(whole, "train", settings.n_train), *limit(whole, "test", settings.n_test)]
-    for split in ("train", "test"):
-        if not any(p.split == split for p in kept):
-            raise InputError(f"{path} has no {split} prompts; add some, or change prompts.test_fraction")
+    n_found, parted = known.pop("found"), known.pop("parted")
     if few := few_for_testing(sum(p.split == "test" for p in kept)):
         job.writer.warnings.append(few)
-    if parted := len(found) - len(whole):
+    if parted:
         job.writer.warnings.append(
             f"{parted} train prompts are of groups that have test prompts too, and were left out"
         )
@@ -54,7 +49,7 @@ def run(job: Job) -> None:
     counts = {f"{split}_prompts": sum(p.split == split for p in kept) for split in ("train", "test")}
     job.writer.metrics.update(known)
     job.writer.part(0, data, {})
-    job.writer.add({**counts, "left_out": len(found) - len(kept), "parted_groups": parted})
+    job.writer.add({**counts, "left_out": n_found - len(kept), "parted_groups": parted})
 
 
 def _in_both(prompts: list[Prompt]) -> int:

@@ -10,8 +10,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from rmlab.errors import InputError
-from rmlab.models.weights import BASE_RECORD, Model, base_folder, find_model, is_adapter
+from rmlab.models.weights import (
+    BASE_RECORD,
+    Model,
+    base_folder,
+    check_available,
+    find_model,
+    is_adapter,
+)
+from rmlab.pipeline.foresee import foresee_component
 from rmlab.pipeline.job import Counts, Job, Made, Shards
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import Problems
 from rmlab.pipeline.shards import map_shards
 from rmlab.samplers.base import OpenSampler, Sample, SamplingTask
 from rmlab.storage.artifact import Artifact
@@ -26,6 +36,15 @@ def run(job: Job) -> None:
         raise InputError("no prompt fits the context; raise sampling.max_prompt_tokens or cut long prompts")
     _warn_of_lost_prompts(job)
     _warn_of_odd_responses(job)
+
+
+def foresee(node: Node, problems: Problems) -> None:
+    """Checks what the sampler needs, and the base of a policy that is an adapter."""
+    s = node.settings
+    foresee_component(s.sampler, "sampler", s, problems)
+    if "sft" in node.inputs and s.sft.output == "adapter":
+        with problems.caught():
+            check_available(s.model)
 
 
 def shards(jobs: Sequence[Job]) -> Shards[list[Row]]:

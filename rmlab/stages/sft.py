@@ -8,12 +8,17 @@ import pyarrow as pa
 
 from rmlab.data.prompts import Demonstration, read_demonstrations
 from rmlab.errors import InputError
+from rmlab.models.compute import check_device
 from rmlab.models.text.rendering import Exchange, template_hash
 from rmlab.models.text.tokens import encode_all
 from rmlab.models.weights import find_model
+from rmlab.optional import require
 from rmlab.paths import user_path
 from rmlab.pipeline.job import Job
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import Problems
 from rmlab.sft import train as training
+from rmlab.sft.attempt import packages
 from rmlab.sft.checkpoints import as_os_error
 from rmlab.sft.saving import save_policy
 from rmlab.sft.task import Rows, SftTask, hold_out, training_precision
@@ -46,6 +51,16 @@ def run(job: Job) -> None:
         save_policy(task, base, tokenizer, job.writer.output("model"))
     job.writer.warnings.extend(warnings)
     _record(job, log)
+
+
+def foresee(node: Node, problems: Problems) -> None:
+    """Checks the packages and devices of the training."""
+    s = node.settings
+    with problems.caught():
+        require("sft", *packages(s.sft))
+    with problems.caught():
+        check_device(s.device)
+        training.check_devices(s.sft.devices, s.device)
 
 
 def _rows(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
+from rmlab.errors import USAGE, RmlabError
+from rmlab.evaluation.feasible import foresee_fit
+from rmlab.pipeline.foresee import foresee_heads
 from rmlab.pipeline.job import Job
-from rmlab.pipeline.node import Cell, Grid
+from rmlab.pipeline.node import Cell, Grid, Node
+from rmlab.pipeline.problems import Problems
 from rmlab.pipeline.workers import Tell, in_workers
 from rmlab.storage.files import plain
 from rmlab.storage.schemas import Row
@@ -56,6 +61,37 @@ def run(job: Job) -> None:
                 rows[row["cell"]] = row
                 live.tell(row)
     _write(job, rows)
+
+
+def foresee(node: Node, problems: Problems) -> None:
+    """Checks what the heads of the cells need, and whether each cell can be fitted.
+
+    A cell that cannot be is a row with its reason, and so no problem of the sweep, unless all are.
+    """
+    cells = node.sweep_grid.left
+    reasons: dict[str, tuple[RmlabError, int]] = {}
+    n_failing = 0
+    for cell in cells:
+        with problems.aside() as errors:
+            problems.once("heads", _heads(cell), partial(foresee_heads, cell.settings, problems))
+            foresee_fit(cell.settings, node.inputs[f"sample:{cell.data}"], problems)
+        wrong = [error for error in errors if error.exit_code == USAGE]
+        for error in errors:
+            if error not in wrong:
+                problems.add(error)
+        n_failing += bool(wrong)
+        for error in wrong[:1]:
+            reasons[str(error)] = error, reasons.get(str(error), (error, 0))[1] + 1
+    for error, n in reasons.values():
+        if n_failing == len(node.sweep_grid.cells):
+            problems.add(error)
+        else:
+            problems.notes.append(f"{n:,} of {len(cells):,} cells will fail: {error}")
+
+
+def _heads(cell: Cell) -> Row:
+    """The settings of the heads that a cell fits."""
+    return cell.settings.model_dump(include={"head", "teacher"})
 
 
 def _taken_over(job: Job) -> dict[str, Row]:

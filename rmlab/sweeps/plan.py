@@ -134,15 +134,17 @@ def _changes_heads_alone(override: str, point: GridPoint) -> bool:
     return key in point.axes and key.partition(".")[0].partition("@")[0] in OF_HEADS
 
 
-def not_done(node: Node) -> tuple[str, list[str]] | None:
-    """The first missing stage and the overrides of the run that makes it, or None; damage is an error."""
+def not_done(node: Node) -> list[tuple[str, list[str]]]:
+    """Of each data that the cells read, the first missing stage and the overrides of the run that makes it;
+    damage is an error."""
+    found: dict[str, tuple[str, list[str]]] = {}
     for role, upstream in node.inputs.items():
-        state = upstream.state
+        state, data = upstream.state, role.rpartition(":")[2]
         if state.name in ("damaged", "unreadable"):
             raise InputError(state.why)
         if state.name != "done":
-            return upstream.stage, list(node.sweep_grid.made_by[role.rpartition(":")[2]])
-    return None
+            found.setdefault(data, (upstream.stage, list(node.sweep_grid.made_by[data])))
+    return list(found.values())
 
 
 def _known(out: Path, wanted: set[str]) -> dict[str, Known]:

@@ -134,10 +134,12 @@ def test_what_was_typed_cannot_break_the_line(cli, tmp_path, monkeypatch):
     assert only(records(Path("o")), "start")[0]["command"].count(" seed=7") == 1000
 
 
-def test_an_expected_error_keeps_its_line_and_is_in_the_log(cli, tmp_path):
+def test_an_expected_error_keeps_its_line_and_is_in_the_log(cli, cache, tmp_path):
+    """Of an error that is found before anything runs, the log is in the cache, as nothing else is written."""
     result = cli("annotate", *QUICK, f"out={tmp_path / 'o'}")
     assert result.code == 3 and "log" not in result.line and "go on" not in result.line
-    [failure] = only(records(tmp_path / "o"), "failure")
+    [failure] = only(records(cache), "failure")
+    assert not (tmp_path / "o").exists()
     assert (
         failure["kind"] == "InputError"
         and failure["message"] in result.line

@@ -50,7 +50,11 @@ def test_dry_run_counts_and_estimates_and_writes_nothing(cli, out, tmp_path, mon
 
 
 def test_the_estimate_names_what_will_fail(cli, out):
-    grid = ("head=choice(trees)", "loss=classification,hinge", "seed=0,1,2")
+    grid = (
+        "head=choice(trees)",
+        "loss=classification,hinge",
+        "seed=0,1,2",
+    )  # of which the first can be fitted
     result = cli("sweep", *SMALL, f"out={out}", *grid, "--dry-run")
     assert result.out.splitlines()[2] == (
         "3 cells like one that was tried will fail: head=trees fits loss=classification and "
@@ -67,7 +71,8 @@ def test_a_sweep_without_its_inputs_names_the_command_that_makes_them(cli, out):
     command = shlex.split(result.line.split("`")[1])
     assert command[2:] == [*SMALL, f"out={out}", "embedder.dimension=32"]
     planned = cli("sweep", *SMALL, f"out={out}", *grid, "--dry-run")
-    assert planned.code == 0 and "4 cells to run; no estimate of time: " in planned.out
+    assert planned.code == 3 and "4 cells to run; no estimate of time: " in planned.out
+    assert planned.line == result.line
     assert cli("sweep", *SMALL, f"out={out.parent / 'none'}", "seed=0,1").code == 3
     assert not (out.parent / "none").exists()
 
@@ -84,10 +89,21 @@ def test_one_json_document_on_stdout_and_a_table_without_control_characters(cli,
     assert not [c for c in made.out + made.err + shown.out + shown.err if ord(c) < 32 and c != "\n"]
 
 
+def test_a_sweep_of_which_no_cell_can_be_fitted_is_refused(cli, out, inline):
+    """The same with --dry-run, without a trial."""
+    grid = ("head=choice(trees)", "loss=hinge,margin", "seed=0,1")
+    for more in ([], ["--dry-run"]):
+        result = cli("sweep", *SMALL, f"out={out}", *grid, *more)
+        assert result.code == 2 and "head=trees fits loss=classification and" in result.line
+    assert inline.axes == [] and not (out / "sweep").exists()
+
+
 def test_failures_are_rows_and_the_exit_code_is_4(cli, out, inline):
+    """They are told of before the first cell is run."""
     grid = ("head=linear,trees", "loss=choice(hinge)")
     result = cli("sweep", *SMALL, f"out={out}", *grid)
     assert result.code == 4
+    assert result.err.startswith("1 of 2 cells will fail: head=trees fits loss=classification and")
     assert "failed: 1 cell: head=trees fits loss=classification and" in result.out
     again = cli("sweep", *SMALL, f"out={out}", *grid, "--json")
     assert again.code == 4 and again.json["sweep"]["counts"]["failed"] == 1

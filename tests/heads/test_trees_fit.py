@@ -122,7 +122,7 @@ def test_refuses_more_than_two_responses(linear_world, compare):
 
 def test_says_how_to_install_lightgbm(linear_world, fitted, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    message = r'^LightGBM is not installed; run: pip install "rmlab\[trees\]"$'
+    message = r"^head=trees needs lightgbm; run: pip install \"lightgbm[^\"]*\"$"
     with pytest.raises(RmlabError, match=message):
         SMALL.fit(linear_world.data, Classification(), 0)
     with pytest.raises(RmlabError, match=message):

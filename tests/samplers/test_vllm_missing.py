@@ -13,7 +13,7 @@ def test_without_vllm_it_says_how_to_get_it(tiny_model, monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(RmlabError) as error:
         VllmSampler().open(tiny_model, "plain", Compute())
-    assert str(error.value).startswith('sampler=vllm needs vLLM; run: pip install "vllm>=0.33"')
+    assert str(error.value).startswith('sampler=vllm needs vllm; run: pip install "vllm>=0.33"')
     assert "make test-vllm" in str(error.value)
     print("still here")
     assert capfd.readouterr().out == "still here\n"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from rmlab.errors import RmlabError
-from rmlab.sft.checkpoints import Evaluate, Watch
+from rmlab.sft.callbacks import Evaluate, Watch
 
 STATE = SimpleNamespace(global_step=3, max_steps=9)
 

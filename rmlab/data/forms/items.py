@@ -16,10 +16,21 @@ from rmlab.data.forms.base import Answer, Item, Unusable
 from rmlab.data.forms.judgements import AnswerIds, is_blank, scored_item
 from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED, recognise
 from rmlab.data.messages import is_text
-from rmlab.data.prompts import COLUMNS, FirstRows, Prompt, TextGroups, read_prompts, split_up, turn_id
+from rmlab.data.prompts import (
+    COLUMNS,
+    FirstRows,
+    Prompt,
+    TextGroups,
+    limit,
+    read_prompts,
+    split_up,
+    turn_id,
+    whole_groups,
+)
 from rmlab.data.reader import read_rows
 from rmlab.data.splits import given_split
 from rmlab.errors import InputError
+from rmlab.paths import user_path
 from rmlab.storage.digest import row_id
 
 EMPTY = "an answer is empty"
@@ -190,6 +201,19 @@ def form_prompts(path: Path, how: PromptSettings) -> tuple[list[Prompt], dict[st
     ]
     known = {"form": form, "text": all(item.is_text for item in items.items), "unusable": items.left_out}
     return split_up(prompts, how.test_fraction), known
+
+
+def chosen_prompts(how: PromptSettings) -> tuple[list[Prompt], dict[str, Any]]:
+    """The prompts of both splits that the settings take, and facts on their file: those of form_prompts, the
+    number of prompts `found`, and of those `parted` from their group, which are left out."""
+    path = user_path(how.path)
+    found, known = form_prompts(path, how)
+    whole = whole_groups(found)
+    kept = [*limit(whole, "train", how.n_train), *limit(whole, "test", how.n_test)]
+    for split in ("train", "test"):
+        if not any(p.split == split for p in kept):
+            raise InputError(f"{path} has no {split} prompts; add some, or change prompts.test_fraction")
+    return kept, {**known, "found": len(found), "parted": len(found) - len(whole)}
 
 
 def _blank(path: Path, how: PromptSettings) -> dict[str, int]:

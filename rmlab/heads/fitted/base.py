@@ -19,6 +19,11 @@ ROUNDING = 1e-12  # share of the largest score below which a spread is rounding 
 FLOAT32_RESOLUTION = float(np.finfo(np.float32).eps)
 
 
+def no_features(kind: str) -> ConfigError:
+    """Returns the error of a head that selection cannot use. kind: such as trees."""
+    return ConfigError(f"a {kind} head has no features to select by; use head=linear, mlp or laplace")
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NormalisedHead(ABC):
     """A fitted head with reward = gain * raw + bias, where raw is the score as fitted.
@@ -69,7 +74,7 @@ class NormalisedHead(ABC):
 
     def features(self, x: np.ndarray) -> np.ndarray:
         """[m, d] embeddings -> [m, f], the inputs of the last layer, which active selection reads."""
-        raise ConfigError(f"a {self.kind} head has no features to select by; use head=linear, mlp or laplace")
+        raise no_features(self.kind)
 
     def normalised(self, reference_x: np.ndarray) -> Self:
         """Returns a copy whose rewards have mean 0 and standard deviation 1 on [m, d] reference responses."""

@@ -16,7 +16,7 @@ import numpy as np
 from rmlab.errors import RmlabError
 from rmlab.heads.fitted.base import NormalisedHead
 from rmlab.heads.fitted.storage import TREES, broken, read_payload, scale_of, write_head
-from rmlab.provenance import install_line
+from rmlab.optional import require
 
 _HEADER = {
     "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective",
@@ -75,10 +75,9 @@ class TreesHead(NormalisedHead):
 
 def lightgbm() -> ModuleType:
     """Imports the optional package, when trees are fitted or scored."""
+    require("head=trees", "lightgbm")
     try:
         import lightgbm as package
-    except ImportError:
-        raise RmlabError(f"LightGBM is not installed; run: {install_line('trees')}") from None
     except AttributeError:
         if sys.flags.optimize < 2:
             raise

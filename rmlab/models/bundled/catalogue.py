@@ -19,6 +19,16 @@ def identity(name: str) -> str:
     return _MODULES[name].identity()
 
 
+def check(name: str) -> None:
+    """Raises InputError where the package that the model comes with is not installed."""
+    _MODULES[name].check()
+
+
+def width(name: str) -> int:
+    """Returns the width of its hidden states."""
+    return _MODULES[name].WIDTH
+
+
 def folder(name: str) -> Path:
     """Returns its folder, made or converted at first use."""
     return _MODULES[name].folder()

@@ -9,6 +9,7 @@ from rmlab.models.bundled.stored import stored
 from rmlab.paths import cache_folder
 
 NAME = "random-tiny"
+WIDTH = 32  # of its hidden states
 CONVERSION = 1
 _SPECIAL = ["<pad>", "<bos>", "<eos>"]
 _CHAT = (
@@ -19,6 +20,10 @@ _CHAT = (
 
 def identity() -> str:
     return f"carried:{NAME}:conversion-{CONVERSION}"
+
+
+def check() -> None:
+    """Nothing is missing: the model is generated."""
 
 
 def folder() -> Path:
@@ -35,7 +40,7 @@ def write_random_model(target: Path, seed: int = 0, **changes: Any) -> None:
     tokenizer = byte_tokenizer()
     settings = {
         "vocab_size": len(tokenizer),
-        "hidden_size": 32,
+        "hidden_size": WIDTH,
         "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,

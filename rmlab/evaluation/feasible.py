@@ -1,0 +1,149 @@
+"""Checks of a fit before there are responses: whether its parts fit each other, and whether there can be as
+many comparisons as it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmlab.config.settings import Settings
+from rmlab.errors import ConfigError, InputError
+from rmlab.evaluation.compare import answer_train, check_amounts
+from rmlab.evaluation.fit import check_recipe, held_out
+from rmlab.evaluation.fit_head import of_the_teacher, teacher_alone, teachers_half
+from rmlab.noise.teacher import check_answerable
+from rmlab.pipeline.counts import prompt_groups, responses_a_prompt
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import Problems
+from rmlab.responses.table import Responses
+
+_PARTS = {
+    "head", "loss", "pairing", "noise", "selection", "ensemble", "centring", "teacher", "comparisons",
+    "allow_modules",
+}  # fmt: skip
+_AMOUNTS = {"pairing", "comparisons", "validation", "teacher", "allow_modules"}
+FEW = 8  # comparisons on which parts are tried
+EXAMPLE = (16, 64)  # prompts, and responses to each at most, that these are drawn from
+MOST = 5_000_000  # responses beyond which they are not counted here
+
+Counted = tuple[
+    Sequence[str], Sequence[int]
+]  # of each train prompt: its group, and how many responses it has
+
+
+def foresee_fit(settings: Settings, sample: Node, problems: Problems) -> None:
+    """Adds what would stop a fit with these settings, on responses of `sample`, which need not be done."""
+    with problems.caught():
+        error = problems.once("parts", settings.model_dump(include=_PARTS), lambda: _caught(settings))
+        if error is not None:
+            raise error
+    counted = problems.once("counted", sample.fingerprint, lambda: _counted(sample, problems))
+    if counted is None:
+        return
+    what = [sample.fingerprint, settings.model_dump(include=_AMOUNTS), bool(settings.objectives)]
+    if why := problems.once("amounts", what, lambda: _too_many(settings, counted)):
+        problems.add(ConfigError(why))
+
+
+def _caught(settings: Settings) -> ConfigError | None:
+    try:
+        check_parts(settings)
+    except ConfigError as error:
+        return error
+    return None
+
+
+def check_parts(settings: Settings) -> None:
+    """Raises ConfigError where loss, head, pairing, noise, selection and teacher do not fit each other, tried
+    on a few comparisons of imagined responses."""
+    prompts, most = EXAMPLE
+    responses = imagined([str(k) for k in range(prompts)], [min(settings.sampling.n_train, most)] * prompts)
+    student = settings.teacher.n is not None and settings.teacher.fit == "student"
+    if settings.teacher.n is not None and settings.teacher.fit != "ceiling":
+        with of_the_teacher():
+            _check_alone(teacher_alone(settings), responses)
+    if settings.teacher.fit != "teacher":
+        _check_alone(settings, responses, taught=student)
+
+
+def _check_alone(settings: Settings, responses: Responses, taught: bool = False) -> None:
+    few = {"n": FEW, "n_validation": None, "budget": "train", "rounds": 1, "candidates": None}
+    changed = {"comparisons": settings.comparisons.model_copy(update=few)}
+    try:
+        drawn = answer_train(settings.model_copy(update=changed), responses, np.ones(len(responses), bool))
+    except InputError:  # which is of the numbers of responses, and not of what fits what
+        return
+    check_recipe(settings, drawn.comparisons)
+    if taught:
+        check_answerable(drawn.comparisons)
+
+
+def _too_many(settings: Settings, counted: Counted) -> str:
+    """Why there cannot be as many comparisons as the settings ask for, or ""."""
+    try:
+        check_counts(settings, imagined(*counted))
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def check_counts(settings: Settings, responses: Responses) -> None:
+    """Raises InputError where the settings ask for more comparisons than the train responses allow, whatever
+    their golden rewards are."""
+    for one, among, of_teacher in _fits(settings, responses):
+        is_validation = held_out(one, responses)
+        with of_the_teacher() if of_teacher else nullcontext():
+            check_amounts(one, responses, among & ~is_validation, among & is_validation)
+
+
+def _fits(settings: Settings, responses: Responses) -> Iterator[tuple[Settings, np.ndarray, bool]]:
+    """The fits that settings ask for: their settings, the responses that they compare, and whether it is the
+    teacher's."""
+    how = settings.teacher
+    if settings.objectives or how.n is None:
+        yield settings, np.ones(len(responses), dtype=bool), False
+        return
+    is_taught = teachers_half(settings, responses)
+    if how.fit != "ceiling":
+        yield teacher_alone(settings), is_taught, True
+    if how.fit != "teacher":
+        yield settings, ~is_taught, False
+
+
+def imagined(groups: Sequence[str], counts: Sequence[int]) -> Responses:
+    """Responses of train prompts with distinct golden rewards. groups, counts: of each prompt."""
+    number = np.repeat(np.arange(len(groups)), counts)
+    names = pa.array(list(groups), pa.string())
+    prompts = pa.DictionaryArray.from_arrays(
+        pa.array(number), pa.array([str(k) for k in range(len(groups))], pa.string())
+    )
+    golden = np.random.default_rng(0).permutation(len(number)).astype(np.float64)
+    split_groups = pa.DictionaryArray.from_arrays(pa.array(number), names)
+    ids = pa.array(np.arange(len(number)))
+    return Responses(ids, prompts, golden, number, np.zeros(len(number), bool), split_groups=split_groups)
+
+
+def _counted(sample: Node, problems: Problems) -> Counted | None:
+    """Each train prompt's group and the most responses that it can have; None where nobody knows without
+    reading much."""
+    if sample.is_done:
+        artifact = sample.open()
+        if artifact.manifest.rows > MOST:
+            return None
+        return _by_prompt(artifact.read(columns=["prompt_id", "group", "split"]))
+    if (each := responses_a_prompt(sample)) is None:
+        return None
+    found = prompt_groups(sample.inputs["prompts"], problems)
+    if found is None or len(found["train"]) * each["train"] > MOST:
+        return None
+    return found["train"], [each["train"]] * len(found["train"])
+
+
+def _by_prompt(responses: pa.Table) -> Counted:
+    train = responses.filter(pc.field("split") == "train")
+    found = train.group_by(["prompt_id", "group"]).aggregate([([], "count_all")])
+    return found["group"].to_pylist(), found["count_all"].to_pylist()
