@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from small_settings import SMALL
 
+from rmlab.errors import InputError
 from rmlab.logs import log
 from rmlab.logs.records import LogFile
 from rmlab.pipeline.workers import in_workers
@@ -134,17 +135,22 @@ def test_what_was_typed_cannot_break_the_line(cli, tmp_path, monkeypatch):
     assert only(records(Path("o")), "start")[0]["command"].count(" seed=7") == 1000
 
 
-def test_an_expected_error_keeps_its_line_and_is_in_the_log(cli, cache, tmp_path):
-    """Of an error that is found before anything runs, the log is in the cache, as nothing else is written."""
-    result = cli("annotate", *QUICK, f"out={tmp_path / 'o'}")
+def test_an_expected_error_keeps_its_line_and_is_in_the_log(cli, tmp_path, monkeypatch):
+    failing(monkeypatch, InputError("the file is odd; mend it"))
+    result = cli("sample", *QUICK, f"out={tmp_path / 'o'}")
     assert result.code == 3 and "log" not in result.line and "go on" not in result.line
-    [failure] = only(records(cache), "failure")
-    assert not (tmp_path / "o").exists()
+    [failure] = only(records(tmp_path / "o"), "failure")
     assert (
         failure["kind"] == "InputError"
         and failure["message"] in result.line
         and "Traceback" in failure["trace"]
     )
+
+
+def test_what_is_found_before_anything_runs_leaves_no_log(cli, cache, tmp_path):
+    result = cli("annotate", *QUICK, f"out={tmp_path / 'o'}")
+    assert result.code == 3 and "annotate needs prompts" in result.line
+    assert not (tmp_path / "o").exists() and not logs(cache)
 
 
 def test_an_unexpected_error_before_a_folder_is_known_has_its_log_in_the_cache(cli, cache, monkeypatch):
