@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -254,6 +255,16 @@ class MappedVectors:
         return np.asarray(x)[at].astype(np.float32, copy=False)
 
 
+def _reserve(file: Path) -> None:
+    """Takes all room of the file on the disk at once.
+
+    Where the disk is full this is an error; a later write through the map would end the process by a signal.
+    """
+    if hasattr(os, "posix_fallocate"):  # macOS does not have it
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+
+
 def map_vectors(vectors: StreamedVectors, n: int, file: Path) -> MappedVectors:
     """Writes n embeddings to a .npy file for many processes to share.
 
@@ -266,6 +277,7 @@ def map_vectors(vectors: StreamedVectors, n: int, file: Path) -> MappedVectors:
             shape = (n, x.shape[1])
             dtype = "float32" if x.itemsize * n * x.shape[1] <= SMALL else vectors.storage
             mapped = np.lib.format.open_memmap(unfinished, "w+", dtype=dtype, shape=shape)
+            _reserve(unfinished)
         mapped[rows] = x
     if mapped is None:
         raise InputError("there are no embeddings; run `rmlab embed` again")

@@ -1,3 +1,4 @@
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,23 @@ def test_vectors_by_row_in_blocks_and_in_part(small_run, kind, tmp_path):
             found[at] = x
         asked = np.ones(50, dtype=bool) if mask is None else mask
         assert np.array_equal(found[asked], expected[asked]) and np.isnan(found[~asked]).all()
+
+
+def test_a_disk_without_room_for_mapped_vectors_is_an_error_before_any_write(
+    small_run, tmp_path, monkeypatch
+):
+    """A write through a map to a full disk would end the process by a signal."""
+
+    def full(_file, start, n):
+        assert start == 0 and n == (tmp_path / ".x.npy.tmp").stat().st_size > 10 * 4 * 8
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    embed = artifact(small_run, "embed")
+    ids = pa.array(embed.read()["response_id"].to_pylist()[:10], pa.string())
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        map_vectors(StreamedVectors(embed, ids), 10, tmp_path / "x.npy")
+    assert not (tmp_path / "x.npy").exists()
 
 
 def cut(embed, folder, sizes, rows_per_group):
