@@ -20,7 +20,9 @@ def _leave_current_folder() -> None:
 def main() -> None:
     """Runs the command line where rmlab can run, and says in one line where it cannot."""
     if sys.platform == "win32":  # before the import of modules that Windows does not have
-        sys.stderr.write("rmlab does not run on Windows; run it in WSL, the Windows Subsystem for Linux\n")
+        from rmlab.terminal import note
+
+        note("rmlab does not run on Windows; run it in WSL, the Windows Subsystem for Linux")
         sys.exit(2)
 
     from rmlab.cli import main as command_line

@@ -260,8 +260,8 @@ app.command()(looking.doctor)
 
 def main() -> None:
     """The entry point. Expected failures end in one line and an exit code, never a traceback."""
-    from rmlab import interrupts
     from rmlab.commands.guard import guarded
+    from rmlab.pipeline import interrupts
     from rmlab.processes import use_safe_paths
 
     use_safe_paths()

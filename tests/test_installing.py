@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rmlab import __main__, __version__, provenance
-from rmlab.commands import doctor
+from rmlab.config import optional_packages
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -25,7 +25,7 @@ def test_the_name_is_that_of_the_project_file_and_of_the_page():
     assert set(wheels) == {f"{PROJECT['name'].replace('-', '_')}-{__version__}"}
 
 
-@pytest.mark.parametrize("extra", sorted({extra for extra, _ in doctor._EXTRAS.values()} | {"vllm"}))
+@pytest.mark.parametrize("extra", sorted(set(optional_packages.EXTRAS.values())))
 def test_an_extra_is_installed_by_the_names_of_its_packages(extra):
     words = provenance.install_line(extra).lower().split()  # built files may have another case
     packages = PROJECT["optional-dependencies"][extra]

@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rmlab.config.optional_packages import EXTRAS
 from rmlab.errors import RmlabError
 from rmlab.models.bundled import smollm2
-from rmlab.optional import EXTRAS
 from rmlab.paths import cache_folder
 from rmlab.provenance import install_line
 from rmlab.terminal import say, say_json

@@ -9,12 +9,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from rmlab import interrupts, terminal
+from rmlab import terminal
 from rmlab.errors import FAILURE, INTERRUPTED, OK, RmlabError, WorkerError, one_line
 from rmlab.logs import log
 from rmlab.logs.package_logs import DEBUG, record_package_logs
 from rmlab.logs.records import message_of, shell_line
 from rmlab.machine import is_of_shared_memory
+from rmlab.pipeline import interrupts
 
 _LONGEST = 1000  # characters of a command that is shown again
 
@@ -117,7 +118,7 @@ def _hint(error: Exception) -> str:
 
 
 def _lack_of_the_machine(error: Exception) -> str:
-    """What the system does not give to any program, and what to do about it; "" for other errors."""
+    """Returns what the system gives to no program, and what to do about it; "" for other errors."""
     if _lacks_processes(error):
         return "no more processes or threads can be started; raise `ulimit -u`, or end some of yours"
     if is_of_shared_memory(error):

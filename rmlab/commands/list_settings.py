@@ -18,7 +18,7 @@ from rmlab.terminal import say, say_json, say_table
 
 @dataclass
 class Listed:
-    """What one argument names. groups: shown in brief; of: a group that is shown with its options."""
+    """Holds what one argument names. groups: shown in brief; of: a group that is shown with its options."""
 
     groups: list[Group] = field(default_factory=list)
     of: Group | None = None
@@ -62,7 +62,7 @@ def settings_command(names: Sequence[str], as_json: bool, config_dir: Path | Non
 
 
 def _named(conf: Conf, name: str) -> Listed:
-    """What an argument names; a name that a stage and a group share, such as sft, is that of the group."""
+    """Returns what an argument names; of a stage and a group of one name, such as sft, the group."""
     group, _, option = name.partition("=")
     if option and group in conf.groups:
         options = conf.groups[group].options

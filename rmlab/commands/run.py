@@ -46,8 +46,11 @@ def run_command(
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What a command would run. settings: of the experiment; problems: all that would stop it; costs: about
-    how long it takes and how much it writes."""
+    """Holds what a command would run.
+
+    settings: of the experiment; problems: all that would stop it; costs: about how long it takes and how much
+    it writes.
+    """
 
     nodes: list[Node]
     settings: Settings

@@ -72,7 +72,7 @@ class _Made:
         return cls(found, sizes, {trait: np.array(numbers) for trait, numbers in having.items()})
 
     def nearest(self, own: frozenset[Any]) -> list[Manifest]:
-        """Those that differ least from these traits, in their order."""
+        """Returns those that differ least from these traits, in their order."""
         if not self.manifests:
             return []
         shared = np.zeros(len(self.manifests), dtype=int)

@@ -1,4 +1,4 @@
-"""What to type in place of an override that cannot be taken as it is: nearest names, where a setting belongs,
+"""Tells what to type in place of an override that cannot be taken: nearest names, where a setting belongs,
 and the lines for several values of one setting."""
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _owners(conf: Conf) -> dict[str, list[str]]:
 
 
 def _place(key: str, owners: dict[str, list[str]]) -> str:
-    """Where a setting of exactly this name belongs; "" if there is none."""
+    """Returns where a setting of exactly this name belongs; "" if there is none."""
     if key in owners:
         return f"; {key} is of {_or(owners[key])}: add {owners[key][0]}" if owners[key] else ""
     last = key.rpartition(".")[2]

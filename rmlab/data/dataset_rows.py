@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rmlab.config.optional_packages import require
 from rmlab.errors import InputError
-from rmlab.optional import require
 from rmlab.storage.digest import digest, file_digest
 from rmlab.storage.files import parse_json, read_plain_text
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from rmlab.config.optional_packages import require
 from rmlab.errors import InputError
 from rmlab.goldens.base import Scorer
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
-from rmlab.optional import require
 from rmlab.paths import user_path
 
 Tagger = Callable[[str], Sequence[tuple[str, str]]]

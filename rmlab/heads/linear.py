@@ -16,7 +16,7 @@ from rmlab.heads.base import Centre, FitData, FitLog, check_inputs, check_penalt
 from rmlab.heads.design import Design, is_shift_invariant, make_design
 from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.fitted.linear import LinearHead
-from rmlab.heads.solve import Problem, Solution, solve
+from rmlab.heads.solve import LinearProblem, Solution, solve
 from rmlab.losses.base import Kinked
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Linear:
         found: list[tuple[float, Solution]] = []
         idle = 0
         for index, l2 in enumerate(self.strengths):
-            problem = Problem(train, smooth, _penalty(train, l2))
+            problem = LinearProblem(train, smooth, _penalty(train, l2))
             solution = solve(start, problem, l2, self.tolerance, self.max_iterations)
             start, step = solution.parameters, step + solution.iterations
             train_loss = train.loss(start, loss)

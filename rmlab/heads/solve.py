@@ -61,7 +61,7 @@ class Trial(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class LinearProblem:
     """f(w) = sum(weight * loss(x w)) / sum(weight) + penalty · w² / 2; penalty: [p], 0 for the intercept.
 
     Autograd differentiates by the [n, K] scores alone, so any loss will do.
@@ -90,13 +90,13 @@ class Problem:
         return self.design.pull(by_value) + self.penalty * w
 
 
-def objective(w: Tensor, problem: Problem) -> tuple[float, Tensor]:
+def objective(w: Tensor, problem: LinearProblem) -> tuple[float, Tensor]:
     """Returns f(w) and its gradient, [p]."""
     value, by_value = problem.by_values(problem.design.values(w))
     return value + 0.5 * float(problem.penalty @ w.square()), problem.gradient(w, by_value)
 
 
-def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: int) -> Solution:
+def solve(start: Tensor, problem: LinearProblem, l2: float, tolerance: float, most: int) -> Solution:
     """Minimises f from start, until the largest entry of the gradient is at most the tolerance.
 
     It also ends after `most` iterations, or when no step lowers f. The preconditioner is the inverse of
@@ -129,7 +129,7 @@ def solve(start: Tensor, problem: Problem, l2: float, tolerance: float, most: in
 
 
 def _line_search(
-    problem: Problem, w: Tensor, direction: Tensor, along: Tensor, here: Iterate, first: float
+    problem: LinearProblem, w: Tensor, direction: Tensor, along: Tensor, here: Iterate, first: float
 ) -> Trial:
     """Returns the first trial at which the slope is nearly 0, or else the lowest point that was tried.
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rmlab.config.optional_packages import require
 from rmlab.errors import ConfigError, InputError
 from rmlab.models.folder_check import check_files, check_fit, told_of, try_model, try_tokenizer
 from rmlab.models.weights import ADAPTER_WEIGHTS, base_folder, is_adapter
-from rmlab.optional import require
 
 _UNUSED = ("pooler.",)  # an encoder's pooler, which no stage uses
 

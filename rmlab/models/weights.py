@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from rmlab.config.optional_packages import require
 from rmlab.errors import InputError
 from rmlab.models.bundled import catalogue
-from rmlab.optional import require
 from rmlab.paths import home_path
 from rmlab.storage.digest import digest
 from rmlab.storage.files import parse_json, read_plain_text

@@ -133,7 +133,7 @@ def _amount_of(made: Manifest) -> int | float:
 
 
 def _work(stage: str, s: Settings, config: Mapping[str, Any] | None = None) -> int:
-    """What a row counts for: the longest response in tokens, or the epochs of a training.
+    """Returns what a row counts for: the longest response in tokens, or the epochs of a training.
 
     config: that of an earlier artifact, if it is meant and not the plan.
     """

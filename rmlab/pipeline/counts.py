@@ -1,4 +1,4 @@
-"""How many prompts and responses a plan has, before they are there."""
+"""Tells how many prompts and responses a plan has, before they are there."""
 
 from __future__ import annotations
 

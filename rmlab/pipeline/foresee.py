@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from rmlab.config.components import build, component_name
 from rmlab.config.fitting import Component
+from rmlab.config.optional_packages import require
 from rmlab.config.settings import Settings
 from rmlab.errors import USAGE, ConfigError, InputError, RmlabError
 from rmlab.models.compute import Compute, check_device
 from rmlab.models.weights import check_available
-from rmlab.optional import require
 from rmlab.paths import home_path
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import Problems

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rmlab import interrupts
 from rmlab.errors import InputError, RmlabError
 from rmlab.logs import log
 from rmlab.logs.progress import Progress
 from rmlab.machine import is_of_shared_memory
+from rmlab.pipeline import interrupts
 from rmlab.pipeline.job import Job
 from rmlab.pipeline.node import Node, file_source
 from rmlab.pipeline.own_code import code_identity

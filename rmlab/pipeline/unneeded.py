@@ -145,7 +145,7 @@ def _kept(place: Path, writing: list[Path], is_stale: bool) -> str:
 
 
 def _seen(place: Path) -> Iterator[os.stat_result]:
-    """Of a file, or a folder and the files in it; without those that the system withholds."""
+    """Yields what the system tells of a file, or of a folder and the files in it, where it tells."""
     below = (Path(folder) / name for folder, _, files in os.walk(place) for name in files)
     for path in chain([place], below):
         with suppress(OSError):

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from rmlab.config.optional_packages import require
 from rmlab.errors import InputError, RmlabError
 from rmlab.logs import log as run_log
 from rmlab.models.compute import Compute, torch_threads_kept
-from rmlab.optional import require
 
 _GIB = 2**30
 _RECORDED = 10_000  # bytes of the output's end that go to the log of the run

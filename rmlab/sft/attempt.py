@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.config.fitting import Sft
+from rmlab.config.optional_packages import lacking, require
 from rmlab.errors import RmlabError
 from rmlab.logs.carried_errors import error_to_json
 from rmlab.models.compute import Compute
 from rmlab.models.oom_retry import is_out_of_memory
-from rmlab.optional import lacking, require
 from rmlab.processes import end_with_parent
 from rmlab.removal import remove_scratch
 from rmlab.sft.checkpoints import Tell, last_whole_checkpoint

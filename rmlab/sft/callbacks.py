@@ -1,4 +1,4 @@
-"""What Trainer calls during training: showing its steps, evaluating, and sealing its checkpoints."""
+"""Callbacks of the training: they show its steps, evaluate, and seal its checkpoints."""
 
 from __future__ import annotations
 

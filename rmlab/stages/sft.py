@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from rmlab.config.optional_packages import require
 from rmlab.data.prompts import Demonstration, read_demonstrations
 from rmlab.errors import InputError
 from rmlab.models.compute import check_device
 from rmlab.models.text.rendering import Exchange, template_hash
 from rmlab.models.text.tokens import encode_all
 from rmlab.models.weights import find_model
-from rmlab.optional import require
 from rmlab.paths import user_path
 from rmlab.pipeline.job import Job
 from rmlab.pipeline.node import Node

@@ -135,8 +135,10 @@ def _changes_heads_alone(override: str, point: GridPoint) -> bool:
 
 
 def not_done(node: Node) -> list[tuple[str, list[str]]]:
-    """Of each data that the cells read, the first missing stage and the overrides of the run that makes it;
-    damage is an error."""
+    """Returns, for each data that the cells read, the first missing stage and the overrides of its run.
+
+    Damage is an error.
+    """
     found: dict[str, tuple[str, list[str]]] = {}
     for role, upstream in node.inputs.items():
         state, data = upstream.state, role.rpartition(":")[2]

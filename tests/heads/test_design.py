@@ -8,7 +8,7 @@ import torch
 
 from rmlab.heads.design import make_design
 from rmlab.heads.fitted.base import Standardiser
-from rmlab.heads.solve import Problem, objective
+from rmlab.heads.solve import LinearProblem, objective
 from rmlab.losses.lists import PlackettLuce
 from rmlab.losses.pairs import BradleyTerry, Classification, Hinge
 from rmlab.losses.robust import RobustBtl
@@ -29,7 +29,7 @@ def at_random(design, loss, l2: float = 0.3, seed: int = 2) -> tuple[float, np.n
     w = torch.cat([w, torch.tensor([0.7], dtype=torch.float64)])[:p]
     penalty = torch.full((p,), l2, dtype=torch.float64)
     penalty[6:] = 0.0
-    value, gradient = objective(w, Problem(design, loss, penalty))
+    value, gradient = objective(w, LinearProblem(design, loss, penalty))
     return value, gradient.numpy(), design.scores(design.x @ w).numpy()
 
 

@@ -14,7 +14,7 @@ from rmlab.heads.base import FitData, mean_loss
 from rmlab.heads.design import is_shift_invariant, make_design
 from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.linear import Linear
-from rmlab.heads.solve import Problem, objective
+from rmlab.heads.solve import LinearProblem, objective
 from rmlab.losses.pairs import BradleyTerry, Classification
 
 
@@ -70,9 +70,9 @@ def test_gradient_equals_finite_differences(loss, k, compare):
     p = design.x.shape[1]
     penalty = torch.full((p,), 0.7, dtype=torch.float64)
     at = rng.normal(size=p)
-    _, gradient = objective(torch.from_numpy(at), Problem(design, loss, penalty))
+    _, gradient = objective(torch.from_numpy(at), LinearProblem(design, loss, penalty))
     numeric = approx_fprime(
-        at, lambda w: objective(torch.from_numpy(w), Problem(design, loss, penalty))[0], 1e-7
+        at, lambda w: objective(torch.from_numpy(w), LinearProblem(design, loss, penalty))[0], 1e-7
     )
     np.testing.assert_allclose(gradient, numeric, atol=1e-5)
 

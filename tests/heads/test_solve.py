@@ -19,7 +19,7 @@ from rmlab.heads.base import FitData
 from rmlab.heads.design import Design, is_shift_invariant, make_design
 from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.linear import ROUNDING, Linear
-from rmlab.heads.solve import Iterate, Problem, Solution, _line_search, objective, solve
+from rmlab.heads.solve import Iterate, LinearProblem, Solution, _line_search, objective, solve
 from rmlab.losses.base import Centred
 from rmlab.losses.lists import Choice, PlackettLuce, UnpairedLoss
 from rmlab.losses.pairs import BradleyTerry, Classification, Hinge
@@ -54,7 +54,7 @@ def design_of(x: np.ndarray, comparisons: Comparisons, shifts: bool = True) -> D
 
 def solved(design: Design, l2: float, loss=BT, tolerance: float = 1e-6, most: int = 500) -> Solution:
     start = torch.zeros(design.x.shape[1], dtype=torch.float64)
-    return solve(start, Problem(design, loss, penalty_of(design, l2)), l2, tolerance, most)
+    return solve(start, LinearProblem(design, loss, penalty_of(design, l2)), l2, tolerance, most)
 
 
 def penalty_of(design: Design, l2: float) -> torch.Tensor:
@@ -69,7 +69,7 @@ def plain_iterations(design: Design, l2: float, most: int) -> int:
     at = [np.inf]
 
     def by_w(w: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = objective(torch.from_numpy(w), Problem(design, BT, penalty_of(design, l2)))
+        value, gradient = objective(torch.from_numpy(w), LinearProblem(design, BT, penalty_of(design, l2)))
         at[0] = float(gradient.abs().max())
         return value, gradient.numpy()
 
@@ -86,7 +86,7 @@ def plain_iterations(design: Design, l2: float, most: int) -> int:
 def test_few_iterations_whatever_the_penalty(l2):
     design = design_of(*ill_conditioned())
     found = solved(design, l2)
-    gradient = objective(found.parameters, Problem(design, BT, penalty_of(design, l2)))[1]
+    gradient = objective(found.parameters, LinearProblem(design, BT, penalty_of(design, l2)))[1]
     assert found.gradient <= 1e-6
     assert found.gradient == pytest.approx(float(gradient.abs().max()), rel=1e-6)
     assert found.iterations <= 40
@@ -201,7 +201,7 @@ def test_hinge_equals_a_support_vector_machine_of_differences(l2):
 def test_a_line_search_returns_a_step_and_the_gradient_that_belongs_to_it(loss, start):
     """Hinge as it is: its slope jumps over 0 at a kink, so that no step is flat enough."""
     design = design_of(*ill_conditioned(300, 20, 1.0))
-    problem = Problem(design, loss, penalty_of(design, 0.1))
+    problem = LinearProblem(design, loss, penalty_of(design, 0.1))
     rng = torch.Generator().manual_seed(1)
     for _ in range(20):
         w = start * torch.randn(design.x.shape[1], generator=rng, dtype=torch.float64)
@@ -227,7 +227,7 @@ def test_a_line_search_returns_a_step_and_the_gradient_that_belongs_to_it(loss, 
 
 def test_without_a_way_down_the_step_is_none():
     design = design_of(*ill_conditioned(100, 5, 1.0))
-    problem = Problem(design, BT, penalty_of(design, 0.1))
+    problem = LinearProblem(design, BT, penalty_of(design, 0.1))
     w = solved(design, 0.1, tolerance=1e-10).parameters
     values = design.values(w)
     here = Iterate(values, *problem.by_values(values))
@@ -242,7 +242,7 @@ def test_the_second_derivatives_are_those_of_the_logistic_loss(l2):
     values = torch.linspace(-4, 4, 50, dtype=torch.float64)
     p = torch.sigmoid(values)
     torch.testing.assert_close(
-        Problem(design, BT, penalty_of(design, l2)).curvature(values), p * (1 - p) / 50
+        LinearProblem(design, BT, penalty_of(design, l2)).curvature(values), p * (1 - p) / 50
     )
 
 
@@ -255,7 +255,7 @@ def test_iterations_have_an_end():
 def test_the_start_changes_the_way_but_not_the_end():
     design = design_of(*ill_conditioned(300, 50, 1.5))
     cold = solved(design, 1e-3, tolerance=1e-8)
-    warm = solve(cold.parameters * 1.01, Problem(design, BT, penalty_of(design, 1e-3)), 1e-3, 1e-8, 500)
+    warm = solve(cold.parameters * 1.01, LinearProblem(design, BT, penalty_of(design, 1e-3)), 1e-3, 1e-8, 500)
     np.testing.assert_allclose(warm.parameters, cold.parameters, atol=1e-4)
     assert warm.iterations < cold.iterations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_settings import SMALL
 
-from rmlab import optional
+from rmlab.config import optional_packages as optional
 from rmlab.pipeline import costs
 from rmlab.storage.artifact import open_artifact
 

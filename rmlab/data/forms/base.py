@@ -90,7 +90,7 @@ def same_length(where: str, **columns: Sequence[Any]) -> None:
             )
 
 
-class Unusable(InputError):
+class UnusableRecord(InputError):
     """Raised for a record without information, though well formed, such as a preference between equal
     texts."""
 

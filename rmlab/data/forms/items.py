@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from rmlab.config.settings import PromptSettings
 from rmlab.data.forms.arrays import Arrays, open_arrays
-from rmlab.data.forms.base import Answer, Item, Unusable
+from rmlab.data.forms.base import Answer, Item, UnusableRecord
 from rmlab.data.forms.judgements import AnswerIds, is_blank, scored_item
 from rmlab.data.forms.recognise import ARRAYS, AUTO, PROMPTS, RECORDS, ROWS, SCORED, recognise
 from rmlab.data.messages import is_text
@@ -100,7 +100,7 @@ def _read(path: Path, form: str, unusable: str, column: str, names: _Names) -> I
                 same.check(str(item.prompt_id), row, number, where)
             check_usable(item, form)
             found.append(item)
-        except Unusable as error:
+        except UnusableRecord as error:
             if unusable == "error":
                 raise InputError(f"{error}; mend it, or leave such records out with unusable=drop") from None
             left_out[error.reason] += 1
@@ -111,12 +111,12 @@ def _read(path: Path, form: str, unusable: str, column: str, names: _Names) -> I
 
 
 def check_usable(item: Item, form: str) -> None:
-    """Raises Unusable for an empty answer, and for equal answers in one record."""
+    """Raises UnusableRecord for an empty answer, and for equal answers in one record."""
     texts = [answer.text for answer in item.answers]
     if any(not t.strip() for t in texts):
-        raise Unusable(item.where, EMPTY)
+        raise UnusableRecord(item.where, EMPTY)
     if form in RECORDS and len(set(texts)) < len(texts):
-        raise Unusable(item.where, "two of its answers are the same text")
+        raise UnusableRecord(item.where, "two of its answers are the same text")
 
 
 def _named(items: list[Item]) -> list[Item]:

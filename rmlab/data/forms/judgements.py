@@ -13,7 +13,7 @@ from typing import Any
 from rmlab.data.forms.base import (
     Answer,
     Item,
-    Unusable,
+    UnusableRecord,
     answer_text,
     group_given,
     has,
@@ -139,7 +139,7 @@ def votes_item(row: Row, where: str) -> Item:
     texts = [answer_text(need(row, c, where), c, where) for c in ("response_a", "response_b")]
     for_a, n = _counted(row, where)
     if n == 0:
-        raise Unusable(where, "nobody voted")
+        raise UnusableRecord(where, "nobody voted")
     answers = (Answer(texts[0], for_a / n), Answer(texts[1], (n - for_a) / n))
     return Item(messages, answers, group_given(row, where), split_given(row), is_text=is_text(row))
 

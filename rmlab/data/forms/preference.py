@@ -13,7 +13,7 @@ from typing import Any
 from rmlab.data.forms.base import (
     Answer,
     Item,
-    Unusable,
+    UnusableRecord,
     answer_text,
     group_given,
     has,
@@ -84,7 +84,7 @@ def _of_messages(
     if cut <= 0:
         raise InputError(f"{where}: 'chosen' and 'rejected' share no prompt; give it as 'prompt'")
     if any(len(side) - cut != 1 for side in sides):
-        raise Unusable(where, "its two conversations part before the last answer")
+        raise UnusableRecord(where, "its two conversations part before the last answer")
     texts = [answer_text(side[cut:], name, where) for name, side in zip(_SIDES, sides, strict=True)]
     return prompt_messages({"messages": sides[0][:cut]}, where), texts
 
@@ -105,7 +105,7 @@ def shared_messages(chosen: list[Message], rejected: list[Message]) -> list[Mess
 def _of_text(chosen: Any, rejected: Any, where: str) -> tuple[list[Message], list[str]]:
     texts = [check_text(x, side, where) for side, x in zip(_SIDES, (chosen, rejected), strict=True)]
     if texts[0] == texts[1]:
-        raise Unusable(where, "two of its answers are the same text")
+        raise UnusableRecord(where, "two of its answers are the same text")
     cut = len(list(takewhile(lambda p: p[0] == p[1], zip(*texts, strict=False))))
     cut -= cut > 0 and texts[0][cut - 1] == " "  # the answers keep the space before them
     if not texts[0][:cut].strip():
@@ -119,7 +119,7 @@ def _scores(row: Row, where: str) -> tuple[float, float]:
         return 1.0, 0.0
     chosen, rejected = (number(row.get(column), column, where) for column in given)
     if chosen < rejected:
-        raise Unusable(where, "its score_chosen is below its score_rejected")
+        raise UnusableRecord(where, "its score_chosen is below its score_rejected")
     return chosen, rejected
 
 
@@ -127,7 +127,7 @@ def hh_item(row: Row, where: str) -> Item:
     """The item of a row whose `chosen` and `rejected` are dialogues of Human: and Assistant:."""
     chosen, rejected = (_dialogue(row, column, where) for column in ("chosen", "rejected"))
     if chosen[:-1] != rejected[:-1]:
-        raise Unusable(where, "its two dialogues part before the last answer")
+        raise UnusableRecord(where, "its two dialogues part before the last answer")
     prompt = chosen[:-1]
     answers = (Answer(chosen[-1]["content"], 1.0), Answer(rejected[-1]["content"], 0.0))
     return Item(prompt, answers, group_given(row, where), split_given(row))
@@ -152,7 +152,7 @@ def _dialogue(row: Row, column: str, where: str) -> list[Message]:
             turns[-1][1].append(content)
     messages: list[Message] = [{"role": role, "content": "\n\n".join(parts)} for role, parts in turns]
     if messages[-1]["role"] != "assistant":
-        raise Unusable(where, f"'{column}' ends with Human:, not with an answer of the Assistant:")
+        raise UnusableRecord(where, f"'{column}' ends with Human:, not with an answer of the Assistant:")
     if any(not m["content"] for m in messages[:-1]):
-        raise Unusable(where, f"a turn before the last of '{column}' is empty")
+        raise UnusableRecord(where, f"a turn before the last of '{column}' is empty")
     return messages

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from rmlab.config.optional_packages import require
 from rmlab.errors import RmlabError
 from rmlab.heads.fitted.base import NormalisedHead
 from rmlab.heads.fitted.storage import TREES, broken, read_payload, scale_of, write_head
-from rmlab.optional import require
 
 _HEADER = {
     "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective",

@@ -10,9 +10,9 @@ import importlib.metadata
 import tempfile
 from pathlib import Path
 
+from rmlab.config.optional_packages import require
 from rmlab.errors import InputError, RmlabError
 from rmlab.models.bundled.stored import stored
-from rmlab.optional import require
 from rmlab.paths import cache_folder
 from rmlab.processes import Child
 from rmlab.storage.digest import file_digest
