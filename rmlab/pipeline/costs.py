@@ -76,7 +76,7 @@ def duration(seconds: float) -> str:
     for unit, name in ((3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:,.1f} {name}" if seconds < 10 * unit else f"{seconds / unit:,.0f} {name}"
-    return f"{seconds:,.0f} seconds"
+    return "a second" if seconds < 1.5 else f"{seconds:,.0f} seconds"
 
 
 def size(n: float) -> str:
