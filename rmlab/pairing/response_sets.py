@@ -48,7 +48,7 @@ class ResponseSets:
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Comparisons:
         """Draws at most n pairs, items [n, 2] int64 rows of the pool in random order."""
-        self.check_amount(pool, n)
+        self._check_total(pool, n)
         check_golden(pool, "equal-n" if self.equal_n else self.choice)
         sets = _sets(pool, rng)
         if not self.equal_n:
@@ -60,6 +60,15 @@ class ResponseSets:
         return Comparisons(items=items, group=pool.group[items[:, 0]])
 
     def check_amount(self, pool: Pool, n: int) -> None:
+        """Raises InputError where n pairs cannot be drawn, whatever the golden rewards are."""
+        self._check_total(pool, n)
+        if self.equal_n and (most := self.capacity(pool)) < FEWEST:
+            raise InputError(
+                f"equal n would be {most} at most, and fewer than {FEWEST} pairs are too few for a head: "
+                "add prompts, or set pairing.equal_n=false"
+            )
+
+    def _check_total(self, pool: Pool, n: int) -> None:
         total = self.capacity(pool)
         if n < 1:
             raise InputError(f"asked for {n} comparisons: ask for at least 1")

@@ -100,7 +100,8 @@ def _check_room(out: str, n: float) -> None:
 
 def _cost(node: Node, problems: Problems) -> Cost:
     amount, width = _amount(node, problems), _width(node)
-    certain = amount * width if node.stage == EMBED.name and amount and width else 0.0
+    is_begun = node.folder.exists()  # some of it is written already
+    certain = amount * width if node.stage == EMBED.name and amount and width and not is_begun else 0.0
     work = amount * _work(node.stage, node.settings) if amount is not None else None
     if work is not None and (made := _earlier(node)) is not None:
         share = work / max(1.0, _amount_of(made) * _work(node.stage, node.settings, made.config))

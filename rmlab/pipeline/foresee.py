@@ -114,7 +114,7 @@ def check_out(out: str) -> None:
 
 
 def foresee_component(component: Component, where: str, settings: Settings, problems: Problems) -> None:
-    """Checks what a component needs of this machine: packages, a device, and what its own `check` asks for.
+    """Checks what a component needs of this machine: packages, a device, what its `check_machine` asks.
 
     where: the setting that names it, such as sampler or golden.sentiment.
     """
@@ -126,7 +126,7 @@ def foresee_component(component: Component, where: str, settings: Settings, prob
     if getattr(built, "runs_model", False):
         with problems.caught():
             check_device(settings.device)
-    if check := getattr(built, "check", None):
+    if check := getattr(built, "check_machine", None):
         with problems.caught():
             check(Compute(settings.dtype, settings.device, settings.trust_remote_code, settings.revision))
 

@@ -118,6 +118,7 @@ CROSSVAL = Stage(
     summary="Fit each head anew without each fold of prompt groups; needs crossval.folds.",
     has_several=True,
     absent="no crossval.folds; try crossval.folds=5",
+    has_checks=True,
     decided_by=(*_FITTED_BY, "crossval"),
 )
 EVAL_RM = Stage(

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rmlab.data.splits import folds_of_groups
 from rmlab.evaluation.fit import Fit
 from rmlab.evaluation.fit_head import fit_head, read_objectives
 from rmlab.evaluation.heldout import folds_of
 from rmlab.evaluation.score import score_all
+from rmlab.pipeline.counts import prompt_groups
 from rmlab.pipeline.job import Job, note_left_out
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import Problems
 from rmlab.responses.table import Responses, read_responses
 from rmlab.responses.vectors import StreamedVectors, map_vectors
 from rmlab.storage.heldout_schema import CROSSVAL_SCORES
@@ -45,6 +49,15 @@ def run(job: Job) -> None:
     if noted := [f for f in found if f["notes"]]:
         text = f"{len(noted)} of {len(found)} folds: {noted[0]['notes'][0]}"
         job.writer.warnings.append(f"{job.name}: {text}")
+
+
+def foresee(node: Node, problems: Problems) -> None:
+    """Checks whether there are as many groups of prompts as folds."""
+    groups = prompt_groups(node.inputs["sample"].inputs["prompts"], problems)
+    how = node.settings.crossval
+    if groups is not None:
+        with problems.caught():
+            folds_of_groups([*groups["train"], *groups["test"]], how.folds or 0, how.seed)
 
 
 def _facts(fold: int, fit: Fit) -> dict[str, Any]:

@@ -189,3 +189,89 @@ def test_times_of_a_model_that_was_measured_are_told(cli, tmp_path, monkeypatch)
     assert {"annotate", "eval_rm", "report"} < set(found["unknown"])
     told = cli("run", *asked).out.splitlines()[-1]
     assert told.startswith("to make: about 5.4 minutes (of prompts, annotate, ")
+
+
+OWN_PAIRING = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rmlab.comparisons import Comparisons
+
+
+@dataclass(frozen=True)
+class Near:
+    """Compares responses to a prompt whose golden rewards are near each other; refuses those that are far out."""
+
+    name: ClassVar[str] = "near"
+
+    def _pairs(self, pool):
+        if pool.golden.max() > self.most:
+            raise ValueError("a golden reward of which this pairing knows nothing")
+        i, j = np.triu_indices(len(pool), 1)
+        ok = (pool.group[i] == pool.group[j]) & (abs(pool.golden[i] - pool.golden[j]) < 1.5)
+        return np.stack([i[ok], j[ok]], axis=1)
+
+    most: float = np.inf
+
+    def capacity(self, pool):
+        return len(self._pairs(pool))
+
+    def __call__(self, pool, n, rng):
+        items = rng.permutation(self._pairs(pool))[:n]
+        return Comparisons(items=items, group=pool.group[items[:, 0]])
+'''
+
+
+@pytest.mark.parametrize("most", ["1e9", "30"])
+def test_a_pairing_of_the_users_own_is_not_judged_by_imagined_rewards(cli, tmp_path, monkeypatch, most):
+    """Its capacity hangs on golden rewards, and it may not take those that are imagined."""
+    (tmp_path / "near_pairing.py").write_text(OWN_PAIRING)
+    (tmp_path / "conf" / "pairing").mkdir(parents=True)
+    (tmp_path / "conf" / "pairing" / "near.yaml").write_text("_target_: near_pairing.Near\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ("--config-dir", tmp_path / "conf", "allow_modules=[near_pairing]", "pairing=near")
+    asked = (*SMALL, NO_SFT, "arms=[]", f"+pairing.most={most}", f"out={tmp_path / 'out'}")
+    result = cli("run", *own, *asked, "--dry-run")
+    assert result.code == 0, result.err
+
+
+def test_too_few_groups_for_the_folds(cli, tmp_path):
+    result = cli("run", *SMALL, NO_SFT, "crossval.folds=30", f"out={tmp_path / 'out'}", "--dry-run")
+    assert result.code == 3
+    assert lines_of(result) == [
+        "30 folds need 30 groups of prompts and there are 18; lower crossval.folds, or set crossval.folds=null"
+    ]
+
+
+def test_a_component_says_what_it_asks_of_the_machine(cli, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(optional, "is_installed", lambda package: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    vllm = ("sampler=vllm", "sampler.tensor_parallel_size=2", "model=random-tiny")
+    result = cli("run", *SMALL, NO_SFT, *vllm, f"out={tmp_path / 'out'}", "--dry-run")
+    assert result.code == 3 and "tensor_parallel_size=2" in result.line
+
+
+def test_fewer_prompts_than_equal_n_needs(cli, tmp_path):
+    equal = (
+        "pairing=response_sets",
+        "pairing.equal_n=true",
+        "comparisons.n=null",
+        "comparisons.n_validation=null",
+    )
+    result = cli("run", *SMALL, NO_SFT, "arms=[]", *equal, f"out={tmp_path / 'out'}", "--dry-run")
+    assert result.code == 2 and "at most, and fewer than 10 pairs are too few" in result.line
+
+
+def test_a_set_of_embeddings_that_is_half_written_needs_room_for_the_rest_alone(cli, tmp_path, monkeypatch):
+    asked = (*SMALL, NO_SFT, f"out={tmp_path / 'out'}", "--dry-run")
+    embed = next(stage for stage in cli("run", *asked, "--json").json["stages"] if stage["stage"] == "embed")
+    usage = shutil.disk_usage(tmp_path)._replace(free=20_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
+    assert cli("run", *asked).code == 3
+    Path(embed["path"]).mkdir(parents=True)
+    assert cli("run", *asked).code == 0
