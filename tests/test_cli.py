@@ -201,6 +201,12 @@ def test_inspect_of_rows_of_no_known_form_says_so(cli, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"x": 1}\n')
     shown = cli("inspect", tmp_path / "a.jsonl")
     assert shown.code == 0 and "its columns (x) match no known form" in shown.out and "next:" not in shown.out
+    for row, command in {
+        '{"question": "a", "better": "b", "worse": "c"}': "rmlab import {} columns.prompt=question columns.chosen=better",
+        '{"id": "a1", "instruction": "Tell me."}': "rmlab run prompts=file prompts.path={} columns.prompt=instruction",
+    }.items():
+        (file := tmp_path / "own.jsonl").write_text(f"{row}\n")
+        assert f"perhaps: {command.format(file)}" in cli("inspect", file).out
 
 
 def test_inspect_refuses_a_small_file_that_declares_a_large_table(cli, tmp_path):

@@ -20,6 +20,7 @@ _MOST = 1000  # columns that are counted: a file may have as many names as it ha
 _KINDS = {
     bool: "true or false", int: "whole number", float: "number", str: "text", list: "list", dict: "object",
 }  # fmt: skip
+_PAIR = ("prompt", "chosen", "rejected")
 _DEMONSTRATIONS = "demonstrations"
 
 
@@ -64,8 +65,23 @@ def form_and_next(path: Path, first: Row) -> dict[str, Any]:
         if has(first, "prompt") and has(first, "completion"):
             form = _DEMONSTRATIONS
         else:
-            return {"form": None, "why": str(error)}
+            return {"form": None, "why": str(error), **_perhaps(path, first)}
     return {"form": form, "next": shell_line(["rmlab", *_taken_by(form, str(path), first)])}
+
+
+def _perhaps(path: Path, first: Row) -> dict[str, str]:
+    """Returns a command that names columns of text by their order: pairs where they are three, else prompts."""
+    texts = [name for name, value in first.items() if isinstance(value, str)]
+    if len(texts) == len(_PAIR):
+        named = [override(f"columns.{ours}", name) for ours, name in zip(_PAIR, texts, strict=True)]
+        return {"perhaps": shell_line(["rmlab", "import", str(path), *named])}
+    if not texts:
+        return {}
+    words = [
+        override("prompts.path", str(path)),
+        override("columns.prompt", max(texts, key=lambda t: len(first[t]))),
+    ]
+    return {"perhaps": shell_line(["rmlab", "run", "prompts=file", *words])}
 
 
 def _taken_by(form: str, path: str, first: Row) -> list[str]:

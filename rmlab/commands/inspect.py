@@ -129,7 +129,7 @@ def _print(found: dict[str, Any]) -> None:
             say(f"  row {i}: " + ", ".join(f"{k}={_short(v)}" for k, v in row.items()))
     if "form" in found:
         known = f"form: {found['form']}" if found["form"] else f"no form: {found['why']}"
-        say("", known, *([f"next: {found['next']}"] if "next" in found else []))
+        say("", known, *(f"{key}: {found[key]}" for key in ("next", "perhaps") if key in found))
     if found["lineage"]:
         say("", "lineage")
     for row in found["lineage"]:
