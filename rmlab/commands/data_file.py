@@ -70,7 +70,7 @@ def form_and_next(path: Path, first: Row) -> dict[str, Any]:
 
 
 def _perhaps(path: Path, first: Row) -> dict[str, str]:
-    """Returns a command that names columns of text by their order: pairs where they are three, else prompts."""
+    """Returns a command that names columns of text in order: pairs where they are three, else prompts."""
     texts = [name for name, value in first.items() if isinstance(value, str)]
     if len(texts) == len(_PAIR):
         named = [override(f"columns.{ours}", name) for ours, name in zip(_PAIR, texts, strict=True)]

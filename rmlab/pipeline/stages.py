@@ -58,7 +58,13 @@ class Stage:
 
 
 PROMPTS = Stage(
-    "prompts", 4, reads=(), summary="Import the prompts.", command="sample", decided_by=("prompts",)
+    "prompts",
+    4,
+    reads=(),
+    summary="Import the prompts.",
+    command="sample",
+    decided_by=("prompts",),
+    has_checks=True,
 )
 SFT = Stage(
     "sft",

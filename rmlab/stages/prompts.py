@@ -8,7 +8,10 @@ from rmlab.data.forms.items import chosen_prompts
 from rmlab.data.prompts import Prompt, text_id
 from rmlab.data.splits import few_for_testing
 from rmlab.paths import user_path
+from rmlab.pipeline.counts import prompt_groups
 from rmlab.pipeline.job import Job
+from rmlab.pipeline.node import Node
+from rmlab.pipeline.problems import Problems
 from rmlab.storage.schemas import PROMPTS
 
 
@@ -50,6 +53,11 @@ def run(job: Job) -> None:
     job.writer.metrics.update(known)
     job.writer.part(0, data, {})
     job.writer.add({**counts, "left_out": n_found - len(kept), "parted_groups": parted})
+
+
+def foresee(node: Node, problems: Problems) -> None:
+    """Checks whether the file can be read as prompts, unless it is too large to read it only for that."""
+    prompt_groups(node, problems)
 
 
 def _in_both(prompts: list[Prompt]) -> int:

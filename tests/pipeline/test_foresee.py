@@ -275,3 +275,11 @@ def test_a_set_of_embeddings_that_is_half_written_needs_room_for_the_rest_alone(
     assert cli("run", *asked).code == 3
     Path(embed["path"]).mkdir(parents=True)
     assert cli("run", *asked).code == 0
+
+
+def test_a_file_whose_columns_have_other_names(cli, tmp_path):
+    """It is found in a file of pairs too, whose number of responses is known only when it is read."""
+    (tmp_path / "pairs.jsonl").write_text('{"question": "a", "better": "b", "worse": "c"}\n' * 9)
+    pairs = ("experiment=human_preferences", f"input={tmp_path / 'pairs.jsonl'}", "embedder=hashing")
+    result = cli("run", *pairs, f"out={tmp_path / 'out'}", "--dry-run")
+    assert result.code == 3 and "no 'prompt'; the row has better" in result.line
