@@ -59,6 +59,7 @@ MISTAKES = [
     # files of one's own
     (FILE, 2, ["prompts.path=..."]),
     (f"{FILE} prompts.path=nowhere.jsonl", 3, ["nowhere.jsonl does not exist"]),
+    ("run experiment=human_preferences", 2, ["input=FILE"]),
     ("import nowhere.jsonl", 3, ["nowhere.jsonl does not exist"]),
     ("import nothing.jsonl", 3, ["nothing.jsonl has no rows"]),
     ("import broken.jsonl", 3, ["broken.jsonl, line 1: not JSON"]),

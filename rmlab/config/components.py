@@ -137,5 +137,7 @@ def first_problem(error: ValidationError, prefix: str = "") -> str:
     where = ".".join([prefix, *map(str, problem["loc"])]).strip(".")
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     given = problem.get("input")
+    if given is None and where == "prompts.path":  # which experiments with data of yours take from input=
+        return f"{where} has no value: give the file or folder of your data, input=FILE"
     shown = f" (got {given!r})" if isinstance(given, str | int | float | bool | None) and where else ""
     return f"{where}: {message}{shown}" if where else message
