@@ -306,7 +306,7 @@ def test_one_response_a_prompt(cli, tmp_path):
     )
     result = cli("run", *SMALL, *few, "arms=[]", f"out={tmp_path}")
     assert (
-        result.code == 3
+        result.code == 2
         and "every prompt has one response: sample at least 2, or use pairing=cross_prompt" in result.line
     )
     assert not list((tmp_path / "fit_rm").glob("*/manifest.json"))

@@ -132,7 +132,7 @@ def test_the_locks_hold_all_that_an_extra_needs(lock, extra, locks):
     """No package is asked for what it needs at set-up, so what is missing would be missing at the first use."""
     parts = lock.parts(ROOT)
     held = {name: version for part in locks for name, version in parts[f"locks/{part}.txt"].items()}
-    todo, seen = [("rmlab", extra)], set()
+    todo, seen = [("reward-model-lab", extra)], set()
     while todo:
         name, extra = todo.pop()
         if (name, extra) in seen or name in CARRIERS:
@@ -142,7 +142,7 @@ def test_the_locks_hold_all_that_an_extra_needs(lock, extra, locks):
             needed = lock.normal(need.name)
             if need.marker is not None and not need.marker.evaluate({"extra": extra}):
                 continue
-            if needed not in ("rmlab", "torch"):
+            if needed not in ("reward-model-lab", "torch"):
                 assert needed in held, f"{name} needs {need}"
                 assert need.specifier.contains(held[needed], prereleases=True), f"{name} needs {need}"
             todo += [(needed, more) for more in ("", *need.extras)]

@@ -148,4 +148,7 @@ def test_responses_without_ids_are_told_what_is_missing(cli, folder):
 
 def test_a_folder_without_the_files(cli, tmp_path):
     result = run(cli, tmp_path / "none")
-    assert result.code == 3 and "none/prompts.parquet does not exist" in result.line
+    told = result.err.splitlines()
+    assert result.code == 3 and len(told) == 3
+    for name, line in zip(("prompts", "responses", "embeddings"), told, strict=True):
+        assert f"none/{name}.parquet does not exist" in line

@@ -21,6 +21,7 @@ from rmlab.pipeline.counts import prompt_groups, responses_a_prompt
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import Problems
 from rmlab.responses.table import Responses
+from rmlab.storage.artifact import Artifact
 
 _PARTS = {
     "head", "loss", "pairing", "noise", "selection", "ensemble", "centring", "teacher", "comparisons",
@@ -138,9 +139,7 @@ def _counted(sample: Node, problems: Problems) -> Counted | None:
     reading much."""
     if sample.is_done:
         artifact = sample.open()
-        if artifact.manifest.rows > MOST:
-            return None
-        return _by_prompt(artifact.read(columns=["prompt_id", "group", "split"]))
+        return None if artifact.manifest.rows > MOST else _by_prompt(artifact)
     if (each := responses_a_prompt(sample)) is None:
         return None
     found = prompt_groups(sample.inputs["prompts"], problems)
@@ -149,7 +148,13 @@ def _counted(sample: Node, problems: Problems) -> Counted | None:
     return found["train"], [each["train"]] * len(found["train"])
 
 
-def _by_prompt(responses: pa.Table) -> Counted:
-    train = responses.filter(pc.field("split") == "train")
-    found = train.group_by(["prompt_id", "group"]).aggregate([([], "count_all")])
-    return found["group"].to_pylist(), found["count_all"].to_pylist()
+def _by_prompt(responses: Artifact) -> Counted:
+    """A prompt's responses lie in one part, next to each other."""
+    groups: list[str] = []
+    counts: list[int] = []
+    for part in responses.stream(columns=["prompt_id", "group", "split"]):
+        train = part.filter(pc.field("split") == "train")
+        found = train.group_by(["prompt_id", "group"]).aggregate([([], "count_all")])
+        groups += found["group"].to_pylist()
+        counts += found["count_all"].to_pylist()
+    return groups, counts

@@ -86,12 +86,17 @@ def _sampled(s: Settings) -> dict[str, Node]:
 
 
 def _responses_name(s: Settings, sources: Mapping[str, Source]) -> str:
-    """The model's name, or for responses that no model made the name of their file."""
+    """The model's name, or for responses that no model made the name of their file, which in an embedding set
+    is responses-POLICY."""
     cls = component_class(s.sampler, s.allow_modules, "sampler")
     if cls.needs_model:  # type: ignore[attr-defined]
         return Path(s.model).name
     files = [Path(source.name).stem for role, source in sources.items() if role.startswith("sampler.")]
-    return files[0] if files else component_name(s.sampler, s.allow_modules, "sampler")
+    return (
+        files[0].removeprefix("responses-")
+        if files
+        else component_name(s.sampler, s.allow_modules, "sampler")
+    )
 
 
 def _sft(s: Settings, model: dict) -> Node:

@@ -197,7 +197,7 @@ def test_a_failure_within_a_stage_reaches_the_caller_and_the_log(tmp_path, monke
 
     monkeypatch.setattr("rmlab.stages.prompts.run", broken)
     with pytest.raises(ZeroDivisionError, match="by hand"):
-        rmlab.run("experiment=smoke", f"out={tmp_path}", stage="sample", progress=False)
+        rmlab.run("experiment=smoke", "sft=none", f"out={tmp_path}", stage="sample", progress=False)
     (log,) = (tmp_path / "logs").iterdir()
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert [e["message"] for e in events if e["event"] == "failure"] == ["by hand"]

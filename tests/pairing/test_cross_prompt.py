@@ -169,8 +169,11 @@ def test_budgets_that_cannot_be_met_are_refused(group, choice, n, message):
         CrossPrompt(choice)(Pool(np.arange(float(len(group))), group), n, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize(("golden", "message"), [([1, 1, 1], "all golden"), ([1, np.inf, 2], "not finite")])
+@pytest.mark.parametrize(
+    ("golden", "message"), [([1, 1, 1, 1], "all golden"), ([1, np.inf, 2, 3], "not finite")]
+)
 @pytest.mark.parametrize("choice", ["similar", "diverse"])
 def test_golden_rewards_without_an_order_are_refused(choice, golden, message):
     with pytest.raises(InputError, match=message):
-        CrossPrompt(choice)(Pool(np.array(golden, dtype=float), np.arange(3)), 1, np.random.default_rng(0))
+        pool = Pool(np.array(golden, dtype=float), np.array([0, 0, 1, 1]))
+        CrossPrompt(choice)(pool, 1, np.random.default_rng(0))

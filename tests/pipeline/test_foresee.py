@@ -131,11 +131,12 @@ def test_what_arms_cannot_be_is_told_of_each(cli, tmp_path):
     assert [p["kind"] for p in result.json["problems"]] == ["missing", "settings", "settings", "settings"]
 
 
-def test_what_is_done_needs_nothing(cli, small_run, nothing_optional):
+def test_what_is_done_needs_nothing(cli, small_run, tmp_path, nothing_optional):
     """The artifacts are there, so that no package is missing for them; a head that is not is another matter."""
-    assert cli("run", *SMALL, f"out={small_run}", "--dry-run").code == 0
-    assert cli("sample", *SMALL, f"out={small_run}").code == 0
-    more = cli("fit-rm", *SMALL, f"out={small_run}", "seed=5", "--dry-run")
+    out = shutil.copytree(small_run, tmp_path / "out")
+    assert cli("run", *SMALL, f"out={out}", "--dry-run").code == 0
+    assert cli("sample", *SMALL, f"out={out}").code == 0
+    more = cli("fit-rm", *SMALL, f"out={out}", "seed=5", "--dry-run")
     assert more.code == 3 and more.line.startswith("rmlab: head=trees needs lightgbm; run: ")
 
 
@@ -159,12 +160,12 @@ def test_score_tells_all_that_is_wrong_at_once(cli, tmp_path):
     assert str(Path(tmp_path / "head")) in told[2] and "none.jsonl" in told[3]
 
 
-def test_a_dry_run_tells_about_how_long_it_takes_and_how_much_it_writes(cli, small_run, tmp_path):
+def test_a_dry_run_tells_about_how_long_it_takes_and_how_much_it_writes(cli, out, tmp_path):
     """By earlier artifacts where there are some; embeddings by their number and width."""
     new = cli("run", *SMALL, f"out={tmp_path / 'out'}", "--dry-run", "--json").json["costs"]
     assert new["seconds"] == 0 and "sft" in new["unknown"]  # no such model was timed
-    wide = cli("embed", *SMALL, f"out={small_run}", "embedder.dimension=6400", "--dry-run", "--json")
-    [embed] = (open_artifact(path).manifest for path in (small_run / "embed").iterdir())
+    wide = cli("embed", *SMALL, f"out={out}", "embedder.dimension=6400", "--dry-run", "--json")
+    [embed] = (open_artifact(path).manifest for path in (out / "embed").iterdir())
     assert wide.json["costs"]["seconds"] == pytest.approx(embed.seconds) and not wide.json["costs"]["unknown"]
     bigger = cli("run", *SMALL, f"out={tmp_path / 'out'}", "embedder.dimension=6400", "--dry-run", "--json")
     responses = 12 * 5 + 6 * 6

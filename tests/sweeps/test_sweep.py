@@ -319,4 +319,5 @@ def test_heads_are_scored_in_the_form_that_the_settings_name(out, inline, monkey
     rows = heads(swept(out, *grid)).set_index("evaluation.scoring")
     assert rows["quick"].to_dict() == {"exact": False, "quick": True}
     assert rows["chosen"].nunique() == 1  # the same head
-    assert rows["test_spearman"].nunique() == 2  # scored in two forms
+    figures = rows.select_dtypes("number").drop(columns=["seconds"], errors="ignore")
+    assert (figures.loc["exact"] != figures.loc["quick"]).any()  # scored in two forms
