@@ -93,6 +93,10 @@ def run(
 @app.command()
 def sweep(
     overrides: Overrides = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="Print the means of each value on this axis; may be repeated."),
+    ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     force: Force = False,
@@ -103,12 +107,13 @@ def sweep(
 
     Commas make a grid:  rmlab sweep experiment=demo head=linear,mlp noise.error=0.05,0.2,0.38 seed=0,1,2
 
-    results.parquet has a row for each combination (cell). An interrupted sweep resumes at the next cell, and
+    results.parquet has a row for each combination (cell), and report.html shows them by each axis, with
+    intervals over seeds and prompts. An interrupted sweep resumes at the next cell, and
     cells that another sweep has done are reused. --dry-run counts the cells and estimates the time.
     """
     from rmlab.commands.sweep import sweep_command
 
-    raise typer.Exit(sweep_command(overrides or [], dry_run, as_json, force, config_dir, workers))
+    raise typer.Exit(sweep_command(overrides or [], by or [], dry_run, as_json, force, config_dir, workers))
 
 
 app.command("import")(data_cli.import_)

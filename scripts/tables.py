@@ -8,7 +8,7 @@ from rmlab.storage.heldout_schema import HELDOUT_TABLES
 from rmlab.storage.schemas import TABLES, Table
 from rmlab.storage.set_schema import SET_TABLES
 from rmlab.storage.study_schema import STUDY_TABLES
-from rmlab.storage.sweep_schema import cell_prompts_table, sweep_table
+from rmlab.storage.sweep_schema import SWEEP_MEANS, cell_prompts_table, sweep_table
 
 PAGE = Path(__file__).parents[1] / "TABLES.md"
 
@@ -35,7 +35,7 @@ The tables of an embedding set (docs/embedding_sets.md) come last.
 
 
 def page() -> str:
-    sweep = (sweep_table(), cell_prompts_table())
+    sweep = (sweep_table(), cell_prompts_table(), SWEEP_MEANS)
     tables = (*TABLES, *HELDOUT_TABLES, *sweep, *STUDY_TABLES, *SET_TABLES)
     return HEAD + "".join(section(table) for table in tables)
 

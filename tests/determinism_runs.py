@@ -10,6 +10,7 @@ from unittest.mock import patch
 from own_finding import write_finding
 from small_settings import SMALL
 
+from rmlab.commands.sweep import report_node
 from rmlab.pipeline.plan import in_order, load_arms, plan
 from rmlab.pipeline.run import run_nodes
 from rmlab.storage.artifact import Artifact
@@ -43,7 +44,7 @@ def run(overrides: Iterable[str], *stages: str) -> dict[str, Artifact]:
 def timeless() -> Iterator[None]:
     """Reports say when and from which commit they were made, and how long stages took; here it is not told."""
     with ExitStack() as patches:
-        for stage in ("report", "study"):
+        for stage in ("report", "study", "sweep_report"):
             patches.enter_context(patch(f"rmlab.stages.{stage}.now", lambda: "now"))
             patches.enter_context(patch(f"rmlab.stages.{stage}.git_state", dict))
         patches.enter_context(patch("rmlab.report.wording.duration", lambda seconds: "a while"))
@@ -57,7 +58,7 @@ def run_everything() -> None:
         run(MODELS, "prompts", "sft", "sample", "annotate", "embed")
         conf = write_finding(Path())
         study = plan_study(load_findings(["mine"], conf), [*SMALL, *STAND_INS, "seed=0,1"], 1, conf)
-        run_nodes(in_order(study), "test", quiet=True)
+        run_nodes([*in_order(study), report_node(study.inputs["sweep"])], "test", quiet=True)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ TIMED = {
     "folder",
     "place",
 }  # of a manifest, of which there is a copy; the sweep's table has TIMES
-DIFFERS = {"sweep": {"files"}, "study": {"inputs"}}  # by those times
+DIFFERS = {"sweep": {"files"}, "sweep_report": {"inputs"}, "study": {"inputs"}}  # by those times
 CUT = tuple(stage.name for stage in STAGES if stage.over_shards)
 
 

@@ -38,7 +38,7 @@ def test_stages_holds_one_module_a_stage_and_nothing_else():
 
 def test_nodes_read_what_the_table_says_and_come_in_its_order():
     nodes = plan(load_arms([*SMALL, "crossval.folds=2", "sft=lora", "objectives={sentiment:1,length:1}"]))
-    assert {node.stage for node in nodes} == set(BY_NAME) - {"sweep", "study"}
+    assert {node.stage for node in nodes} == set(BY_NAME) - {"sweep", "sweep_report", "study"}
     for node in nodes:
         stage = BY_NAME[node.stage]
         assert stage.roles(node.inputs) == list(node.inputs)

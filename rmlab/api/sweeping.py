@@ -10,7 +10,7 @@ import pandas as pd
 
 from rmlab.api.session import checked, session
 from rmlab.api.tables import html_table, read
-from rmlab.commands.sweep import METRICS, n_failed, planned_sweep, swept
+from rmlab.commands.sweep import METRICS, n_failed, planned_sweep, reported, swept
 from rmlab.config.grid import points
 from rmlab.errors import ConfigError, InputError
 from rmlab.models.compute import available_cores
@@ -36,16 +36,21 @@ def sweep(
     with session("sweep", texts, folder) as command:
         plan = planned_sweep(points(texts, folder), workers or available_cores(), force, folder)
         outcome = swept(plan, command, quiet=not progress)
-    assert outcome.artifact is not None
-    return SweepResult(outcome.artifact, tuple(plan.node.sweep_grid.axes))
+        page = reported(plan.node, force, command)
+    assert outcome.artifact is not None and page is not None
+    return SweepResult(outcome.artifact, tuple(plan.node.sweep_grid.axes), page.path / "report.html")
 
 
 @dataclass(frozen=True, eq=False)
 class SweepResult:
-    """The results of a sweep. artifact: its folder and manifest; axes: the settings that were swept over."""
+    """The results of a sweep. artifact: its folder and manifest; axes: the settings that were swept over.
+
+    report: the page that shows the sweep by each axis, with intervals over seeds and prompts.
+    """
 
     artifact: Artifact
     axes: Sequence[str]
+    report: Path
 
     @property
     def path(self) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,32 +12,51 @@ import pandas as pd
 
 from rmlab.commands.run import command_line
 from rmlab.config.grid import GridPoint, points
-from rmlab.errors import OK, PARTIAL, InputError
+from rmlab.errors import OK, PARTIAL, ConfigError, InputError
 from rmlab.logs.records import shell_line
 from rmlab.models.compute import available_cores
 from rmlab.pipeline.foresee import foresee
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import Problems, gathering
 from rmlab.pipeline.run import Outcome, run_nodes
+from rmlab.pipeline.stages import SWEEP, SWEEP_REPORT
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import plain
+from rmlab.storage.sweep_schema import EVERY_AXIS
+from rmlab.study.plan import SEED
 from rmlab.sweeps.plan import not_done, plan_sweep
 from rmlab.terminal import note, say, say_json, say_table
 
 
 def sweep_command(
-    overrides: Sequence[str], dry_run: bool, as_json: bool, force: bool, config_dir: Path | None, workers: int
+    overrides: Sequence[str],
+    by: Sequence[str],
+    dry_run: bool,
+    as_json: bool,
+    force: bool,
+    config_dir: Path | None,
+    workers: int,
 ) -> int:
-    """Runs a sweep and returns the exit code, as some cells may have failed. workers: 0 for one a core."""
+    """Runs a sweep and returns the exit code, as some cells may have failed.
+
+    by: the axes whose values are printed, instead of all combinations; workers: 0 for one a core.
+    """
     plan = planned_sweep(points(overrides, config_dir), workers or available_cores(), force, config_dir)
     node, problems = plan.node, plan.problems
+    if unknown := [axis for axis in by if axis not in node.sweep_grid.axes or axis == SEED]:
+        known = ", ".join(axis for axis in node.sweep_grid.axes if axis != SEED)
+        raise ConfigError(
+            f"--by {unknown[0]}: no axis of this sweep" + (f"; there is: {known}" if known else "")
+        )
     if not as_json:
         say(_count(node))
     if dry_run and plan.is_left:
         outcome, estimated = Outcome(node, "planned"), _estimate(node, problems)
     else:
         outcome, estimated = swept(plan, command_line()), None
-    _show(node, outcome, estimated, as_json, problems)
+    is_known = outcome.artifact and not (dry_run and not report_node(node).is_done)
+    report = reported(node, force, command_line()) if is_known else None
+    _show(node, outcome, report, estimated, as_json, by, problems)
     problems.raise_all()
     return PARTIAL if outcome.artifact and n_failed(outcome.artifact) else OK
 
@@ -75,6 +95,17 @@ def swept(plan: PlannedSweep, command: str, quiet: bool = False) -> Outcome:
     if not quiet:
         note(*plan.problems.notes)
     return run_nodes([plan.node], command, plan.again, quiet, alone=True)[0]
+
+
+def reported(sweep: Node, force: bool, command: str) -> Artifact | None:
+    """Makes the report of a finished sweep, unless it is there."""
+    return run_nodes([report_node(sweep)], command, force, quiet=True)[0].artifact
+
+
+def report_node(sweep: Node) -> Node:
+    """The node that shows a sweep by each of its axes."""
+    inputs, stage = {SWEEP.name: sweep}, SWEEP_REPORT
+    return Node(stage.name, stage.version, sweep.name, {}, inputs, {}, sweep.settings, sweep.sweep_grid)
 
 
 def n_failed(artifact: Artifact) -> int:
@@ -119,10 +150,16 @@ def _plural(workers: int) -> str:
 
 
 def _show(
-    node: Node, outcome: Outcome, estimated: dict[str, Any] | None, as_json: bool, problems: Problems
+    node: Node,
+    outcome: Outcome,
+    report: Artifact | None,
+    estimated: dict[str, Any] | None,
+    as_json: bool,
+    by: Sequence[str],
+    problems: Problems,
 ) -> None:
     if as_json:
-        document = _document(node, outcome, estimated)
+        document = _document(node, outcome, report, estimated)
         if estimated is not None:
             document["problems"] = problems.to_json()
         say_json(plain(document))
@@ -131,10 +168,12 @@ def _show(
 
         say(*wording(estimated))
     elif outcome.artifact is not None:
-        print_results(outcome.artifact, node.sweep_grid.axes)
+        print_results(outcome.artifact, report, by)
 
 
-def _document(node: Node, outcome: Outcome, estimated: dict[str, Any] | None) -> dict[str, Any]:
+def _document(
+    node: Node, outcome: Outcome, report: Artifact | None, estimated: dict[str, Any] | None
+) -> dict[str, Any]:
     grid = node.sweep_grid
     axes = node.config["axes"]
     found = {"sweep": outcome.to_json(), "cells": len(grid.cells), "axes": axes, "workers": grid.workers}
@@ -142,11 +181,14 @@ def _document(node: Node, outcome: Outcome, estimated: dict[str, Any] | None) ->
         found["estimate"] = estimated
     if outcome.artifact is not None:
         found["results"] = str(outcome.artifact.path / "results.parquet")
+    if report is not None:
+        found["report"] = str(report.path / _PAGE)
     return found
 
 
 SHOWN = 20
 NARROWEST = 80  # columns; a narrower terminal wraps the lines
+_PAGE = "report.html"
 METRICS = {
     "validation_best_of_n": "validation best of n",
     "test_best_of_n": "test best of n",
@@ -155,24 +197,37 @@ METRICS = {
     "error_rate": "wrong answers",
     "seconds": "seconds",
 }
+# The columns of the printed table: the metric, the name of its value in the table of means, and the title.
+# Those with an interval have a second column.
+_PRINTED = (
+    ("validation_best_of_n", "value", "validation best of n"),
+    ("best_of_largest", "value", "best of n, deviations"),
+    ("best_of_largest", "less_first", "less the first"),
+    ("spearman", "value", "Spearman"),
+    ("error_rate", "value", "wrong answers"),
+)
+_LOW = {"value": "low", "less_first": "less_first_low"}
+_WITH_INTERVAL = ("best_of_largest", "spearman")
 
 
-def print_results(artifact: Artifact, axes: Sequence[str]) -> None:
+def print_results(artifact: Artifact, report: Artifact | None, by: Sequence[str]) -> None:
+    """report: that of the sweep; a dry run, which writes nothing, may have none."""
     frame = artifact.read("results").to_pandas()
-    heads = frame[(frame["kind"] == "head") & (frame["state"] == "ok")]
-    shown = [axis for axis in axes if axis != "seed"] or list(axes)
-    if len(heads):
-        _print_means(heads, shown)
-    _print_controls(frame[frame["kind"] != "head"], axes)
+    means = report.read("sweep_means").to_pandas() if report else None
+    for axis in dict.fromkeys(by or [EVERY_AXIS]) if means is not None else ():
+        _print_means(means[means["by"] == axis])
+    _print_controls(frame[frame["kind"] != "head"], artifact.manifest.config["axes"])
     failed = frame[frame["state"] == "failed"]
     for reason, count in failed["reason"].value_counts().items():
         say(f"failed: {count} cell{'s' * (count > 1)}: {reason}")
     if len(failed):
         say("cells that failed are tried again when the same command is run again")
     say(f"results: {artifact.path / 'results.parquet'}")
+    if report:
+        say(f"report: {report.path / _PAGE}")
 
 
-def _print_controls(controls: pd.DataFrame, axes: Sequence[str]) -> None:
+def _print_controls(controls: pd.DataFrame, axes: Iterable[str]) -> None:
     """Prints the controls, one line for each data set of the sweep."""
     for _, rows in controls.groupby(controls["cell"].str.rpartition("-")[2], sort=False):
         where = [f"{axis}={rows[axis].iloc[0]}" for axis in axes if rows[axis].notna().all()]
@@ -180,15 +235,31 @@ def _print_controls(controls: pd.DataFrame, axes: Sequence[str]) -> None:
         say(f"controls{''.join(f' {w}' for w in where)}, test best of n: {', '.join(names)}")
 
 
-def _print_means(heads: pd.DataFrame, axes: list[str]) -> None:
-    grouped = heads.groupby(axes, dropna=False)
-    means = grouped[list(METRICS)].mean().assign(cells=grouped.size()).reset_index()
-    means = means.sort_values("validation_best_of_n", ascending=False)
+def _print_means(means: pd.DataFrame) -> None:
+    """Prints a line for each place, with intervals over seeds and prompts."""
+    places = [json.loads(place) for place in dict.fromkeys(means["place"])]
+    axes = list(dict.fromkeys(axis for place in places for axis in place))
+    rows = means.set_index(["place", "metric"]).to_dict("index")
+    printed = [row for row in _PRINTED if row[1] == "value" or means[row[1]].notna().any()]
     table = []
-    for row in means.head(SHOWN).to_dict("records"):
-        values = [f"{row[name]:.3f}" for name in METRICS]
-        names = ("" if pd.isna(row[axis]) else str(row[axis]) for axis in axes)
-        table.append([*names, str(row["cells"]), *values])
-    say_table([*axes, "cells", *METRICS.values()], table, narrowest=NARROWEST)
-    if len(means) > SHOWN:
-        say(f"... and {len(means) - SHOWN} more; sorted by best of n on validation prompts")
+    for place in places[:SHOWN]:
+        found = {
+            metric: rows.get((json.dumps(place, ensure_ascii=False), metric)) for metric, _, _ in printed
+        }
+        n_cells = next((str(row["n_cells"]) for row in found.values() if row), "0")
+        cells = [cell for metric, name, _ in printed for cell in _cells(metric, name, found[metric])]
+        table.append([*(place.get(axis, "") for axis in axes), n_cells, *cells])
+    titles = [[title, "95% interval"][: 1 + (m in _WITH_INTERVAL)] for m, _, title in printed]
+    if table:
+        say_table([*axes, "cells", *(name for of in titles for name in of)], table, narrowest=NARROWEST)
+    if len(places) > SHOWN:
+        say(f"... and {len(places) - SHOWN} more; sorted by best of n on validation prompts")
+
+
+def _cells(metric: str, name: str, row: dict[str, Any] | None) -> list[str]:
+    """The value and, for some metrics, its interval."""
+    shown, interval = "", ""
+    if row is not None and not pd.isna(row[name]):
+        low, high = row[_LOW[name]], row[_LOW[name].replace("low", "high")]
+        shown, interval = f"{row[name]:.3f}", f"{low:+.3f} to {high:+.3f}"
+    return [shown, interval] if metric in _WITH_INTERVAL else [shown]

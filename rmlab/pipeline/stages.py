@@ -168,12 +168,20 @@ REPORT = Stage(
 )
 SWEEP = Stage(
     "sweep",
-    5,
+    6,
     reads=("prompts:*", "sample:*", "annotate:*", "objective:*", "embed:*"),
     summary="Fit and judge a head for every combination of settings.",
     command="sweep",
     is_result=True,
     has_checks=True,
+)
+SWEEP_REPORT = Stage(
+    "sweep_report",
+    1,
+    reads=("sweep",),
+    summary="Show a sweep by each of its axes, with intervals over seeds and prompts.",
+    command="sweep",
+    is_result=True,
 )
 STUDY = Stage(
     "study",
@@ -184,5 +192,8 @@ STUDY = Stage(
     is_result=True,
 )
 
-STAGES = (PROMPTS, SFT, SAMPLE, ANNOTATE, EMBED, FIT_RM, CROSSVAL, EVAL_RM, HELDOUT, REPORT, SWEEP, STUDY)
+STAGES = (
+    PROMPTS, SFT, SAMPLE, ANNOTATE, EMBED, FIT_RM, CROSSVAL, EVAL_RM, HELDOUT, REPORT, SWEEP, SWEEP_REPORT,
+    STUDY,
+)  # fmt: skip
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -20,6 +20,7 @@ from rmlab.pipeline.workers import Tell, in_workers
 from rmlab.storage.files import plain
 from rmlab.storage.schemas import Row
 from rmlab.storage.sweep_schema import cell_prompts_table, sweep_table
+from rmlab.sweeps.axes import axis_values
 from rmlab.sweeps.cell import run_cell
 from rmlab.sweeps.data import forget_data, write_data
 from rmlab.sweeps.rows import LiveCells, RowLog, control_rows, prompt_rows
@@ -119,8 +120,10 @@ def _write(job: Job, done: dict[str, Row]) -> None:
     rows = [_complete(grid, cell, done[cell.fingerprint]) for cell in grid.cells]
     by_data = {data: control_rows(job, data) for data in grid.data}
     controls = [row for found, _ in by_data.values() for row in found]
-    table = sweep_table(grid.axes)
+    axes = axis_values(grid)
+    table = sweep_table({axis: values.type for axis, values in axes.items()})
     columns = {c.name: [row.get(c.name) for row in [*rows, *controls]] for c in table.columns}
+    columns |= {axis: [values.of.get(str(text)) for text in columns[axis]] for axis, values in axes.items()}
     job.writer.table(table, pa.table(columns, schema=table.schema))
     fitted = [(row, c.data) for row, c in zip(rows, grid.cells, strict=True) if row["state"] == "ok"]
     fitted += [(row, data) for data, (found, _) in by_data.items() for row in found]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import pyarrow as pa
 
-from rmlab.storage.schemas import Column, Table, flag, number, text, whole
+from rmlab.storage.schemas import Column, Table, ends, flag, number, text, whole
 
 _SWEEP_METRICS = {
     "best_of_n": "golden reward of the best of largest_n",
@@ -124,19 +126,22 @@ _INTERVALS = (  # for heads that estimate their uncertainty
 )
 
 
-def sweep_table(axes: Sequence[str] = ()) -> Table:
-    """The table of results, with a column for each axis of the grid."""
+def sweep_table(axes: Mapping[str, pa.DataType] = MappingProxyType({})) -> Table:
+    """The table of results, with a column of this type for each axis of the grid."""
     return Table(
         "results",
         "sweep",
         "results.parquet",
         ("cell",),
-        "One row for each head that a sweep fitted and judged, and for each control; and a text column for "
-        "each axis of the grid, named as its setting.",
+        "One row for each head that a sweep fitted and judged, and for each control; and a column for each "
+        "axis of the grid, named as its setting: int64, double or bool if all values are such, else text.",
         (
             text("cell", "fingerprint of everything that the row depends on; controls: their name"),
             text("kind", "head, or the control: random, oracle, length, copying, ..."),
-            *(text(axis, "value on this axis of the grid", nullable=True) for axis in axes),
+            *(
+                Column(axis, kind, "value on this axis of the grid", nullable=True)
+                for axis, kind in axes.items()
+            ),
             text("state", "ok or failed"),
             text("reason", "why it failed", nullable=True),
             text("settings", "all settings of the cell, as JSON"),
@@ -169,3 +174,32 @@ def cell_prompts_table() -> Table:
             *(Column(name, pa.float32(), meaning, nullable=True) for name, meaning in PROMPT_METRICS.items()),
         ),
     )
+
+
+EVERY_AXIS = "*"  # of a mean: its place has a value on every axis
+SWEEP_MEANS = Table(
+    "sweep_means",
+    "sweep_report",
+    "sweep_means.parquet",
+    ("by", "place", "metric"),
+    "Means of a sweep: of each combination of its settings, and of each value on each axis over all other "
+    "settings. best_of_largest is the best of largest_n in deviations of the golden reward, from the mean of "
+    "all responses. spearman and accuracy are as in cell_prompts, the other metrics as in results, without "
+    "interval.",
+    (
+        text("by", f"an axis, or {EVERY_AXIS}: a combination of all of them but the seed"),
+        text("place", "values on the axes, as JSON"),
+        text("metric", "the metric"),
+        number("value", "mean over cells, on test prompts unless the metric says validation"),
+        *(
+            replace(column, nullable=True)
+            for column in ends("its 95% interval over seeds, prompts and set-ups")
+        ),
+        number("less_first", "value minus that of the first value on the axis", nullable=True),
+        *(replace(column, nullable=True) for column in ends("its interval", "less_first_")),
+        whole("n_cells", "cells"),
+        whole("n_seeds", "seeds", nullable=True),
+        whole("n_prompts", "test prompts", nullable=True),
+        whole("n_setups", "set-ups", nullable=True),
+    ),
+)

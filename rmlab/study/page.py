@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,23 +78,27 @@ def _painter(part: Part) -> partial[None]:
 
 
 def _places(figure: Figure, part: Part) -> None:
+    controls = {name: part.control(name, "best_of_largest") for name in _CONTROLS}
+    known = {name: value for name, value in controls.items() if value is not None}
+    places_along(figure, part.finding.x, [m for m in _shown(part) if part.finding.x in m.axes], known)
+
+
+def places_along(figure: Figure, x: str, shown: Sequence[Mean], controls: Mapping[str, float]) -> None:
+    """Draws means with intervals along the axis x, a line or a colour for each value of the other axes."""
     axes = figure.add_subplot()
-    x = part.finding.x
-    shown = [m for m in _shown(part) if x in m.axes]
     labels = list(dict.fromkeys(m.axes[x] for m in shown))
     numbers = [_number(label) for label in labels]
     is_line = len(labels) > 1 and all(math.isfinite(n) for n in numbers)
     places = dict(zip(labels, numbers if is_line else map(float, range(len(labels))), strict=True))
-    series = _series(part, shown)
+    series = _series(x, shown)
     width = 0.0 if is_line else 0.6 / max(1, len(series))
     for k, (name, found) in enumerate(series.items()):
         at = [places[m.axes[x]] + (k - (len(series) - 1) / 2) * width for m in found]
         _bars(axes, at, [m.effect for m in found], k, name if len(series) > 1 else "", is_line)
     for name, dashes in _CONTROLS.items():
-        control = part.control(name, "best_of_largest")
-        if control is not None:
+        if name in controls:
             look: dict[str, Any] = {"color": COLOURS["quiet"], "linewidth": 1, "linestyle": (0, dashes)}
-            axes.axhline(control, label=name, **look)
+            axes.axhline(controls[name], label=name, **look)
     if is_line and min(numbers) >= 1 and max(numbers) / min(numbers) >= 8:
         axes.set_xscale("log")
     _ticks(axes, list(places.values()), [shorten(label, 20) for label in labels])
@@ -115,7 +119,7 @@ def _curves(figure: Figure, part: Part) -> None:
     axes = figure.add_subplot()
     largest = part.largest_n
     ends = {**{n: str(n) for n in (4, 16, 64, 256) if n < largest}, largest: "largest"}
-    for k, name in enumerate(_series(part, _shown(part))):
+    for k, name in enumerate(_series(part.finding.x, _shown(part))):
         role = f"series-{k % 6 + 1}"
         golden = {n: _at(part, name, f"best_of_{e}") for n, e in ends.items()}
         _curve(axes, golden, role, MARKERS[k % 6], "-", name)
@@ -149,12 +153,12 @@ def _curve(axes: Axes, means: dict[int, Mean | None], role: str, marker: str, st
 
 
 def _at(part: Part, name: str, metric: str) -> Mean | None:
-    return next(iter(_series(part, _shown(part, metric)).get(name, [])), None)
+    return next(iter(_series(part.finding.x, _shown(part, metric)).get(name, [])), None)
 
 
-def _series(part: Part, means: Sequence[Mean]) -> dict[str, list[Mean]]:
+def _series(x: str, means: Sequence[Mean]) -> dict[str, list[Mean]]:
     """The lines of a figure: places that differ only in x, by a name made of their other axes."""
-    axes = dict.fromkeys(axis for mean in means for axis in mean.axes if axis != part.finding.x)
+    axes = dict.fromkeys(axis for mean in means for axis in mean.axes if axis != x)
     varied = [axis for axis in axes if len({mean.axes.get(axis) for mean in means}) > 1]
     found: dict[str, list[Mean]] = {}
     for mean in means:

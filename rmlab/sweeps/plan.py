@@ -25,6 +25,9 @@ from rmlab.storage.replacement import place_of_work
 from rmlab.storage.sweep_schema import sweep_table
 from rmlab.sweeps.rows import FIELD, RowLog, packed_by_cell
 
+# The version of a cell's row. Raise it, with that of the stage, when equal settings give another row; while
+# it stays, rows of sweeps that an earlier version of the stage made are taken over.
+_ROW = 5
 _READ = {"prompts": "prompts", "sample": "sample", "annotate": "judge", "embed": "embed"}
 
 
@@ -110,7 +113,7 @@ class CellChains:
         evaluation = point.settings.evaluation.model_dump(exclude={"select_by"})
         node = fit_node(chain, "cell", point.settings)
         self.sources |= {f"{source.kind}:{source.name}": source for source in node.sources.values()}
-        versions = {stage.name: stage.version for stage in (EVAL_RM, SWEEP)}
+        versions = {EVAL_RM.name: EVAL_RM.version, SWEEP.name: _ROW}
         decisive = {"fit_rm": node.fingerprint, "evaluation": evaluation, "versions": versions}
         return Cell(digest(decisive), data, point.axes, point.settings)
 

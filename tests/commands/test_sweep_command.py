@@ -117,7 +117,7 @@ def test_results_load_anywhere_with_the_axes_as_columns(cli, out, inline):
     for frame in frames:
         rows = frame[frame["kind"] == "head"]
         assert list(rows["head.l2"]) == ["[0.1]"] * 2 + ["[1.0]"] * 2
-        assert list(rows["noise.error"]) == ["0.1", "0.2"] * 2
+        assert list(rows["noise.error"]) == [0.1, 0.2] * 2
         assert rows["test_best_of_n"].notna().all() and len(frame) == 4 + 5
         assert json.loads(rows["settings"].iloc[0])["head"]["l2"] == [0.1]
     assert cli("inspect", Path(path).parent).code == 0

@@ -78,7 +78,7 @@ STAGES = (
     Stage(
         "sweep",
         ("sweep", *SMALL, "name=grid", "head=linear,directions", "seed=0,1,2", "--workers", "2"),
-        ("artifacts/sweep/grid-*",),
+        ("artifacts/sweep/grid-*", "artifacts/sweep_report"),
         ("annotate", "embed"),
     ),
     Stage(

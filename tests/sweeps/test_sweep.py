@@ -29,7 +29,7 @@ def table(small_run, tmp_path_factory) -> pd.DataFrame:
 
 def test_a_row_a_cell_in_the_order_of_the_grid_with_its_whole_configuration(table):
     rows = heads(table)
-    assert list(rows["head"]) == ["linear"] * 6 + ["trees"] * 6 and list(rows["seed"]) == ["0", "1"] * 6
+    assert list(rows["head"]) == ["linear"] * 6 + ["trees"] * 6 and list(rows["seed"]) == [0, 1] * 6
     assert rows["cell"].is_unique
     for point, settings in zip(points([*SMALL, *GRID]), rows["settings"], strict=True):
         found = Settings.model_validate(json.loads(settings))
@@ -54,7 +54,7 @@ def test_a_cell_that_cannot_be_is_a_row_with_its_reason(table):
     ],
 )
 def test_the_numbers_are_those_of_fit_rm_and_eval_rm(small_run, table, arm, head, loss):
-    row = table[(table["head"] == head) & (table["loss"] == loss) & (table["seed"] == "0")].iloc[0]
+    row = table[(table["head"] == head) & (table["loss"] == loss) & (table["seed"] == 0)].iloc[0]
     metrics = open_artifact(next((small_run / "eval_rm").iterdir())).read("metrics").to_pandas()
     n_compared = 0
     for m in metrics[metrics["arm"] == arm].itertuples():
@@ -173,7 +173,7 @@ def test_cells_of_another_sweep_are_taken_over_as_cells_of_this_one(out, inline)
     second = heads(swept(out, "centring=0.1,0.2", "name=other", "seed=choice(1)"))
     assert inline.axes[4:] == [{"centring": "0.2", "seed": "1"}]
     taken = second.iloc[0]
-    same = first[(first["seed"] == "1") & (first["centring"] == "0.1")].iloc[0]
+    same = first[(first["seed"] == 1) & (first["centring"] == 0.1)].iloc[0]
     assert taken["cell"] == same["cell"] and taken["seconds"] == same["seconds"]
     assert json.loads(taken["settings"])["name"] == "other"
 
