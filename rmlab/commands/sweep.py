@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from rmlab.commands.run import command_line
 from rmlab.config.grid import GridPoint, points
@@ -212,10 +213,11 @@ _WITH_INTERVAL = ("best_of_largest", "spearman")
 
 def print_results(artifact: Artifact, report: Artifact | None, by: Sequence[str]) -> None:
     """report: that of the sweep; a dry run, which writes nothing, may have none."""
-    frame = artifact.read("results").to_pandas()
-    means = report.read("sweep_means").to_pandas() if report else None
-    for axis in dict.fromkeys(by or [EVERY_AXIS]) if means is not None else ():
-        _print_means(means[means["by"] == axis])
+    frame = artifact.read("results").to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    if report:
+        means = report.read("sweep_means").to_pandas()
+        for axis in dict.fromkeys(by or [EVERY_AXIS]):
+            _print_means(means[means["by"] == axis])
     _print_controls(frame[frame["kind"] != "head"], artifact.manifest.config["axes"])
     failed = frame[frame["state"] == "failed"]
     for reason, count in failed["reason"].value_counts().items():

@@ -19,6 +19,7 @@ from rmlab.study.sweep_page import AxisPart, SweepContent, render
 from rmlab.study.values import CellValues
 
 FILE = "report.html"
+_FEW = 5  # fewer seeds leave Student's t few degrees of freedom
 
 
 def run(job: Job) -> None:
@@ -44,7 +45,7 @@ def run(job: Job) -> None:
         facts={
             "Cells": f"{counts['cells']:,}, of which {counts['failed']:,} failed",
             "Axes": ", ".join(job.sweep_grid.axes),
-            "Seeds": f"{len(seeds)}",
+            "Seeds": _seeds(len(seeds)),
             "Test prompts": f"{values.n_prompts:,}, best of up to {values.largest_n:,} responses",
             "Time of the sweep": wording.duration(sweep.manifest.seconds),
         },
@@ -59,11 +60,17 @@ def run(job: Job) -> None:
     job.writer.counts.update(combinations=len(every), axes=len(by_axis))
 
 
+def _seeds(n: int) -> str:
+    if n == 1:
+        return "1: intervals are over prompts alone"
+    return f"{n}: intervals over so few are wide" if n < _FEW else f"{n}"
+
+
 def _rows(by: str, place: Place) -> Sequence[dict[str, Any]]:
     at = {"by": by, "place": json.dumps(dict(place.axes), ensure_ascii=False), "n_cells": place.cells}
     rows = [{**at, "metric": name, "value": value} for name, value in place.columns.items()]
     for metric, of in place.effects.items():
-        sizes = {"n_seeds": of.n_seeds, "n_prompts": of.n_prompts, "n_setups": of.n_setups}
+        sizes = {"n_seeds": of.n_seeds, "n_prompts": of.n_prompts}
         less = place.differences.get(metric)
         rows.append({**at, "metric": metric, **_ends(of, "value", ""), **_ends(less, "less_first"), **sizes})
     return rows

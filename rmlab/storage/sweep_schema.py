@@ -191,15 +191,11 @@ SWEEP_MEANS = Table(
         text("place", "values on the axes, as JSON"),
         text("metric", "the metric"),
         number("value", "mean over cells, on test prompts unless the metric says validation"),
-        *(
-            replace(column, nullable=True)
-            for column in ends("its 95% interval over seeds, prompts and set-ups")
-        ),
+        *(replace(column, nullable=True) for column in ends("its 95% interval over seeds and prompts")),
         number("less_first", "value minus that of the first value on the axis", nullable=True),
         *(replace(column, nullable=True) for column in ends("its interval", "less_first_")),
         whole("n_cells", "cells"),
         whole("n_seeds", "seeds", nullable=True),
         whole("n_prompts", "test prompts", nullable=True),
-        whole("n_setups", "set-ups", nullable=True),
     ),
 )

@@ -14,7 +14,7 @@ from rmlab.errors import InputError
 from rmlab.pipeline.node import Cell, Grid
 from rmlab.study.claims import ROUGH
 from rmlab.study.effects import Effect, effect
-from rmlab.study.plan import SEED, SETUP_AXES, Member
+from rmlab.study.plan import SEED, Member
 from rmlab.study.values import CellValues, NotThere
 
 METRICS = ("best_of_largest", "spearman", "accuracy")  # those with intervals
@@ -159,10 +159,10 @@ def _effect(values: np.ndarray) -> Effect:
 
 
 def _member(cell: Cell, axis: str = "") -> Member:
-    """A cell as a member of its set-up: its values on the axes of data, model and golden reward."""
-    setup = " · ".join(cell.axes[name] for name in SETUP_AXES if name in cell.axes and name != axis)
+    """A cell by its seed and its value on an axis. All else, the data too, is averaged over for each seed and
+    prompt, so that intervals are over these two alone."""
     at = {axis: cell.axes[axis]} if axis else {}
-    return Member({**at, SEED: str(cell.settings.seed)}, cell.fingerprint, cell.data, setup)
+    return Member({**at, SEED: str(cell.settings.seed)}, cell.fingerprint, cell.data)
 
 
 def _ordered(values: set[str]) -> list[str]:
