@@ -22,8 +22,12 @@ TIMED = {
     "created",
     "folder",
     "place",
-}  # of a manifest, of which there is a copy; the sweep's table has TIMES
-DIFFERS = {"sweep": {"files"}, "sweep_report": {"inputs"}, "study": {"inputs"}}  # by those times
+}  # of a manifest, of which there is a copy; the sweep's table has TIMES, and that of its report their means
+DIFFERS = {
+    "sweep": {"files"},
+    "sweep_report": {"files", "inputs"},
+    "study": {"inputs"},
+}  # by those times
 CUT = tuple(stage.name for stage in STAGES if stage.over_shards)
 
 
@@ -63,6 +67,10 @@ def test_the_same_seed_gives_the_same_bits(twice, stage):
             }
         elif path.name == "results.parquet":
             a, b = (pd.read_parquet(p).drop(columns=TIMES) for p in (path, two[name]))
+            pd.testing.assert_frame_equal(a, b, check_exact=True)
+        elif path.name == "sweep_means.parquet":
+            a, b = (pd.read_parquet(p).query(f"metric not in {TIMES}") for p in (path, two[name]))
+            assert len(a)
             pd.testing.assert_frame_equal(a, b, check_exact=True)
         else:
             assert digest(path) == digest(two[name]), name

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pandas as pd
@@ -14,6 +15,8 @@ import pytest
 from small_settings import SMALL
 from sweep_helpers import node_of
 
+from rmlab.sweeps.cell import run_cell
+from rmlab.sweeps.estimate import START
 from rmlab.sweeps.rows import RowLog
 
 
@@ -21,8 +24,15 @@ def files(folder: Path) -> dict[str, int]:
     return {str(p): p.stat().st_mtime_ns for p in folder.rglob("*")}
 
 
+def half_a_second(cell, folder):
+    """Runs a trial cell, and says that half of half a second was the fit."""
+    return {**run_cell(cell, folder), "fit_seconds": 0.25, "seconds": 0.5}
+
+
 def test_dry_run_counts_and_estimates_and_writes_nothing(cli, out, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("rmlab.sweeps.cell.run_cell", half_a_second)
+    monkeypatch.setattr("rmlab.sweeps.estimate.time", SimpleNamespace(perf_counter=lambda: 0.0))
     before = files(out)
     grid = ("head=linear,directions", "noise.error=0.1,0.2", "seed=range(0,50)")
     result = cli("sweep", *SMALL, f"out={out}", *grid, "--dry-run", "--workers", 1)
@@ -31,7 +41,7 @@ def test_dry_run_counts_and_estimates_and_writes_nothing(cli, out, tmp_path, mon
         result.code == 0
         and first == "200 cells over head (2), noise.error (2), seed (50); 1 worker of one thread each"
     )
-    assert second.startswith("200 cells to run: about ")
+    assert second == "200 cells to run: about 105 seconds"
     assert files(out) == before and [p.name for p in tmp_path.iterdir()] == ["artifacts"]
     more = cli(
         "sweep",
@@ -45,7 +55,8 @@ def test_dry_run_counts_and_estimates_and_writes_nothing(cli, out, tmp_path, mon
         1,
     )
     estimate = more.json["estimate"]
-    assert estimate["cells"] == more.json["cells"] == 400 and 5 < estimate["seconds"] < 400
+    assert estimate["cells"] == more.json["cells"] == 400
+    assert estimate["seconds"] == pytest.approx(START + 400 * 0.5)
     assert estimate["failing"] == {}
 
 
