@@ -133,6 +133,8 @@ def test_times_are_no_difference_and_all_else_is(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         pq.write_table(pa.table({"value": [value], "seconds": [seconds]}), folder / "t.parquet")
+        means = {"metric": ["accuracy", "seconds"], "value": [value, seconds]}
+        pq.write_table(pa.table(means), folder / "means.parquet")
         (folder / "report.html").write_text(f"<p>{words} in {seconds} s</p>2026-01-02T03:04:0{name}+00:00")
         return folder
 
@@ -142,7 +144,7 @@ def test_times_are_no_difference_and_all_else_is(tmp_path):
         write("3", 1.5, 2.0, "not"),
     )
     assert differences(one, other, ["*"]) == []
-    assert len(differences(one, wrong, ["*"])) == 2
+    assert len(differences(one, wrong, ["*"])) == 3
 
 
 def test_a_run_with_too_few_kills_fails():
