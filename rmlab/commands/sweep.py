@@ -25,6 +25,7 @@ from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import plain
 from rmlab.storage.sweep_schema import EVERY_AXIS
 from rmlab.study.plan import SEED
+from rmlab.study.sweep_means import shown_axes
 from rmlab.sweeps.plan import not_done, plan_sweep
 from rmlab.terminal import note, say, say_json, say_table
 
@@ -44,11 +45,12 @@ def sweep_command(
     """
     plan = planned_sweep(points(overrides, config_dir), workers or available_cores(), force, config_dir)
     node, problems = plan.node, plan.problems
-    if unknown := [axis for axis in by if axis not in node.sweep_grid.axes or axis == SEED]:
-        known = ", ".join(axis for axis in node.sweep_grid.axes if axis != SEED)
-        raise ConfigError(
-            f"--by {unknown[0]}: no axis of this sweep" + (f"; there is: {known}" if known else "")
+    known = shown_axes(node.sweep_grid)
+    if unknown := [axis for axis in by if axis not in known]:
+        why = (
+            "means are over all seeds" if unknown[0] == SEED else "no axis of this sweep with several values"
         )
+        raise ConfigError(f"--by {unknown[0]}: {why}" + (f"; there is: {', '.join(known)}" if known else ""))
     if not as_json:
         say(_count(node))
     if dry_run and plan.is_left:

@@ -62,9 +62,7 @@ class SweepMeans:
 
     @property
     def axes(self) -> list[str]:
-        """The axes with several values, but for the seed, over which the intervals are."""
-        found = {axis: {cell.axes.get(axis) for cell in self.grid.cells} for axis in self.grid.axes}
-        return [axis for axis, values in found.items() if len(values) > 1 and axis != SEED]
+        return shown_axes(self.grid)
 
     def along(self, axis: str) -> list[Place]:
         """A place for each value on the axis, in the order of the values.
@@ -147,6 +145,12 @@ class SweepMeans:
                 except NotThere:
                     continue
         return {name: float(np.mean(values)) for name, values in found.items() if values}
+
+
+def shown_axes(grid: Grid) -> list[str]:
+    """The axes with several values, but for the seed, over which the intervals are."""
+    found = {axis: {cell.axes.get(axis) for cell in grid.cells} for axis in grid.axes}
+    return [axis for axis, values in found.items() if len(values) > 1 and axis != SEED]
 
 
 def _first(place: Place) -> float:

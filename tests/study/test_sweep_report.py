@@ -106,7 +106,9 @@ def test_the_page_has_a_figure_and_a_table_for_each_axis_and_shows_text_as_text(
 def test_the_command_prints_intervals_by_any_axis_and_names_the_report(cli, out, inline):
     words = ("sweep", *SMALL, f"out={out}", *GRID)
     wrong = cli(*words, "--by", "nose")
-    assert wrong.code == 2 and "--by nose: no axis of this sweep; there is: head, noise.error" in wrong.line
+    there = "; there is: head, noise.error"
+    assert wrong.code == 2 and f"--by nose: no axis of this sweep with several values{there}" in wrong.line
+    assert f"--by seed: means are over all seeds{there}" in cli(*words, "--by", "seed").line
     assert not (out / "sweep").exists()
     made = cli(*words, "--json")
     report = Path(made.json["report"])
