@@ -103,6 +103,15 @@ def test_the_page_has_a_figure_and_a_table_for_each_axis_and_shows_text_as_text(
     assert Page(page).tags["script"] == 0
 
 
+def test_a_sweep_without_a_result_has_a_page_that_says_why(means):
+    rows = means.values.results.assign(state="failed")
+    none = SweepMeans(means.grid, replace(means.values, results=rows))
+    parts = [AxisPart(axis, none.along(axis)) for axis in none.axes]
+    assert none.combinations() == []
+    page = render(SweepContent("smoke", parts, [], none.controls(), 6, {"it is odd": 8}))
+    assert page.count("Without intervals: no combination") == 2 and "<li>8: it is odd</li>" in page
+
+
 def test_the_command_prints_intervals_by_any_axis_and_names_the_report(cli, out, inline):
     words = ("sweep", *SMALL, f"out={out}", *GRID)
     wrong = cli(*words, "--by", "nose")
