@@ -151,7 +151,13 @@ REAL = (
     "sampling.n_train=4",
     "sampling.n_test=4",
 )
-MANY = ("comparisons.n=5", "generation_seed=1", "comparisons.n_validation=2", "evaluation.resamples=20", "arms=[]")
+MANY = (
+    "comparisons.n=5",
+    "generation_seed=1",
+    "comparisons.n_validation=2",
+    "evaluation.resamples=20",
+    "arms=[]",
+)
 
 
 @pytest.mark.parametrize("how", ["drop", "cut"])

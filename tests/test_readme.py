@@ -10,6 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 import yaml
@@ -67,15 +69,12 @@ def place(tmp_path_factory, tiny_model) -> Path:
     with gzip.open(folder / "pairs.jsonl.gz", "wt") as file:
         file.writelines(json.dumps(pair | {"prompt": f"Hello, number {i}"}) + "\n" for i in range(20))
     (folder / "FOLDER").mkdir()
-    for name in (
-        "mine.jsonl",
-        "demos.jsonl",
-        "ranked.jsonl",
-        "scored.parquet",
-        *(f"FOLDER/{t}.parquet" for t in OWN),
-    ):
-        rows = ({"prompt": f"Hello, number {i}", "completion": "Good day."} for i in range(200))
+    rows = [{"prompt": f"Hello, number {i}", "completion": "Good day."} for i in range(200)]
+    for name in ("mine.jsonl", "demos.jsonl", "ranked.jsonl"):
         (folder / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    scored = [{"prompt": row["prompt"], "response": row["completion"], "score": 1.0} for row in rows]
+    for name in ("scored.parquet", *(f"FOLDER/{t}.parquet" for t in OWN)):
+        pq.write_table(pa.Table.from_pylist(scored), folder / name)
     (folder / "mine.py").write_text(
         "def reward(prompts, responses):\n    return [len(r) for r in responses]\n\n\nbrief = reward\n"
     )
