@@ -19,8 +19,9 @@ TIMES = ["seconds", "fit_seconds"]
 
 
 def copied(small_run: Path, to: Path) -> Path:
-    """A copy of the artifacts to write into, without the stages that a sweep does not read."""
-    return Path(shutil.copytree(small_run, to, ignore=shutil.ignore_patterns("eval_rm", "report", "sft")))
+    """A copy of the artifacts to write into, without the stages that a sweep does not read, and without logs."""
+    left_out = shutil.ignore_patterns("eval_rm", "report", "sft", "logs")
+    return Path(shutil.copytree(small_run, to, ignore=left_out))
 
 
 def node_of(out: Path, *grid: str, workers: int = 1, fresh: bool = False) -> Node:

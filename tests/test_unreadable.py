@@ -131,7 +131,7 @@ def test_another_user_sees_a_row_for_what_is_not_theirs(small_run, open_folder):
     code = (
         f"import os, sys; sys.argv = ['rmlab', 'verify', {str(made)!r}, '--json']\n"
         "from rmlab.cli import main\n"
-        "import email.parser, rmlab.commands.verify\n"  # the other user may not reach Python's library
+        "import email.parser, rmlab.commands.guard, rmlab.commands.verify\n"  # the other user may not reach Python's library
         f"os.setgroups([]); os.setgid({OTHER}); os.setuid({OTHER})\n"
         "main()"
     )

@@ -45,7 +45,7 @@ def test_effects_are_those_of_the_sweep_s_own_rows(cli, out, own, inline):
     heads = rows[rows["kind"] == "head"]
     mean = heads.groupby("noise.error")["test_best_of_n"].mean()
     deviation = heads["test_golden_deviation"].iloc[0]
-    expected = (mean["0.0"] - mean["0.45"]) / deviation
+    expected = (mean[0.0] - mean[0.45]) / deviation
     assert made["findings"][0]["effect"] == pytest.approx(expected, abs=1e-5)
     means = open_artifact(stages["study"]).read("study_means").to_pandas()
     assert (
