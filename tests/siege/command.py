@@ -48,11 +48,14 @@ class Ended:
         return self
 
     def refused(self, code: int, *words: str) -> Ended:
-        """Asserts that it ended with this exit code and one line of a reason that has each of the words."""
+        """Asserts that it ended with this exit code and a reason that has each of the words.
+
+        The reason is a line for each thing that is wrong, none of them twice.
+        """
         self._sound()
         assert self.code == code, f"exit code {code} was due; {self.tail()}"
-        assert len(self.lines) == 1, f"{len(self.lines)} lines of a reason: {self.lines[:3]}"
-        self._said(words, self.lines[0])
+        assert 1 <= len(set(self.lines)) == len(self.lines), f"lines of a reason: {self.lines[:3]}"
+        self._said(words, "\n".join(self.lines))
         return self
 
     def plain(self) -> Ended:
