@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from rmlab.storage.heldout_schema import HELDOUT_TABLES
-from rmlab.storage.schemas import TABLES, Table
+from rmlab.storage.schemas import TABLES
 from rmlab.storage.set_schema import SET_TABLES
 from rmlab.storage.study_schema import STUDY_TABLES
 from rmlab.storage.sweep_schema import SWEEP_MEANS, cell_prompts_table, sweep_table
+from rmlab.storage.table_schema import Table
 
 PAGE = Path(__file__).parents[1] / "TABLES.md"
 

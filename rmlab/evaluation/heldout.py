@@ -27,7 +27,7 @@ from rmlab.metrics.order import GoldenOrder
 from rmlab.responses.table import Responses
 from rmlab.responses.vectors import Vectors
 from rmlab.storage.heldout_schema import HELDOUT_PAIRS
-from rmlab.storage.schemas import Row
+from rmlab.storage.table_schema import Row
 
 
 @dataclass(frozen=True)

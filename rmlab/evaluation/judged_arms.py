@@ -16,7 +16,7 @@ from rmlab.metrics.calibration import reliability
 from rmlab.metrics.conformal import AnsweredPairs, prompt_outcomes, threshold
 from rmlab.metrics.intervals import Resamples
 from rmlab.noise.base import Labels
-from rmlab.storage.schemas import Row
+from rmlab.storage.table_schema import Row
 
 ALPHAS = (0.1, 0.2)  # shares of wrong decisions that conformal abstention allows
 PAIRED_METRICS = ("best_of_n", "spearman", "accuracy", "selected_quantile")

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from rmlab.errors import InputError
 from rmlab.sets.read_tables import read_set_table
 from rmlab.sets.write import SetWriter, Words, count_splits, join_prompts
-from rmlab.storage.schemas import Table
 from rmlab.storage.set_record import (
     PROMPTS_FILE,
     EmbeddingSet,
@@ -29,6 +28,7 @@ from rmlab.storage.set_record import (
     scores_file,
 )
 from rmlab.storage.set_schema import SET_PROMPTS, SET_RESPONSES, SET_SCALES, SET_SCORES, set_embeddings
+from rmlab.storage.table_schema import Table
 
 Part = TypeVar("Part", SetReward, SetEmbedder)
 

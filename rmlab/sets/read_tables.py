@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from rmlab.errors import InputError
-from rmlab.storage.schemas import Column, Table
+from rmlab.storage.table_schema import Column, Table
 from rmlab.storage.untrusted import UNUSABLE, open_table
 from rmlab.storage.untrusted_bounds import first_line
 

@@ -20,7 +20,6 @@ from rmlab.sets.checks import (
     check_scores,
 )
 from rmlab.sets.read_tables import read_set_table
-from rmlab.storage.schemas import Table
 from rmlab.storage.set_record import (
     PROMPTS_FILE,
     RECORD,
@@ -32,6 +31,7 @@ from rmlab.storage.set_record import (
     scores_file,
 )
 from rmlab.storage.set_schema import SET_PROMPTS, SET_RESPONSES, SET_SCORES
+from rmlab.storage.table_schema import Table
 
 T = TypeVar("T")
 MEANING = {

@@ -26,7 +26,8 @@ from rmlab.pipeline.shards import map_shards
 from rmlab.samplers.base import OpenSampler, Sample, SamplingTask
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.digest import row_id
-from rmlab.storage.schemas import RESPONSES, Row
+from rmlab.storage.schemas import RESPONSES
+from rmlab.storage.table_schema import Row
 
 
 def run(job: Job) -> None:

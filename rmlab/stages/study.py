@@ -11,8 +11,6 @@ import pyarrow as pa
 
 from rmlab.errors import InputError
 from rmlab.pipeline.job import Job
-from rmlab.provenance import git_state, now, versions
-from rmlab.report import wording
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import write_text
 from rmlab.storage.study_schema import FINDINGS, FINDINGS_BY_SETUP, STUDY_MEANS
@@ -21,7 +19,7 @@ from rmlab.study.effects import Effect, effect
 from rmlab.study.finding import Finding
 from rmlab.study.page import render, write_pictures
 from rmlab.study.plan import Member, Setup
-from rmlab.study.report_content import Part, StudyContent
+from rmlab.study.report_content import Part, StudyContent, about
 from rmlab.study.values import EXPECTED, CellValues, NotThere
 
 FILE = "report.html"
@@ -156,28 +154,17 @@ def _mean_row(part: Part, mean: Mean, kind: str, place: str) -> dict[str, Any]:
 
 
 def _content(job: Job, sweep: Artifact, parts: list[Part], values: CellValues) -> StudyContent:
-    made = sweep.manifest
     setups = [Setup(**described) for described in job.config["setups"]]
-    return StudyContent(
-        experiment=job.name,
-        setting=setting(setups),
-        parts=parts,
-        facts={
-            "Policy": _names(s.policy for s in setups),
-            "Golden reward": _names(s.reward for s in setups),
-            "Its standard deviation": _range(values.deviations),
-            "Embedding": _names(s.embedder for s in setups),
-            "Cells": f"{made.counts['cells']:,}, of which {made.counts['failed']:,} failed",
-            "Test prompts": f"{values.n_prompts:,}, best of up to {values.largest_n:,} responses",
-            "Seeds": f"{max((j.effect.n_seeds for p in parts for j in p.judged if j.effect), default=0)}",
-            "Time of the sweep": wording.duration(made.seconds),
-        },
-        warnings=made.warnings,
-        command=made.command,
-        versions=versions(),
-        git=git_state(),
-        created=now(),
-    )
+    n_seeds = max((j.effect.n_seeds for p in parts for j in p.judged if j.effect), default=0)
+    facts = {
+        "Policy": _names(s.policy for s in setups),
+        "Golden reward": _names(s.reward for s in setups),
+        "Its standard deviation": _range(values.deviations),
+        "Embedding": _names(s.embedder for s in setups),
+        "Seeds": str(n_seeds),
+    }
+    shared = about(sweep.manifest, values.n_prompts, values.largest_n, facts)
+    return StudyContent(experiment=job.name, setting=setting(setups), parts=parts, **shared)
 
 
 def setting(setups: Sequence[Setup]) -> str:

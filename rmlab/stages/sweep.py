@@ -18,8 +18,8 @@ from rmlab.pipeline.node import Cell, Grid, Node
 from rmlab.pipeline.problems import Problems
 from rmlab.pipeline.workers import Tell, in_workers
 from rmlab.storage.files import plain
-from rmlab.storage.schemas import Row
 from rmlab.storage.sweep_schema import cell_prompts_table, sweep_table
+from rmlab.storage.table_schema import Row
 from rmlab.sweeps.axes import axis_values
 from rmlab.sweeps.cell import run_cell
 from rmlab.sweeps.data import forget_data, write_data

@@ -9,11 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from rmlab.pipeline.job import Job
-from rmlab.provenance import git_state, now, versions
-from rmlab.report import wording
 from rmlab.storage.files import write_text
 from rmlab.storage.sweep_schema import EVERY_AXIS, SWEEP_MEANS
 from rmlab.study.effects import Effect
+from rmlab.study.report_content import about
 from rmlab.study.sweep_means import Place, SweepMeans
 from rmlab.study.sweep_page import AxisPart, SweepContent, render
 from rmlab.study.values import CellValues
@@ -31,10 +30,10 @@ def run(job: Job) -> None:
     rows = [row for place in every for row in _rows(EVERY_AXIS, place)]
     rows += [row for axis, places in by_axis.items() for place in places for row in _rows(axis, place)]
     job.writer.table(SWEEP_MEANS, pa.Table.from_pylist(rows, schema=SWEEP_MEANS.schema))
-    counts = sweep.manifest.counts
     results = values.results
     failed = results[results["state"] == "failed"]
     seeds = sorted({cell.settings.seed for cell in job.sweep_grid.cells})
+    facts = {"Axes": ", ".join(job.sweep_grid.axes), "Seeds": _seeds(len(seeds))}
     content = SweepContent(
         experiment=job.name,
         parts=[AxisPart(axis, places) for axis, places in by_axis.items()],
@@ -42,18 +41,7 @@ def run(job: Job) -> None:
         controls=means.controls(),
         largest_n=values.largest_n,
         failures={str(reason): int(n) for reason, n in failed["reason"].value_counts().items()},
-        facts={
-            "Cells": f"{counts['cells']:,}, of which {counts['failed']:,} failed",
-            "Axes": ", ".join(job.sweep_grid.axes),
-            "Seeds": _seeds(len(seeds)),
-            "Test prompts": f"{values.n_prompts:,}, best of up to {values.largest_n:,} responses",
-            "Time of the sweep": wording.duration(sweep.manifest.seconds),
-        },
-        warnings=sweep.manifest.warnings,
-        command=sweep.manifest.command,
-        versions=versions(),
-        git=git_state(),
-        created=now(),
+        **about(sweep.manifest, values.n_prompts, values.largest_n, facts),
     )
     write_text(job.writer.output(FILE), render(content))
     job.writer.metrics["report"] = FILE

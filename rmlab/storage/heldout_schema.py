@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from rmlab.storage.schemas import ARM, KIND, PROMPT_ID, Column, Table, ends, number, text, whole
+from rmlab.storage.schemas import ARM, KIND, PROMPT_ID
+from rmlab.storage.table_schema import Column, Table, ends, number, text, whole
 
 _HELD_OUT = text(
     "split",

@@ -5,60 +5,11 @@ TABLES.md is made from the schemas (`make tables`), so the page cannot go stale.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import pyarrow as pa
 
-Row = dict[str, Any]  # a row of a table, by the names of its columns
+from rmlab.storage.table_schema import Column, Table, ends, flag, number, text, whole
+
 MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())]))
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    type: pa.DataType
-    meaning: str
-    nullable: bool = False
-
-
-def text(name: str, meaning: str, nullable: bool = False) -> Column:
-    return Column(name, pa.string(), meaning, nullable)
-
-
-def number(name: str, meaning: str, nullable: bool = False) -> Column:
-    return Column(name, pa.float64(), meaning, nullable)
-
-
-def whole(name: str, meaning: str, nullable: bool = False) -> Column:
-    return Column(name, pa.int64(), meaning, nullable)
-
-
-def flag(name: str, meaning: str, nullable: bool = False) -> Column:
-    return Column(name, pa.bool_(), meaning, nullable)
-
-
-def ends(of: str, name: str = "") -> tuple[Column, Column]:
-    """The columns of the two ends of an interval. of: the interval; name: begins the names of the columns."""
-    return number(f"{name}low", f"lower end of {of}"), number(f"{name}high", "upper end")
-
-
-@dataclass(frozen=True)
-class Table:
-    """The description of a table. files: pattern of the files that hold it in the artifact of its stage."""
-
-    name: str
-    stage: str
-    files: str
-    key: tuple[str, ...]
-    meaning: str
-    columns: tuple[Column, ...]
-
-    @property
-    def schema(self) -> pa.Schema:
-        return pa.schema([pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns])
-
-
 PROMPT_ID = text("prompt_id", "the prompt")
 _RESPONSE = text("response_id", "the response; hash of policy, prompt and sample index")
 _SPLIT = text("split", "train or test; eval tables also have validation, cut from train")

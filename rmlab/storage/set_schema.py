@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from rmlab.storage.schemas import MESSAGES, PROMPT_ID, RESPONSES, Column, Table, number, text
+from rmlab.storage.schemas import MESSAGES, PROMPT_ID, RESPONSES
+from rmlab.storage.table_schema import Column, Table, number, text
 
 _SET = "embedding set"
 _RESPONSE = text("response_id", "the response")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmlab.storage.schemas import Table, ends, flag, number, text, whole
+from rmlab.storage.table_schema import Table, ends, flag, number, text, whole
 
 FINDINGS = Table(
     "findings",

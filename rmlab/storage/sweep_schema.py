@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from rmlab.storage.schemas import Column, Table, ends, flag, number, text, whole
+from rmlab.storage.table_schema import Column, Table, ends, flag, number, text, whole
 
 _SWEEP_METRICS = {
     "best_of_n": "golden reward of the best of largest_n",

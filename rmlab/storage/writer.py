@@ -44,7 +44,7 @@ from rmlab.storage.owned import (
     was_begun,
 )
 from rmlab.storage.replacement import finish, is_unsettled, replaced, replacement_of, settle
-from rmlab.storage.schemas import Table
+from rmlab.storage.table_schema import Table
 
 _SHARDS, _DAMAGED, _MADE = "shards.json", "damaged", "made"
 

@@ -6,28 +6,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rmlab.provenance import git_state, now, versions
+from rmlab.report import wording
+from rmlab.storage.manifest import Manifest
 from rmlab.study.claims import JudgedClaim, Mean, counts
 from rmlab.study.finding import Finding
 from rmlab.study.verdict import Verdict
 
 
-@dataclass(frozen=True)
-class StudyContent:
-    """Everything that the page shows.
+@dataclass(frozen=True, kw_only=True)
+class AboutSweep:
+    """What a page says of the sweep that it is made of.
 
-    setting: policy, golden reward and embedding, in words; facts: values by name; versions, git and created
-    are shown as they are.
+    facts, versions, git: values by name; versions, git and created are shown as they are.
     """
 
-    experiment: str
-    setting: str
-    parts: Sequence[Part]
     facts: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     git: Mapping[str, Any] = field(default_factory=dict)
     created: str = ""
+
+
+def about(sweep: Manifest, n_prompts: int, largest_n: int, facts: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the values of AboutSweep for a page that is written now. facts: more of them, shown first."""
+    shared = {
+        "Cells": f"{sweep.counts['cells']:,}, of which {sweep.counts['failed']:,} failed",
+        "Test prompts": f"{n_prompts:,}, best of up to {largest_n:,} responses",
+        "Time of the sweep": wording.duration(sweep.seconds),
+    }
+    made = {"versions": versions(), "git": git_state(), "created": now()}
+    return {"facts": {**facts, **shared}, "warnings": sweep.warnings, "command": sweep.command, **made}
+
+
+@dataclass(frozen=True)
+class StudyContent(AboutSweep):
+    """Everything that the page shows. setting: policy, golden reward and embedding, in words."""
+
+    experiment: str
+    setting: str
+    parts: Sequence[Part]
 
     @property
     def judged(self) -> list[JudgedClaim]:

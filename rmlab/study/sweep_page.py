@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -16,6 +15,7 @@ from rmlab.report.render import fill
 from rmlab.report.wording import interval, number
 from rmlab.study.claims import Mean
 from rmlab.study.page import SIZE, places_along
+from rmlab.study.report_content import AboutSweep
 from rmlab.study.sweep_means import METRICS, MOST, Place
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -35,9 +35,9 @@ class AxisPart:
 
 
 @dataclass(frozen=True)
-class SweepContent:
+class SweepContent(AboutSweep):
     """All that the page shows. places: every combination of the axes; controls: their best of all by name;
-    failures: the number of cells that failed, by reason; facts, versions, git: values by name."""
+    failures: the number of cells that failed, by reason."""
 
     experiment: str
     parts: Sequence[AxisPart]
@@ -45,12 +45,6 @@ class SweepContent:
     controls: Mapping[str, float] = field(default_factory=dict)
     largest_n: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
-    command: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    git: Mapping[str, Any] = field(default_factory=dict)
-    created: str = ""
 
     @property
     def axes(self) -> list[str]:

@@ -30,8 +30,8 @@ from rmlab.responses.vectors import StreamedVectors
 from rmlab.storage.digest import sealed, unsealed
 from rmlab.storage.files import plain
 from rmlab.storage.manifest import WORK
-from rmlab.storage.schemas import Row
 from rmlab.storage.sweep_schema import AT_NS, PROMPT_METRICS, cell_prompts_table
+from rmlab.storage.table_schema import Row
 
 FIELD = "prompts"  # of a row: what `packed` gives
 

@@ -89,9 +89,8 @@ def test_values_are_compared_on_the_combinations_that_all_of_them_have(means):
 def test_the_page_has_a_figure_and_a_table_for_each_axis_and_shows_text_as_text(means):
     hostile = "<script>alert(1)</script>"
     parts = [AxisPart(axis, means.along(axis)) for axis in means.axes]
-    content = SweepContent(
-        "smoke", parts, means.combinations(), means.controls(), 6, {hostile: 3}, {"Cells": hostile}, [hostile]
-    )
+    said = {"facts": {"Cells": hostile}, "warnings": [hostile]}
+    content = SweepContent("smoke", parts, means.combinations(), means.controls(), 6, {hostile: 3}, **said)
     page = render(content)
     assert page == render(content) and hostile not in page and "&lt;script&gt;" in page
     assert page.count("<figure") == 2 and page.count("<table") == 3
