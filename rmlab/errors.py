@@ -12,14 +12,19 @@ class RmlabError(Exception):
     """An expected failure; its message says what is wrong and what to do."""
 
     exit_code = FAILURE
+    parts: tuple[RmlabError, ...] = ()  # several errors that this one tells of together
 
     def __init__(self, message: str = "") -> None:
         super().__init__(one_line(message))
 
     @property
+    def errors(self) -> tuple[RmlabError, ...]:
+        return self.parts or (self,)
+
+    @property
     def lines(self) -> list[str]:
         """The messages to show, each of one line."""
-        return [str(self)]
+        return [str(error) for error in self.errors]
 
 
 class WorkerError(Exception):
@@ -38,17 +43,14 @@ class InputError(RmlabError):
     exit_code = MISSING_INPUT
 
 
-class SeveralErrors(RmlabError):
-    """Several expected failures, found before anything ran."""
-
-    def __init__(self, errors: Sequence[RmlabError]) -> None:
-        super().__init__(" | ".join(map(str, errors)))
-        self.errors = tuple(errors)
-        self.exit_code = USAGE if any(error.exit_code == USAGE for error in errors) else MISSING_INPUT
-
-    @property
-    def lines(self) -> list[str]:
-        return [line for error in self.errors for line in error.lines]
+def together(errors: Sequence[RmlabError]) -> RmlabError:
+    """Returns one error that tells of all: a ConfigError if any is of the settings, else an InputError."""
+    if len(errors) == 1:
+        return errors[0]
+    kind = ConfigError if any(error.exit_code == USAGE for error in errors) else InputError
+    error = kind(" | ".join(map(str, errors)))
+    error.parts = tuple(errors)
+    return error
 
 
 def printable(text: str) -> str:

@@ -24,6 +24,11 @@ def home_path(text: str) -> Path:
         raise InputError(f"{text}: {why} write the path in full") from None
 
 
+def nearest(place: Path) -> Path:
+    """Returns the place itself where something is there, else the nearest folder above it that is there."""
+    return next((part for part in (place, *place.parents) if os.path.lexists(part)), place)
+
+
 def folder_name(text: str) -> str:
     """Returns the text as a folder name: letters of any script, no leading dot (hidden), not too long."""
     plain = re.sub(r"[^\w.+-]+", "_", text).strip("._-")

@@ -171,3 +171,12 @@ def say_table(
         to.print(plain_table(columns, rows))
     OUT.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
     OUT.flush()
+
+
+def size_text(n: float) -> str:
+    """Returns a number of bytes in words, such as 5.1 MB."""
+    for unit in ("bytes", "kB", "MB"):
+        if n < 1000:
+            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:,.1f} {unit}"
+        n /= 1000
+    return f"{n:,.1f} GB"

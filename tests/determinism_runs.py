@@ -44,9 +44,9 @@ def run(overrides: Iterable[str], *stages: str) -> dict[str, Artifact]:
 def timeless() -> Iterator[None]:
     """Reports say when and from which commit they were made, and how long stages took; here it is not told."""
     with ExitStack() as patches:
-        for stage in ("report", "study", "sweep_report"):
-            patches.enter_context(patch(f"rmlab.stages.{stage}.now", lambda: "now"))
-            patches.enter_context(patch(f"rmlab.stages.{stage}.git_state", dict))
+        for page in ("stages.report", "study.report_content"):
+            patches.enter_context(patch(f"rmlab.{page}.now", lambda: "now"))
+            patches.enter_context(patch(f"rmlab.{page}.git_state", dict))
         patches.enter_context(patch("rmlab.report.wording.duration", lambda seconds: "a while"))
         yield
 

@@ -7,6 +7,8 @@ import shlex
 
 import pytest
 
+from rmlab.config import optional_packages
+
 ROWS = [{"prompt": f"question {i}", "chosen": f"yes, {i}", "rejected": f"no, {i}"} for i in range(40)]
 FILES = {
     "pairs.jsonl": ROWS,
@@ -38,7 +40,7 @@ MISTAKES = [
     ("fit-rm experiment=smok", 2, ["experiment=smok: no such choice", "smoke"]),
     (f"{SMOKE} head=mpl", 2, ["head=mpl: no such choice", "mlp"]),
     (f"{SMOKE} loss=bt", 2, ["loss=bt: no such choice", "bradley_terry"]),
-    (f"{SMOKE} +new=3", 2, ["new"]),
+    (f"{SMOKE} +new=3", 2, ["'new'", "rmlab settings"]),
     # values
     (f"{SMOKE} seed=x", 2, ["seed", "integer", "'x'"]),
     (f"{SMOKE} dtype=fp16", 2, ["dtype", "'float16'"]),
@@ -48,14 +50,14 @@ MISTAKES = [
     (f"{SMOKE} workers=-1", 2, ["workers", "1 or more, or auto"]),
     (f"{SMOKE} seed=1,2", 2, ["seed=1,2", "rmlab sweep"]),
     (f"{SMOKE} head=linear,mlp", 2, ["head=linear,mlp", "arms="]),
-    (f"{SMOKE} arms=[head=linear,head=mlp]", 2, ["arms=[head=linear,head=mlp]"]),
+    (f"{SMOKE} arms=[head=linear,head=mlp]", 2, ["cannot read the override", "quote it"]),
     # what cannot run, known before it does
     (f"{SMOKE} comparisons.n=100000", 2, ["100000", "comparisons", "comparisons.n"]),
-    (f"{SMOKE} device=cuda model=random-tiny", 3, ["cuda"]),
-    (f"{SMOKE} out=s3://bucket/x", 2, ["out=s3://bucket/x"]),
+    (f"{SMOKE} device=cuda model=random-tiny", 3, ["shows no CUDA GPU", "device=cpu"]),
+    (f"{SMOKE} out=s3://bucket/x", 2, ["is no local folder", "out=artifacts"]),
     (f"{SMOKE} sampler=vllm", 3, ["needs vllm", "pip install"]),
     (f"{SMOKE} model=folder sampler=transformers", 3, ["model=folder", "config.json"]),
-    (f"{SMOKE} 'arms=[head=trees loss=plackett_luce]'", 2, ["plackett_luce"]),
+    (f"{SMOKE} \"arms=['head=trees loss=hinge']\"", 2, ["add loss=classification"]),
     # files of one's own
     (FILE, 2, ["prompts.path=..."]),
     (f"{FILE} prompts.path=nowhere.jsonl", 3, ["nowhere.jsonl does not exist"]),
@@ -72,7 +74,7 @@ MISTAKES = [
     ("verify nowhere", 3, ["nowhere does not exist"]),
     ("export nowhere --to trl", 2, ["nowhere", ".jsonl or .parquet"]),
     ("score pairs.jsonl --head nowhere", 3, ["nowhere is not an artifact"]),
-    ("score pairs.jsonl --head folder", 3, ["folder"]),
+    ("score pairs.jsonl --head folder", 3, ["folder holds no reward model", "give artifacts/fit_rm/NAME"]),
     ("validate folder", 3, ["folder is not"]),
     (f"eval-rm {SMOKE.removeprefix('run ')}", 3, ["rmlab sample"]),
 ]
@@ -86,6 +88,8 @@ def place(tmp_path, monkeypatch):
     def refuse(*_args, **_named):
         raise AssertionError("a model was loaded")
 
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(optional_packages, "is_installed", lambda package: package != "vllm")
     for name in ("load_model", "loaded", "load_tokenizer"):
         monkeypatch.setattr(Compute, name, refuse)
     for name, rows in FILES.items():

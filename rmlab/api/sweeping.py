@@ -10,7 +10,7 @@ import pandas as pd
 
 from rmlab.api.session import checked, session
 from rmlab.api.tables import html_table, read
-from rmlab.commands.sweep import METRICS, n_failed, planned_sweep, reported, swept
+from rmlab.commands.sweep import n_failed, planned_sweep, reported, swept
 from rmlab.config.grid import points
 from rmlab.errors import ConfigError, InputError
 from rmlab.models.compute import available_cores
@@ -41,6 +41,16 @@ def sweep(
     return SweepResult(outcome.artifact, tuple(plan.node.sweep_grid.axes), page.path / "report.html")
 
 
+_METRICS = (
+    "validation_best_of_n",
+    "test_best_of_n",
+    "test_spearman",
+    "test_accuracy",
+    "error_rate",
+    "seconds",
+)
+
+
 @dataclass(frozen=True, eq=False)
 class SweepResult:
     """The results of a sweep. artifact: its folder and manifest; axes: the settings that were swept over.
@@ -69,15 +79,20 @@ class SweepResult:
     def means(self, *by: str) -> pd.DataFrame:
         """The means of the metrics over the cells that share these axes, best first.
 
-        by: names of axes; without any, all axes but the seed.
+        by: names of axes, compared on equal terms: of the other settings only those combinations count that
+        have a result at each value of these axes. Without any, all combinations but for the seed.
         """
         if unknown := set(by) - set(self.axes):
             raise InputError(f"{min(unknown)} is no axis of this sweep; give some of {', '.join(self.axes)}")
         axes = list(by) or [axis for axis in self.axes if axis != "seed"] or list(self.axes)
-        frame = self.results
-        heads = frame[(frame["kind"] == "head") & (frame["state"] == "ok")]
-        grouped = heads.groupby(axes, dropna=False)
-        found = grouped[list(METRICS)].mean().assign(cells=grouped.size()).reset_index()
+        heads = self.results.query("kind == 'head'")
+        done = heads[heads["state"] == "ok"]
+        others = [axis for axis in self.axes if axis not in axes]
+        if by and others:
+            places = heads.groupby(axes, dropna=False).ngroups
+            done = done[done.groupby(others, dropna=False)["cell"].transform("nunique") == places]
+        grouped = done.groupby(axes, dropna=False)
+        found = grouped[list(_METRICS)].mean().assign(cells=grouped.size()).reset_index()
         return found.sort_values("validation_best_of_n", ascending=False, ignore_index=True)
 
     def __repr__(self) -> str:

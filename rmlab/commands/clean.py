@@ -21,7 +21,7 @@ from rmlab.storage.locks import locked
 from rmlab.storage.owned import own_files
 from rmlab.storage.replacement import artifact_of
 from rmlab.storage.writer import writing
-from rmlab.terminal import say, say_json, say_table
+from rmlab.terminal import say, say_json, say_table, size_text
 
 _SHORTEST = 6  # letters of a fingerprint
 
@@ -164,7 +164,7 @@ def _show(found: Sequence[Unneeded], options: CleanOptions, as_json: bool) -> No
     if found:
         _print(found)
     done = "removed" if options.remove else "may be removed"
-    say(f"{len(going)} of {len(found)}, {_size(total)}, {done}" if found else "nothing to remove")
+    say(f"{len(going)} of {len(found)}, {size_text(total)}, {done}" if found else "nothing to remove")
 
 
 def _command(
@@ -186,13 +186,7 @@ def _print(found: Sequence[Unneeded]) -> None:
     for item in found:
         path, why = item.path, "; ".join(filter(None, (item.why, f"kept: {item.kept}" if item.kept else "")))
         shown = f"{path.parent.name}/{path.name}" if item.kind == "artifact" else str(path)
-        rows.append((", ".join(item.rules) or "needed", _size(item.bytes), f"{item.days:,.0f}", shown, why))
+        rows.append(
+            (", ".join(item.rules) or "needed", size_text(item.bytes), f"{item.days:,.0f}", shown, why)
+        )
     say_table(("what", "size", "days", "path", "why"), rows)
-
-
-def _size(n: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if n < 1000:
-            return f"{n:,.0f} {unit}" if unit == "bytes" else f"{n:,.1f} {unit}"
-        n /= 1000
-    return f"{n:,.1f} GB"

@@ -11,11 +11,10 @@ from rmlab.config.quoting import override
 from rmlab.data.forms.arrays import is_arrays
 from rmlab.data.forms.base import has
 from rmlab.data.forms.recognise import ARRAYS, PROMPTS, SCORED, recognise
-from rmlab.data.reader import Row, read_rows
+from rmlab.data.reader import ENDINGS, Row, read_rows
 from rmlab.errors import InputError
 from rmlab.logs.records import shell_line
 
-_ENDINGS = (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".csv", ".csv.gz", ".parquet", ".arrow")
 _MOST = 1000  # columns that are counted: a file may have as many names as it has values
 _KINDS = {
     bool: "true or false", int: "whole number", float: "number", str: "text", list: "list", dict: "object",
@@ -26,7 +25,7 @@ _DEMONSTRATIONS = "demonstrations"
 
 def is_data(path: Path) -> bool:
     """True for a file of rows, by the end of its name, and for a folder of arrays."""
-    return (path.is_file() and path.name.lower().endswith(_ENDINGS)) or is_arrays(path)
+    return (path.is_file() and path.name.lower().endswith(ENDINGS)) or is_arrays(path)
 
 
 def describe_data(path: Path, rows: int) -> dict[str, Any]:

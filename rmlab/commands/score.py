@@ -73,12 +73,18 @@ def score_command(source: str, how: ScoreOptions, as_json: bool) -> None:
 
 
 def _read(path: Path, how: ScoreOptions) -> ScoreRows:
-    """The rows of the file; what is wrong names the options of this command in the place of settings."""
+    """The rows of the file.
+
+    An error names options of this command in the place of settings, outside of what it quotes of the file.
+    """
     try:
         return read_score_rows(path, how.form, how.columns, how.unusable)
     except InputError as error:
-        text = str(error).replace("unusable=drop", "--unusable drop").replace("form=", "--form ")
-        raise InputError(re.sub(r"columns\.(?=\w+(=| names))", "--column ", text)) from None
+        wrong, sign, advice = str(error).partition("; ")
+        advice = advice.replace("unusable=drop", "--unusable drop").replace("form=", "--form ")
+        advice = re.sub(r"columns\.(?=\w+=)", "--column ", advice)
+        wrong = re.sub(r", which columns\.(?=\w+ names$)", ", which --column ", wrong)
+        raise InputError(f"{wrong}{sign}{advice}") from None
 
 
 def columns_of(given: Sequence[str]) -> dict[str, str]:
@@ -185,6 +191,7 @@ def _summarise(rows: ScoreRows, scored: ScoredTexts, how: ScoreOptions, as_json:
             "head": str(how.head),
             "form": rows.form,
             "texts": len(rows.exchanges),
+            "left_out": rows.left_out,
             "cut": cut,
             "accuracy": accuracy and asdict(accuracy),
             "out": str(how.out),
@@ -193,6 +200,8 @@ def _summarise(rows: ScoreRows, scored: ScoredTexts, how: ScoreOptions, as_json:
         return
     tell = note if how.out is None else say
     tell(f"{len(rows.exchanges):,} texts scored, read as the form {rows.form}")
+    for reason, n in rows.left_out.items():
+        tell(f"{n:,} rows or records were left out: {reason}")
     if cut:
         tell(f"{cut:,} were longer than the embedding model reads and were cut (--long refuse stops there)")
     if accuracy:

@@ -192,14 +192,6 @@ def _document(
 SHOWN = 20
 NARROWEST = 80  # columns; a narrower terminal wraps the lines
 _PAGE = "report.html"
-METRICS = {
-    "validation_best_of_n": "validation best of n",
-    "test_best_of_n": "test best of n",
-    "test_spearman": "Spearman",
-    "test_accuracy": "accuracy",
-    "error_rate": "wrong answers",
-    "seconds": "seconds",
-}
 # The columns of the printed table: the metric, the name of its value in the table of means, and the title.
 # Those with an interval have a second column.
 _PRINTED = (

@@ -25,7 +25,7 @@ from rmlab.config.fitting import (
     Validation,
 )
 from rmlab.config.implied import fill_in
-from rmlab.paths import home_path
+from rmlab.paths import home_path, nearest
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 ALLOW_ENV = "allow_env"
@@ -189,8 +189,7 @@ class Settings(Section):
     @classmethod
     def _out_may_be_a_folder(cls, value: str) -> str:
         """Refuses a path that is, or lies under, a file."""
-        place = home_path(value)
-        there = next((part for part in (place, *place.parents) if os.path.lexists(part)), place)
+        there = nearest(home_path(value))
         if os.path.lexists(there) and not os.path.isdir(there):  # noqa: PTH112
             raise ValueError(f"{there} is a file; give a folder")
         return value

@@ -17,6 +17,8 @@ from rmlab.storage.files import parse_json, read_plain_text
 from rmlab.storage.untrusted import open_table
 
 Row = dict[str, Any]
+_BY_LINE, _BY_COMMA, _TABLES = (".jsonl", ".jsonl.gz", ".ndjson"), (".csv", ".csv.gz"), (".parquet", ".arrow")
+ENDINGS = (*_BY_LINE, ".json", *_BY_COMMA, *_TABLES)  # of the names of files that are read
 
 
 def read_rows(
@@ -56,13 +58,13 @@ def _renamed(
 
 def _rows(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     name = path.name.lower()
-    if name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):
+    if name.endswith(_BY_LINE):
         return _jsonl(path)
     if name.endswith(".json"):
         return _json(path)
-    if name.endswith((".csv", ".csv.gz")):
+    if name.endswith(_BY_COMMA):
         return _csv(path)
-    if name.endswith((".parquet", ".arrow")):
+    if name.endswith(_TABLES):
         return _table(path, columns)
     raise InputError(f"{path}: unknown kind of file; use .jsonl, .jsonl.gz, .json, .csv or .parquet")
 

@@ -30,7 +30,7 @@ _PARTS = {
 _AMOUNTS = {"pairing", "comparisons", "validation", "teacher", "allow_modules"}
 FEW = 8  # comparisons on which parts are tried
 EXAMPLE = (16, 64)  # prompts, and responses to each at most, that these are drawn from
-MOST = 5_000_000  # responses beyond which they are not counted here
+MOST = 1_000_000  # responses beyond which they are not counted here
 
 Counted = tuple[
     Sequence[str], Sequence[int]
@@ -55,8 +55,9 @@ def _caught(settings: Settings) -> ConfigError | None:
         check_parts(settings)
     except ConfigError as error:
         return error
-    except Exception:  # a component of the user's may not take what is imagined: its fit tells
-        return None
+    except Exception:
+        if not _has_own_code(settings):
+            raise
     return None
 
 
@@ -93,9 +94,18 @@ def _too_many(settings: Settings, counted: Counted) -> str:
         check_counts(settings, imagined(*counted))
     except InputError as error:
         return str(error)
-    except Exception:  # a component of the user's may not take what is imagined: its fit tells
-        return ""
+    except Exception:
+        if not _has_own_code(settings):
+            raise
     return ""
+
+
+def _has_own_code(settings: Settings) -> bool:
+    """True where a part is the user's own code, which may not take what is imagined; its fit tells then."""
+    parts = [settings.head, settings.loss, settings.pairing, settings.noise, settings.selection]
+    parts += [settings.teacher.head, settings.teacher.loss]
+    targets = [part.get("_target_", "") for part in map(dict, filter(None, parts))]
+    return not all(str(target).startswith("rmlab.") for target in targets)
 
 
 def check_counts(settings: Settings, responses: Responses) -> None:

@@ -53,6 +53,13 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def n_gpus() -> int:
+    """Returns the number of CUDA GPUs that this machine shows."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def check_device(device: str) -> None:
     """Raises ConfigError for what is no device, and InputError for a GPU that this machine does not show."""
     import torch
@@ -65,7 +72,7 @@ def check_device(device: str) -> None:
         raise ConfigError(f"device={device} is no device; set device to auto, cpu, cuda or cuda:1") from None
     if wanted.type != "cuda":
         return
-    n = torch.cuda.device_count() if has_gpu() else 0
+    n = n_gpus()
     if n == 0:
         raise InputError(
             f"device={device}, but this machine shows no CUDA GPU; set device=auto or device=cpu"

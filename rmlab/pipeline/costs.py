@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,14 @@ from rmlab.errors import InputError, RmlabError
 from rmlab.models.bundled.smollm2 import NAME as SMOLLM2
 from rmlab.models.compute import available_cores, has_gpu
 from rmlab.models.weights import width_of
-from rmlab.paths import home_path
+from rmlab.paths import home_path, nearest
 from rmlab.pipeline.counts import n_responses
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import Problems
 from rmlab.pipeline.stages import ANNOTATE, EMBED, FIT_RM, SAMPLE, SFT
-from rmlab.storage.artifact import artifacts_in, finished
+from rmlab.storage.artifact import artifacts_in, finished, upstream
 from rmlab.storage.manifest import Manifest
+from rmlab.terminal import size_text
 
 CORES = 2  # on which the rates were measured, see RESULTS.md
 # Seconds of a token (sample, embed), or of a demonstration in an epoch (sft), by stage, component and model.
@@ -35,6 +37,7 @@ RATES = {
     (SAMPLE.name, "transformers", SMOLLM2): 1 / 231,
     (EMBED.name, "transformers", SMOLLM2): 1 / 370,
 }
+# Bytes by the types of the columns, before compression.
 BYTES_A_ROW = {ANNOTATE.name: 40, FIT_RM.name: 150}
 _IDS = 60  # bytes of a row's ids and counts, beside its vector or text
 _A_TOKEN = 4  # bytes of text
@@ -50,7 +53,7 @@ class Cost:
 
 
 def costs_of(nodes: Sequence[Node], problems: Problems) -> dict[str, Any]:
-    """About what these nodes take together: seconds and bytes, and `unknown`, the stages that are in neither.
+    """About what these nodes take together: seconds and bytes, and the stages of which either is not known.
 
     A plan that writes more embeddings than the disk has room for is a problem.
     """
@@ -60,41 +63,42 @@ def costs_of(nodes: Sequence[Node], problems: Problems) -> dict[str, Any]:
     if nodes:
         with problems.caught():
             _check_room(nodes[0].settings.out, sum(cost.certain for cost in found.values()))
-    unknown = [node.stage for node in nodes if found[node.fingerprint].seconds is None]
-    return {"seconds": sum(known), "bytes": sum(written), "unknown": list(dict.fromkeys(unknown))}
+    untimed = [node.stage for node in nodes if found[node.fingerprint].seconds is None]
+    unsized = [node.stage for node in nodes if found[node.fingerprint].bytes is None]
+    return {
+        "seconds": sum(known),
+        "bytes": sum(written),
+        "unknown_time": list(dict.fromkeys(untimed)),
+        "unknown_size": list(dict.fromkeys(unsized)),
+    }
 
 
 def wording(costs: dict[str, Any]) -> str:
     """The line that tells of the costs."""
-    unknown = ", ".join(costs["unknown"])
-    time = f"about {duration(costs['seconds'])}" if costs["seconds"] else "no time is known"
-    rest = f" (of {unknown} the time is not known)" if costs["seconds"] and unknown else ""
-    return f"to make: {time}{rest}, about {size(costs['bytes'])}"
+    time = f"about {rough_time(costs['seconds'])}" if costs["seconds"] else "no time is known"
+    room = f"about {size_text(costs['bytes'])}" if costs["bytes"] else "no size is known"
+    return f"to make: {time}{_without(costs['unknown_time'])}; {room}{_without(costs['unknown_size'])}"
 
 
-def duration(seconds: float) -> str:
+def _without(stages: Sequence[str]) -> str:
+    return f" (without {', '.join(stages)}, of which it is not known)" if stages else ""
+
+
+def rough_time(seconds: float) -> str:
     for unit, name in ((3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:,.1f} {name}" if seconds < 10 * unit else f"{seconds / unit:,.0f} {name}"
     return "a second" if seconds < 1.5 else f"{seconds:,.0f} seconds"
 
 
-def size(n: float) -> str:
-    for unit, name in ((1e9, "GB"), (1e6, "MB")):
-        if n >= unit:
-            return f"{n / unit:,.1f} {name}"
-    return f"{n / 1e3:,.0f} kB"
-
-
 def _check_room(out: str, n: float) -> None:
     """Raises InputError where the disk has no room for the embeddings of a plan."""
-    place = home_path(out).absolute()
-    there = next(part for part in (place, *place.parents) if part.exists())
+    there = nearest(home_path(out).absolute())
     free = shutil.disk_usage(there).free
     if n > free:
         raise InputError(
-            f"the embeddings of this plan take {size(n)}, and {there} has {size(free)} free; free some, give "
-            "another folder with out=..., or set embedder.storage=float16"
+            f"the embeddings of this plan take {size_text(n)}, and {there} has {size_text(free)} free; free "
+            "some, give another folder with out=..., or set embedder.storage=float16"
         )
 
 
@@ -104,16 +108,16 @@ def _cost(node: Node, problems: Problems) -> Cost:
     certain = amount * width if node.stage == EMBED.name and amount and width and not is_begun else 0.0
     work = amount * _work(node.stage, node.settings) if amount is not None else None
     if work is not None and (made := _earlier(node)) is not None:
-        share = work / max(1.0, _amount_of(made) * _work(node.stage, node.settings, made.config))
-        return Cost(made.seconds * share, sum(file.bytes for file in made.files) * share, certain)
+        share = work / max(1.0, made.amount * made.work)
+        written = made.bytes if node.stage == SFT.name else made.bytes * share  # a model is as large as it is
+        return Cost(made.seconds * share, written, certain)
     a_row = width + _IDS if width else BYTES_A_ROW.get(node.stage)
     seconds = None if work is None or (rate := _measured(node)) is None else work * rate
     return Cost(seconds, None if amount is None or a_row is None else amount * a_row, certain)
 
 
 def _amount(node: Node, problems: Problems) -> int | None:
-    """About how many rows a node makes or reads; None where it is not known. 1 for stages that are timed as a
-    whole."""
+    """About how many rows a node makes or reads; None where it is not known."""
     s = node.settings
     if node.stage == SFT.name:
         return s.demonstrations.n
@@ -121,28 +125,40 @@ def _amount(node: Node, problems: Problems) -> int | None:
         return s.comparisons.n
     if node.stage in (SAMPLE.name, ANNOTATE.name, EMBED.name):
         return n_responses(node if node.stage == SAMPLE.name else node.inputs["sample"], problems)
-    return 1
+    return None
 
 
-def _amount_of(made: Manifest) -> int | float:
-    """The amount of an earlier artifact."""
-    if made.stage == SFT.name:
-        return made.counts.get("demonstrations", 0)
-    if made.stage == FIT_RM.name:
-        return made.counts.get("train_comparisons", 0)
-    return made.rows if made.stage in (SAMPLE.name, ANNOTATE.name, EMBED.name) else 1
-
-
-def _work(stage: str, s: Settings, config: Mapping[str, Any] | None = None) -> int:
-    """Returns what a row counts for: the longest response in tokens, or the epochs of a training.
-
-    config: that of an earlier artifact, if it is meant and not the plan.
-    """
-    if stage == SAMPLE.name:
-        return int(config["sampling"]["max_new_tokens"] if config else s.sampling.max_new_tokens)
+def _work(stage: str, s: Settings) -> int:
+    """Returns what a row counts for: the longest response in tokens, or the epochs of a training."""
     if stage == SFT.name:
-        return int(config["epochs"] if config else s.sft.epochs)
-    return s.sampling.max_new_tokens if stage == EMBED.name else 1
+        return s.sft.epochs
+    return s.sampling.max_new_tokens if stage in (SAMPLE.name, EMBED.name) else 1
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier artifact took. amount, work: as of a plan; created: when it was made."""
+
+    seconds: float
+    bytes: int
+    amount: float
+    work: float
+    created: str
+
+    @classmethod
+    def of(cls, folder: Path, made: Manifest) -> Earlier:
+        """Raises LookupError or RmlabError for an artifact that does not tell."""
+        amount, work = float(made.rows), 1.0
+        if made.stage == SFT.name:
+            amount, work = made.counts["demonstrations"], made.config["epochs"]
+        elif made.stage == FIT_RM.name:
+            amount = made.counts["train_comparisons"]
+        elif made.stage == SAMPLE.name:
+            work = made.config["sampling"]["max_new_tokens"]
+        elif made.stage == EMBED.name:
+            [sample] = (record for record in made.inputs if record.role == "sample")
+            work = finished(upstream(folder, sample)).config["sampling"]["max_new_tokens"]
+        return cls(made.seconds, sum(file.bytes for file in made.files), amount, work, made.created)
 
 
 def _width(node: Node) -> float | None:
@@ -169,17 +185,18 @@ def _kind(stage: str, config: Mapping[str, Any]) -> str:
     return "".join(recorded_name(config[part]) for part in parts.get(stage, []))
 
 
-def _earlier(node: Node) -> Manifest | None:
+def _earlier(node: Node) -> Earlier | None:
     """The newest finished artifact of this stage, in the folder of the plan, whose rows take as long."""
     models = sorted(source.name for source in node.sources.values() if source.kind == "model")
     kind, found = _kind(node.stage, node.config), None
     for folder in artifacts_in(home_path(node.settings.out) / node.stage):
-        with suppress(RmlabError, LookupError, TypeError):
+        with suppress(RmlabError, LookupError, TypeError, ValueError):
             made = finished(folder)
             same_model = sorted(r.name for r in made.inputs if r.kind == "model") == models
             same_name = node.stage != SAMPLE.name or made.name == node.name
             if same_model and same_name and _kind(made.stage, made.config) == kind:
-                found = made if found is None or made.created > found.created else found
+                told = Earlier.of(folder, made)
+                found = told if found is None or told.created > found.created else found
     return found
 
 

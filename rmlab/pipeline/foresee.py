@@ -14,7 +14,7 @@ from rmlab.config.settings import Settings
 from rmlab.errors import USAGE, ConfigError, InputError, RmlabError
 from rmlab.models.compute import Compute, check_device
 from rmlab.models.weights import check_available
-from rmlab.paths import home_path
+from rmlab.paths import home_path, nearest
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import Problems
 from rmlab.pipeline.run import check_input
@@ -107,8 +107,7 @@ def check_out(out: str) -> None:
         raise ConfigError(
             f"out={out} is no local folder; give one, such as out=artifacts, and copy it where you want it"
         )
-    place = home_path(out).absolute()
-    there = next(part for part in (place, *place.parents) if part.exists())
+    there = nearest(home_path(out).absolute())
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"out={out}: nothing can be written into {there}; give another folder")
 

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
-from rmlab.errors import USAGE, RmlabError, SeveralErrors
+from rmlab.errors import USAGE, RmlabError, together
 from rmlab.storage.digest import digest
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Problems:
         self.notes: list[str] = []  # what will go wrong without stopping the run
 
     def add(self, error: RmlabError) -> None:
-        for one in error.errors if isinstance(error, SeveralErrors) else [error]:
+        for one in error.errors:
             self._errors.setdefault(str(one), one)
 
     @contextmanager
@@ -78,7 +78,7 @@ class Problems:
     def raise_all(self) -> None:
         """Raises one error that tells all problems; does nothing if there are none."""
         if errors := self.errors:
-            raise errors[0] if len(errors) == 1 else SeveralErrors(errors)
+            raise together(errors)
 
 
 _gathered: ContextVar[Problems | None] = ContextVar("gathered", default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,17 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class ScoreRows:
-    """Texts to score, in the order of the file. form: as read; row: [n] the row of each in the file, from 1;
-    preference: [n] how much annotators liked it, NaN where nobody said."""
+    """Texts to score, in the order of the file.
+
+    form: as read; row: [n] the row of each in the file, from 1; preference: [n] how much annotators liked it,
+    NaN where nobody said; left_out: the number of rows or records that were dropped, by reason.
+    """
 
     form: str
     exchanges: list[Exchange]
     row: np.ndarray
     preference: np.ndarray
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def accuracy(self, score: np.ndarray, seed: int = 0) -> Accuracy | None:
         """Compares the order of scores with that of preferences; None where no two answers are ordered."""
@@ -88,24 +92,27 @@ def read_score_rows(
     if found in (PROMPTS, SCORED):
         return _responses(path, found, names, unusable)
     exchanges, rows, preference = [], [], []
-    for item in read_items(path, found, unusable, names=names).items:
+    items = read_items(path, found, unusable, names=names)
+    for item in items.items:
         for answer in item.answers:
             prompt_id, response_id = str(item.prompt_id), str(answer.response_id)
             exchanges.append(Exchange(prompt_id, response_id, item.messages, answer.text))
             rows.append(item.number)
             preference.append(answer.score)
-    return ScoreRows(found, exchanges, np.array(rows), np.array(preference, dtype=float))
+    return ScoreRows(found, exchanges, np.array(rows), np.array(preference, dtype=float), items.left_out)
 
 
 def _responses(path: Path, form: str, names: Mapping[str, str] | None, unusable: str) -> ScoreRows:
     """Rows of one response each, with a score or without."""
     exchanges, rows, preference = [], [], []
     seen: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     for number, row in read_rows(path, names=names):
         where = f"{path}, row {number}"
         messages, text = _prompt_and_response(row, where)
         if not text.strip():
             if unusable == "drop":
+                left_out[EMPTY] += 1
                 continue
             raise InputError(f"{where}: {EMPTY}; mend it, or leave such records out with unusable=drop")
         prompt_id = given_id(row, "prompt_id", where) or content_id(messages)
@@ -116,7 +123,7 @@ def _responses(path: Path, form: str, names: Mapping[str, str] | None, unusable:
         preference.append(_score(row))
     if not exchanges:
         raise InputError(f"{path}: none of its rows can be used ({EMPTY})")
-    return ScoreRows(form, exchanges, np.array(rows), np.array(preference))
+    return ScoreRows(form, exchanges, np.array(rows), np.array(preference), left_out)
 
 
 def _prompt_and_response(row: Row, where: str) -> tuple[list[Message], str]:

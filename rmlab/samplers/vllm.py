@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from rmlab.config.settings import Sampling, TemplateName
 from rmlab.errors import InputError, RmlabError
-from rmlab.models.compute import Compute
+from rmlab.models.compute import Compute, n_gpus
 from rmlab.models.folder_check import check_files, told_of
 from rmlab.models.text.tokens import context_length
 from rmlab.models.weights import ADAPTER_CONFIG, base_folder, is_adapter
@@ -41,9 +41,7 @@ class VllmSampler:
 
     def check_machine(self, compute: Compute) -> None:
         """Raises InputError where this machine shows fewer GPUs than a model is to be spread over."""
-        import torch
-
-        n = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        n = n_gpus()
         if 0 < n < self.tensor_parallel_size:
             raise InputError(
                 f"sampler.tensor_parallel_size={self.tensor_parallel_size}, but this machine shows {n} GPUs; "

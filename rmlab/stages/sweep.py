@@ -67,7 +67,8 @@ def run(job: Job) -> None:
 def foresee(node: Node, problems: Problems) -> None:
     """Checks what the heads of the cells need, and whether each cell can be fitted.
 
-    A cell that cannot be is a row with its reason, and so no problem of the sweep, unless all are.
+    A cell that cannot be fitted is a row with its reason, and so no problem of the sweep, unless all are. A
+    package or a file that is missing is one, whichever cell needs it.
     """
     cells = node.sweep_grid.left
     reasons: dict[str, tuple[RmlabError, int]] = {}

@@ -155,6 +155,30 @@ def test_means_of_a_sweep_are_those_of_its_rows(out, monkeypatch):
         swept.means("loss")
 
 
+def test_means_by_an_axis_are_on_equal_terms_as_the_page_has_them(out, monkeypatch):
+    """Trees cannot fit the hinge loss, so of the losses only what linear heads have at both counts."""
+    Inline(monkeypatch)
+    grid = ("head=linear,trees", "loss=classification,hinge", "seed=0,1")
+    swept = rmlab.sweep(*SMALL, f"out={out}", *grid, workers=1, progress=False)
+    assert swept.n_failed == 2
+    [page] = (out / "sweep_report").glob("*/sweep_means.parquet")
+    shown = pd.read_parquet(page).query("by == 'loss' and metric == 'validation_best_of_n'")
+    expected = {json.loads(row.place)["loss"]: (row.value, row.n_cells) for row in shown.itertuples()}
+    found = swept.means("loss")
+    assert {r.loss: (pytest.approx(r.validation_best_of_n), r.cells) for r in found.itertuples()} == expected
+    assert set(found["cells"]) == {2} and set(swept.means()["cells"]) == {2} and len(swept.means()) == 3
+
+
+def test_several_things_that_are_wrong_are_one_error_with_a_line_each(tmp_path):
+    with pytest.raises(rmlab.ConfigError) as error:
+        rmlab.run(
+            *SMALL, "arms=[]", f"out={tmp_path / 'a'}", "head=trees", "loss=hinge", "comparisons.n=99999"
+        )
+    lines = error.value.lines
+    assert len(lines) == 2 and "add loss=classification" in lines[0] and "99999" in lines[1]
+    assert not (tmp_path / "a").exists()
+
+
 BAD = [
     (lambda made: rmlab.run(1), "an override must be text"),
     (lambda made: rmlab.settings(["seed=1"]), "got list; give each as an argument"),

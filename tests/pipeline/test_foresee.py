@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from small_settings import SMALL
 
+import rmlab
 from rmlab.config import optional_packages as optional
 from rmlab.pipeline import costs
 from rmlab.storage.artifact import open_artifact
@@ -163,10 +164,15 @@ def test_score_tells_all_that_is_wrong_at_once(cli, tmp_path):
 def test_a_dry_run_tells_about_how_long_it_takes_and_how_much_it_writes(cli, out, tmp_path):
     """By earlier artifacts where there are some; embeddings by their number and width."""
     new = cli("run", *SMALL, f"out={tmp_path / 'out'}", "--dry-run", "--json").json["costs"]
-    assert new["seconds"] == 0 and "sft" in new["unknown"]  # no such model was timed
+    assert (
+        new["seconds"] == 0 and "sft" in new["unknown_time"] and "sft" in new["unknown_size"]
+    )  # no such model was timed
     wide = cli("embed", *SMALL, f"out={out}", "embedder.dimension=6400", "--dry-run", "--json")
     [embed] = (open_artifact(path).manifest for path in (out / "embed").iterdir())
-    assert wide.json["costs"]["seconds"] == pytest.approx(embed.seconds) and not wide.json["costs"]["unknown"]
+    assert (
+        wide.json["costs"]["seconds"] == pytest.approx(embed.seconds)
+        and not wide.json["costs"]["unknown_time"]
+    )
     bigger = cli("run", *SMALL, f"out={tmp_path / 'out'}", "embedder.dimension=6400", "--dry-run", "--json")
     responses = 12 * 5 + 6 * 6
     assert bigger.json["costs"]["bytes"] - new["bytes"] == responses * 4 * (6400 - 64)
@@ -176,8 +182,8 @@ def test_a_disk_without_room_for_the_embeddings(cli, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=20_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
     result = cli("run", *SMALL, NO_SFT, f"out={tmp_path / 'out'}")
-    assert result.code == 3 and "the embeddings of this plan take 25 kB, and " in result.line
-    assert "has 20 kB free; free some" in result.line and not (tmp_path / "out").exists()
+    assert result.code == 3 and "the embeddings of this plan take 24.6 kB, and " in result.line
+    assert "has 20.0 kB free; free some" in result.line and not (tmp_path / "out").exists()
 
 
 def test_times_of_a_model_that_was_measured_are_told(cli, tmp_path, monkeypatch):
@@ -187,9 +193,9 @@ def test_times_of_a_model_that_was_measured_are_told(cli, tmp_path, monkeypatch)
     found = cli("run", *asked, "--json").json["costs"]
     tokens = (110 * 6 + 60 * 16) * 24
     assert found["seconds"] == pytest.approx(48 + tokens / 231 + tokens / 370)
-    assert {"annotate", "eval_rm", "report"} < set(found["unknown"])
+    assert {"annotate", "eval_rm", "report"} < set(found["unknown_time"])
     told = cli("run", *asked).out.splitlines()[-1]
-    assert told.startswith("to make: about 5.4 minutes (of prompts, annotate, ")
+    assert told.startswith("to make: about 5.4 minutes (without prompts, annotate, ")
 
 
 OWN_PAIRING = '''
@@ -284,3 +290,10 @@ def test_a_file_whose_columns_have_other_names(cli, tmp_path):
     pairs = ("experiment=human_preferences", f"input={tmp_path / 'pairs.jsonl'}", "embedder=hashing")
     result = cli("run", *pairs, f"out={tmp_path / 'out'}", "--dry-run")
     assert result.code == 3 and "no 'prompt'; the row has better" in result.line
+
+
+def test_a_fault_of_a_check_is_no_silence(tmp_path, monkeypatch):
+    """Only the user's own code may fail on what is imagined; a fault of rmlab's own is seen."""
+    monkeypatch.setattr("rmlab.evaluation.feasible.check_recipe", lambda *given: given.nothing)
+    with pytest.raises(AttributeError):
+        rmlab.run(*SMALL, NO_SFT, "arms=[]", f"out={tmp_path / 'out'}", dry_run=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rmlab.data.forms.arrays import is_arrays
 from rmlab.data.forms.base import Item, has
-from rmlab.data.forms.judgements import annotators, ranking_item, unpaired_item, votes_item
+from rmlab.data.forms.judgements import annotators, is_blank, ranking_item, unpaired_item, votes_item
 from rmlab.data.forms.preference import hh_item, is_dialogue, preference_item
 from rmlab.data.reader import Row, read_rows
 from rmlab.errors import InputError
@@ -62,13 +62,9 @@ def _telling_row(path: Path, names: Mapping[str, str] | None) -> Row:
     first: Row = {}
     for _, row in islice(read_rows(path, names=names), _LOOKED_AT):
         first = first or row
-        if not any(_is_blank(row.get(column)) for column in _ANSWERS):
+        if not any(is_blank(row.get(column)) for column in _ANSWERS):
             return row
     return first
-
-
-def _is_blank(value: object) -> bool:
-    return isinstance(value, str) and not value.strip()
 
 
 def _forms(row: Row) -> list[str]:
