@@ -15,7 +15,7 @@ from rmlab.commands import import_export as data_cli
 from rmlab.commands import looking
 from rmlab.commands import sets as sets_cli
 from rmlab.commands.help import StageCommand, WholeSummaries
-from rmlab.commands.options import AsJson, ConfigDir, DryRun, Force, Overrides, Workers
+from rmlab.commands.options import AsJson, Column, ConfigDir, DryRun, Force, Overrides, Workers, columns_of
 from rmlab.pipeline.stages import STAGES, Stage
 from rmlab.terminal import say
 
@@ -159,10 +159,7 @@ def score(
         Path | None, typer.Option("--out", help="A .parquet or .jsonl file; else JSON lines are printed.")
     ] = None,
     form: Annotated[str, typer.Option("--form", help="The form, if the columns fit several.")] = "auto",
-    column: Annotated[
-        list[str] | None,
-        typer.Option("--column", help="NAME=YOURS: the file's name of a column; may be repeated."),
-    ] = None,
+    column: Column = None,
     unusable: Annotated[
         data_cli.Unusable, typer.Option("--unusable", help="What becomes of rows with an empty answer.")
     ] = data_cli.Unusable.error,
@@ -190,7 +187,7 @@ def score(
     A line for each response has the number of its row and its score, which has mean 0 and standard
     deviation 1 on the responses that the head was fitted on. For preferences the accuracy is told.
     """
-    from rmlab.commands.score import ScoreOptions, columns_of, score_command
+    from rmlab.commands.score import ScoreOptions, score_command
 
     modules = tuple(allow_modules or ())
     names = columns_of(column or ())

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from small_settings import SMALL
 
+from rmlab.pipeline.stages import BY_NAME
 from rmlab.storage.artifact import open_artifact
 
 
@@ -113,6 +114,40 @@ def test_status_tells_done_begun_and_missing(cli, small_run, tmp_path):
     assert "all done" in cli("status", *SMALL, f"out={small_run}").out
     missing = cli("status", *SMALL, f"out={tmp_path}")
     assert "missing" in missing.out and f"{len(done)} of {len(done)} to do" in missing.out
+
+
+def test_status_without_settings_lists_all_that_is_there(cli, small_run, tmp_path):
+    found = cli("status", f"out={small_run}", "--json").json["artifacts"]
+    stages = (small_run / stage for stage in BY_NAME)
+    folders = {str(folder) for stage in stages if stage.is_dir() for folder in stage.iterdir()}
+    assert {row["path"] for row in found} == folders and {row["state"] for row in found} == {"done"}
+    stages = [row["stage"] for row in found]
+    assert stages[0] == "prompts" and stages.index("fit_rm") > stages.index("embed")
+    sample = next(row for row in found if row["stage"] == "sample")
+    assert sample["rows"] == open_artifact(Path(sample["path"])).manifest.rows
+    shown = cli("status", f"out={small_run}").out
+    assert f"{len(found)} artifacts" in shown and sample["path"] in shown
+    begun = tmp_path / "out" / "sample" / "random-tiny-0123456789abcdef"
+    begun.mkdir(parents=True)
+    (begun.parent / "spoiled-0123456789abcdee").mkdir()
+    (begun.parent / "spoiled-0123456789abcdee" / "manifest.json").write_text("{")
+    rows = cli("status", f"out={tmp_path / 'out'}", "--json").json["artifacts"]
+    assert {row["name"]: row["state"] for row in rows} == {"random-tiny": "begun", "spoiled": "damaged"}
+    nothing = cli("status", f"out={tmp_path / 'nowhere'}")
+    assert nothing.code == 0 and "rmlab run experiment=smoke" in nothing.out
+    told = cli("inspect", small_run)
+    assert (told.code, f"rmlab status out={small_run}" in told.line) == (3, True)
+
+
+def test_inspect_takes_the_files_names_of_columns(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.jsonl").write_text('{"ask": "q", "yes": "a", "no": "b"}')
+    assert cli("inspect", "a.jsonl", "--json").json["form"] is None
+    columns = ["prompt=ask", "chosen=yes", "rejected=no"]
+    found = cli("inspect", "a.jsonl", *(w for c in columns for w in ("--column", c)), "--json").json
+    assert found["form"] == "preference"
+    assert found["next"] == "rmlab import a.jsonl " + " ".join(f"columns.{c}" for c in columns)
+    assert {column["name"] for column in found["tables"][0]["columns"]} == {"prompt", "chosen", "rejected"}
 
 
 def test_inspect_shows_schema_rows_and_lineage_to_the_first_input(cli, small_run):

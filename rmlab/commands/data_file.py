@@ -28,16 +28,16 @@ def is_data(path: Path) -> bool:
     return (path.is_file() and path.name.lower().endswith(ENDINGS)) or is_arrays(path)
 
 
-def describe_data(path: Path, rows: int) -> dict[str, Any]:
-    """All rows are read and counted; those at the beginning are shown."""
+def describe_data(path: Path, rows: int, names: Mapping[str, str]) -> dict[str, Any]:
+    """All rows are read and counted; those at the beginning are shown. names: as for `read_rows`."""
     found: dict[str, Any] = {"path": str(path)}
     if is_arrays(path):
-        return found | {"tables": [], "lineage": [], **form_and_next(path, {})}
+        return found | {"tables": [], "lineage": [], **form_and_next(path, {}, names)}
     table: dict[str, Any] = {"table": path.name.partition(".")[0], "files": 1}
     sample: list[Row] = []
     columns: dict[str, Counter[str]] = {}
     number = 0
-    for _, row in read_rows(path):
+    for _, row in read_rows(path, names=names):
         number += 1
         if len(sample) < max(1, rows):
             sample.append(row)
@@ -46,7 +46,7 @@ def describe_data(path: Path, rows: int) -> dict[str, Any]:
                 columns.setdefault(str(name), Counter())[_KINDS.get(type(value), type(value).__name__)] += 1
     listed = [{"name": name, "type": _type(kinds, number)} for name, kinds in columns.items()]
     table |= {"rows": number, "columns": listed, "sample": sample[:rows]}
-    return found | {"tables": [table], "lineage": [], **form_and_next(path, sample[0])}
+    return found | {"tables": [table], "lineage": [], **form_and_next(path, sample[0], names)}
 
 
 def _type(kinds: Mapping[str, int], rows: int) -> str:
@@ -56,16 +56,25 @@ def _type(kinds: Mapping[str, int], rows: int) -> str:
     return words if n == rows else f"{words}, in {n:,} of {rows:,} rows"
 
 
-def form_and_next(path: Path, first: Row) -> dict[str, Any]:
+def form_and_next(path: Path, first: Row, names: Mapping[str, str]) -> dict[str, Any]:
     """The form of the data, and a command that takes it; why there is none, where no form fits."""
     try:
-        form = recognise(path)
+        form = recognise(path, names=names)
     except InputError as error:
         if has(first, "prompt") and has(first, "completion"):
             form = _DEMONSTRATIONS
         else:
             return {"form": None, "why": str(error), **_perhaps(path, first)}
-    return {"form": form, "next": shell_line(["rmlab", *_taken_by(form, str(path), first)])}
+    taken_by = _taken_by(form, str(path), first)
+    command, *_ = taken_by
+    named = [
+        word
+        for ours, theirs in names.items()
+        for word in (
+            ["--column", f"{ours}={theirs}"] if command == "score" else [override(f"columns.{ours}", theirs)]
+        )
+    ]
+    return {"form": form, "next": shell_line(["rmlab", *taken_by, *named])}
 
 
 def _perhaps(path: Path, first: Row) -> dict[str, str]:

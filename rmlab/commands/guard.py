@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -109,7 +110,13 @@ def _report(error: Exception) -> int:
 
 
 def _hint(error: Exception) -> str:
-    """Returns how a setting is written, for an unknown option that may be meant as one; else ""."""
+    """Returns how a setting is written, for an unknown option that may be meant as one, and what is written
+    in place of a setting, where a command takes none; else ""."""
+    command = getattr(getattr(error, "ctx", None), "info_name", None)
+    if "unexpected extra argument" in str(error) and (given := re.search(r"([^\s(]+=[^\s)]*)", str(error))):
+        column = given[1].removeprefix("columns.")
+        way = f"write --column {column}" if column != given[1] else f"see `rmlab {command} --help`"
+        return f"; this command takes options and no settings: {way}"
     name = str(getattr(error, "option_name", "") or "")
     if not name.startswith("--") or getattr(error, "possibilities", None):
         return ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rmlab.commands.data_file import describe_data, form_and_next, is_data
 from rmlab.errors import InputError, RmlabError, printable
-from rmlab.pipeline.verify import is_artifact, outdated
+from rmlab.pipeline.verify import artifacts_of, is_artifact, outdated
 from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, readable, upstream
 from rmlab.storage.files import plain
 from rmlab.storage.set_record import RECORD
@@ -19,12 +20,15 @@ from rmlab.terminal import say, say_json
 _WIDTH = 100  # characters shown of a value
 
 
-def inspect_command(paths: Sequence[Path], rows: int, as_json: bool) -> None:
-    """Describes each of the paths; nothing is printed if one of them cannot be described."""
+def inspect_command(paths: Sequence[Path], rows: int, names: Mapping[str, str], as_json: bool) -> None:
+    """Describes each of the paths; nothing is printed if one of them cannot be described.
+
+    names: the names that a file of data has for columns, where they are others.
+    """
     found = []
     for path in paths:
         with readable(path):
-            found.append(describe(path, rows))
+            found.append(describe(path, rows, names))
     if as_json:
         say_json(plain(found[0] if len(found) == 1 else {"inspected": found}))
         return
@@ -33,17 +37,25 @@ def inspect_command(paths: Sequence[Path], rows: int, as_json: bool) -> None:
         _print(one)
 
 
-def describe(path: Path, rows: int) -> dict[str, Any]:
-    if path.is_file() and path.suffix == ".parquet":
+def describe(path: Path, rows: int, names: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    if path.is_file() and path.suffix == ".parquet" and not names:
         return _parquet(path, rows)
     if path.is_file() and path.name == "manifest.json":
         path = path.parent
+    if not path.exists() and str(path).startswith("columns."):
+        column = str(path).removeprefix("columns.")
+        raise InputError(f"{path} is a setting, and inspect takes options; write --column {column}")
     if not path.exists():
         raise InputError(f"{path} does not exist; `rmlab status` shows where artifacts are")
     if (path / RECORD).is_file():
         raise InputError(f"{path} is an embedding set: rmlab validate {path}")
     if is_data(path):
-        return describe_data(path, rows)
+        return describe_data(path, rows, names)
+    if inside := artifacts_of(path):
+        raise InputError(
+            f"{path} holds {len(inside):,} artifacts, and inspect shows one; `rmlab status out={path}` lists "
+            "them"
+        )
     if is_unfinished(path) and not is_artifact(path.absolute()):
         raise InputError(
             f"{path} is no artifact, and no file of data (.jsonl, .json, .csv, .parquet); `rmlab status` "
@@ -64,7 +76,7 @@ def _parquet(path: Path, rows: int) -> dict[str, Any]:
     if is_artifact(path.absolute().parent) or not table["rows"]:
         return found
     first = table["sample"][0] if table["sample"] else {}
-    known = form_and_next(path, first or dict.fromkeys((c["name"] for c in table["columns"]), ""))
+    known = form_and_next(path, first or dict.fromkeys((c["name"] for c in table["columns"]), ""), {})
     return found | known if known["form"] else found
 
 

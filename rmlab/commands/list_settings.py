@@ -78,6 +78,10 @@ def _named(conf: Conf, name: str) -> Listed:
         return Listed(settings=list({d.name: d for d in found}.values()))
     if decided_by := of_stage(name):
         return _of_stage(conf, decided_by)
+    if name in set(_names(conf)):
+        raise ConfigError(
+            f"{name} is a command; `rmlab {name} --help` tells its options, and `rmlab settings` all settings"
+        )
     raise ConfigError(
         f"{name} is no group, section, setting or stage{nearest(name, _names(conf))}; "
         "`rmlab settings` lists all"

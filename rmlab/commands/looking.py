@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rmlab.commands.options import AsJson, ConfigDir, Overrides
+from rmlab.commands.options import AsJson, Column, ConfigDir, Overrides, columns_of
 
 
 def settings(
@@ -38,7 +38,10 @@ def settings(
 
 
 def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
-    """Show which stages of an experiment are done, begun, missing, stale, damaged or unreadable, and why."""
+    """Show which stages of an experiment are done, begun, missing, stale, damaged or unreadable, and why.
+
+    Without settings: all artifacts in artifacts/, or in the folder that out=DIR gives.
+    """
     from rmlab.commands.status import status_command
 
     status_command(overrides or [], as_json, config_dir)
@@ -49,6 +52,7 @@ def inspect(
         list[Path], typer.Argument(metavar="PATH...", help="Folders of artifacts, and files of data.")
     ],
     rows: Annotated[int, typer.Option("--rows", min=0, help="Sample rows to show.")] = 3,
+    column: Column = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the schema, rows, lineage back to the first input, and some rows of a table.
@@ -58,7 +62,7 @@ def inspect(
     """
     from rmlab.commands.inspect import inspect_command
 
-    inspect_command(paths, rows, as_json)
+    inspect_command(paths, rows, columns_of(column or ()), as_json)
 
 
 def verify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,24 @@ Force = Annotated[bool, typer.Option("--force", help="Do it again even if it is 
 ConfigDir = Annotated[
     Path | None, typer.Option("--config-dir", help="A folder with settings of your own, laid out like conf/.")
 ]
+Column = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="NAME=YOURS: the file's name of a column; may be repeated."),
+]
 Workers = Annotated[
     int, typer.Option("--workers", min=0, help="Worker processes of one thread each; 0: one for each core.")
 ]
+
+
+def columns_of(given: Sequence[str]) -> dict[str, str]:
+    """The names of columns that the options --column NAME=YOURS give."""
+    from rmlab.config.settings import given_columns
+    from rmlab.errors import ConfigError
+
+    for text in given:
+        if not all(text.partition("=")):
+            raise ConfigError(f"--column {text}: write NAME=YOURS, such as --column prompt=instruction")
+    try:
+        return dict(given_columns({name: theirs for name, _, theirs in (x.partition("=") for x in given)}))
+    except ValueError as error:
+        raise ConfigError(f"--column: {error}") from None

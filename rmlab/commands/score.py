@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from rmlab.config.settings import given_columns
 from rmlab.errors import ConfigError, InputError
 from rmlab.logs.progress import Progress
 from rmlab.models.compute import check_device
+from rmlab.paths import nearest
 from rmlab.pipeline.problems import Problems
 from rmlab.reward.model import RewardModel
 from rmlab.reward.rows import Accuracy, ScoreRows, read_score_rows
@@ -87,17 +88,6 @@ def _read(path: Path, how: ScoreOptions) -> ScoreRows:
         raise InputError(f"{wrong}{sign}{advice}") from None
 
 
-def columns_of(given: Sequence[str]) -> dict[str, str]:
-    """The names of columns that the options --column NAME=YOURS give."""
-    for text in given:
-        if not all(text.partition("=")):
-            raise ConfigError(f"--column {text}: write NAME=YOURS, such as --column prompt=instruction")
-    try:
-        return dict(given_columns({name: theirs for name, _, theirs in (x.partition("=") for x in given)}))
-    except ValueError as error:
-        raise ConfigError(f"--column: {error}") from None
-
-
 def _check_out(source: str, out: Path | None, as_json: bool) -> None:
     """Raises an error unless the scores can be written where they are asked for."""
     if out is None:
@@ -108,6 +98,9 @@ def _check_out(source: str, out: Path | None, as_json: bool) -> None:
         raise ConfigError(f"--out {out}: write a file that ends with .parquet or .jsonl")
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder; give the name of a file")
+    there = nearest(out.absolute().parent)
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise InputError(f"--out {out}: nothing can be written into {there}; give another file")
     if source != _STDIN and out.exists() and out.samefile(Path(source).expanduser()):
         raise ConfigError(f"--out {out} is the file that is scored; give another name")
 
@@ -172,11 +165,16 @@ def _write(rows: ScoreRows, scored: ScoredTexts, out: Path | None) -> None:
     )
     if out is None:
         say(*map(_line, table.to_pylist()))
-    elif out.suffix == ".parquet":
-        write_parquet(out, table)
-    else:
-        with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.writelines(f"{_line(row)}\n" for row in table.to_pylist())
+        return
+    try:
+        if out.suffix == ".parquet":
+            write_parquet(out, table)
+        else:
+            with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
+                file.writelines(f"{_line(row)}\n" for row in table.to_pylist())
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"--out {out} cannot be written ({why})") from None
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from rmlab.commands.artifact_list import list_artifacts
+from rmlab.config.hydra import load_settings
 from rmlab.errors import InputError
 from rmlab.paths import home_path
 from rmlab.pipeline.node import Node
@@ -131,6 +133,9 @@ def _shown(value: Any) -> str:
 
 
 def status_command(overrides: Sequence[str], as_json: bool, config_dir: Path | None) -> None:
+    if config_dir is None and all(o.startswith("out=") for o in overrides):
+        list_artifacts(home_path(load_settings(overrides).out), as_json)
+        return
     states, beside = States(), Beside()
     rows = [_row(node, states, beside) for node in plan(load_arms(overrides, config_dir))]
     if as_json:

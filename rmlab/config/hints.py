@@ -74,6 +74,18 @@ def _or(names: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
+def how_to_quote(override: str) -> str:
+    """Returns how to write an override that cannot be read, with its quotes for the shell."""
+    key, sign, value = override.partition("=")
+    if key == "arms":
+        arms = value.strip("[]").replace('"', "").replace("'", "").split(",")
+        quoted = ",".join(f'"{arm.strip()}"' for arm in arms if arm.strip())
+        return f"each arm is in double quotes, and all in single ones: 'arms=[{quoted}]'"
+    if not sign or set(value) & set("\"'"):
+        return "quote it: 'key=\"value\"'"
+    return f"quote it: '{key}=\"{value}\"'"
+
+
 def several_values(overrides: Sequence[str], swept: Mapping[str, Sequence[str]]) -> str:
     """Says that one value is wanted, and the lines that compare several: as arms of a run, or by a sweep.
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from rmlab.config.bounds import check_values, check_yaml_files
 from rmlab.config.components import first_problem
-from rmlab.config.hints import nearest, several_values, unknown_setting
+from rmlab.config.hints import how_to_quote, nearest, several_values, unknown_setting
 from rmlab.config.quoting import in_quotes
 from rmlab.config.references import known_references, refusal
 from rmlab.config.settings import ALLOW_ENV, GRANTS, Settings
@@ -182,7 +182,7 @@ def _parsed(override: str) -> Any:
     except Exception as error:  # Hydra's own errors, and a RecursionError for deep brackets
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"cannot read the override {override} ({reason}); quote it: 'key=\"value\"'"
+            f"cannot read the override {override} ({reason}); {how_to_quote(override)}"
         ) from None
 
 
@@ -215,6 +215,9 @@ def _explain(error: Exception, config_dir: Path | None = None) -> str:
         return unknown_setting(unknown.group(1), config_dir)
     if unknown := re.search(r"Unsupported interpolation type (\S+)(?:\s+full_key: (\S+))?", text):
         return refusal(unknown.group(1), unknown.group(2) or "")
+    if refused := re.fullmatch(r"Error merging override ([^=]+)=(.*)", text, flags=re.DOTALL):
+        key, value = refused.groups()
+        return f"{key} cannot be {value.strip()}; `rmlab settings {key.lstrip('+')}` shows what it may be"
     if needed := re.search(r"Missing mandatory value: \S+\s+full_key: (\S+)", text):
         return f"{needed.group(1)} has no value and needs one: give {needed.group(1)}=..."
     return " ".join(text.split()) or f"the settings cannot be read ({type(error).__name__})"

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from rmlab.config.components import build
 from rmlab.config.settings import Settings
+from rmlab.data.splits import folds_of_groups
 from rmlab.errors import ConfigError, InputError
 from rmlab.evaluation.compare import answer_train, check_amounts
 from rmlab.evaluation.fit import check_recipe, held_out
@@ -32,9 +33,7 @@ FEW = 8  # comparisons on which parts are tried
 EXAMPLE = (16, 64)  # prompts, and responses to each at most, that these are drawn from
 MOST = 1_000_000  # responses beyond which they are not counted here
 
-Counted = tuple[
-    Sequence[str], Sequence[int]
-]  # of each train prompt: its group, and how many responses it has
+Counted = tuple[Sequence[str], Sequence[int]]  # of each prompt: its group, and how many responses it has
 
 
 def foresee_fit(settings: Settings, sample: Node, problems: Problems) -> None:
@@ -42,12 +41,31 @@ def foresee_fit(settings: Settings, sample: Node, problems: Problems) -> None:
     error = problems.once("parts", settings.model_dump(include=_PARTS), lambda: _caught(settings))
     if error is not None:
         problems.add(error)
-    counted = problems.once("counted", sample.fingerprint, lambda: _counted(sample, problems))
+    counted = _counted(sample, ("train",), problems)
     if counted is None:
         return
     what = [sample.fingerprint, settings.model_dump(include=_AMOUNTS), bool(settings.objectives)]
     if why := problems.once("amounts", what, lambda: _too_many(settings, counted)):
         problems.add(ConfigError(why))
+
+
+def foresee_folds(settings: Settings, sample: Node, problems: Problems) -> None:
+    """Adds what would stop the fits without each fold: too few groups of prompts, or too few responses where
+    the largest fold is left out."""
+    how = settings.crossval
+    by_split = prompt_groups(sample.inputs["prompts"], problems)
+    if by_split is None:
+        return
+    with problems.caught():
+        fold = folds_of_groups([*by_split["train"], *by_split["test"]], how.folds or 0, how.seed)
+        counted = _counted(sample, ("train", "test"), problems)
+        if counted is None or not set(counted[0]) <= fold.keys():
+            return
+        each = [(fold[group], group, count) for group, count in zip(*counted, strict=True)]
+        sizes = np.bincount([k for k, _, _ in each], [count for _, _, count in each])
+        left = [(group, count) for k, group, count in each if k != int(sizes.argmax())]
+        if why := _too_many(settings, ([group for group, _ in left], [count for _, count in left])):
+            raise ConfigError(f"without one of {how.folds} folds: {why}")
 
 
 def _caught(settings: Settings) -> ConfigError | None:
@@ -144,27 +162,32 @@ def imagined(groups: Sequence[str], counts: Sequence[int]) -> Responses:
     return Responses(ids, prompts, golden, number, np.zeros(len(number), bool), split_groups=split_groups)
 
 
-def _counted(sample: Node, problems: Problems) -> Counted | None:
-    """Each train prompt's group and the most responses that it can have; None where nobody knows without
-    reading much."""
+def _counted(sample: Node, splits: Sequence[str], problems: Problems) -> Counted | None:
+    """Each prompt's group and the most responses that it can have; None where nobody knows without reading
+    much."""
+    return problems.once("counted", [sample.fingerprint, splits], lambda: _count(sample, splits, problems))
+
+
+def _count(sample: Node, splits: Sequence[str], problems: Problems) -> Counted | None:
     if sample.is_done:
         artifact = sample.open()
-        return None if artifact.manifest.rows > MOST else _by_prompt(artifact)
+        return None if artifact.manifest.rows > MOST else _by_prompt(artifact, splits)
     if (each := responses_a_prompt(sample)) is None:
         return None
     found = prompt_groups(sample.inputs["prompts"], problems)
-    if found is None or len(found["train"]) * each["train"] > MOST:
+    if found is None or sum(len(found[split]) * each[split] for split in splits) > MOST:
         return None
-    return found["train"], [each["train"]] * len(found["train"])
+    groups = [group for split in splits for group in found[split]]
+    return groups, [each[split] for split in splits for _ in found[split]]
 
 
-def _by_prompt(responses: Artifact) -> Counted:
+def _by_prompt(responses: Artifact, splits: Sequence[str]) -> Counted:
     """A prompt's responses lie in one part, next to each other."""
     groups: list[str] = []
     counts: list[int] = []
     for part in responses.stream(columns=["prompt_id", "group", "split"]):
-        train = part.filter(pc.field("split") == "train")
-        found = train.group_by(["prompt_id", "group"]).aggregate([([], "count_all")])
+        those = part.filter(pc.field("split").isin(list(splits)))
+        found = those.group_by(["prompt_id", "group"]).aggregate([([], "count_all")])
         groups += found["group"].to_pylist()
         counts += found["count_all"].to_pylist()
     return groups, counts

@@ -116,7 +116,7 @@ def _inverse_factor(precision: np.ndarray) -> np.ndarray:
     try:
         factor = np.linalg.cholesky(precision)
     except np.linalg.LinAlgError:
-        raise InputError("the posterior has no Cholesky factor: l2 is too small; raise l2") from None
+        raise InputError("the posterior has no Cholesky factor: head.l2 is too small; raise it") from None
     return solve_triangular(factor, np.eye(len(factor)), lower=True)
 
 

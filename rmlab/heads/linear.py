@@ -120,9 +120,9 @@ class Linear:
         log.chosen = {"l2": best.l2, "iterations": best.iterations}
         log.converged = best.gradient <= self.tolerance
         if not log.converged:
-            advice = "raise max_iterations, l2 or tolerance"
+            advice = "raise head.max_iterations, head.l2 or head.tolerance"
             if best.iterations < self.max_iterations:
-                advice = "no step lowered the loss further; raise l2 or tolerance"
+                advice = "no step lowered the loss further; raise head.l2 or head.tolerance"
             log.message = (
                 f"linear head not converged at l2={best.l2:g}: gradient {best.gradient:.1e} is above "
                 f"tolerance={self.tolerance:g} after {best.iterations} iterations; {advice}"

@@ -67,8 +67,9 @@ class ScoreRows:
         if not right:
             return None
         means = np.array([float(found.mean()) for found in right])
-        ends = interval(means, np.random.default_rng(seed), RESAMPLES)
-        return Accuracy(*ends, sum(map(len, right)), len(right))
+        mean, *ends = interval(means, np.random.default_rng(seed), RESAMPLES)
+        low, high = map(float, np.clip(ends, 0, 1))  # few prompts widen it beyond what a share can be
+        return Accuracy(mean, low, high, sum(map(len, right)), len(right))
 
     def _answers(self) -> Iterable[np.ndarray]:
         """The rows of answers that were given beside each other: those of a record, or of a prompt."""

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rmlab.data.splits import folds_of_groups
+from rmlab.evaluation.feasible import foresee_folds
 from rmlab.evaluation.fit import Fit
 from rmlab.evaluation.fit_head import fit_head, read_objectives
 from rmlab.evaluation.heldout import folds_of
 from rmlab.evaluation.score import score_all
-from rmlab.pipeline.counts import prompt_groups
 from rmlab.pipeline.job import Job, note_left_out
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import Problems
@@ -52,12 +51,8 @@ def run(job: Job) -> None:
 
 
 def foresee(node: Node, problems: Problems) -> None:
-    """Checks whether there are as many groups of prompts as folds."""
-    groups = prompt_groups(node.inputs["sample"].inputs["prompts"], problems)
-    how = node.settings.crossval
-    if groups is not None:
-        with problems.caught():
-            folds_of_groups([*groups["train"], *groups["test"]], how.folds or 0, how.seed)
+    """Checks whether there are enough prompts and responses for the folds."""
+    foresee_folds(node.settings, node.inputs["sample"], problems)
 
 
 def _facts(fold: int, fit: Fit) -> dict[str, Any]:

@@ -179,7 +179,7 @@ BAD = {
         ({"prompt": "q", "response": "a"}, "row 3: no 'score'; name the score's column"),
         ({"prompt": "q", "response": "a", "score": "high"}, "row 3: 'score' is 'high', not a number"),
         ({"prompt": "q", "response": "  ", "score": 1}, "row 3: an answer is empty"),
-        ({"prompt": "q", "response": ["a"], "score": 1}, "row 3: 'response' must be text, got list"),
+        ({"prompt": "q", "response": ["a"], "score": 1}, "row 3: each message needs a role"),
         (
             {"messages": [{"role": "me", "content": "q"}], "response": "a", "score": 1},
             "row 3: each message needs a role",

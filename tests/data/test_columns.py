@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from form_rows import FORMS, N, dialogue, rows_of, write
 
-from rmlab.commands.score import columns_of
+from rmlab.commands.options import columns_of
 from rmlab.config.hydra import load_settings
 from rmlab.config.settings import COLUMN_NAMES
 from rmlab.data.forms.items import form_prompts, read_items

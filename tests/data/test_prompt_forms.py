@@ -118,6 +118,19 @@ def test_conversations_in_csv_are_json(tmp_path, prompt):
     assert said(write(tmp_path, "csv", [texts])) == [([USER], [texts["chosen"], "[no]"])]
 
 
+def test_messages_in_csv_are_json_in_every_form(tmp_path):
+    talk, said_so = json.dumps(TALK), json.dumps([answer("good")])
+    row = {"prompt": talk, "response": said_so, "score": 1}
+    rows = [row, row | {"response": json.dumps([answer("bad")]), "score": 0}]
+    assert said(write(tmp_path, "csv", rows), "scored") == [(TALK, ["good", "bad"])]
+    # under another name, and beside answers that are texts
+    texts = {"ask": talk, "response": "good", "score": 1}
+    path = write(tmp_path, "csv", [texts, texts | {"response": "bad", "score": 0}])
+    [item] = read_items(path, "scored", names={"prompt": "ask"}).items
+    assert (item.messages, [a.text for a in item.answers]) == (TALK, ["good", "bad"])
+    assert [p.messages for p in read_prompts(write(tmp_path, "csv", [{"messages": talk}]), 0.0)] == [TALK]
+
+
 def test_whole_dialogues_beside_a_prompt_need_a_form(tmp_path):
     row = {side: f"\n\nHuman: Hi?\n\nAssistant: {side}" for side in ("chosen", "rejected")}
     path = write(tmp_path, "jsonl", [{"prompt": "Hi?", **row}])

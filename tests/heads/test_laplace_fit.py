@@ -200,7 +200,7 @@ def test_refuses_a_prior_too_weak_for_what_is_known(compare):
     x = np.repeat(np.random.default_rng(0).normal(size=(40, 1)) * 1e4, 2, axis=1).astype(np.float32)
     items = np.arange(40).reshape(-1, 2)
     data = FitData(x, compare(items), compare(items[:0]))
-    with pytest.raises(InputError, match="l2 is too small; raise l2"):
+    with pytest.raises(InputError, match="head.l2 is too small; raise it"):
         Laplace(l2=1e-30, standardise=False, max_iterations=1).fit(
             data, lambda s, c: (s[:, 0] - s[:, 1]) ** 2, 0
         )

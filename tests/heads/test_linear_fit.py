@@ -114,7 +114,7 @@ def test_weight_two_is_the_comparison_twice(linear_world, compare):
 def test_says_when_it_did_not_converge(linear_world):
     _, log = Linear(l2=1e-4, max_iterations=2).fit(linear_world.data, Classification(), 0)
     assert not log.converged
-    assert "raise max_iterations" in log.message
+    assert "raise head.max_iterations" in log.message
     _, log = Linear(l2=0.1).fit(linear_world.data, Classification(), 0)
     assert log.converged
     assert log.message == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -242,6 +243,18 @@ def test_a_pairing_of_the_users_own_is_not_judged_by_imagined_rewards(cli, tmp_p
     asked = (*SMALL, NO_SFT, "arms=[]", f"+pairing.most={most}", f"out={tmp_path / 'out'}")
     result = cli("run", *own, *asked, "--dry-run")
     assert result.code == 0, result.err
+
+
+def test_folds_leave_too_few_responses(cli, tmp_path):
+    """All train prompts have as many pairs as are asked for; those that a fold leaves have fewer."""
+    few = ["prompts.n_test=3", "sampling.n_test=2", "crossval.folds=3"]
+    settings = [*SMALL, NO_SFT, *few, f"out={tmp_path / 'out'}", "--dry-run"]
+    found = cli("run", *settings, "comparisons.n=100000").err
+    most = [int(n) for n in re.findall(r"only (\d+) distinct", found)]
+    assert len(most) == 2 and min(most) > 0
+    result = cli("run", *settings, f"comparisons.n={max(most)}")
+    [line] = lines_of(result)
+    assert result.code == 2 and f"without one of 3 folds: asked for {max(most)}" in line
 
 
 def test_too_few_groups_for_the_folds(cli, tmp_path):

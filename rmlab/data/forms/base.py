@@ -57,17 +57,6 @@ def is_conversation(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def json_messages(value: Any) -> list[Any] | None:
-    """The list of messages that a text holds as JSON, or None if it holds none."""
-    if not isinstance(value, str) or not value.lstrip().startswith("["):
-        return None
-    try:
-        found = parse_json(value)
-    except ValueError:
-        return None
-    return found if all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in found) else None
-
-
 def answer_text(value: Any, column: str, where: str) -> str:
     """The text of an answer that is given as text or as a list of one assistant message. It may be blank."""
     if not is_conversation(value):

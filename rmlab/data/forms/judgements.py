@@ -26,7 +26,7 @@ from rmlab.data.forms.base import (
 )
 from rmlab.data.messages import is_text, prompt_messages
 from rmlab.data.prompts import content_id
-from rmlab.data.reader import Row, name_text, need_text
+from rmlab.data.reader import Row, name_text
 from rmlab.errors import InputError
 from rmlab.storage.digest import row_id
 
@@ -63,12 +63,12 @@ def scored_item(row: Row, where: str, column: str = "score") -> Item:
 
 def response_text(row: Row, where: str, unusable: str) -> str | None:
     """The response; a blank one is an error, or None with unusable=drop."""
-    value = row.get("response")
-    if is_blank(value):
-        if unusable == "drop":
-            return None
-        raise InputError(f"{where}: 'response' is empty; mend it, or leave such rows out with unusable=drop")
-    return need_text(row, "response", where)
+    text = answer_text(need(row, "response", where), "response", where)
+    if not is_blank(text):
+        return text
+    if unusable == "drop":
+        return None
+    raise InputError(f"{where}: 'response' is empty; mend it, or leave such rows out with unusable=drop")
 
 
 def is_blank(response: Any) -> bool:

@@ -18,7 +18,6 @@ from rmlab.data.forms.base import (
     group_given,
     has,
     is_conversation,
-    json_messages,
     need,
     number,
     split_given,
@@ -35,7 +34,7 @@ _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 def preference_item(row: Row, where: str) -> Item:
     """The item of a row with `chosen` and `rejected`, as text or as messages."""
-    row = _without_repeats(_parsed(row))
+    row = _without_repeats(row)
     chosen, rejected = (need(row, side, where) for side in _SIDES)
     if is_conversation(chosen) != is_conversation(rejected):
         kinds = ["messages" if is_conversation(x) else "text" for x in (chosen, rejected)]
@@ -55,14 +54,6 @@ def preference_item(row: Row, where: str) -> Item:
     answers = tuple(Answer(text, score) for text, score in zip(texts, _scores(row, where), strict=True))
     plain = not is_conversation(chosen) and is_text(row)
     return Item(messages, answers, group_given(row, where), split_given(row), is_text=plain)
-
-
-def _parsed(row: Row) -> Row:
-    """The row with JSON messages parsed, as in CSV files, if both answers are JSON messages."""
-    found = {c: json_messages(row.get(c)) for c in (*_SIDES, "prompt", "messages")}
-    if not all(found[side] for side in _SIDES):
-        return row
-    return {**row, **{c: messages for c, messages in found.items() if messages}}
 
 
 def _without_repeats(row: Row) -> Row:
