@@ -173,6 +173,14 @@ def say_table(
     OUT.flush()
 
 
+def rough_time(seconds: float) -> str:
+    """Returns a time in words, such as 5.1 minutes."""
+    for unit, name in ((3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:,.1f} {name}" if seconds < 10 * unit else f"{seconds / unit:,.0f} {name}"
+    return "a second" if seconds < 1.5 else f"{seconds:,.0f} seconds"
+
+
 def size_text(n: float) -> str:
     """Returns a number of bytes in words, such as 5.1 MB."""
     for unit in ("bytes", "kB", "MB"):

@@ -33,7 +33,7 @@ def list_artifacts(out: Path, as_json: bool) -> None:
 
 
 def _time(row: dict[str, Any]) -> tuple[bool, str]:
-    """What artifacts are sorted by: those without a time come last."""
+    """Returns the key by which artifacts are sorted: those without a time come last."""
     return row["created"] is None, row["created"] or ""
 
 

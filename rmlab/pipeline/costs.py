@@ -28,7 +28,7 @@ from rmlab.pipeline.problems import Problems
 from rmlab.pipeline.stages import ANNOTATE, EMBED, FIT_RM, SAMPLE, SFT
 from rmlab.storage.artifact import artifacts_in, finished, upstream
 from rmlab.storage.manifest import Manifest
-from rmlab.terminal import size_text
+from rmlab.terminal import rough_time, size_text
 
 CORES = 2  # on which the rates were measured, see RESULTS.md
 # Seconds of a token (sample, embed), or of a demonstration in an epoch (sft), by stage, component and model.
@@ -75,20 +75,18 @@ def costs_of(nodes: Sequence[Node], problems: Problems) -> dict[str, Any]:
 
 def wording(costs: dict[str, Any]) -> str:
     """The line that tells of the costs."""
-    time = f"about {rough_time(costs['seconds'])}" if costs["seconds"] else "no time is known"
-    room = f"about {size_text(costs['bytes'])}" if costs["bytes"] else "no size is known"
-    return f"to make: {time}{_without(costs['unknown_time'])}; {room}{_without(costs['unknown_size'])}"
+    time = (
+        _about(rough_time(costs["seconds"]), costs["unknown_time"])
+        if costs["seconds"]
+        else "no time is known"
+    )
+    room = _about(size_text(costs["bytes"]), costs["unknown_size"]) if costs["bytes"] else "no size is known"
+    return f"to make: {time}; {room}"
 
 
-def _without(stages: Sequence[str]) -> str:
-    return f" (without {', '.join(stages)}, of which it is not known)" if stages else ""
-
-
-def rough_time(seconds: float) -> str:
-    for unit, name in ((3600.0, "hours"), (60.0, "minutes")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:,.1f} {name}" if seconds < 10 * unit else f"{seconds / unit:,.0f} {name}"
-    return "a second" if seconds < 1.5 else f"{seconds:,.0f} seconds"
+def _about(amount: str, unknown: Sequence[str]) -> str:
+    left_out = f" (without {', '.join(unknown)}, of which it is not known)" if unknown else ""
+    return f"about {amount}{left_out}"
 
 
 def _check_room(out: str, n: float) -> None:
@@ -137,7 +135,10 @@ def _work(stage: str, s: Settings) -> int:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier artifact took. amount, work: as of a plan; created: when it was made."""
+    """The time and room that an earlier artifact took.
+
+    amount, work: as of a plan; created: when it was made.
+    """
 
     seconds: float
     bytes: int

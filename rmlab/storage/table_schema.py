@@ -1,4 +1,4 @@
-"""How a table is described: its columns with their types and meaning, its key, and the files that hold it."""
+"""The description of a table: its columns with types and meaning, its key, and the files that hold it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from rmlab.study.verdict import Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class AboutSweep:
-    """What a page says of the sweep that it is made of.
+    """The facts that a page tells about the sweep that it is made of.
 
     facts, versions, git: values by name; versions, git and created are shown as they are.
     """

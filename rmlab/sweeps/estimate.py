@@ -15,6 +15,7 @@ from rmlab.errors import InputError
 from rmlab.models.compute import one_thread
 from rmlab.pipeline.node import Cell, Node
 from rmlab.storage.digest import digest
+from rmlab.terminal import rough_time
 
 WHOLE = 2000  # a cell with at most this many comparisons is tried on all of them
 SHARE = 8  # one with more is tried on 1/8 of them, and on 1/16
@@ -51,16 +52,9 @@ def wording(found: dict[str, Any]) -> list[str]:
     text = f"{found['cells']:,} cells to run{taken}"
     if found["seconds"] is None:
         return [f"{text}; no estimate of time: {found['reason']}"]
-    text += f": about {_duration(found['seconds'])}"
+    text += f": about {rough_time(found['seconds'])}"
     failing = [f"{n:,} cells like one that was tried will fail: {why}" for why, n in found["failing"].items()]
     return [text, *failing]
-
-
-def _duration(seconds: float) -> str:
-    for unit, name in ((3600.0, "hours"), (60.0, "minutes")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:,.1f} {name}" if seconds < 10 * unit else f"{seconds / unit:,.0f} {name}"
-    return f"{seconds:,.0f} seconds"
 
 
 class _Trial:
