@@ -1,8 +1,9 @@
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 
-from rmlab.config import grid
+from rmlab.config import composed as composed_module
 from rmlab.config import hydra as config
 from rmlab.config.grid import points
 from rmlab.config.hydra import load_settings
@@ -100,7 +101,8 @@ def composed(monkeypatch):
         seen.append(tuple(overrides))
         return config.compose_both(overrides, config_dir)
 
-    monkeypatch.setattr(grid, "compose_both", counted)
+    monkeypatch.setattr(composed_module, "compose_both", counted)
+    monkeypatch.setattr(composed_module, "_kept", OrderedDict())
     return seen
 
 

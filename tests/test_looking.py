@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from rmlab.commands import status
 from rmlab.config import grid
 from rmlab.config import hydra as config
+from rmlab.config.composed import Composed, composed_of
 from rmlab.config.grid import Composer
-from rmlab.config.hydra import load_settings
+from rmlab.config.hydra import compose_both, load_settings
 from rmlab.errors import RmlabError
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import load_arms, plan
@@ -30,7 +32,7 @@ POOL = (
     "validation={fraction: 0.3}", "validation.fraction=0.1", "teacher.head.l2=0.1", "head@teacher.head=mlp", "teacher.n=9",
     "experiment=none", "experiment=demo", "comparisons={n: 30}", "comparisons.n=7", "comparisons.n=0", "head=a,b", "word",
     "head=[", "release.license=???", "crossval.folds=3", "trust_remote_code=true", "objectives={length: 1}",
-    "pairing=lists", "loss=choice", "selection=entropy", "comparisons.rounds=2",
+    "pairing=lists", "loss=choice", "selection=entropy", "comparisons.rounds=2", "arms={a: 1}", "arms=5", "head.l2=[1,2]",
 )  # fmt: skip
 FIXED = (
     [], ["comparisons.n=40", "head.l2=0.3"], ["set={policy: c}", "seed=9"], ["name=${model}", "head=mlp"],
@@ -96,7 +98,43 @@ def composed(monkeypatch):
         return true(overrides, config_dir)
 
     monkeypatch.setattr(config, "_composed", counted)
+    monkeypatch.setattr("rmlab.config.composed._kept", OrderedDict())
     return seen
+
+
+def test_the_next_command_with_the_same_choices_takes_no_composition(composed):
+    load_arms(many(2))
+    before = len(composed)
+    again = load_arms([*many(2), "seed=3", "out=elsewhere"])
+    assert len(composed) == before
+    assert again[""] == load_settings([*many(2), "seed=3", "out=elsewhere"])
+
+
+@pytest.mark.parametrize("more", FIXED, ids=" ".join)
+def test_what_is_kept_gives_what_hydra_composes_errors_too(more):
+    rng = random.Random(f"kept {more}")
+    for _ in range(12):
+        texts = [SMOKE, *more, *rng.sample(POOL, rng.choice([1, 2, 3]))]
+        kept = outcome(lambda texts: composed_of(texts, None), texts)
+        anew = outcome(lambda texts: Composed(*compose_both(texts)), texts)
+        assert kept == anew, texts
+
+
+def test_changed_files_of_settings_are_read_again(tmp_path):
+    file = tmp_path / "head" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text("_target_: rmlab.heads.linear.LinearHead\nl2: 0.5\n")
+    texts = [SMOKE, "head=mine"]
+    assert composed_of(texts, tmp_path).values["head"]["l2"] == 0.5
+    file.write_text("_target_: rmlab.heads.linear.LinearHead\nl2: 0.25\n")
+    assert composed_of([*texts, "seed=2"], tmp_path).values["head"]["l2"] == 0.25
+
+
+def test_what_a_reference_reads_elsewhere_is_not_kept(monkeypatch):
+    texts = [SMOKE, "allow_env=true", "name=${oc.env:RMLAB_NAME}"]
+    for name in ("a", "b"):
+        monkeypatch.setenv("RMLAB_NAME", name)
+        assert composed_of(texts, None).values["name"] == name
 
 
 def many(n: int, *more: str) -> list[str]:

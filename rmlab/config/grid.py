@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rmlab.config.hydra import Override, compose, compose_both, last_wins, typed, unresolved
+from rmlab.config.composed import Composed, composed_of, in_this_order, references, with_value
+from rmlab.config.hydra import Override, compose, last_wins, typed, unresolved
 from rmlab.config.settings import Settings
 from rmlab.errors import ConfigError, RmlabError
 
@@ -62,16 +61,6 @@ def _is_swept(override: Override) -> bool:
     return override.values != (override.text,)
 
 
-def _in_this_order(one: Override, other: Override) -> bool:
-    """True if one sets what the other sets, or a part of it, so that the last counts.
-
-    A choice of files, such as head=mlp, comes before all values within it, wherever it is given.
-    """
-    outer, inner = sorted((one, other), key=lambda override: len(override.key))
-    is_choice = "." not in outer.key and isinstance(outer.value, str)
-    return inner.key == outer.key or (inner.key.startswith(f"{outer.key}.") and not is_choice)
-
-
 def _values(override: Override) -> list[Override]:
     """One override for each distinct value of an axis; a + or ~ before the axis's name is kept."""
     if not override.values:
@@ -109,7 +98,7 @@ class Composer:
     def settings(self, chosen: Sequence[Override]) -> Settings:
         """The settings of the fixed overrides, then the chosen ones."""
         texts = [*self.fixed, *(c.text for c in chosen)]
-        if any(_in_this_order(a, b) for a, b in itertools.combinations(chosen, 2)):
+        if any(in_this_order(a, b) for a, b in itertools.combinations(chosen, 2)):
             return typed(compose(texts, self.config_dir))
         if read := self._read_elsewhere(chosen):
             return self._composer_with(read).settings([c for c in chosen if c not in read])
@@ -120,7 +109,7 @@ class Composer:
             if override.text in files:
                 continue
             path = override.key.split(".")
-            changed = None if composed.referred & set(path) else _with(config, path, override.value)
+            changed = None if composed.referred & set(path) else with_value(config, path, override.value)
             if changed is None:
                 return typed(compose(texts, self.config_dir))  # Hydra resolves it, or says what is wrong
             config = changed
@@ -146,7 +135,7 @@ class Composer:
         fixed = last_wins(self.fixed)
         left = [Override.parse(text) for text in last_wins([*texts, *fixed])[: -len(fixed) or None]]
         given = [Override.parse(text) for text in fixed]
-        return None if any(_in_this_order(one, other) for one in left for other in given) else left
+        return None if any(in_this_order(one, other) for one in left for other in given) else left
 
     def _read_elsewhere(self, chosen: Sequence[Override]) -> list[Override]:
         """The chosen plain values that other settings refer to, as file names refer to set.policy.
@@ -173,7 +162,7 @@ class Composer:
                 found = self._put_together(files)
             elif files and self._parent:
                 found = self._of_parent(files[0], self._parent)
-            self._composed[files] = found or Composed(*compose_both([*self.fixed, *files], self.config_dir))
+            self._composed[files] = found or composed_of([*self.fixed, *files], self.config_dir)
         return self._composed[files]
 
     def _of_parent(self, text: str, parent: Composer) -> Composed | None:
@@ -190,7 +179,7 @@ class Composer:
             return None
         alone = choice.changed_from(base) <= {key} and key not in choice.referred
         untouched = key not in set_here and key not in own.changed_from(base)
-        if not (alone and untouched and _are_in(key, base, choice)) or any(_references(choice.raw[key])):
+        if not (alone and untouched and _are_in(key, base, choice)) or any(references(choice.raw[key])):
             return None
         return own.with_section(key, choice)
 
@@ -229,46 +218,6 @@ class Composer:
         return self._groups[key]
 
 
-@dataclass(frozen=True)
-class Composed:
-    """A configuration twice: `values` with references such as ${input} resolved, `raw` with them as
-    written."""
-
-    values: dict[str, Any]
-    raw: dict[str, Any]
-
-    @cached_property
-    def referred(self) -> set[str]:
-        """Every name that occurs in a reference."""
-        return {w for text in _references(self.raw) for w in re.findall(r"\w+", text)}
-
-    def changed_from(self, base: Composed) -> set[str]:
-        """The names of the top-level sections that differ, in values or in references."""
-        pairs = ((self.values, base.values), (self.raw, base.raw))
-        return {k for a, b in pairs for k in a.keys() | b.keys() if k not in a or k not in b or a[k] != b[k]}
-
-    def with_section(self, key: str, other: Composed) -> Composed:
-        return Composed({**self.values, key: other.values[key]}, {**self.raw, key: other.raw[key]})
-
-
 def _are_in(key: str, *configurations: Composed) -> bool:
     """True if all have the section; ~key takes it away."""
     return all(key in composed.values for composed in configurations)
-
-
-def _with(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any] | None:
-    """A copy with another value at the path, sharing all else; None if the path does not exist."""
-    name, *rest = path
-    if name not in config or (isinstance(config[name], dict) is not bool(rest)):
-        return None
-    inner = _with(config[name], rest, value) if rest else value
-    return None if rest and inner is None else {**config, name: inner}
-
-
-def _references(value: Any) -> Iterator[str]:
-    """Yields every text within a value that holds a reference."""
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _references(item)
-    elif isinstance(value, str) and "${" in value:
-        yield value
