@@ -65,6 +65,22 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 
 
 @pytest.fixture(autouse=True)
+def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are painted and not laid out, which takes most of the time of a short run. Where they are looked
+    at, in report/ and study/ and by fixtures of a module or session, they are whole."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    def blank(canvas: Any, file: Any, **_: object) -> None:
+        width, height = (72 * inches for inches in canvas.figure.get_size_inches())
+        file.write(
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}pt" '
+            f'height="{height}pt"></svg>'
+        )
+
+    monkeypatch.setattr(FigureCanvasSVG, "print_svg", blank)
+
+
+@pytest.fixture(autouse=True)
 def threads_as_found() -> Iterator[None]:
     """Another number of threads changes the last bits of what later tests compute."""
     before = _threads()

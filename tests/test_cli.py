@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from small_settings import SMALL
+from sweep_helpers import copied
 
 from rmlab.pipeline.stages import BY_NAME
 from rmlab.storage.artifact import open_artifact
@@ -126,14 +127,19 @@ def test_status_without_settings_lists_all_that_is_there(cli, small_run, tmp_pat
     sample = next(row for row in found if row["stage"] == "sample")
     assert sample["rows"] == open_artifact(Path(sample["path"])).manifest.rows
     shown = cli("status", f"out={small_run}").out
-    assert f"{len(found)} artifacts" in shown and sample["path"] in shown
+    assert f"{len(found)} in all" in shown and sample["path"] in shown
     begun = tmp_path / "out" / "sample" / "random-tiny-0123456789abcdef"
     begun.mkdir(parents=True)
     (begun.parent / "spoiled-0123456789abcdee").mkdir()
     (begun.parent / "spoiled-0123456789abcdee" / "manifest.json").write_text("{")
     rows = cli("status", f"out={tmp_path / 'out'}", "--json").json["artifacts"]
     assert {row["name"]: row["state"] for row in rows} == {"random-tiny": "begun", "spoiled": "damaged"}
-    nothing = cli("status", f"out={tmp_path / 'nowhere'}")
+    whole = copied(small_run, tmp_path / "copy")
+    next((whole / "sample").glob("*/part-*")).unlink()
+    states = {row["stage"]: row["state"] for row in cli("status", f"out={whole}", "--json").json["artifacts"]}
+    assert (states["sample"], states["prompts"]) == ("damaged", "done")
+    assert cli("status", "out=s3://bucket").code == 2
+    nothing = cli("status", f"++out={tmp_path / 'nowhere'}")
     assert nothing.code == 0 and "rmlab run experiment=smoke" in nothing.out
     told = cli("inspect", small_run)
     assert (told.code, f"rmlab status out={small_run}" in told.line) == (3, True)

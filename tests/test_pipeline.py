@@ -110,10 +110,11 @@ def test_the_prompts_file_counts_by_content_not_by_name(tmp_path):
 
     copy = tmp_path / "openings.jsonl"
     copy.write_bytes(user_path("shipped:prompts/openings.jsonl").read_bytes())
-    assert changed(f"prompts.path={copy}") == []
+    demonstrations = "demonstrations.path=shipped:demonstrations/openings.jsonl"
+    assert changed(f"prompts.path={copy}", demonstrations) == []
     with copy.open("a") as file:
         file.write('{"prompt": "One more", "split": "test"}\n')
-    assert "prompts" in changed(f"prompts.path={copy}")
+    assert "prompts" in changed(f"prompts.path={copy}", demonstrations)
 
 
 def test_without_sft_the_model_itself_is_the_policy():

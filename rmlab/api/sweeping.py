@@ -80,17 +80,23 @@ class SweepResult:
         """The means of the metrics over the cells that share these axes, best first.
 
         by: names of axes, compared on equal terms: of the other settings only those combinations count that
-        have a result at each value of these axes. Without any, all combinations but for the seed.
+        have a result at each value of these axes. With all axes but the seed, or without any, a row for each
+        combination that has a result.
         """
         if unknown := set(by) - set(self.axes):
             raise InputError(f"{min(unknown)} is no axis of this sweep; give some of {', '.join(self.axes)}")
-        axes = list(by) or [axis for axis in self.axes if axis != "seed"] or list(self.axes)
+        axes = list(dict.fromkeys(by)) or [axis for axis in self.axes if axis != "seed"] or list(self.axes)
         heads = self.results.query("kind == 'head'")
         done = heads[heads["state"] == "ok"]
         others = [axis for axis in self.axes if axis not in axes]
-        if by and others:
+        if set(others) - {"seed"}:
             places = heads.groupby(axes, dropna=False).ngroups
             done = done[done.groupby(others, dropna=False)["cell"].transform("nunique") == places]
+            if done.empty:
+                raise InputError(
+                    f"no combination of the other settings has a result at every value of {', '.join(axes)}; "
+                    "means() has all combinations"
+                )
         grouped = done.groupby(axes, dropna=False)
         found = grouped[list(_METRICS)].mean().assign(cells=grouped.size()).reset_index()
         return found.sort_values("validation_best_of_n", ascending=False, ignore_index=True)

@@ -64,7 +64,10 @@ def form_and_next(path: Path, first: Row, names: Mapping[str, str]) -> dict[str,
         if has(first, "prompt") and has(first, "completion"):
             form = _DEMONSTRATIONS
         else:
-            return {"form": None, "why": str(error), **_perhaps(path, first)}
+            return {"form": None, "why": str(error), **({} if names else _perhaps(path, first))}
+    if form == _DEMONSTRATIONS and names:
+        why = "demonstrations are read under the names prompt and completion alone; rename the columns"
+        return {"form": None, "why": why}
     taken_by = _taken_by(form, str(path), first)
     command, *_ = taken_by
     named = [

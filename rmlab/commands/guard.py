@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -112,10 +112,17 @@ def _report(error: Exception) -> int:
 def _hint(error: Exception) -> str:
     """Returns how a setting is written, for an unknown option that may be meant as one, and what is written
     in place of a setting, where a command takes none; else ""."""
-    command = getattr(getattr(error, "ctx", None), "info_name", None)
-    if "unexpected extra argument" in str(error) and (given := re.search(r"([^\s(]+=[^\s)]*)", str(error))):
-        column = given[1].removeprefix("columns.")
-        way = f"write --column {column}" if column != given[1] else f"see `rmlab {command} --help`"
+    context = getattr(error, "ctx", None)
+    extra = "unexpected extra argument" in str(error)
+    if context and extra and (given := next((a for a in sys.argv[2:] if "=" in a and a in str(error)), "")):
+        column = given.removeprefix("columns.")
+        takes = any("--column" in option.opts for option in context.command.params)
+        is_column = takes and column != given
+        way = (
+            f"write --column {shlex.quote(column)}"
+            if is_column
+            else f"see `rmlab {context.info_name} --help`"
+        )
         return f"; this command takes options and no settings: {way}"
     name = str(getattr(error, "option_name", "") or "")
     if not name.startswith("--") or getattr(error, "possibilities", None):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from rmlab.commands.data_file import describe_data, form_and_next, is_data
-from rmlab.errors import InputError, RmlabError, printable
+from rmlab.commands.options import as_options
+from rmlab.config.quoting import override
+from rmlab.errors import ConfigError, InputError, RmlabError, printable
+from rmlab.logs.records import shell_line
 from rmlab.pipeline.verify import artifacts_of, is_artifact, outdated
 from rmlab.storage.artifact import Artifact, is_unfinished, open_artifact, readable, upstream
 from rmlab.storage.files import plain
@@ -27,7 +32,7 @@ def inspect_command(paths: Sequence[Path], rows: int, names: Mapping[str, str], 
     """
     found = []
     for path in paths:
-        with readable(path):
+        with readable(path), _named_as_options():
             found.append(describe(path, rows, names))
     if as_json:
         say_json(plain(found[0] if len(found) == 1 else {"inspected": found}))
@@ -37,14 +42,23 @@ def inspect_command(paths: Sequence[Path], rows: int, names: Mapping[str, str], 
         _print(one)
 
 
+@contextmanager
+def _named_as_options() -> Iterator[None]:
+    """Within, errors name options in the place of settings."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(as_options(str(error))) from None
+
+
 def describe(path: Path, rows: int, names: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     if path.is_file() and path.suffix == ".parquet" and not names:
         return _parquet(path, rows)
     if path.is_file() and path.name == "manifest.json":
         path = path.parent
     if not path.exists() and str(path).startswith("columns."):
-        column = str(path).removeprefix("columns.")
-        raise InputError(f"{path} is a setting, and inspect takes options; write --column {column}")
+        column = shlex.quote(str(path).removeprefix("columns."))
+        raise ConfigError(f"{path} is a setting, and inspect takes options; write --column {column}")
     if not path.exists():
         raise InputError(f"{path} does not exist; `rmlab status` shows where artifacts are")
     if (path / RECORD).is_file():
@@ -52,15 +66,16 @@ def describe(path: Path, rows: int, names: Mapping[str, str] = MappingProxyType(
     if is_data(path):
         return describe_data(path, rows, names)
     if inside := artifacts_of(path):
-        raise InputError(
-            f"{path} holds {len(inside):,} artifacts, and inspect shows one; `rmlab status out={path}` lists "
-            "them"
-        )
+        line = shell_line(["rmlab", "status", override("out", str(path))])
+        n = f"{len(inside):,} artifacts" if len(inside) > 1 else "an artifact"
+        raise InputError(f"{path} holds {n}, and inspect takes one itself; `{line}` lists what is there")
     if is_unfinished(path) and not is_artifact(path.absolute()):
         raise InputError(
             f"{path} is no artifact, and no file of data (.jsonl, .json, .csv, .parquet); `rmlab status` "
             "shows where artifacts are"
         )
+    if names:
+        raise ConfigError(f"--column is for files of data, and {path} is an artifact; leave it out")
     artifact = open_artifact(path.absolute())
     m = artifact.manifest
     keys = ("stage", "name", "fingerprint", "created", "seconds", "command", "config", "counts", "metrics")

@@ -45,9 +45,12 @@ class Listed:
         }
 
 
-def settings_command(names: Sequence[str], as_json: bool, config_dir: Path | None) -> None:
+def settings_command(
+    names: Sequence[str], commands: Sequence[str], as_json: bool, config_dir: Path | None
+) -> None:
+    """Prints what the names stand for; commands: those of rmlab, of which the stages alone have settings."""
     conf = Conf.read(config_dir)
-    found = [_named(conf, name) for name in names] or [
+    found = [_named(conf, name, commands) for name in names] or [
         Listed(groups=list(conf.groups.values()), settings=list(conf.settings.values()))
     ]
     if as_json:
@@ -61,7 +64,7 @@ def settings_command(names: Sequence[str], as_json: bool, config_dir: Path | Non
         say("", "rmlab settings NAME: the options of a group, a section, or what a stage reads, as in fit-rm")
 
 
-def _named(conf: Conf, name: str) -> Listed:
+def _named(conf: Conf, name: str, commands: Sequence[str]) -> Listed:
     """Returns what an argument names; of a stage and a group of one name, such as sft, the group."""
     group, _, option = name.partition("=")
     if option and group in conf.groups:
@@ -78,7 +81,7 @@ def _named(conf: Conf, name: str) -> Listed:
         return Listed(settings=list({d.name: d for d in found}.values()))
     if decided_by := of_stage(name):
         return _of_stage(conf, decided_by)
-    if name in set(_names(conf)):
+    if name in commands:
         raise ConfigError(
             f"{name} is a command; `rmlab {name} --help` tells its options, and `rmlab settings` all settings"
         )

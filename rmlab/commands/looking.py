@@ -11,6 +11,7 @@ from rmlab.commands.options import AsJson, Column, ConfigDir, Overrides, columns
 
 
 def settings(
+    context: typer.Context,
     of: Annotated[
         list[str] | None,
         typer.Argument(
@@ -34,7 +35,8 @@ def settings(
     """
     from rmlab.commands.list_settings import settings_command
 
-    settings_command(of or [], as_json, config_dir)
+    commands = list(context.parent.command.commands)  # type: ignore[union-attr]
+    settings_command(of or [], commands, as_json, config_dir)
 
 
 def status(overrides: Overrides = None, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:

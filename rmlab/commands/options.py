@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -31,10 +32,28 @@ def columns_of(given: Sequence[str]) -> dict[str, str]:
     from rmlab.config.settings import given_columns
     from rmlab.errors import ConfigError
 
+    names: dict[str, str] = {}
     for text in given:
-        if not all(text.partition("=")):
+        name, sign, theirs = text.partition("=")
+        if not (name and sign and theirs):
             raise ConfigError(f"--column {text}: write NAME=YOURS, such as --column prompt=instruction")
+        if names.setdefault(name, theirs) != theirs:
+            raise ConfigError(f"--column {name}= is given twice; give it once")
     try:
-        return dict(given_columns({name: theirs for name, _, theirs in (x.partition("=") for x in given)}))
+        return dict(given_columns(names))
     except ValueError as error:
         raise ConfigError(f"--column: {error}") from None
+
+
+def as_options(text: str) -> str:
+    """The message of an error about a file, with options in the place of the settings that it names."""
+    text = re.sub(r"(?<=out with )unusable=drop$", "--unusable drop", text)
+    text = re.sub(r"(?<=form with )form=(?=\.\.\.$)", "--form ", text)
+    text = re.sub(
+        r"(no column '[^']*', which )columns\.(?=\w+ names; it has )", r"\1--column ", text, count=1
+    )
+    advice = re.search(r"; name one with form=[\w|]+.*$", text)
+    if advice is None:
+        return text
+    named = advice[0].replace("form=", "--form ", 1).replace("columns.", "--column ")
+    return text[: advice.start()] + named

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rmlab.commands.options import as_options
 from rmlab.errors import ConfigError, InputError
 from rmlab.logs.progress import Progress
 from rmlab.models.compute import check_device
@@ -74,18 +74,11 @@ def score_command(source: str, how: ScoreOptions, as_json: bool) -> None:
 
 
 def _read(path: Path, how: ScoreOptions) -> ScoreRows:
-    """The rows of the file.
-
-    An error names options of this command in the place of settings, outside of what it quotes of the file.
-    """
+    """The rows of the file; an error names options of this command in the place of settings."""
     try:
         return read_score_rows(path, how.form, how.columns, how.unusable)
     except InputError as error:
-        wrong, sign, advice = str(error).partition("; ")
-        advice = advice.replace("unusable=drop", "--unusable drop").replace("form=", "--form ")
-        advice = re.sub(r"columns\.(?=\w+=)", "--column ", advice)
-        wrong = re.sub(r", which columns\.(?=\w+ names$)", ", which --column ", wrong)
-        raise InputError(f"{wrong}{sign}{advice}") from None
+        raise InputError(as_options(str(error))) from None
 
 
 def _check_out(source: str, out: Path | None, as_json: bool) -> None:
@@ -96,13 +89,16 @@ def _check_out(source: str, out: Path | None, as_json: bool) -> None:
         return
     if out.suffix not in (".parquet", ".jsonl"):
         raise ConfigError(f"--out {out}: write a file that ends with .parquet or .jsonl")
-    if out.is_dir():
-        raise ConfigError(f"--out {out} is a folder; give the name of a file")
-    there = nearest(out.absolute().parent)
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise InputError(f"--out {out}: nothing can be written into {there}; give another file")
-    if source != _STDIN and out.exists() and out.samefile(Path(source).expanduser()):
-        raise ConfigError(f"--out {out} is the file that is scored; give another name")
+    try:
+        if out.is_dir():
+            raise ConfigError(f"--out {out} is a folder; give the name of a file")
+        there = nearest(out.absolute().parent)
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise InputError(f"--out {out}: nothing can be written into {there}; give another file")
+        if source != _STDIN and out.exists() and out.samefile(Path(source).expanduser()):
+            raise ConfigError(f"--out {out} is the file that is scored; give another name")
+    except OSError as error:  # of a folder that may not be looked into, or a name that is too long
+        raise _unwritable(out, error) from None
 
 
 def _ready(source: str, how: ScoreOptions, as_json: bool) -> tuple[RewardModel, ScoreRows]:
@@ -173,8 +169,12 @@ def _write(rows: ScoreRows, scored: ScoredTexts, out: Path | None) -> None:
             with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
                 file.writelines(f"{_line(row)}\n" for row in table.to_pylist())
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise InputError(f"--out {out} cannot be written ({why})") from None
+        raise _unwritable(out, error) from None
+
+
+def _unwritable(out: Path, error: OSError) -> InputError:
+    why = os.strerror(error.errno) if error.errno else str(error)
+    return InputError(f"--out {out} cannot be written ({why}); give another file")
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -199,7 +199,7 @@ def _summarise(rows: ScoreRows, scored: ScoredTexts, how: ScoreOptions, as_json:
     tell = note if how.out is None else say
     tell(f"{len(rows.exchanges):,} texts scored, read as the form {rows.form}")
     for reason, n in rows.left_out.items():
-        tell(f"{n:,} rows or records were left out: {reason}")
+        tell(f"left out: {n:,}, since {reason}")
     if cut:
         tell(f"{cut:,} were longer than the embedding model reads and were cut (--long refuse stops there)")
     if accuracy:

@@ -15,6 +15,7 @@ from rmlab.commands.artifact_list import list_artifacts
 from rmlab.config.hydra import load_settings
 from rmlab.errors import InputError
 from rmlab.paths import home_path
+from rmlab.pipeline.foresee import check_local
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.state import States
@@ -133,8 +134,10 @@ def _shown(value: Any) -> str:
 
 
 def status_command(overrides: Sequence[str], as_json: bool, config_dir: Path | None) -> None:
-    if config_dir is None and all(o.startswith("out=") for o in overrides):
-        list_artifacts(home_path(load_settings(overrides).out), as_json)
+    if all(text.lstrip("+").startswith("out=") for text in overrides):
+        out = load_settings(overrides, config_dir).out
+        check_local(out)
+        list_artifacts(home_path(out), as_json)
         return
     states, beside = States(), Beside()
     rows = [_row(node, states, beside) for node in plan(load_arms(overrides, config_dir))]

@@ -31,6 +31,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def unknown_setting(key: str, config_dir: Path | None = None) -> str:
     """Says that there is no such setting here, and where it belongs, or which one has nearly its name."""
     owners = _owners(Conf.read(config_dir))
+    if key in owners and not owners[key]:
+        return f"{key} cannot be given so; `rmlab settings {key}` shows what it may be"
     hint = _place(key, owners) or _similar(key, owners)
     return f"unknown setting '{key}'{hint}{' ' if hint.endswith('?') else '; '}{_ALL}"
 
@@ -77,13 +79,25 @@ def _or(names: Sequence[str]) -> str:
 def how_to_quote(override: str) -> str:
     """Returns how to write an override that cannot be read, with its quotes for the shell."""
     key, sign, value = override.partition("=")
-    if key == "arms":
-        arms = value.strip("[]").replace('"', "").replace("'", "").split(",")
-        quoted = ",".join(f'"{arm.strip()}"' for arm in arms if arm.strip())
-        return f"each arm is in double quotes, and all in single ones: 'arms=[{quoted}]'"
+    if key.lstrip("+") == "arms" and not set(value) & set("\"'"):
+        inside = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+        quoted = ",".join(f'"{arm.strip()}"' for arm in _at_commas(inside) if arm.strip())
+        return f"each arm is in double quotes, and all in single ones: '{key}=[{quoted}]'"
     if not sign or set(value) & set("\"'"):
         return "quote it: 'key=\"value\"'"
     return f"quote it: '{key}=\"{value}\"'"
+
+
+def _at_commas(text: str) -> list[str]:
+    """The text in pieces, cut at the commas that are in no brackets."""
+    pieces, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{(") - (letter in "]})")
+        if letter == "," and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += letter
+    return pieces
 
 
 def several_values(overrides: Sequence[str], swept: Mapping[str, Sequence[str]]) -> str:

@@ -203,6 +203,14 @@ def _cause(error: BaseException | None) -> RmlabError | None:
     return error
 
 
+def _of_a_wrong_kind(error: Exception) -> str:
+    """Returns the line for an error of Python's own within Hydra, which a value of a wrong kind causes."""
+    is_hydras = type(error).__module__.partition(".")[0] in ("hydra", "omegaconf")
+    if is_hydras or not isinstance(error, TypeError | ValueError | AttributeError):
+        return ""
+    return f"a value is of a kind that cannot be there ({error}); `rmlab settings NAME` shows what it may be"
+
+
 def _explain(error: Exception, config_dir: Path | None = None) -> str:
     """Turns Hydra's message into one line that says what to type."""
     text = str(error)
@@ -220,4 +228,8 @@ def _explain(error: Exception, config_dir: Path | None = None) -> str:
         return f"{key} cannot be {value.strip()}; `rmlab settings {key.lstrip('+')}` shows what it may be"
     if needed := re.search(r"Missing mandatory value: \S+\s+full_key: (\S+)", text):
         return f"{needed.group(1)} has no value and needs one: give {needed.group(1)}=..."
-    return " ".join(text.split()) or f"the settings cannot be read ({type(error).__name__})"
+    return (
+        _of_a_wrong_kind(error)
+        or " ".join(text.split())
+        or f"the settings cannot be read ({type(error).__name__})"
+    )

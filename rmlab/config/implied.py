@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rmlab.paths import PREFIX
+
 Values = dict[str, Any]
 CALLABLE = "rmlab.goldens.callable.Callable"  # the golden reward that calls a function of the user's
 
@@ -36,15 +38,22 @@ def _validation_seed(values: Values) -> Values:
 
 def _demonstrations(values: Values) -> Values:
     """Takes the demonstrations that come with the prompts unless others are given. sft=auto then means LoRA
-    where there are some, and else no fine-tuning."""
+    where there are some, and else no fine-tuning. The shipped ones come with shipped prompts alone."""
     demonstrations, sft = _section(values, "demonstrations"), _section(values, "sft")
     if demonstrations.get("path", "") is None:
-        path = _section(values, "prompts").get("demonstrations")
+        prompts = _section(values, "prompts")
+        path = prompts.get("demonstrations")
+        if _is_shipped(path) and not _is_shipped(prompts.get("path")):
+            path = None
         values = {**values, "demonstrations": {**demonstrations, "path": path}}
     if sft.get("method") == "auto":
         is_taught = _section(values, "demonstrations").get("path") is not None
         values = {**values, "sft": {**sft, "method": "lora" if is_taught else "none"}}
     return values
+
+
+def _is_shipped(path: Any) -> bool:
+    return isinstance(path, str) and path.startswith(PREFIX)
 
 
 def _functions_by_name(values: Values) -> Values:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from rmlab.data.csv_messages import with_messages
 from rmlab.data.dataset_rows import dataset_files, is_dataset
 from rmlab.data.text_lines import LONGEST, byte_lines, decoded, text
 from rmlab.errors import InputError
@@ -17,7 +18,6 @@ from rmlab.storage.files import parse_json, read_plain_text
 from rmlab.storage.untrusted import open_table
 
 Row = dict[str, Any]
-_ANSWERS = ("chosen", "rejected", "response", "response_a", "response_b")
 _BY_LINE, _BY_COMMA, _TABLES = (".jsonl", ".jsonl.gz", ".ndjson"), (".csv", ".csv.gz"), (".parquet", ".arrow")
 ENDINGS = (*_BY_LINE, ".json", *_BY_COMMA, *_TABLES)  # of the names of files that are read
 
@@ -34,8 +34,7 @@ def read_rows(
     there = None if columns is None else {names.get(column, column) for column in columns}
     if not is_dataset(path) and not path.is_file():
         raise InputError(f"{path} does not exist; point at a JSONL, CSV or Parquet file")
-    answers = [names.get(column, column) for column in _ANSWERS]
-    found = _dataset(path, there, answers) if is_dataset(path) else _rows(path, there, answers)
+    found = _dataset(path, there, names) if is_dataset(path) else _rows(path, there, names)
     rows = _some(found, path)
     wanted = {ours: name for ours, name in names.items() if columns is None or ours in columns}
     return _renamed(rows, wanted, path) if names else rows
@@ -59,27 +58,27 @@ def _renamed(
         yield number, others | {ours: row[name] for ours, name in names.items() if name in row}
 
 
-def _rows(path: Path, columns: Collection[str] | None, answers: Sequence[str]) -> Iterator[tuple[int, Row]]:
-    """The rows of one file. answers: the columns that hold answers."""
+def _rows(path: Path, columns: Collection[str] | None, names: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
+    """The rows of one file, under its own names of columns. names: as for `read_rows`."""
     name = path.name.lower()
     if name.endswith(_BY_LINE):
         return _jsonl(path)
     if name.endswith(".json"):
         return _json(path)
     if name.endswith(_BY_COMMA):
-        return _with_messages(_csv(path), answers)
+        return with_messages(_csv(path), path, names)
     if name.endswith(_TABLES):
         return _table(path, columns)
     raise InputError(f"{path}: unknown kind of file; use .jsonl, .jsonl.gz, .json, .csv or .parquet")
 
 
 def _dataset(
-    path: Path, columns: Collection[str] | None, answers: Sequence[str]
+    path: Path, columns: Collection[str] | None, names: Mapping[str, str]
 ) -> Iterator[tuple[int, Row]]:
     """Rows are counted over all files; a split that its files' names tell is that of rows without one."""
     number = 0
     for file, split in dataset_files(path):
-        for _, row in _rows(file, columns, answers):
+        for _, row in _rows(file, columns, names):
             number += 1
             yield number, row if split is None or row.get("split") else {**row, "split": split}
 
@@ -137,27 +136,6 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
                 yield number, row
         except csv.Error as error:
             raise InputError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
-
-
-def _with_messages(rows: Iterator[tuple[int, Row]], answers: Sequence[str]) -> Iterator[tuple[int, Row]]:
-    """The rows of a CSV file with messages as lists, which are JSON there. Answers are so only together: one
-    of two may be a text that looks like it."""
-    for number, row in rows:
-        found = {column: messages for column, value in row.items() if (messages := _messages(value))}
-        if any(row.get(column) and column not in found for column in answers):
-            found = {column: messages for column, messages in found.items() if column not in answers}
-        yield number, row | found
-
-
-def _messages(value: Any) -> list[Any] | None:
-    """The messages that a text holds as JSON, or None if it holds none."""
-    if not isinstance(value, str) or not value.lstrip().startswith("["):
-        return None
-    try:
-        found = parse_json(value)
-    except ValueError:
-        return None
-    return found if all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in found) else None
 
 
 def _table(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:

@@ -75,18 +75,20 @@ def costs_of(nodes: Sequence[Node], problems: Problems) -> dict[str, Any]:
 
 def wording(costs: dict[str, Any]) -> str:
     """The line that tells of the costs."""
-    time = (
-        _about(rough_time(costs["seconds"]), costs["unknown_time"])
-        if costs["seconds"]
-        else "no time is known"
+    time = f"about {rough_time(costs['seconds'])}" if costs["seconds"] else "no time is known"
+    room = f"about {size_text(costs['bytes'])}" if costs["bytes"] else "no size is known"
+    if not costs["seconds"] and not costs["bytes"]:
+        return "to make: no time and no size are known"
+    if costs["unknown_time"] == costs["unknown_size"]:
+        return f"to make: {time}, {room}{_without(costs['unknown_time'])}"
+    return f"to make: {time}{_without(costs['unknown_time'])}; {room}{_without(costs['unknown_size'])}"
+
+
+def _without(stages: Sequence[str]) -> str:
+    """The stages that an amount leaves out, since nobody knows theirs."""
+    return (
+        f" ({' and '.join(filter(None, (', '.join(stages[:-1]), stages[-1])))} not counted)" if stages else ""
     )
-    room = _about(size_text(costs["bytes"]), costs["unknown_size"]) if costs["bytes"] else "no size is known"
-    return f"to make: {time}; {room}"
-
-
-def _about(amount: str, unknown: Sequence[str]) -> str:
-    left_out = f" (without {', '.join(unknown)}, of which it is not known)" if unknown else ""
-    return f"about {amount}{left_out}"
 
 
 def _check_room(out: str, n: float) -> None:

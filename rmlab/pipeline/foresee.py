@@ -101,12 +101,17 @@ def _check_models(node: Node, problems: Problems) -> None:
                 check_available(source.name)
 
 
-def check_out(out: str) -> None:
-    """Raises an error unless artifacts can be written into `out`, a local folder that may not exist yet."""
+def check_local(out: str) -> None:
+    """Raises ConfigError for a place that is no folder of this machine."""
     if _ADDRESS.match(out):
         raise ConfigError(
             f"out={out} is no local folder; give one, such as out=artifacts, and copy it where you want it"
         )
+
+
+def check_out(out: str) -> None:
+    """Raises an error unless artifacts can be written into `out`, a local folder that may not exist yet."""
+    check_local(out)
     there = nearest(home_path(out).absolute())
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"out={out}: nothing can be written into {there}; give another folder")

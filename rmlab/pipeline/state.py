@@ -102,14 +102,20 @@ class States:
         return self._known[node.fingerprint]
 
     def _look(self, node: Wanted) -> State:
-        folder = node.folder
+        found = self.at(node.folder)
+        if found.artifact is not None and found.artifact.manifest.fingerprint != node.fingerprint:
+            return State("damaged", f"{node.folder} belongs to other settings; remove it, or use --force")
+        return found
+
+    def at(self, folder: Path) -> State:
+        """The state of what lies in a folder, whatever settings made it."""
         try:
             with readable(folder):
-                return self._found(node, folder)
+                return self._found(folder)
         except Unreadable as error:
             return State("unreadable", str(error))
 
-    def _found(self, node: Wanted, folder: Path) -> State:
+    def _found(self, folder: Path) -> State:
         if not folder.is_dir():
             return State("missing")
         if is_unfinished(folder):
@@ -124,7 +130,5 @@ class States:
             raise
         except InputError as error:
             return State("damaged", str(error))
-        if artifact.manifest.fingerprint != node.fingerprint:
-            return State("damaged", f"{folder} belongs to other settings; remove it, or use --force")
         why = self._ages.outdated(folder, artifact.manifest)
         return State("stale" if why else "done", why, artifact)

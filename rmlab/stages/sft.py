@@ -7,14 +7,13 @@ from typing import Any
 import pyarrow as pa
 
 from rmlab.config.optional_packages import require
-from rmlab.config.settings import Settings
 from rmlab.data.prompts import Demonstration, read_demonstrations
-from rmlab.errors import ConfigError, InputError
+from rmlab.errors import InputError
 from rmlab.models.compute import check_device
 from rmlab.models.text.rendering import Exchange, template_hash
 from rmlab.models.text.tokens import encode_all
 from rmlab.models.weights import find_model
-from rmlab.paths import PREFIX, user_path
+from rmlab.paths import user_path
 from rmlab.pipeline.job import Job
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import Problems
@@ -55,28 +54,13 @@ def run(job: Job) -> None:
 
 
 def foresee(node: Node, problems: Problems) -> None:
-    """Checks the packages and devices of the training, and that its demonstrations are not those of other
-    prompts."""
+    """Checks the packages and devices of the training."""
     s = node.settings
-    if _of_other_prompts(s):
-        given = f"prompts.path={s.prompts.path}"
-        problems.add(
-            ConfigError(
-                f"{given} is a file of yours, and the demonstrations are those of the shipped prompts; write "
-                f"prompts=file {given}, or add sft=none or demonstrations.path=..."
-            )
-        )
     with problems.caught():
         require("sft", *packages(s.sft))
     with problems.caught():
         check_device(s.device)
         training.check_devices(s.sft.devices, s.device)
-
-
-def _of_other_prompts(s: Settings) -> bool:
-    """True for prompts of the user's with the demonstrations that come with shipped prompts."""
-    same = s.demonstrations.path == s.prompts.demonstrations and str(s.demonstrations.path).startswith(PREFIX)
-    return same and not s.prompts.path.startswith(PREFIX)
 
 
 def _rows(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:

@@ -41,7 +41,8 @@ ROWS, QUICK = (1_000_000, 10_000_000), (20_000, 200_000)
 FIXED = 150  # megabytes of blocks, resamples and numbers a prompt that a small size does not fill
 BYTES = 15  # a row more, that the peak memory of a stage may grow by beside these, at most
 # The same of stages that hold every response: its id, and in eval-rm its text statistics and scores.
-LARGER = {"fit-rm": 100, "eval-rm": 400}
+# So does sample with a thousand bytes of each prompt, of which there is one for 28 rows here.
+LARGER = {"sample": 45, "fit-rm": 100, "eval-rm": 400}
 SLOWER = 1.5  # the time per row of the larger size, at most
 SETTINGS = (
     "name=load",

@@ -167,6 +167,12 @@ def test_means_by_an_axis_are_on_equal_terms_as_the_page_has_them(out, monkeypat
     found = swept.means("loss")
     assert {r.loss: (pytest.approx(r.validation_best_of_n), r.cells) for r in found.itertuples()} == expected
     assert set(found["cells"]) == {2} and set(swept.means()["cells"]) == {2} and len(swept.means()) == 3
+    assert swept.means("head", "loss", "head").equals(swept.means())
+    hinge = swept.results.query("loss == 'hinge'")
+    monkeypatch.setattr(type(swept), "results", hinge)
+    with pytest.raises(rmlab.InputError, match=r"at every value of head; means\(\) has all"):
+        swept.means("head")
+    assert list(swept.means("head", "loss")["head"]) == ["linear"]
 
 
 def test_several_things_that_are_wrong_are_one_error_with_a_line_each(tmp_path):

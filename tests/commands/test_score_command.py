@@ -114,7 +114,7 @@ def test_columns_with_names_of_their_own_and_rows_without_a_response(cli, head, 
     found = cli("score", source, "--head", head, *options)
     assert found.code == 3 and "row 2: an answer is empty" in found.line and "--unusable drop" in found.line
     found = cli("score", source, "--head", head, *options, "--unusable", "drop")
-    assert "1 rows or records were left out: an answer is empty" in found.err
+    assert "left out: 1, since an answer is empty" in found.err
     lines = [json.loads(line) for line in found.out.splitlines()]
     assert [(line["row"], line["preference"]) for line in lines] == [(1, 0.0), (3, 2.0)]
     np.testing.assert_array_equal(

@@ -128,6 +128,31 @@ def test_messages_in_csv_are_json_in_every_form(tmp_path):
     path = write(tmp_path, "csv", [texts, texts | {"response": "bad", "score": 0}])
     [item] = read_items(path, "scored", names={"prompt": "ask"}).items
     assert (item.messages, [a.text for a in item.answers]) == (TALK, ["good", "bad"])
+    labelled = {"prompt": talk, "completion": said_so, "label": "true"}
+    assert (
+        said(write(tmp_path, "csv", [labelled, labelled | {"label": "false"}]), "unpaired")[0][1]
+        == ["good"] * 2
+    )
+    # a text column of another name beside a pair changes nothing
+    pair = {"prompt": talk, "chosen": said_so, "rejected": json.dumps([answer("bad")]), "response": "text"}
+    assert said(write(tmp_path, "csv", [pair]), "preference") == [(TALK, ["good", "bad"])]
+
+
+def test_an_answer_that_looks_like_messages_is_a_text_beside_prompts_of_text(tmp_path):
+    for text in (json.dumps([answer("good")]), '[{"role": "bot", "content": "x"}]'):
+        rows = [{"prompt": "q", "response": text, "score": 1}, {"prompt": "q", "response": "b", "score": 0}]
+        assert said(write(tmp_path, "csv", rows), "scored")[0][1] == [text, "b"]
+        assert said(write(tmp_path, "csv", rows[::-1]), "scored")[0][1] == ["b", text]
+
+
+def test_messages_as_python_prints_them_are_refused(tmp_path):
+    path = write(tmp_path, "csv", [{"prompt": str(TALK), "response": "a", "score": 1}])
+    with pytest.raises(InputError, match="row 1: 'prompt' holds messages as Python prints them"):
+        said(path, "scored")
+
+
+def test_prompts_in_csv_may_be_messages(tmp_path):
+    talk = json.dumps(TALK)
     assert [p.messages for p in read_prompts(write(tmp_path, "csv", [{"messages": talk}]), 0.0)] == [TALK]
 
 

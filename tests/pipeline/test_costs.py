@@ -37,9 +37,8 @@ def test_a_time_grows_with_the_responses_and_with_their_tokens(small_run, stage,
 
 
 def test_a_model_that_is_trained_for_longer_is_not_larger(small_run):
-    epochs = cost_of("sft", small_run)[0]
     cost, seconds, n_bytes = cost_of("sft", small_run, "sft.epochs=7")
-    assert cost.seconds == pytest.approx(seconds * 7 / (epochs.seconds / seconds)) and cost.bytes == n_bytes
+    assert cost.seconds == pytest.approx(seconds * 7) and cost.bytes == n_bytes
 
 
 @pytest.mark.parametrize("stage", ["eval_rm", "report"])

@@ -196,7 +196,7 @@ def test_times_of_a_model_that_was_measured_are_told(cli, tmp_path, monkeypatch)
     assert found["seconds"] == pytest.approx(48 + tokens / 231 + tokens / 370)
     assert {"annotate", "eval_rm", "report"} < set(found["unknown_time"])
     told = cli("run", *asked).out.splitlines()[-1]
-    assert told.startswith("to make: about 5.4 minutes (without prompts, annotate, ")
+    assert told.startswith("to make: about 5.4 minutes (prompts, annotate, ")
 
 
 OWN_PAIRING = '''

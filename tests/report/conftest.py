@@ -31,3 +31,8 @@ def bare() -> str:
         frame = getattr(content, name)
         object.__setattr__(content, name, frame[(frame["arm"] == "only") & (name != "paired")])
     return render(content)
+
+
+@pytest.fixture(autouse=True)
+def quick_figures() -> None:
+    """Takes the place of the one that leaves figures blank."""

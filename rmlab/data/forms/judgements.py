@@ -72,6 +72,9 @@ def response_text(row: Row, where: str, unusable: str) -> str | None:
 
 
 def is_blank(response: Any) -> bool:
+    """True for an answer without text, whether it is given as text or as a message."""
+    if isinstance(response, list | tuple) and len(response) == 1 and isinstance(response[0], dict):
+        response = response[0].get("content")
     return isinstance(response, str) and not response.strip()
 
 

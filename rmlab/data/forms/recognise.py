@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
+from rmlab.data.csv_messages import ANSWERS
 from rmlab.data.forms.arrays import is_arrays
 from rmlab.data.forms.base import Item, has
 from rmlab.data.forms.judgements import annotators, is_blank, ranking_item, unpaired_item, votes_item
@@ -27,7 +28,6 @@ ROWS: dict[str, ReadItem] = {"unpaired": unpaired_item}
 SCORED, ARRAYS, PROMPTS, AUTO = "scored", "arrays", "prompts", "auto"
 
 _ANSWERED = (*RECORDS, *ROWS, SCORED, ARRAYS)
-_ANSWERS = ("response", "chosen", "rejected", "completion", "response_a", "response_b")  # columns of texts
 _LOOKED_AT = 100  # rows
 
 
@@ -62,7 +62,7 @@ def _telling_row(path: Path, names: Mapping[str, str] | None) -> Row:
     first: Row = {}
     for _, row in islice(read_rows(path, names=names), _LOOKED_AT):
         first = first or row
-        if not any(is_blank(row.get(column)) for column in _ANSWERS):
+        if not any(is_blank(row.get(column)) for column in ANSWERS):
             return row
     return first
 
@@ -88,6 +88,6 @@ def _forms(row: Row) -> list[str]:
         SCORED: has(row, "response") or all_of("response_id", "score"),
     }
     found = [form for form, fits in is_form.items() if fits]
-    if not found and explicit and not listed and not any(has(row, c) for c in _ANSWERS):
+    if not found and explicit and not listed and not any(has(row, c) for c in ANSWERS):
         return [PROMPTS]
     return found
