@@ -77,7 +77,7 @@ MISTAKES = [
     (f"{SMOKE} golden=[1]", 2, ["a value is of a kind that cannot be there"]),
     (f"{SMOKE} head={{a:1}}", 2, ["head cannot be given so", "rmlab settings head"]),
     (
-        f"{SMOKE} arms=[head=mlp head.hidden=[64,32],head=linear]",
+        f"{SMOKE} 'arms=[head=mlp head.hidden=[64,32],head=linear]'",
         2,
         ["""arms=["head=mlp head.hidden=[64,32]","head=linear"]"""],
     ),

@@ -95,6 +95,8 @@ def test_the_context_is_the_smallest_known_limit():
     assert context_length(Config, Tokenizer) == 512
     Tokenizer.model_max_length = 128
     assert context_length(Config, Tokenizer) == 128
+    Tokenizer.model_max_length = 0.5  # no text has so many tokens: such a value says nothing
+    assert context_length(Config, Tokenizer) == 512
 
 
 def test_the_closing_does_not_hang_on_what_the_template_does_to_content():

@@ -80,7 +80,9 @@ def how_to_quote(override: str) -> str:
     """Returns how to write an override that cannot be read, with its quotes for the shell."""
     key, sign, value = override.partition("=")
     if key.lstrip("+") == "arms" and not set(value) & set("\"'"):
-        inside = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+        inside = value.removeprefix("[")
+        if inside.count("]") > inside.count("["):
+            inside = inside.removesuffix("]")
         quoted = ",".join(f'"{arm.strip()}"' for arm in _at_commas(inside) if arm.strip())
         return f"each arm is in double quotes, and all in single ones: '{key}=[{quoted}]'"
     if not sign or set(value) & set("\"'"):

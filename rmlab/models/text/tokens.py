@@ -122,7 +122,7 @@ def context_length(config: Any, tokenizer: Any) -> int:
     """Returns the longest input of a model by its configuration and tokenizer, in tokens."""
     sizes = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
     sizes.append(getattr(tokenizer, "model_max_length", None))
-    known = [int(s) for s in sizes if isinstance(s, int | float) and 0 < s < 10**7]
+    known = [int(s) for s in sizes if isinstance(s, int | float) and 1 <= s < 10**7]
     return min(known) if known else 4096
 
 
