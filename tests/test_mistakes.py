@@ -100,6 +100,15 @@ MISTAKES = [
 ]
 
 
+def write_files(folder):
+    """The files that the mistakes name."""
+    for name, rows in FILES.items():
+        file = folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (folder / "broken.jsonl").write_text('{"prompt": "a"\n')
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder with the files that the mistakes name, in which no model can be loaded."""
@@ -112,11 +121,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(optional_packages, "is_installed", lambda package: package != "vllm")
     for name in ("load_model", "loaded", "load_tokenizer"):
         monkeypatch.setattr(Compute, name, refuse)
-    for name, rows in FILES.items():
-        file = tmp_path / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    (tmp_path / "broken.jsonl").write_text('{"prompt": "a"\n')
+    write_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
