@@ -37,7 +37,7 @@ ALL_SEEDS ?= range(0,5)
 reproduce-all: setup  ## every finding on all eight set-ups with 5 seeds: about an hour on 2 cores; goes on where it was stopped
 	@$(BIN)/rmlab reproduce experiment=embedding_set input=$(SET) --all-setups 'seed=$(ALL_SEEDS)'
 
-test: setup-dev  ## the tests, on up to 4 cores; those that need the machine for themselves come after (11 minutes on 2 cores)
+test: setup-dev  ## the tests, on up to 4 cores; those that need the machine for themselves come after (under 10 minutes on 2 cores)
 	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not alone and not slow"
 	@$(BIN)/python -m pytest -m "alone and not slow"
 

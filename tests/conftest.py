@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -62,6 +63,29 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
         return Result(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(autouse=True, scope="session")
+def settings_read_once() -> Iterator[None]:
+    """Hydra reads and parses each file of settings once in a session, for it takes most of a short command."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+
+    true, known = FileConfigSource.load_config, {}
+
+    def load_config(source: Any, config_path: str) -> Any:
+        file = Path(source.path, source._normalize_file_name(config_path))
+        try:
+            seen = file.stat()
+        except OSError:
+            return true(source, config_path)
+        key = (source.provider, config_path, str(file), seen.st_mtime_ns, seen.st_size)
+        if key not in known:
+            known[key] = true(source, config_path)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileConfigSource, "load_config", load_config)
+        yield
 
 
 @pytest.fixture(autouse=True)

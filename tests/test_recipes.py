@@ -75,6 +75,7 @@ def test_losses_are_compared_under_noise(cli, monkeypatch):
     assert np.all(np.diff(errors) > 0.15)
 
 
+@pytest.mark.slow
 def test_parts_of_a_sweep_by_seed_are_the_whole_sweep(cli, monkeypatch):
     parts: list[subprocess.Popen] = []
 

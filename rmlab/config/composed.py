@@ -22,7 +22,7 @@ from rmlab.errors import ConfigError
 from rmlab.paths import shipped
 
 _MOST = 256  # compositions that are kept
-_kept: OrderedDict[Any, Composed] = OrderedDict()
+_kept: OrderedDict[Any, Composed | None] = OrderedDict()  # None: it must be composed anew each time
 
 
 def composed_of(texts: Sequence[str], config_dir: Path | None) -> Composed:
@@ -64,17 +64,21 @@ def _of_choices(choices: Sequence[str], config_dir: Path | None) -> Composed | N
         return None
     key = (tuple(choices), config_dir, _files(shipped("conf")), _files(config_dir))
     if key not in _kept:
-        try:
-            found = Composed(*compose_both(choices, config_dir))
-        except ConfigError:  # it may be another without the values
-            return None
-        if any(re.search(r"\$\{\s*[\w.]+\s*:", text) for text in references(found.raw)):
-            return None  # what such a reference gives may be another the next time, as that to a set's files
-        _kept[key] = found
+        _kept[key] = _composed_alone(choices, config_dir)
         if len(_kept) > _MOST:
             _kept.popitem(last=False)
     _kept.move_to_end(key)
     return _kept[key]
+
+
+def _composed_alone(choices: Sequence[str], config_dir: Path | None) -> Composed | None:
+    try:
+        found = Composed(*compose_both(choices, config_dir))
+    except ConfigError:  # it may be another without the values
+        return None
+    # what such a reference gives may be another the next time, as that to the files of a set
+    hangs_on_more = any(re.search(r"\$\{\s*[\w.]+\s*:", text) for text in references(found.raw))
+    return None if hangs_on_more else found
 
 
 def _files(folder: Path | None) -> tuple[tuple[str, int, int], ...]:

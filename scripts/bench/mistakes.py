@@ -2,8 +2,8 @@
 
     python scripts/bench/mistakes.py
 
-A run that cannot go well must say so within LIMIT seconds. Prints the slowest; ends with 1 where one took longer,
-or ended with another code than the table has. The last line is one JSON object.
+A run that cannot go well must say so within LIMIT seconds. Prints the slowest; ends with 1 where one took
+longer, or ended with another code than the table has. The last line is one JSON object.
 """
 
 from __future__ import annotations

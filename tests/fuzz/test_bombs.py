@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 BOUND = 900_000_000  # bytes at the worst moment, beside what the child may have
 READ = """
@@ -91,6 +92,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_within_bounded_memory(tmp_path):
     for name, (make, _) in BOMBS.items():
         make(tmp_path / name)

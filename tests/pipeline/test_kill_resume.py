@@ -112,6 +112,7 @@ def kill_in_the_midst(own, stage):
     return {p: p.stat().st_mtime_ns for p in own.glob(f"o/{stage}/*/part-*.parquet")}
 
 
+@pytest.mark.slow
 def test_a_killed_stage_goes_on_to_the_rows_of_one_that_was_not(own):
     nodes = plan(load_arms([*OVERRIDES, f"out={own / 'whole'}"], own / "conf"))
     run_nodes([n for n in nodes if n.stage in ("prompts", *STAGES)], "test", quiet=True)

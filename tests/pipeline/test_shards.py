@@ -188,6 +188,7 @@ def peaks(tmp_path, prompts):
     return found
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows_but_by_the_table_of_prompts(tmp_path):
     peaks(tmp_path, 20)  # what is imported and cached once
     few, many = peaks(tmp_path, 320), peaks(tmp_path, 2560)

@@ -45,6 +45,7 @@ def same(a, b) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_killed_training_goes_on_to_the_same_weights_and_log(task, quiet, method):
     whole, killed = (task(name, method=method, **KNOBS) for name in ("whole", "killed"))
@@ -124,6 +125,7 @@ def test_a_torn_checkpoint_is_left_for_the_one_before(trained, tmp_path, damage)
     assert not (work / "checkpoint-15").exists()
 
 
+@pytest.mark.slow
 def test_from_the_checkpoint_before_it_goes_on_to_the_same_weights_and_log(task, quiet):
     whole = task(**KNOBS)
     log, _ = train(whole, quiet)
@@ -134,6 +136,7 @@ def test_from_the_checkpoint_before_it_goes_on_to_the_same_weights_and_log(task,
     assert same(weights(whole), expected)
 
 
+@pytest.mark.slow
 def test_without_a_whole_checkpoint_it_starts_again(task, quiet):
     made = task(**KNOBS)
     log, _ = train(made, quiet)

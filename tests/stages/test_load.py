@@ -78,6 +78,7 @@ def grown(small: dict[str, int], large: dict[str, int], rows: int) -> dict[str, 
     return {stage: (large[stage] - small[stage]) / rows for stage in small}
 
 
+@pytest.mark.slow
 def test_memory_hardly_grows_with_the_prompts(small_blocks, tmp_path):
     peaks(tmp_path / "first", 2000, "prompts_per_shard=20")  # fills the caches
     small, large = (peaks(tmp_path / str(n), n, "prompts_per_shard=20") for n in (SMALL, LARGE))
@@ -85,6 +86,7 @@ def test_memory_hardly_grows_with_the_prompts(small_blocks, tmp_path):
     assert not {stage: n for stage, n in found.items() if n > MOST[stage]}, found
 
 
+@pytest.mark.slow
 def test_memory_hardly_grows_with_the_responses_of_the_same_prompts(small_blocks, tmp_path):
     """fit-rm draws comparisons among all train responses; eval-rm holds a score of each for each arm."""
     few = ["prompts_per_shard=20"]

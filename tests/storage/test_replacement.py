@@ -73,6 +73,7 @@ def killed_at(n, artifact):
     return code == 9
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_change_of_the_disk_leaves_the_old_or_the_new_one_whole(tmp_path):
     found = []
     while killed_at(len(found), path := old_one(tmp_path / str(len(found)) / "a")):
