@@ -130,6 +130,16 @@ def test_changed_files_of_settings_are_read_again(tmp_path):
     assert composed_of([*texts, "seed=2"], tmp_path).values["head"]["l2"] == 0.25
 
 
+def test_a_folder_with_much_beside_settings_is_no_trouble(tmp_path):
+    (tmp_path / "head").mkdir()
+    (tmp_path / "head" / "gone.yaml").symlink_to("nowhere")
+    deep = tmp_path / "project" / "much"
+    deep.mkdir(parents=True)
+    (deep / "not_settings.yaml").write_text("{")
+    found = outcome(lambda: composed_of([SMOKE, "seed=4"], tmp_path).values["seed"])
+    assert found == outcome(lambda: compose_both([SMOKE, "seed=4"], tmp_path)[0]["seed"])
+
+
 def test_what_a_reference_reads_elsewhere_is_not_kept(monkeypatch):
     texts = [SMOKE, "allow_env=true", "name=${oc.env:RMLAB_NAME}"]
     for name in ("a", "b"):

@@ -6,10 +6,10 @@ values, such as seed=3, are set in a copy.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -60,8 +60,8 @@ def _is_plain(override: Override, config_dir: Path | None) -> bool:
 
 def _of_choices(choices: Sequence[str], config_dir: Path | None) -> Composed | None:
     """The configuration of choices alone; None where they need a value, or may give another one each time."""
-    if any(text.partition("=")[0] == ALLOW_ENV for text in choices):
-        return None
+    if any(text.startswith("+") or text.partition("=")[0] == ALLOW_ENV for text in choices):
+        return None  # the environment may change; and + may name a folder that is not looked at
     key = (tuple(choices), config_dir, _files(shipped("conf")), _files(config_dir))
     if key not in _kept:
         _kept[key] = _composed_alone(choices, config_dir)
@@ -82,14 +82,13 @@ def _composed_alone(choices: Sequence[str], config_dir: Path | None) -> Composed
 
 
 def _files(folder: Path | None) -> tuple[tuple[str, int, int], ...]:
-    """The names, sizes and times of all files in a folder of settings."""
-    if folder is None:
-        return ()
+    """The names, sizes and times of the files of settings in a folder, which may hold much else."""
     found: list[tuple[str, int, int]] = []
-    for place, _, names in os.walk(folder):
-        seen = ((str(file), file.stat()) for file in (Path(place, name) for name in names))
-        found += ((file, stat.st_size, stat.st_mtime_ns) for file, stat in seen)
-    return tuple(sorted(found))
+    for file in [] if folder is None else sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml")]):
+        with suppress(OSError):  # such as a link that leads nowhere, which Hydra reports if it needs it
+            seen = file.stat()
+            found.append((str(file), seen.st_size, seen.st_mtime_ns))
+    return tuple(found)
 
 
 def in_this_order(one: Override, other: Override) -> bool:
