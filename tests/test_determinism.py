@@ -54,6 +54,7 @@ def files(folder: Path, stage: str) -> dict[str, Path]:
     return {str(p.relative_to(folder)): p for p in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
 def test_the_same_seed_gives_the_same_bits(twice, stage):
     one, two = (files(folder, stage) for folder in twice)

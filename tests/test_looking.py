@@ -52,12 +52,14 @@ def is_as_anew(arm: list[str], fixed: list[str], composer: Composer) -> bool:
     return outcome(composer.settings_before, arm) == outcome(load_settings, [*arm, *fixed])
 
 
+@pytest.mark.slow
 def test_settings_of_the_arms_of_every_finding_are_those_that_hydra_composes_for_each():
     arms = dict.fromkeys(arm for finding in load_findings() for arm in finding.arms.values())
     composer = Composer([SMOKE], None)
     assert len(arms) > 30 and [arm for arm in arms if not is_as_anew(arm.split(), [SMOKE], composer)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", FIXED, ids=" ".join)
 def test_any_overrides_give_what_hydra_composes_of_them_errors_too(more):
     fixed = [SMOKE, *more]

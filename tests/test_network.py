@@ -96,6 +96,7 @@ def test_the_whole_experiment_reaches_for_nothing(commands, tmp_path):
     assert list(tmp_path.glob("artifacts/report/*/report.html"))
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_what_reaches_out_and_offline_it_does_not(commands):
     command = ["sample", *SMALL, "sft=none", "sampler=transformers", "model=someone/some-model"]
     codes, tried, _, err = commands(command)

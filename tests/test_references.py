@@ -117,6 +117,7 @@ TEXT = st.lists(
 @example("+inf")
 @example("~/x")
 @example("null")
+@pytest.mark.slow
 def test_any_text_comes_back_from_its_override(text):
     read = Override.parse(override("input", text))
     assert read.values == (read.text,)

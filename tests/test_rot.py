@@ -47,10 +47,12 @@ def refused(artifact):
     return line
 
 
+@pytest.mark.slow
 def test_every_kind_is_there(everything):
     assert {artifact.parent.name for artifact in artifacts(everything)} == set(KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_flipped_byte_goes_unseen(everything, kind):
     rng = random.Random(f"flips of {kind}")
@@ -66,6 +68,7 @@ def test_no_flipped_byte_goes_unseen(everything, kind):
         open_artifact(artifact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_file_is_cut_or_lost_unseen(everything, kind, tmp_path):
     rng = random.Random(f"cuts of {kind}")
@@ -95,6 +98,7 @@ def large(folder, monkeypatch, rows=2000):
     return folder / "part-00000.parquet"
 
 
+@pytest.mark.slow
 def test_a_large_artifact_is_hashed_again_when_a_time_or_size_changed(tmp_path, monkeypatch):
     part = large(tmp_path / "sample" / "a", monkeypatch)
     hashed = []
@@ -109,6 +113,7 @@ def test_a_large_artifact_is_hashed_again_when_a_time_or_size_changed(tmp_path, 
     assert "its content is not what was written" in refused(part.parent)
 
 
+@pytest.mark.slow
 def test_rot_that_leaves_no_trace_in_a_large_file_is_found_by_its_pages_or_by_verify(tmp_path, monkeypatch):
     """The disk's own: size and time stay. A reading gives what was written or nothing; verify sees each."""
     part = large(tmp_path / "sample" / "a", monkeypatch)
@@ -129,6 +134,7 @@ def test_rot_that_leaves_no_trace_in_a_large_file_is_found_by_its_pages_or_by_ve
     assert unread > 150
 
 
+@pytest.mark.slow
 def test_a_manifest_that_leads_elsewhere_is_refused(tmp_path):
     from rmlab.storage.manifest import write_manifest
 

@@ -129,9 +129,13 @@ def test_another_user_sees_a_row_for_what_is_not_theirs(small_run, open_folder):
     of_stage(made, "sample").chmod(0o700)
     (of_stage(made, "embed") / "manifest.json").chmod(0o600)
     code = (
-        f"import os, sys; sys.argv = ['rmlab', 'verify', {str(made)!r}, '--json']\n"
+        "import contextlib, io, os, sys\n"
         "from rmlab.cli import main\n"
-        "import email.parser, rmlab.commands.guard, rmlab.commands.verify\n"  # the other user may not reach Python's library
+        # what is imported when a command starts: the other user may not reach Python's library
+        "import email.parser, rmlab.commands.guard, rmlab.commands.verify\n"
+        "sys.argv = ['rmlab', 'verify', '--help']\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main()\n"
+        f"sys.argv = ['rmlab', 'verify', {str(made)!r}, '--json']\n"
         f"os.setgroups([]); os.setgid({OTHER}); os.setuid({OTHER})\n"
         "main()"
     )

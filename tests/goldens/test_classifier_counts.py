@@ -1,5 +1,6 @@
 """A sequence classifier says how many texts it cut, and annotate keeps the count."""
 
+import pytest
 from small_settings import SMALL
 from test_goldens import EXCHANGES, write_classifier
 
@@ -36,6 +37,7 @@ def test_texts_of_a_batch_that_fails_are_counted_once(tmp_path, monkeypatch):
     assert scorer.counts["truncated"] == once > 0
 
 
+@pytest.mark.slow
 def test_annotate_keeps_the_count_and_warns(tmp_path):
     folder = write_classifier(tmp_path / "c", pad_is_eos=False)
     overrides = [

@@ -110,6 +110,7 @@ def one_thread(monkeypatch):
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_two_workers_make_what_one_makes(tmp_path):
     stages = (*BEFORE, "embed")  # of annotate another test tells

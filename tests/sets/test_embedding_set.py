@@ -85,6 +85,7 @@ def test_another_choice_makes_only_what_depends_on_it_again(cli, copied):
     assert {stage for stage in first if first[stage] == now[stage]} == {"prompts", "sample", "annotate"}
 
 
+@pytest.mark.slow
 def test_a_sweep_over_embedders(cli, copied):
     read_set(cli, copied)
     read_set(cli, copied, "set.embedder=narrow")

@@ -57,6 +57,7 @@ def test_train_responses_are_of_one_policy_and_test_responses_of_the_other(cli, 
     assert not any("belong to no response" in w for w in made["embed"].manifest.warnings)
 
 
+@pytest.mark.slow
 def test_the_head_is_that_of_the_one_policy_and_its_test_scores_those_of_the_other(cli, copied):
     """Judging b by hand: the head that was fitted on a alone, applied to b's vectors."""
     from rmlab.heads.fitted.load import load_head

@@ -40,6 +40,7 @@ def small_memory(monkeypatch):
     return put
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CPU_WORDS)])
 def test_the_batch_halves_until_it_fits_and_the_result_is_the_same(task, quiet, small_memory, error):
     whole = task("whole", method="full", batch_size=8)
@@ -58,6 +59,7 @@ def test_the_batch_halves_until_it_fits_and_the_result_is_the_same(task, quiet, 
         assert torch.allclose(value, weights(whole)[name], atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_it_goes_on_from_the_last_checkpoint(task, quiet, small_memory, method):
     """Out of memory in the sixth step, checkpoints every second: four steps are not trained again."""

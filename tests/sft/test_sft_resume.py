@@ -102,6 +102,7 @@ def lose(name: str):
     return lambda folder: (folder / name).unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

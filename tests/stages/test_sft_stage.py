@@ -39,6 +39,7 @@ def greedy(model, folder: Path, prompt: str) -> list[int]:
 HOT = ("sft.learning_rate=0.02", "sft.epochs=3", "demonstrations.n=16")
 
 
+@pytest.mark.slow
 def test_an_adapter_and_a_merged_model_are_the_same_policy(tmp_path):
     merged = finetune(tmp_path / "merged", *HOT) / "model"
     adapter = finetune(tmp_path / "adapter", *HOT, "sft.output=adapter") / "model"
@@ -98,6 +99,7 @@ def test_a_carried_base_is_found_by_name_when_its_cache_has_moved(tmp_path):
     Compute().load_model(AutoModelForCausalLM, folder)
 
 
+@pytest.mark.slow
 def test_an_adapter_may_be_fine_tuned_further(tmp_path):
     first = finetune(tmp_path / "first", *HOT, "sft.output=adapter") / "model"
     more = (*HOT, f"model={first}", "demonstrations.n=8")

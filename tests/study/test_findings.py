@@ -52,6 +52,7 @@ def test_shipped_findings_are_read_in_order_and_each_plans_its_cells(on_two_setu
     assert [f.name for f in findings if f.setups == "all"] == ["best_of_n"]
 
 
+@pytest.mark.slow
 def test_settings_of_every_shipped_arm_are_what_hydra_composes_for_them(on_two_setups):
     """On the second set-up, which takes over what was composed for the first."""
     for finding_, plan in on_two_setups:
