@@ -154,7 +154,12 @@ SETS: dict[str, tuple[Change, str]] = {
         "embedding is not fixed_size_list",
     ),
 }  # fmt: skip
-_FITTED = ("score-nan", "scale-infinite", "vectors-gone", "name-that-leads-out", "bomb", "prompt-unknown")
+_REFUSED = ("scale-infinite", "vectors-gone", "name-that-leads-out", "bomb")
+# One row of each is left out, and the run says so: its reward failed, or its prompt is not among the prompts.
+_LEFT_OUT = {
+    "score-nan": "failed on 1 of 96 responses, which heads are neither fitted nor judged on",
+    "prompt-unknown": "1 embeddings belong to no response and were left out",
+}
 
 
 def _make(ground: Ground) -> Callable[[Path], None]:
@@ -203,10 +208,20 @@ def _(ground: Ground) -> None:
     assert not list(ground.folder.glob("out-*")), "something was written"
 
 
-@case("no head is fitted on a poisoned set", quick=False)
+@case("no head is fitted on what is poisoned of a set", quick=False)
 def _(ground: Ground) -> None:
-    _poisoned(ground, list(_FITTED))
+    names = [*_REFUSED, *_LEFT_OUT]
+    _poisoned(ground, names)
     few = ["comparisons.n=60", "comparisons.n_validation=15"]  # more cannot be drawn from a whole set, either
-    ends = ground.each([["run", "experiment=embedding_set", f"input={name}", *few] for name in _FITTED])
-    judge(dict(zip(_FITTED, ends, strict=True)), lambda _, ended: ended.plain().refused(3) and None)
-    assert not list(ground.folder.glob("artifacts/fit_rm/*/manifest.json")), "a head was fitted"
+    ends = ground.each(
+        [["run", "experiment=embedding_set", f"input={n}", f"out={n}-made", *few] for n in names]
+    )
+
+    def check(name: str, ended: Ended) -> None:
+        if name in _LEFT_OUT:
+            ended.fine(_LEFT_OUT[name])
+            return
+        ended.plain().refused(3)
+        assert not list(ground.folder.glob(f"{name}-made/fit_rm/*/manifest.json")), "a head was fitted"
+
+    judge(dict(zip(names, ends, strict=True)), check)
