@@ -52,7 +52,7 @@ def test_the_stage_writes_the_same_table(cli, prompts, tmp_path):
     ("override", "message"),
     [
         ("sampler.engine={no_such_argument: 1}", "no_such_argument"),
-        ("device=cuda", "leave device=auto"),
+        ("device=cuda", "shows no CUDA GPU"),
     ],
 )
 def test_what_vllm_refuses_is_one_line(cli, prompts, tmp_path, override, message):
