@@ -35,6 +35,7 @@ MISTAKES = [
     # names of settings and of choices
     (f"{SMOKE} heads=mlp", 2, ["'heads'", "did you mean head?"]),
     (f"{SMOKE} sampling.n_tset=3", 2, ["'sampling.n_tset'", "did you mean sampling.n_test?"]),
+    (f"{SMOKE} {'a' * 300}=1", 2, ["too long"]),
     (f"{SMOKE} hidden=[8]", 2, ["'hidden'", "head=mlp"]),
     (f"{SMOKE} head.hidden=[8]", 2, ["'head.hidden'", "head=mlp"]),
     ("fit-rm experiment=smok", 2, ["experiment=smok: no such choice", "smoke"]),

@@ -18,7 +18,7 @@ from typing import Any
 
 from rmlab.config.hydra import Override, compose_both, last_wins
 from rmlab.config.settings import ALLOW_ENV
-from rmlab.errors import ConfigError
+from rmlab.errors import RmlabError
 from rmlab.paths import shipped
 
 _MOST = 256  # compositions that are kept
@@ -52,8 +52,7 @@ def _is_plain(override: Override, config_dir: Path | None) -> bool:
     """True unless the override chooses a file, refers to something, or adds or removes a setting."""
     key, text = override.key, override.text
     is_name = text.startswith(key) and all(part.isidentifier() for part in key.split("."))
-    places = [shipped("conf"), *([config_dir] if config_dir else [])]
-    chooses = "." not in key and any((place / key).is_dir() for place in places)
+    chooses = key in {*_folders(shipped("conf")), *_folders(config_dir)}
     is_one = override.values == (text,)
     return is_one and is_name and not chooses and key != ALLOW_ENV and "$" not in text and "???" not in text
 
@@ -74,17 +73,28 @@ def _of_choices(choices: Sequence[str], config_dir: Path | None) -> Composed | N
 def _composed_alone(choices: Sequence[str], config_dir: Path | None) -> Composed | None:
     try:
         found = Composed(*compose_both(choices, config_dir))
-    except ConfigError:  # it may be another without the values
+    except RmlabError:  # the values may mend what is wrong, such as the input that a file names
         return None
     # what such a reference gives may be another the next time, as that to the files of a set
     hangs_on_more = any(re.search(r"\$\{\s*[\w.]+\s*:", text) for text in references(found.raw))
     return None if hangs_on_more else found
 
 
+def _folders(folder: Path | None) -> list[str]:
+    """The names of the folders in a folder of settings, each of which is a group of choices."""
+    if folder is None or not folder.is_dir():
+        return []
+    return [place.name for place in folder.iterdir() if place.is_dir()]
+
+
 def _files(folder: Path | None) -> tuple[tuple[str, int, int], ...]:
     """The names, sizes and times of the files of settings in a folder, which may hold much else."""
     found: list[tuple[str, int, int]] = []
-    for file in [] if folder is None else sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml")]):
+    for file in (
+        []
+        if folder is None
+        else sorted(file for pattern in ("*.yaml", "*/*.yaml") for file in folder.absolute().glob(pattern))
+    ):
         with suppress(OSError):  # such as a link that leads nowhere, which Hydra reports if it needs it
             seen = file.stat()
             found.append((str(file), seen.st_size, seen.st_mtime_ns))

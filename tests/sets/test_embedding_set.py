@@ -9,6 +9,8 @@ import pytest
 from artifact_kinds import flip
 from set_helpers import change_table, put
 
+from rmlab.config.composed import Composed, composed_of
+from rmlab.config.hydra import compose_both
 from rmlab.storage.artifact import open_artifact
 from rmlab.storage.set_record import open_set
 
@@ -143,3 +145,11 @@ def test_a_damaged_value_is_found_by_whoever_reads_it(cli, copied):
     change_table(copied, "scales-a-wide.parquet", put("scale", 3, -1.0))
     result = run(cli, copied, ARMS)
     assert result.code == 3 and "scales-a-wide.parquet, row 4: scale is -1.0" in result.line
+
+
+def test_a_value_mends_what_a_choice_alone_cannot_read(tmp_path, small_set):
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text("# @package _global_\ndefaults:\n  - embedding_set\ninput: nowhere\n")
+    texts = ["experiment=mine", f"input={small_set}"]
+    assert composed_of(texts, tmp_path) == Composed(*compose_both(texts, tmp_path))
