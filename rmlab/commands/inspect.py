@@ -48,7 +48,9 @@ def _named_as_options() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise type(error)(as_options(str(error))) from None
+        if (told := as_options(str(error))) != str(error):
+            raise InputError(told) from None
+        raise
 
 
 def describe(path: Path, rows: int, names: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
