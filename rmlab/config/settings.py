@@ -125,7 +125,7 @@ class Settings(Section):
     columns: Columns
     model: str = Field(min_length=1)
     revision: str | None
-    dtype: Literal["float32", "bfloat16", "float16"]
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
     trust_remote_code: bool
     prompts: PromptSettings
     demonstrations: Demonstrations

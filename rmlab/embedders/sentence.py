@@ -16,6 +16,7 @@ from rmlab.config.settings import TemplateName
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import InputError
 from rmlab.models.compute import Compute
+from rmlab.models.decoding.products import lay_out_products
 from rmlab.models.folder_check import check_files, told_of
 from rmlab.models.oom_retry import AdaptiveBatch
 from rmlab.models.text.rendering import Exchange, template_hash
@@ -70,6 +71,7 @@ class _SentenceSession:
     """The opened embedder."""
 
     def __init__(self, model: Any, tokenizer: Any, modules: SentenceModules, how: SentenceEmbedder) -> None:
+        lay_out_products(model)
         self.model, self.tokenizer, self.modules, self.how = model, tokenizer, modules, how
         self.template_hash = template_hash(how.template, tokenizer)
         self.ending = end_tokens(tokenizer)

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rmlab.config.optional_packages import require
 from rmlab.errors import InputError
@@ -30,6 +31,19 @@ class Model:
     identity: str
     revision: str | None = None
     trust_remote_code: bool = False
+
+    @property
+    def is_bundled(self) -> bool:
+        return catalogue.is_bundled(self.name)
+
+    def folder_here(self) -> Path | None:
+        """Returns the folder of a local or a fetched model; None for one that was not fetched."""
+        if _is_folder(self.name):
+            return home_path(self.name)
+        try:
+            return _snapshot(self.name, self.identity.rpartition("@")[2], local_only=True)
+        except InputError:
+            return None
 
     def folder(self) -> Path:
         """Returns the local folder; converts a bundled model or downloads a hub model at first use."""
@@ -65,13 +79,27 @@ def check_available(name: str) -> None:
 def width_of(name: str) -> int | None:
     """Returns the width of a model's hidden states; None where that is not known without loading or fetching
     it."""
+    widths = widths_of(name)
+    return widths[0] if widths else None
+
+
+def widths_of(name: str) -> tuple[int, int] | None:
+    """Returns the widths of a model's hidden states and of its inner layers, as `width_of`; inner layers are
+    usually four times as wide where the configuration does not say."""
     if catalogue.is_bundled(name):
-        return catalogue.width(name)
+        return catalogue.widths(name)
     try:
-        width = parse_json(read_plain_text(home_path(name) / "config.json")).get("hidden_size")
+        config = parse_json(read_plain_text(home_path(name) / "config.json"))
+        hidden, inner = (config.get(key) for key in ("hidden_size", "intermediate_size"))
     except (OSError, ValueError, AttributeError, InputError):
         return None
-    return width if isinstance(width, int) and not isinstance(width, bool) and width > 0 else None
+    if not _is_width(hidden):
+        return None
+    return hidden, inner if _is_width(inner) else 4 * hidden
+
+
+def _is_width(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def is_adapter(folder: Path) -> bool:

@@ -16,6 +16,8 @@ from rmlab.config.components import build, component_class, component_name
 from rmlab.config.settings import Settings
 from rmlab.errors import ConfigError
 from rmlab.goldens.base import Combination
+from rmlab.models.precision import resolve
+from rmlab.models.weights import Model
 from rmlab.paths import folder_name
 from rmlab.pipeline.node import Node, Source, described, file_source, model_source
 from rmlab.pipeline.stages import ANNOTATE, CROSSVAL, EMBED, FIT_RM, PROMPTS, SAMPLE, SFT, Stage
@@ -70,10 +72,13 @@ def _sampled(s: Settings) -> dict[str, Node]:
     chain = {"prompts": prompts}
     if component_class(s.sampler, s.allow_modules, "sampler").needs_model:  # type: ignore[attr-defined]
         model = {"model": model_source(s.model, s.revision, s)}
+        s = _with_dtype(s, model)
         if s.sft.method != "none":
             chain["sft"] = _sft(s, model)
         else:
             sources |= model
+    else:
+        s = _with_dtype(s, sources)
     sample_config = {
         "sampler": sampler,
         "sampling": s.sampling.model_dump(),
@@ -141,6 +146,7 @@ def _annotate(
         golden = build(s.golden[name], s.allow_modules, where)
         parts = golden.parts if isinstance(golden, Combination) else ()
         read = {f"part:{part}": _annotate(s, part, inputs, made, path) for part in parts}
+        s = _with_dtype(s, sources)
         dtype = {"dtype": s.dtype} if any(x.kind == "model" for x in sources.values()) else {}
         config = {"golden": config, **dtype}
         made[name] = _node(s, ANNOTATE, name, config, inputs | read, _plain_roles(sources))
@@ -153,8 +159,21 @@ def _embed(s: Settings, inputs: dict[str, Node]) -> Node:
     if "model" in config and "embedder.model" not in sources:
         config.pop("model")
         sources["embedder.model"] = model_source(s.model, s.revision, s)
+    s = _with_dtype(s, sources)
     embed_config = {"embedder": config, "template": s.prompts.template, "dtype": s.dtype}
     return _node(s, EMBED, name, embed_config, inputs, _plain_roles(sources))
+
+
+def _with_dtype(s: Settings, sources: Mapping[str, Source]) -> Settings:
+    """These settings with the precision that dtype=auto stands for, by the model among the sources.
+
+    A stage that reads no model computes in float32, whatever the machine.
+    """
+    if s.dtype != "auto":
+        return s
+    models = [x for x in sources.values() if x.kind == "model" and not x.is_missing]
+    found = {resolve(s.device, Model(x.name, x.identity, None, s.trust_remote_code)) for x in models}
+    return s.model_copy(update={"dtype": "bfloat16" if found == {"bfloat16"} else "float32"})
 
 
 def _plain_roles(sources: dict) -> dict:

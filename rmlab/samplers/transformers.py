@@ -57,12 +57,13 @@ class SamplingSession(TokenSession):
     """The opened sampler."""
 
     def __init__(self, model: Any, tokenizer: Any, template: TemplateName, how: TransformersSampler) -> None:
-        from rmlab.models.decoding.decoder import may_share
+        from rmlab.models.decoding.decoder import fuse_model, may_share
 
         ends = getattr(model.generation_config, "eos_token_id", None)
         super().__init__(tokenizer, template, context_length(model.config, tokenizer), ends)
         self.model, self.how = model, how
         self.shares = may_share(model, tokenizer.pad_token_id)
+        self.fused = fuse_model(model, tokenizer.pad_token_id)
         self.batch_size = how.batch_size  # lowered when memory runs out
 
     def generate(
@@ -107,7 +108,7 @@ class SamplingSession(TokenSession):
 
         distinct = list(dict.fromkeys(row.task for row in rows))
         longest = max(len(tasks[i].tokens) for i in distinct) + params.max_new_tokens
-        decoder = open_decoder(self.model, self.tokenizer.pad_token_id, longest, self.shares)
+        decoder = open_decoder(self.model, self.tokenizer.pad_token_id, longest, self.shares, self.fused)
         place = {task: k for k, task in enumerate(distinct)}
         with torch.inference_mode():
             logits = decoder.start(

@@ -24,9 +24,9 @@ def check(name: str) -> None:
     _MODULES[name].check()
 
 
-def width(name: str) -> int:
-    """Returns the width of its hidden states."""
-    return _MODULES[name].WIDTH
+def widths(name: str) -> tuple[int, int]:
+    """Returns the widths of its hidden states and of its inner layers."""
+    return _MODULES[name].WIDTHS
 
 
 def folder(name: str) -> Path:

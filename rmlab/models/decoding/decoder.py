@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from rmlab.models.decoding.batches import pad_left, pad_right
+from rmlab.models.decoding.fused import FusedLayers, fuse
+from rmlab.models.decoding.products import Product, has_room, lay_out_products
 from rmlab.models.decoding.shared_prefix import SharedPrefix, agree, attends_to_all, sharing
 
-_FEW_ROWS = 256  # with more rows the usual order of operands is as fast
-_BLOCK = 4096  # rows of a weight
-_LARGE = 2**19  # values of a weight from which swapping operands is faster
 _PROMPTS, _PLACES, _STEPS = [[5, 6, 7], [8, 9]], [0, 1, 1], [[3, 4, 6], [7, 8, 9]]  # a trial of sharing
 
 
@@ -55,7 +54,7 @@ class SharedDecoder:
         return output.logits[:, 0][places]
 
     def step(self, tokens: Tensor) -> Tensor:
-        with sharing(self.model), few_rows_first():
+        with sharing(self.model):
             output = self.model(
                 input_ids=tokens[:, None],
                 position_ids=self.positions[:, None],
@@ -71,72 +70,77 @@ class SharedDecoder:
         return order
 
 
-def open_decoder(model: Any, pad: int, longest: int, shares: bool) -> Decoder:
-    """Returns a decoder. longest: prompt and response, in tokens; shares: the result of may_share."""
-    if shares and attends_to_all(model.config, longest):
-        return SharedDecoder(model, pad)
-    return ExpandedDecoder(model, pad)
+class FusedDecoder(SharedDecoder):
+    """Does the same by fused layers and a product of their own for the vocabulary."""
+
+    def __init__(self, model: Any, pad: int, fused: FusedModel) -> None:
+        super().__init__(model, pad)
+        self.fused = fused
+
+    def start(self, prompts: Sequence[list[int]], places: Tensor) -> Tensor:
+        lengths = torch.tensor([len(p) for p in prompts])
+        ids, _ = pad_right(prompts, self.pad, self.model.device)
+        (states,), keys = self.fused.layers.read(ids, [-1])
+        self.prefix = SharedPrefix([keys], lengths)
+        self.prefix.begin(places)
+        self.positions = lengths[places]
+        return self.fused.output(states[torch.arange(len(ids)), lengths - 1])[places]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        (states,) = self.fused.layers.after(self.prefix, tokens[:, None], self.positions[:, None], [-1])
+        self.positions = self.positions + 1
+        return self.fused.output(states[:, 0])
+
+
+@dataclass(frozen=True)
+class FusedModel:
+    """The fused layers of a language model, and the product of their states with its vocabulary."""
+
+    layers: FusedLayers
+    output: Product
+
+
+def fuse_model(model: Any, pad: int) -> FusedModel | None:
+    """Returns the fused form of a language model, or None where its decoder would not agree with the usual
+    one; then the model's own products are laid out."""
+    layers, output = fuse(getattr(model, "model", None)), model.get_output_embeddings()
+    if layers and type(output) is torch.nn.Linear:
+        fused = FusedModel(layers, Product(output.weight, output.bias, has_room([output.weight])))
+        if agree(lambda: _tried(FusedDecoder(model, pad, fused)), lambda: _read_whole(model), model.dtype):
+            return fused
+    lay_out_products(model)
+    return None
+
+
+def open_decoder(
+    model: Any, pad: int, longest: int, shares: bool, fused: FusedModel | None = None
+) -> Decoder:
+    """Returns a decoder. longest: prompt and response, in tokens; shares, fused: the results of may_share and
+    fuse_model."""
+    if not shares or not attends_to_all(model.config, longest):
+        return ExpandedDecoder(model, pad)
+    return FusedDecoder(model, pad, fused) if fused else SharedDecoder(model, pad)
 
 
 def may_share(model: Any, pad: int) -> bool:
     """Returns whether SharedDecoder agrees with whole texts on a trial of two prompts and three rows."""
     if not attends_to_all(model.config, 5):
         return False
-
-    def shared() -> Tensor:
-        decoder = SharedDecoder(model, pad)
-        found = decoder.start(_PROMPTS, torch.tensor(_PLACES))
-        for tokens in _STEPS:
-            found = decoder.step(torch.tensor(tokens, device=model.device))
-        return found
-
-    def usual() -> Tensor:
-        texts = [_PROMPTS[place] + [s[k] for s in _STEPS] for k, place in enumerate(_PLACES)]
-        return torch.stack(
-            [model(input_ids=torch.tensor([t], device=model.device)).logits[0, -1] for t in texts]
-        )
-
-    return agree(shared, usual, model.dtype)
+    return agree(lambda: _tried(SharedDecoder(model, pad)), lambda: _read_whole(model), model.dtype)
 
 
-class few_rows_first(TorchFunctionMode):
-    """Within this context `linear` of a few rows and a large weight computes (W xᵀ)ᵀ instead of x Wᵀ.
-
-    BLAS splits and packs the larger operand better as the first one: for 100 rows of a model of width 576
-    the products took a quarter less time. The result differs by rounding alone.
-    """
-
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is torch.nn.functional.linear and not kwargs and _applies(args[0], args[1]):
-            return _swapped(*args)
-        return func(*args, **(kwargs or {}))
-
-
-def _applies(x: Tensor, weight: Tensor) -> bool:
-    """Returns whether swapping the operands is faster."""
-    rows = x.numel() // x.shape[-1]
-    few = 8 <= rows <= _FEW_ROWS and weight.numel() >= _LARGE
-    return few and x.device.type == "cpu" and x.dtype == torch.float32
-
-
-def _swapped(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Computes `linear` with swapped operands."""
-    found = _by_blocks(x.reshape(-1, x.shape[-1]).t(), weight)
-    if bias is not None:
-        found = found + bias
-    return found.view(*x.shape[:-1], len(weight))
-
-
-def _by_blocks(columns: Tensor, weight: Tensor) -> Tensor:
-    """Returns (W x)ᵀ for columns x [d, n]; large W in blocks, each transposed while it is in the cache."""
-    if len(weight) <= _BLOCK:
-        return torch.mm(weight, columns).t()
-    found = columns.new_empty(columns.shape[1], len(weight))
-    for start in range(0, len(weight), _BLOCK):
-        found[:, start : start + _BLOCK] = torch.mm(weight[start : start + _BLOCK], columns).t()
+def _tried(decoder: Decoder) -> Tensor:
+    """Returns the logits after the trial's prompts and steps."""
+    found = decoder.start(_PROMPTS, torch.tensor(_PLACES))
+    for tokens in _STEPS:
+        found = decoder.step(torch.tensor(tokens, device=found.device))
     return found
+
+
+def _read_whole(model: Any) -> Tensor:
+    """Returns the logits after the same texts, each read at once by the model itself."""
+    texts = [_PROMPTS[place] + [s[k] for s in _STEPS] for k, place in enumerate(_PLACES)]
+    return torch.stack([model(input_ids=torch.tensor([t], device=model.device)).logits[0, -1] for t in texts])
 
 
 class ExpandedDecoder:

@@ -16,7 +16,10 @@ from rmlab.models.decoding.batches import (
     pad_right,
     split_by_sharing,
 )
-from rmlab.models.decoding.shared_prefix import SharedPrefix, agree, attends_to_all, sharing
+from rmlab.models.decoding.fused import fuse
+from rmlab.models.decoding.layers import Layers, UsualLayers
+from rmlab.models.decoding.products import lay_out_products
+from rmlab.models.decoding.shared_prefix import SharedPrefix, agree, attends_to_all
 from rmlab.models.oom_retry import AdaptiveBatch
 from rmlab.models.text.tokens import Encoded
 
@@ -35,8 +38,10 @@ class TextReader:
         self.model, self.pad = model, pad
         self.tokens = tokens or (_GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS)
         self.fits = AdaptiveBatch(10**9, hint)
+        self.layers: Layers = UsualLayers(model)
         self.causal = causal and self._padding_is_unseen()
         self.shares = self.causal and self._sharing_agrees()
+        self._fuse()
 
     def read(
         self, rows: Sequence[Encoded], layers: Sequence[int], use: Use[R]
@@ -47,12 +52,13 @@ class TextReader:
         [n, t] of the response's tokens, or of the prompt's last token where the response is empty.
         """
         longest = max((len(r.prompt) + len(r.response) for r in rows), default=0)
-        shares = self.shares and attends_to_all(self.model.config, longest)
-        alone, together = split_by_sharing(rows, shares)
+        sees_all = self.causal and attends_to_all(self.model.config, longest)
+        by = self.layers if sees_all else UsualLayers(self.model)
+        alone, together = split_by_sharing(rows, self.shares and sees_all)
 
         @torch.inference_mode()
         def whole(part: list[int]) -> R:
-            return use(*self._whole([rows[i] for i in part], layers))
+            return use(*self._whole([rows[i] for i in part], layers, by))
 
         for batch in by_length(rows, alone, self.tokens):
             yield from self.fits.batches(batch, whole)
@@ -85,14 +91,13 @@ class TextReader:
         for batch in by_response(rows, numbers, self.tokens):
             yield from self.fits.batches(batch, tails)
 
-    def _whole(self, rows: list[Encoded], layers: Sequence[int]) -> tuple[list[Tensor], Tensor]:
+    def _whole(self, rows: list[Encoded], layers: Sequence[int], by: Layers) -> tuple[list[Tensor], Tensor]:
         """Reads prompts and responses in one pass, padded on the right, which a causal model ignores."""
         ids, mask = pad_right([r.prompt + r.response for r in rows], self.pad, self.model.device)
-        seen = None if self.causal or bool(mask.all()) else mask
-        output = self.model(input_ids=ids, attention_mask=seen, use_cache=False, **_wanted(layers))
+        states = by.whole(ids, layers, None if self.causal or bool(mask.all()) else mask)
         starts = [len(r.prompt) - (0 if r.response else 1) for r in rows]
         before = torch.arange(ids.shape[1])[None, :] < torch.tensor(starts)[:, None]
-        return _chosen(output, layers), mask.masked_fill(before.to(mask.device), 0)
+        return states, mask.masked_fill(before.to(mask.device), 0)
 
     @torch.inference_mode()
     def _read_heads(self, prompts: Sequence[Sequence[int]]) -> SharedPrefix:
@@ -100,7 +105,7 @@ class TextReader:
         caches = []
         for part in consecutive([len(p) for p in prompts], self.tokens):
             ids, _ = pad_right([p[:-1] for p in prompts[part]], self.pad, self.model.device)
-            caches.append(self.model(input_ids=ids, use_cache=True).past_key_values)
+            caches.append(self.layers.keys(ids))
         lengths = torch.tensor([len(p) - 1 for p in prompts], device=self.model.device)
         return SharedPrefix(caches, lengths)
 
@@ -113,23 +118,25 @@ class TextReader:
         places = places.to(device)
         prefix.begin(places)
         positions = prefix.lengths[places][:, None] + torch.arange(tails.shape[1], device=device)
-        with sharing(self.model):
-            output = self.model(
-                input_ids=tails,
-                position_ids=positions,
-                past_key_values=prefix,
-                use_cache=True,
-                **_wanted(layers),
-            )
+        states = self.layers.after(prefix, tails, positions, layers)
         mask[:, 0] = torch.tensor([0 if r.response else 1 for r in rows])
-        return _chosen(output, layers), mask
+        return states, mask
+
+    def _fuse(self) -> None:
+        """Takes fused layers where the model's kind has them and they agree with its own."""
+        if self.shares and (fused := fuse(self.model)):
+            self.layers = fused
+            if self._sharing_agrees():
+                return
+            self.layers = UsualLayers(self.model)
+        lay_out_products(self.model)
 
     def _padding_is_unseen(self) -> bool:
         """Returns whether padding changes nothing; some models that are named causal look both ways."""
         self.causal = True
 
         def read(rows: list[Encoded]) -> Tensor:
-            states, mask = self._whole(rows, [-1])
+            states, mask = self._whole(rows, [-1], self.layers)
             return pool(states[0], mask, "mean")
 
         return agree(
@@ -148,18 +155,10 @@ class TextReader:
             return pool(states[0], mask, "mean")
 
         def whole() -> Tensor:
-            states, mask = self._whole(_TRIAL, [-1])
+            states, mask = self._whole(_TRIAL, [-1], self.layers)
             return pool(states[0], mask, "mean")
 
         return agree(shared, whole, self.model.dtype)
-
-
-def _wanted(layers: Sequence[int]) -> dict[str, bool]:
-    return {"output_hidden_states": any(layer != -1 for layer in layers)}
-
-
-def _chosen(output: Any, layers: Sequence[int]) -> list[Tensor]:
-    return [output.last_hidden_state if k == -1 else output.hidden_states[k] for k in layers]
 
 
 def pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
