@@ -13,9 +13,10 @@ from torch import Tensor
 from rmlab.models.decoding.batches import pad_left, pad_right
 from rmlab.models.decoding.fused import FusedLayers, fuse
 from rmlab.models.decoding.products import Product, has_room, lay_out_products
-from rmlab.models.decoding.shared_prefix import SharedPrefix, agree, attends_to_all, sharing
+from rmlab.models.decoding.shared_prefix import SharedPrefix, attends_to_all, sharing
+from rmlab.models.decoding.trials import agree, trial_tokens
 
-_PROMPTS, _PLACES, _STEPS = [[5, 6, 7], [8, 9]], [0, 1, 1], [[3, 4, 6], [7, 8, 9]]  # a trial of sharing
+_LENGTHS, _PLACES, _N_STEPS = (24, 17), [0, 1, 1], 3  # of a trial of sharing: prompts, rows and steps
 
 
 class Decoder(Protocol):
@@ -124,22 +125,30 @@ def open_decoder(
 
 def may_share(model: Any, pad: int) -> bool:
     """Returns whether SharedDecoder agrees with whole texts on a trial of two prompts and three rows."""
-    if not attends_to_all(model.config, 5):
+    if not attends_to_all(model.config, max(_LENGTHS) + _N_STEPS):
         return False
     return agree(lambda: _tried(SharedDecoder(model, pad)), lambda: _read_whole(model), model.dtype)
 
 
-def _tried(decoder: Decoder) -> Tensor:
+def _trial(model: Any) -> tuple[list[list[int]], list[list[int]]]:
+    """Returns the prompts of a trial, and the tokens of each row."""
+    texts = trial_tokens(model, [*_LENGTHS, *[_N_STEPS] * len(_PLACES)])
+    return texts[: len(_LENGTHS)], texts[len(_LENGTHS) :]
+
+
+def _tried(decoder: SharedDecoder) -> Tensor:
     """Returns the logits after the trial's prompts and steps."""
-    found = decoder.start(_PROMPTS, torch.tensor(_PLACES))
-    for tokens in _STEPS:
+    prompts, rows = _trial(decoder.model)
+    found = decoder.start(prompts, torch.tensor(_PLACES))
+    for tokens in zip(*rows, strict=True):
         found = decoder.step(torch.tensor(tokens, device=found.device))
     return found
 
 
 def _read_whole(model: Any) -> Tensor:
     """Returns the logits after the same texts, each read at once by the model itself."""
-    texts = [_PROMPTS[place] + [s[k] for s in _STEPS] for k, place in enumerate(_PLACES)]
+    prompts, rows = _trial(model)
+    texts = [prompts[place] + row for place, row in zip(_PLACES, rows, strict=True)]
     return torch.stack([model(input_ids=torch.tensor([t], device=model.device)).logits[0, -1] for t in texts])
 
 

@@ -15,11 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
+from rmlab.models.decoding.layers import UsualLayers
 from rmlab.models.decoding.products import Product, has_room
-from rmlab.models.decoding.shared_prefix import SharedPrefix, agree
+from rmlab.models.decoding.shared_prefix import SharedPrefix
+from rmlab.models.decoding.trials import agree, trial_tokens
 
 _LAYERS = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer"}
-_TRIAL = [[5, 6, 7, 8, 9, 3], [4, 3, 6, 2, 8, 7]]
+_TRIAL = (24, 24)  # lengths of the texts of a trial
+_TRIED = 2  # layers of a trial: after more of them rounding in bfloat16 would hide a difference
 # layer, queries [B, H, t, d], keys and values [B, h, t, d] -> [B, t, H, d]
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
@@ -150,16 +153,20 @@ def _joined(layers: Sequence[Any], lay_out: bool) -> Product:
 def fuse(model: Any) -> FusedLayers | None:
     """Returns the fused layers of an AutoModel on a CPU, or None where they would not be the same as its own.
 
-    Its kind must be known here, and both must agree on a few tokens.
+    Its kind must be known here, and the first layers must agree on a few texts.
     """
     layers = getattr(model, "layers", None)
     if not layers or any(type(layer).__name__ not in _LAYERS for layer in layers):
         return None
     if model.device.type != "cpu" or model.config.hidden_act != "silu":
         return None
-    ids = torch.tensor(_TRIAL)
-    with torch.inference_mode():
-        expected = model(input_ids=ids, use_cache=False).last_hidden_state  # before its weights move
-        fused = FusedLayers(model)
-    is_same = agree(lambda: fused.whole(ids, [-1])[0], lambda: expected, model.dtype)
-    return fused if is_same else None
+    if type(model.norm) is not type(layers[0].input_layernorm):
+        return None
+    ids, after = torch.tensor(trial_tokens(model, _TRIAL)), min(_TRIED, len(layers))
+    try:
+        with torch.inference_mode():
+            expected = UsualLayers(model).whole(ids, [after])[0]  # before its weights move
+            fused = FusedLayers(model)
+    except (AttributeError, RuntimeError):  # of its kind by name alone
+        return None
+    return fused if agree(lambda: fused.whole(ids, [after])[0], lambda: expected, model.dtype) else None

@@ -1,4 +1,4 @@
-"""Attention of many rows to a prompt that they share, and the check that a model supports it.
+"""Attention of many rows to a prompt that they share.
 
 The softmax of a token runs over the prompt and the row's own tokens. The two parts are computed separately,
 the prompt's for all its rows in one product, and combined exactly by their normalisers (Hydragen, Juravsky et
@@ -7,7 +7,7 @@ al. 2024). Notation: G prompts, B rows, t tokens of each, H query heads in h gro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 IMPLEMENTATION = "rmlab_shared_prefix"
-_TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 3e-2}  # relative to the norm
 _ROOM = 16  # tokens, the smallest growth of the space for a row's own tokens
 
 
@@ -217,17 +216,3 @@ def attends_to_all(config: Any, longest: int) -> bool:
         return window is None or longest <= window or getattr(text, "use_sliding_window", True) is False
     window = getattr(text, "sliding_window", None)
     return kinds == {"full_attention", "sliding_attention"} and window is not None and longest <= window
-
-
-def agree(shared: Callable[[], Tensor], usual: Callable[[], Tensor], dtype: torch.dtype) -> bool:
-    """Returns whether two ways to compute states agree.
-
-    They do not for models that bypass transformers' attention interface or add something of their own to
-    attention; these are run the usual way.
-    """
-    try:
-        with torch.inference_mode():
-            found, expected = shared().float(), usual().float()
-    except Exception:  # a model's own code may raise anything at a cache that is not its own
-        return False
-    return bool((found - expected).norm() <= _TOLERANCE[dtype] * expected.norm())

@@ -19,7 +19,8 @@ from rmlab.models.decoding.batches import (
 from rmlab.models.decoding.fused import fuse
 from rmlab.models.decoding.layers import Layers, UsualLayers
 from rmlab.models.decoding.products import lay_out_products
-from rmlab.models.decoding.shared_prefix import SharedPrefix, agree, attends_to_all
+from rmlab.models.decoding.shared_prefix import SharedPrefix, attends_to_all
+from rmlab.models.decoding.trials import agree, trial_tokens
 from rmlab.models.oom_retry import AdaptiveBatch
 from rmlab.models.text.tokens import Encoded
 
@@ -28,7 +29,7 @@ Use = Callable[[list[Tensor], Tensor], R]
 _CPU_TOKENS = 512  # more do not fit the caches of the cores, and are slower
 _GPU_TOKENS = 65536
 _KEPT_TOKENS = 4096  # of prompts whose keys are kept at once; more responses at once need less padding
-_TRIAL = [Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [3]), Encoded([4, 3], [6])]
+_PROMPTS, _RESPONSES = (12, 9), ((0, 7), (0, 3), (1, 5))  # of a trial: lengths; prompts and lengths
 
 
 class TextReader:
@@ -139,26 +140,34 @@ class TextReader:
             states, mask = self._whole(rows, [-1], self.layers)
             return pool(states[0], mask, "mean")
 
-        return agree(
-            lambda: read(_TRIAL), lambda: torch.cat([read([row]) for row in _TRIAL]), self.model.dtype
-        )
+        rows = _trial(self.model)
+        return agree(lambda: read(rows), lambda: torch.cat([read([row]) for row in rows]), self.model.dtype)
 
     def _sharing_agrees(self) -> bool:
         """Returns whether a few short texts have the same states as when read whole."""
-        if not attends_to_all(self.model.config, 8):
+        rows = _trial(self.model)
+        if not attends_to_all(self.model.config, max(len(row.prompt + row.response) for row in rows)):
             return False
-        places = torch.tensor([0, 0, 1])
+        prompts = [list(prompt) for prompt in dict.fromkeys(tuple(row.prompt) for row in rows)]
 
         def shared() -> Tensor:
-            prefix = self._read_heads([_TRIAL[0].prompt, _TRIAL[2].prompt])
-            states, mask = self._tails(_TRIAL, prefix, places, [-1])
+            prefix = self._read_heads(prompts)
+            places = torch.tensor([prompts.index(row.prompt) for row in rows])
+            states, mask = self._tails(rows, prefix, places, [-1])
             return pool(states[0], mask, "mean")
 
         def whole() -> Tensor:
-            states, mask = self._whole(_TRIAL, [-1], self.layers)
+            states, mask = self._whole(rows, [-1], self.layers)
             return pool(states[0], mask, "mean")
 
         return agree(shared, whole, self.model.dtype)
+
+
+def _trial(model: Any) -> list[Encoded]:
+    """Returns a few texts, of which two share a prompt."""
+    texts = trial_tokens(model, [*_PROMPTS, *(n for _, n in _RESPONSES)])
+    responses = texts[len(_PROMPTS) :]
+    return [Encoded(texts[k], text) for (k, _), text in zip(_RESPONSES, responses, strict=True)]
 
 
 def pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
