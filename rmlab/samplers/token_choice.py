@@ -1,12 +1,15 @@
 """Draws tokens with a temperature and exact top-p, without sorting; random numbers depend on sample and step.
 
 A token is drawn from the whole vocabulary, and drawn again while it is outside the most likely ones that make
-up top_p. To see whether it is takes one pass over the probabilities; sorting would take many.
+up top_p. To see whether it is, the blocks of the vocabulary are read that hold a more likely one; sorting
+would take many passes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,54 +19,93 @@ from rmlab.storage.digest import digest
 _INCREMENT = -7046029254386353131  # 0x9E3779B97F4A7C15, of splitmix64, as a signed number
 _FIRST, _SECOND = -4658895280553007687, -7723592293110705685  # multipliers of splitmix64
 _BLOCK = 256  # tokens, about the square root of a vocabulary's size
-_CLOSE = 1e-4  # bound on the effect of batching on float32 logits; on a probability mass it is less
+# Bounds on the effect of batching on logits, by their type; on a probability mass it is less.
+_CLOSE = {torch.float32: 1e-4, torch.bfloat16: 6e-2, torch.float16: 1e-2}
 
 
-def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
-    """Draws a token for each row: logits [n, V], keys [n] of the noise -> token ids [n], near ties [n] bool.
+class Choice(NamedTuple):
+    """Tokens [n], their log-probabilities at temperature 1, and whether rounding could change the choice."""
+
+    tokens: Tensor
+    logprobs: Tensor
+    near: Tensor
+
+
+def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> Choice:
+    """Draws a token for each row: logits [n, V], keys [n] of the noise.
 
     Tokens are eligible in order of probability, equal ones in order of id, up to the first that brings their
     mass to top_p (Holtzman et al. 2020). A near tie is a choice that rounding could change: between two
     nearly equal candidates, or of a token at the boundary of the eligible mass.
     """
+    close = _CLOSE.get(logits.dtype, _CLOSE[torch.float32])
     if temperature == 0:
-        top = logits.float().topk(min(2, logits.shape[-1]), dim=-1).values
-        return logits.argmax(dim=-1), top[:, 0] - top[:, -1] < _CLOSE
-    scaled = logits.float() / temperature if temperature != 1 else logits.float()
-    close = _CLOSE / min(temperature, 1.0)
-    mass = scaled.softmax(dim=-1)
-    tokens, near = _draw(scaled, mass, step_keys(keys, 0), close)
+        top = logits.topk(min(2, logits.shape[-1]), dim=-1).values.float()
+        tokens, near = logits.argmax(dim=-1), top[:, 0] - top[:, -1] < close
+    else:
+        scaled = logits if temperature == 1 else logits.float() / temperature
+        vocabulary = _Vocabulary.of(scaled)
+        tokens, near = _drawn(vocabulary, keys, top_p, close / min(temperature, 1.0))
+        if temperature == 1:
+            return Choice(tokens, vocabulary.mass.gather(1, tokens[:, None]).squeeze(1).log(), near)
+    logprobs = logits.log_softmax(dim=-1, dtype=torch.float32).gather(1, tokens[:, None]).squeeze(1)
+    return Choice(tokens, logprobs, near)
+
+
+class _Vocabulary(NamedTuple):
+    """Logits over the temperature and probabilities, [n, V]; the largest logit of each block, [n, blocks]."""
+
+    logits: Tensor
+    mass: Tensor
+    tops: Tensor
+
+    @staticmethod
+    def of(logits: Tensor) -> _Vocabulary:
+        return _Vocabulary(logits, logits.softmax(dim=-1, dtype=torch.float32), _by_block(logits, torch.amax))
+
+    def rows(self, which: Tensor) -> _Vocabulary:
+        return _Vocabulary(*(part[which] for part in self))
+
+
+def _by_block(values: Tensor, reduce: Callable[..., Tensor]) -> Tensor:
+    """Reduces each block of tokens, of which the last may be shorter: [n, V] -> [n, blocks]."""
+    whole = values.shape[1] - values.shape[1] % _BLOCK
+    found = reduce(values[:, :whole].unflatten(1, (-1, _BLOCK)), dim=-1)
+    if whole < values.shape[1]:
+        found = torch.cat([found, reduce(values[:, whole:], dim=-1, keepdim=True)], dim=1)
+    return found
+
+
+def _drawn(all_rows: _Vocabulary, keys: Tensor, top_p: float, close: float) -> tuple[Tensor, Tensor]:
+    """Returns the first eligible draw of each row, and whether it or one before was a near tie."""
+    tokens, near = _draw(all_rows, step_keys(keys, 0), close)
     if top_p >= 1:
         return tokens, near
-    rows = torch.arange(len(keys), device=keys.device)
-    drawn = tokens
+    rows, left, drawn = torch.arange(len(keys), device=keys.device), all_rows, tokens
     for attempt in count(1):
-        outside, edge = _outside(scaled, mass, drawn, top_p, close)
+        outside, edge = _outside(left, drawn, top_p, close)
         near[rows] |= edge
         if not outside.any():
             return tokens, near
-        rows, scaled, mass = rows[outside], scaled[outside], mass[outside]
-        drawn, again = _draw(scaled, mass, step_keys(keys[rows], attempt), close)
+        rows, left = rows[outside], left.rows(outside)
+        drawn, again = _draw(left, step_keys(keys[rows], attempt), close)
         tokens[rows] = drawn
         near[rows] |= again
     raise AssertionError("the most likely token is never outside")
 
 
-def _draw(scaled: Tensor, mass: Tensor, keys: Tensor, close: float) -> tuple[Tensor, Tensor]:
+def _draw(vocabulary: _Vocabulary, keys: Tensor, close: float) -> tuple[Tensor, Tensor]:
     """Draws by the largest log-probability plus Gumbel noise, first a block of tokens, then a token in it.
 
     The draw is proportional to probability and, unlike inverse transform sampling, depends on no order.
     """
-    n, size = scaled.shape
-    whole = size - size % _BLOCK
-    blocks = mass[:, :whole].unflatten(1, (-1, _BLOCK)).sum(dim=-1)
-    if whole < size:
-        blocks = torch.cat([blocks, mass[:, whole:].sum(dim=-1, keepdim=True)], dim=1)
+    n, size = vocabulary.logits.shape
+    blocks = _by_block(vocabulary.mass, torch.sum)
     numbers = torch.arange(blocks.shape[1], device=keys.device).expand(n, -1)
     block, near = _winner(blocks.log(), numbers, step_keys(keys, 0), close)
     ids = block[:, None] * _BLOCK + torch.arange(_BLOCK, device=keys.device)
     inside = ids.clamp(max=size - 1)
-    logits = scaled.gather(1, inside).masked_fill(ids >= size, -torch.inf)
+    logits = vocabulary.logits.gather(1, inside).masked_fill(ids >= size, -torch.inf)
     place, also_near = _winner(logits, ids, step_keys(keys, 1), close)
     return ids.gather(1, place[:, None]).squeeze(1), near | also_near
 
@@ -80,30 +122,44 @@ def _winner(logits: Tensor, ids: Tensor, keys: Tensor, close: float) -> tuple[Te
     return top.indices[:, 0], top.values[:, 0] - top.values[:, 1] < close
 
 
-def _outside(
-    scaled: Tensor, mass: Tensor, tokens: Tensor, top_p: float, close: float
-) -> tuple[Tensor, Tensor]:
+def _outside(vocabulary: _Vocabulary, tokens: Tensor, top_p: float, close: float) -> tuple[Tensor, Tensor]:
     """Returns whether more likely tokens already make up top_p, and whether rounding could change that.
 
     First the mass of all tokens that could be more likely is computed; only few rows need more than this.
     """
-    own = scaled.gather(1, tokens[:, None])
-    most = _mass_of(scaled > own - close, mass) - mass.gather(1, tokens[:, None]).squeeze(1)
+    own = vocabulary.logits.gather(1, tokens[:, None]).float()
+    own_mass = vocabulary.mass.gather(1, tokens[:, None]).squeeze(1)
+    most = _mass_above(vocabulary, own - close) - own_mass
     outside, edge = torch.zeros_like(tokens, dtype=torch.bool), torch.zeros_like(tokens, dtype=torch.bool)
     unsure = (most >= top_p - close / 2).nonzero().squeeze(1)
     if len(unsure):
-        scaled, mass, own = scaled[unsure], mass[unsure], own[unsure]
-        earlier = torch.arange(scaled.shape[1], device=tokens.device) < tokens[unsure, None]
-        above = _mass_of((scaled > own) | ((scaled == own) & earlier), mass)
-        least = _mass_of(scaled > own + close, mass)
+        few, own, tokens = vocabulary.rows(unsure), own[unsure], tokens[unsure, None]
+        above = _mass_above(few, own) + _mass_of_equal(few, own, tokens)
+        least = _mass_above(few, own + close)
         outside[unsure] = above >= top_p
         edge[unsure] = (above < top_p) | (least < top_p + close / 2)
     return outside, edge
 
 
-def _mass_of(which: Tensor, mass: Tensor) -> Tensor:
-    """Returns the total mass of the marked tokens, [n]."""
-    return torch.where(which, mass, 0.0).sum(dim=-1)
+def _mass_above(vocabulary: _Vocabulary, bound: Tensor) -> Tensor:
+    """Returns the mass of tokens whose logit is above the bound [n, 1] of their row, [n].
+
+    Only blocks whose largest logit is above it are read; their tokens lie one block after another.
+    """
+    size = vocabulary.logits.shape[1]
+    is_read = vocabulary.tops > bound
+    row, block = is_read.nonzero(as_tuple=True)
+    ids = block[:, None] * _BLOCK + torch.arange(_BLOCK, device=bound.device)
+    places = row[:, None] * size + ids.clamp(max=size - 1)
+    counted = (vocabulary.logits.take(places) > bound[row]) & (ids < size)
+    mass = torch.where(counted, vocabulary.mass.take(places), 0.0).sum(dim=-1)
+    return torch.segment_reduce(mass, "sum", lengths=is_read.sum(dim=-1), unsafe=True, initial=0.0)
+
+
+def _mass_of_equal(vocabulary: _Vocabulary, own: Tensor, tokens: Tensor) -> Tensor:
+    """Returns the mass of tokens whose logit equals the row's own [n, 1] and whose id is smaller, [n]."""
+    earlier = torch.arange(vocabulary.logits.shape[1], device=tokens.device) < tokens
+    return torch.where((vocabulary.logits == own) & earlier, vocabulary.mass, 0.0).sum(dim=-1)
 
 
 def sample_key(seed: int, prompt_id: str, index: int) -> int:

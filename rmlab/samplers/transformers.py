@@ -132,16 +132,12 @@ class SamplingSession(TokenSession):
         from rmlab.samplers.token_choice import choose, step_keys
 
         keys = step_keys(torch.tensor([row.key for row in rows], device=logits.device), step)
-        total = logits.float().logsumexp(dim=1)
-        tokens, close = choose(logits, keys, params.temperature, params.top_p)
-        chosen = logits.gather(1, tokens[:, None]).squeeze(1).float() - total
-        for row, token, logprob, near in zip(
-            rows, tokens.tolist(), chosen.tolist(), close.tolist(), strict=True
-        ):
+        choice = choose(logits, keys, params.temperature, params.top_p)
+        for row, token, logprob, near in zip(rows, *(part.tolist() for part in choice), strict=True):
             row.tokens.append(token)
             row.logprob += logprob
             row.near_ties += near
-        return tokens
+        return choice.tokens
 
     def _is_done(self, row: _Row, params: Sampling) -> bool:
         if row.tokens[-1] in self.end_tokens:

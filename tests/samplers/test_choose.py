@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
-from rmlab.samplers.token_choice import _winner, choose, gumbel, sample_key, step_keys
+from rmlab.samplers.token_choice import _outside, _Vocabulary, _winner, choose, gumbel, sample_key, step_keys
 
 
 def reference(logits, temperature, top_p):
@@ -23,7 +23,7 @@ def drawn(logits, temperature, top_p, n):
     """How often each token is drawn in n draws."""
     counts = np.zeros(logits.shape[-1], dtype=int)
     for start in range(0, n, 2000):
-        tokens, _ = choose(logits.expand(2000, -1), keys(2000, start), temperature, top_p)
+        tokens, _, _ = choose(logits.expand(2000, -1), keys(2000, start), temperature, top_p)
         counts += np.bincount(tokens.numpy(), minlength=logits.shape[-1])
     return counts
 
@@ -53,7 +53,7 @@ def test_a_flat_distribution_needs_the_whole_vocabulary():
 def test_narrow_and_wide_rows_stand_together_and_apart():
     logits = torch.zeros(3, 5000)
     logits[1, 7] = 50.0
-    together, _ = choose(logits, keys(3), 1.0, 0.9)
+    together, _, _ = choose(logits, keys(3), 1.0, 0.9)
     assert together[1] == 7 and together[0] != together[2]
     alone = [choose(logits[k : k + 1], keys(3)[k : k + 1], 1.0, 0.9)[0].item() for k in range(3)]
     assert together.tolist() == alone
@@ -62,6 +62,31 @@ def test_narrow_and_wide_rows_stand_together_and_apart():
 def test_temperature_zero_is_greedy():
     logits = torch.randn(4, 30, generator=torch.Generator().manual_seed(2))
     assert torch.equal(choose(logits, keys(4), 0, 0.5)[0], logits.argmax(dim=-1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("temperature", [0, 0.7, 1.0])
+def test_log_probabilities_are_those_at_temperature_one(temperature, dtype):
+    logits = (torch.randn(50, 777, generator=torch.Generator().manual_seed(4)) * 3).to(dtype)
+    found = choose(logits, keys(50), temperature, 0.9)
+    expected = logits.double().log_softmax(dim=-1).gather(1, found.tokens[:, None]).squeeze(1)
+    assert torch.allclose(found.logprobs.double(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [200, 256, 1000])
+def test_the_mass_of_likelier_tokens_is_that_of_a_sort(size, dtype):
+    """In bfloat16 many logits are equal, and equal ones count in order of id."""
+    logits = (torch.randn(60, size, generator=torch.Generator().manual_seed(5)) * 3).to(dtype)
+    mass = logits.softmax(dim=-1, dtype=torch.float32)
+    order = logits.float().sort(dim=-1, descending=True, stable=True).indices
+    before = mass.gather(1, order).double().cumsum(dim=-1) - mass.gather(1, order)
+    for top_p in (0.3, 0.9):
+        eligible = torch.zeros_like(before, dtype=torch.bool).scatter(1, order, before < top_p)
+        tokens = torch.arange(60) * 3
+        outside, _ = _outside(_Vocabulary.of(logits), tokens, top_p, 1e-4)
+        sure = (before.scatter(1, order, before).gather(1, tokens[:, None])[:, 0] - top_p).abs() > 1e-5
+        assert torch.equal(outside[sure], ~eligible[torch.arange(60), tokens][sure])
 
 
 def test_noise_is_gumbel_and_independent_of_its_neighbours():
@@ -94,7 +119,7 @@ def test_what_rounding_turns_was_a_near_tie(top_p, temperature):
     changed = 0
     for part in range(12):
         logits = torch.randn(5000, 300, generator=generator) * 2
-        tokens, near = choose(logits, keys(5000, part), temperature, top_p)
+        tokens, _, near = choose(logits, keys(5000, part), temperature, top_p)
         moved = logits + (torch.randint(2, logits.shape, generator=generator) - 0.5) * 8e-5
         other = choose(moved, keys(5000, part), temperature, top_p)[0] != tokens
         changed += int(other.sum())
@@ -105,11 +130,11 @@ def test_what_rounding_turns_was_a_near_tie(top_p, temperature):
 
 def test_near_ties_of_known_cases():
     logits = torch.tensor([[0.0, 0.0, -15.0], [3.0, 0.0, -15.0]])
-    near = [choose(logits, keys(2, seed), 0, 0.99)[1].tolist() for seed in range(3)]
+    near = [choose(logits, keys(2, seed), 0, 0.99).near.tolist() for seed in range(3)]
     assert near == [[True, False]] * 3
     half = torch.tensor([[0.0, 0.0, -40.0]])  # up to .5 one of the equals is kept, and rounding says which
     found = [choose(half.expand(200, -1), keys(200), 1.0, top_p) for top_p in (0.5, 0.51, 0.49)]
-    assert [bool(near.float().mean() > 0.9) for _, near in found] == [True, False, True]
+    assert [bool(near.float().mean() > 0.9) for _, _, near in found] == [True, False, True]
     assert found[0][0].tolist() == [0] * 200 and set(found[1][0].tolist()) == {0, 1}
 
 
@@ -131,5 +156,5 @@ def test_a_last_block_that_is_not_full_is_drawn_like_the_others():
 
 
 def test_logits_that_are_no_numbers_end_the_draw():
-    tokens, _ = choose(torch.full((2, 600), torch.nan), keys(2), 1.0, 0.9)
+    tokens, _, _ = choose(torch.full((2, 600), torch.nan), keys(2), 1.0, 0.9)
     assert ((tokens >= 0) & (tokens < 600)).all()

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 IMPLEMENTATION = "rmlab_shared_prefix"
-_ROOM = 16  # tokens, the smallest growth of the space for a row's own tokens
+_ROOM = 16  # tokens by which the space for a row's own tokens grows
 
 
 class SharedLayer:
@@ -46,20 +46,23 @@ class SharedLayer:
         n, heads, t, d = query.shape
         h = self.keys.shape[1]
         grouped = (query * scale).reshape(n, h, heads // h * t, d)
-        keys, values = self.own_keys[:n, :, : self.length], self.own_values[:n, :, : self.length]
-        own = _part(grouped, keys, values, softcap, self._later(t, heads // h))
+        own = _part(grouped, self.own_keys[:n], self.own_values[:n], softcap, self._unseen(t, heads // h))
         prompts = self.prefix.gather(grouped)
         read = _part(prompts, self.keys, self.values, softcap, self.prefix.mask)
         joined = _join(own, tuple(self.prefix.scatter(x, grouped.shape[2]) for x in read))
         return joined.reshape(n, heads, t, d).transpose(1, 2)
 
-    def _later(self, t: int, heads: int) -> Tensor | None:
-        """Returns the mask of own tokens after each of the t newest ones, for all heads of a group."""
-        if t == 1:
+    def _unseen(self, t: int, heads: int) -> Tensor | None:
+        """Returns the mask of what the t newest tokens do not see, for all heads of a group.
+
+        These are later tokens and the space that is still free, since whole stores are read without a copy.
+        """
+        room = self.own_keys.shape[2]
+        if t == 1 and room == self.length:
             return None
         device = self.keys.device
         newest = torch.arange(self.length - t, self.length, device=device)
-        return (torch.arange(self.length, device=device)[None, :] > newest[:, None]).repeat(heads, 1)
+        return (torch.arange(room, device=device)[None, :] > newest[:, None]).repeat(heads, 1)
 
 
 class SharedPrefix:
@@ -199,9 +202,10 @@ def _stacked(parts: Sequence[Tensor], length: int) -> Tensor:
 
 
 def _with_room(stored: Tensor, new: Tensor, length: int) -> Tensor:
-    """Returns a larger store with the same content."""
+    """Returns a larger store with the same content, and zeros where it is free."""
     n, h, t, d = new.shape
-    grown = new.new_empty(n, h, max(2 * length, length + t, _ROOM), d)
+    whole = length + t if not length and t > 1 else -(-(length + t) // _ROOM) * _ROOM
+    grown = new.new_zeros(n, h, whole, d)
     if length:
         grown[:, :, :length] = stored[:n, :, :length]
     return grown
