@@ -7,12 +7,12 @@ would take many passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from rmlab.storage.digest import digest
 
@@ -47,13 +47,13 @@ def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> Ch
         vocabulary = _Vocabulary.of(scaled)
         tokens, near = _drawn(vocabulary, keys, top_p, close / min(temperature, 1.0))
         if temperature == 1:
-            return Choice(tokens, vocabulary.mass.gather(1, tokens[:, None]).squeeze(1).log(), near)
+            return Choice(tokens, vocabulary.at(tokens)[1].log(), near)
     logprobs = logits.log_softmax(dim=-1, dtype=torch.float32).gather(1, tokens[:, None]).squeeze(1)
     return Choice(tokens, logprobs, near)
 
 
 class _Vocabulary(NamedTuple):
-    """Logits over the temperature and probabilities, [n, V]; the largest logit of each block, [n, blocks]."""
+    """Logits over the temperature and probabilities, [n, blocks, _BLOCK]; the largest logit of each block."""
 
     logits: Tensor
     mass: Tensor
@@ -61,19 +61,21 @@ class _Vocabulary(NamedTuple):
 
     @staticmethod
     def of(logits: Tensor) -> _Vocabulary:
-        return _Vocabulary(logits, logits.softmax(dim=-1, dtype=torch.float32), _by_block(logits, torch.amax))
+        """Takes logits [n, V]; the last block is filled up with tokens that are never drawn."""
+        mass = logits.softmax(dim=-1, dtype=torch.float32)
+        if missing := -logits.shape[1] % _BLOCK:
+            logits, mass = pad(logits, (0, missing), value=-torch.inf), pad(mass, (0, missing))
+        blocks = logits.unflatten(1, (-1, _BLOCK))
+        return _Vocabulary(blocks, mass.unflatten(1, (-1, _BLOCK)), blocks.amax(dim=-1))
 
     def rows(self, which: Tensor) -> _Vocabulary:
         return _Vocabulary(*(part[which] for part in self))
 
-
-def _by_block(values: Tensor, reduce: Callable[..., Tensor]) -> Tensor:
-    """Reduces each block of tokens, of which the last may be shorter: [n, V] -> [n, blocks]."""
-    whole = values.shape[1] - values.shape[1] % _BLOCK
-    found = reduce(values[:, :whole].unflatten(1, (-1, _BLOCK)), dim=-1)
-    if whole < values.shape[1]:
-        found = torch.cat([found, reduce(values[:, whole:], dim=-1, keepdim=True)], dim=1)
-    return found
+    def at(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the logits and the probabilities of one token of each row, [n] float32."""
+        places = tokens[:, None]
+        logits, mass = (part.flatten(1).gather(1, places)[:, 0].float() for part in (self.logits, self.mass))
+        return logits, mass
 
 
 def _drawn(all_rows: _Vocabulary, keys: Tensor, top_p: float, close: float) -> tuple[Tensor, Tensor]:
@@ -99,13 +101,12 @@ def _draw(vocabulary: _Vocabulary, keys: Tensor, close: float) -> tuple[Tensor, 
 
     The draw is proportional to probability and, unlike inverse transform sampling, depends on no order.
     """
-    n, size = vocabulary.logits.shape
-    blocks = _by_block(vocabulary.mass, torch.sum)
-    numbers = torch.arange(blocks.shape[1], device=keys.device).expand(n, -1)
-    block, near = _winner(blocks.log(), numbers, step_keys(keys, 0), close)
+    n, n_blocks, _ = vocabulary.logits.shape
+    numbers = torch.arange(n_blocks, device=keys.device).expand(n, -1)
+    mass = vocabulary.mass.sum(dim=-1)
+    block, near = _winner(mass.log(), numbers, step_keys(keys, 0), close)
     ids = block[:, None] * _BLOCK + torch.arange(_BLOCK, device=keys.device)
-    inside = ids.clamp(max=size - 1)
-    logits = vocabulary.logits.gather(1, inside).masked_fill(ids >= size, -torch.inf)
+    logits = vocabulary.logits[torch.arange(n, device=keys.device), block]
     place, also_near = _winner(logits, ids, step_keys(keys, 1), close)
     return ids.gather(1, place[:, None]).squeeze(1), near | also_near
 
@@ -127,14 +128,13 @@ def _outside(vocabulary: _Vocabulary, tokens: Tensor, top_p: float, close: float
 
     First the mass of all tokens that could be more likely is computed; only few rows need more than this.
     """
-    own = vocabulary.logits.gather(1, tokens[:, None]).float()
-    own_mass = vocabulary.mass.gather(1, tokens[:, None]).squeeze(1)
+    own, own_mass = vocabulary.at(tokens)
     most = _mass_above(vocabulary, own - close) - own_mass
     outside, edge = torch.zeros_like(tokens, dtype=torch.bool), torch.zeros_like(tokens, dtype=torch.bool)
     unsure = (most >= top_p - close / 2).nonzero().squeeze(1)
     if len(unsure):
-        few, own, tokens = vocabulary.rows(unsure), own[unsure], tokens[unsure, None]
-        above = _mass_above(few, own) + _mass_of_equal(few, own, tokens)
+        few, own = vocabulary.rows(unsure), own[unsure]
+        above = _mass_above(few, own) + _mass_of_equal(few, own, tokens[unsure])
         least = _mass_above(few, own + close)
         outside[unsure] = above >= top_p
         edge[unsure] = (above < top_p) | (least < top_p + close / 2)
@@ -142,24 +142,22 @@ def _outside(vocabulary: _Vocabulary, tokens: Tensor, top_p: float, close: float
 
 
 def _mass_above(vocabulary: _Vocabulary, bound: Tensor) -> Tensor:
-    """Returns the mass of tokens whose logit is above the bound [n, 1] of their row, [n].
+    """Returns the mass of tokens whose logit is above the bound [n] of their row, [n].
 
-    Only blocks whose largest logit is above it are read; their tokens lie one block after another.
+    Only blocks whose largest logit is above it are read.
     """
-    size = vocabulary.logits.shape[1]
-    is_read = vocabulary.tops > bound
-    row, block = is_read.nonzero(as_tuple=True)
-    ids = block[:, None] * _BLOCK + torch.arange(_BLOCK, device=bound.device)
-    places = row[:, None] * size + ids.clamp(max=size - 1)
-    counted = (vocabulary.logits.take(places) > bound[row]) & (ids < size)
-    mass = torch.where(counted, vocabulary.mass.take(places), 0.0).sum(dim=-1)
-    return torch.segment_reduce(mass, "sum", lengths=is_read.sum(dim=-1), unsafe=True, initial=0.0)
+    row, block = (vocabulary.tops > bound[:, None]).nonzero(as_tuple=True)
+    counted = vocabulary.logits[row, block] > bound[row, None]
+    mass = torch.zeros_like(vocabulary.tops, dtype=torch.float32)
+    mass[row, block] = torch.where(counted, vocabulary.mass[row, block], 0.0).sum(dim=-1)
+    return mass.sum(dim=-1)
 
 
 def _mass_of_equal(vocabulary: _Vocabulary, own: Tensor, tokens: Tensor) -> Tensor:
-    """Returns the mass of tokens whose logit equals the row's own [n, 1] and whose id is smaller, [n]."""
-    earlier = torch.arange(vocabulary.logits.shape[1], device=tokens.device) < tokens
-    return torch.where((vocabulary.logits == own) & earlier, vocabulary.mass, 0.0).sum(dim=-1)
+    """Returns the mass of tokens whose logit equals the row's own [n] and whose id is smaller, [n]."""
+    logits, mass = vocabulary.logits.flatten(1), vocabulary.mass.flatten(1)
+    earlier = torch.arange(logits.shape[1], device=tokens.device) < tokens[:, None]
+    return torch.where((logits == own[:, None]) & earlier, mass, 0.0).sum(dim=-1)
 
 
 def sample_key(seed: int, prompt_id: str, index: int) -> int:
