@@ -1,4 +1,4 @@
-"""The side of vLLM, run by the Python of its own environment: MODEL_FOLDER PROMPTS.json SAMPLES NEW_TOKENS.
+"""The side of vLLM, run by its own environment: MODEL_FOLDER PROMPTS.json SAMPLES NEW_TOKENS DTYPE.
 
 Prints one JSON object with the seconds of generation alone, the engine opened and warmed up before. The
 engine is left free: n samples a request share their prompt, no seeds, no log-probabilities, its own batches.
@@ -26,7 +26,7 @@ _ENVIRONMENT = {
 
 
 def main() -> None:
-    folder, file, samples, new_tokens = sys.argv[1:]
+    folder, file, samples, new_tokens, dtype = sys.argv[1:]
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     from vllm import LLM, SamplingParams
@@ -34,7 +34,7 @@ def main() -> None:
     prompts = json.loads(Path(file).read_text())
     engine = LLM(
         folder,
-        dtype="float32",
+        dtype=dtype,
         max_model_len=512,
         max_num_seqs=256,
         max_num_batched_tokens=4096,

@@ -7,7 +7,7 @@ from rmlab.config.settings import Sampling
 from rmlab.errors import InputError
 from rmlab.models.bundled.random_tiny import byte_tokenizer
 from rmlab.models.compute import Compute
-from rmlab.models.decoding.decoder import ExpandedDecoder, SharedDecoder
+from rmlab.models.decoding.decoder import ExpandedDecoder, FusedDecoder, SharedDecoder
 from rmlab.samplers.base import SamplingTask, cut_at_stop
 from rmlab.samplers.transformers import SamplingSession, TransformersSampler
 
@@ -116,7 +116,7 @@ def test_the_way_of_decoding_changes_nothing(tiny_model, monkeypatch):
 
 def test_a_small_budget_of_memory_makes_small_batches(tiny_model, monkeypatch):
     sizes = []
-    for decoder in (SharedDecoder, ExpandedDecoder):
+    for decoder in (FusedDecoder, SharedDecoder, ExpandedDecoder):
         start = decoder.start
         monkeypatch.setattr(
             decoder,
@@ -136,14 +136,14 @@ def test_a_small_budget_of_memory_makes_small_batches(tiny_model, monkeypatch):
 
 def test_out_of_memory_halves_the_batch_and_loses_nothing(tiny_model, monkeypatch, capsys):
     whole = generate(tiny_model, params())
-    step = SharedDecoder.step
+    step = FusedDecoder.step
 
     def fails(self, tokens):
         if len(tokens) > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return step(self, tokens)
 
-    monkeypatch.setattr(SharedDecoder, "step", fails)
+    monkeypatch.setattr(FusedDecoder, "step", fails)
     found = generate(tiny_model, params())
     assert [[s.text for s in x] for x in found] == [[s.text for s in x] for x in whole]
     assert "goes on with 6" in capsys.readouterr().err
