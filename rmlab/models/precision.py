@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from rmlab.errors import RmlabError
 from rmlab.models.compute import Compute, has_gpu
@@ -20,6 +21,7 @@ from rmlab.terminal import note
 GAIN = 1.2  # times as fast as float32 that bfloat16 must be, so that the choice does not hang on noise
 NARROW = 256  # width of a model below which the precision of its products hardly counts
 FAR = 0.1  # relative distance of states in bfloat16 from those in float32 that is too far
+_NO_NUMBERS = 1e9  # stands for states that are not finite
 _GENERIC = (1024, 4096)  # the shapes of a model whose configuration is not known
 _TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
@@ -70,9 +72,6 @@ def is_accurate(model: Model, device: str) -> bool:
     return False
 
 
-_NO_NUMBERS = 1e9
-
-
 def distance(model: Model, device: str) -> float | None:
     """Returns how far the model's states in bfloat16 are from those in float32, relative to their size.
 
@@ -89,9 +88,13 @@ def distance(model: Model, device: str) -> float | None:
         return None
     note(f"{model.name}: comparing bfloat16 with float32 on a few texts, once, for dtype=auto")
     try:
-        found = _distance(folder, device, model.trust_remote_code)
+        expected = _states(folder, Compute("float32", device, model.trust_remote_code))
     except (RmlabError, MemoryError):
         return None
+    try:
+        found = _far(_states(folder, Compute("bfloat16", device, model.trust_remote_code)), expected)
+    except RmlabError:  # some are no numbers
+        found = _NO_NUMBERS
     notes.put("distance", key, found)
     return found
 
@@ -102,17 +105,17 @@ def _is_too_large(folder: Path) -> bool:
     return 2 * size > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2
 
 
-def _distance(folder: Path, device: str, trust_remote_code: bool) -> float:
+def _states(folder: Path, compute: Compute) -> Any:
+    """Returns the model's last states for all tokens of a few texts, [tokens, D] float64."""
     import torch
     from transformers import AutoModel
 
-    states = {}
-    for precision in ("bfloat16", "float32"):
-        compute = Compute(precision, device, trust_remote_code)
-        with compute.loaded(AutoModel, folder) as (model, tokenizer), torch.inference_mode():
-            ids = [tokenizer(text, return_tensors="pt")["input_ids"].to(model.device) for text in _TEXTS]
-            states[precision] = torch.cat([model(input_ids=i).last_hidden_state[0] for i in ids]).double()
-        del model
-    found, expected = states["bfloat16"], states["float32"]
+    with compute.loaded(AutoModel, folder) as (model, tokenizer), torch.inference_mode():
+        ids = [tokenizer(text, return_tensors="pt")["input_ids"].to(model.device) for text in _TEXTS]
+        return torch.cat([model(input_ids=i).last_hidden_state[0] for i in ids]).double()
+
+
+def _far(found: Any, expected: Any) -> float:
+    """Returns the mean over tokens of the relative distance, at least 1e-9."""
     far = float(((found - expected).norm(dim=1) / expected.norm(dim=1)).mean())
     return max(far, 1e-9) if far < _NO_NUMBERS else _NO_NUMBERS

@@ -166,6 +166,7 @@ def fuse(model: Any) -> FusedLayers | None:
     try:
         with torch.inference_mode():
             expected = UsualLayers(model).whole(ids, [after])[0]  # before its weights move
+        with torch.no_grad():
             fused = FusedLayers(model)
     except (AttributeError, RuntimeError):  # of its kind by name alone
         return None
