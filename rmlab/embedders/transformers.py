@@ -28,7 +28,8 @@ class TransformersEmbedder:
     """Pools the hidden states of the response's tokens.
 
     model null: the policy's base model; layer: 0 for the input embeddings, -1 for the last; batch_tokens: the
-    size of a batch in tokens, with padding; null: 512 on a CPU, 65,536 on a GPU.
+    size of a batch in tokens, with padding; null: 512 on a CPU (1,024 in bfloat16), 65,536 on a
+    GPU.
     """
 
     name: ClassVar[str] = "transformers"

@@ -38,7 +38,7 @@ def resolve(device: str, model: Model) -> str:
     A model that was not fetched yet is judged by usual shapes, and its accuracy is looked at when it is here.
     """
     if _uses_gpu(device):
-        return "bfloat16" if _gpu_has_bfloat16() and is_accurate(model, device) else "float32"
+        return "bfloat16" if gpu_has_bfloat16() and is_accurate(model, device) else "float32"
     hidden, inner = widths_of(model.name) or _GENERIC
     if hidden < NARROW or rates(hidden, inner).gain < GAIN:
         return "float32"
@@ -50,7 +50,8 @@ def _uses_gpu(device: str) -> bool:
     return device != "cpu" and may_have_gpu() and has_gpu()
 
 
-def _gpu_has_bfloat16() -> bool:
+def gpu_has_bfloat16() -> bool:
+    """Tells whether the GPU computes in bfloat16 by itself."""
     import torch
 
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -18,6 +18,7 @@ from rmlab.models.machine_notes import MachineNotes, is_positive
 
 PRECISIONS = ("float32", "bfloat16")
 _ROWS = (64, 512)  # a step of decoding, and a batch of texts that are read
+_COPIED = 2**27  # bytes, more than caches hold
 _TURNS, _LEAST = 7, 0.004  # turns of each product, and seconds that a turn takes at least
 
 
@@ -58,6 +59,13 @@ def known_rates() -> dict[str, Rates]:
 
 
 def measure(hidden: int, inner: int) -> Rates:
+    """Measures the products of a step of decoding and of a batch of texts."""
+    found = [measure_rows(hidden, inner, rows) for rows in _ROWS]
+    logs = {p: sum(math.log(getattr(each, p)) for each in found) / len(found) for p in PRECISIONS}
+    return Rates(math.exp(logs["float32"]), math.exp(logs["bfloat16"]))
+
+
+def measure_rows(hidden: int, inner: int, rows: int) -> Rates:
     """Measures x Wᵀ for the weights of one layer; both precisions take turns, and the fastest turn counts.
 
     Where another program, or a limit on the processor's time, interrupts some turns, others remain.
@@ -65,14 +73,20 @@ def measure(hidden: int, inner: int) -> Rates:
     import torch
 
     shapes = ((hidden, hidden), (inner, hidden), (hidden, inner))
-    logs = dict.fromkeys(PRECISIONS, 0.0)
+    operations = sum(2 * rows * o * i for o, i in shapes)
     with torch.inference_mode():
-        for rows in _ROWS:
-            operations = sum(2 * rows * o * i for o, i in shapes)
-            works = {p: _products(shapes, rows, getattr(torch, p)) for p in PRECISIONS}
-            for p, seconds in _fastest(works).items():
-                logs[p] += math.log(operations / seconds / 1e9) / len(_ROWS)
-    return Rates(math.exp(logs["float32"]), math.exp(logs["bfloat16"]))
+        works = {p: _products(shapes, rows, getattr(torch, p)) for p in PRECISIONS}
+        found = {p: operations / seconds / 1e9 for p, seconds in _fastest(works).items()}
+    return Rates(found["float32"], found["bfloat16"])
+
+
+def memory_rate() -> float:
+    """Measures how fast memory is read and written by a copy, in GB/s."""
+    import torch
+
+    source = torch.ones(_COPIED // 4)
+    target = torch.empty_like(source)
+    return 2 * _COPIED / _fastest({"copy": lambda: target.copy_(source)})["copy"] / 1e9
 
 
 def _products(shapes: tuple[tuple[int, int], ...], rows: int, dtype: Any) -> Callable[[], None]:
@@ -87,7 +101,7 @@ def _products(shapes: tuple[tuple[int, int], ...], rows: int, dtype: Any) -> Cal
     return work
 
 
-def _fastest(works: dict[str, Callable[[], None]]) -> dict[str, float]:
+def _fastest(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
     """Returns the seconds of each work's fastest turn; a turn repeats short works."""
     once = {name: min(_seconds(work, 1) for _ in range(2)) for name, work in works.items()}
     turns = {
@@ -99,7 +113,7 @@ def _fastest(works: dict[str, Callable[[], None]]) -> dict[str, float]:
     return best
 
 
-def _seconds(work: Callable[[], None], repeats: int) -> float:
+def _seconds(work: Callable[[], Any], repeats: int) -> float:
     started = time.perf_counter()
     for _ in range(repeats):
         work()

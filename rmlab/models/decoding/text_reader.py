@@ -26,7 +26,7 @@ from rmlab.models.text.tokens import Encoded
 
 R = TypeVar("R")
 Use = Callable[[list[Tensor], Tensor], R]
-_CPU_TOKENS = 512  # more do not fit the caches of the cores, and are slower
+_CPU_BYTES = 2048  # tokens times bytes of a number: more do not fit the caches of the cores, and are slower
 _GPU_TOKENS = 65536
 _KEPT_TOKENS = 4096  # of prompts whose keys are kept at once; more responses at once need less padding
 _PROMPTS, _RESPONSES = (12, 9), ((0, 7), (0, 3), (1, 5))  # of a trial: lengths; prompts and lengths
@@ -37,7 +37,8 @@ class TextReader:
 
     def __init__(self, model: Any, pad: int, causal: bool, tokens: int | None, hint: str) -> None:
         self.model, self.pad = model, pad
-        self.tokens = tokens or (_GPU_TOKENS if model.device.type == "cuda" else _CPU_TOKENS)
+        of_cpu = _CPU_BYTES // model.dtype.itemsize
+        self.tokens = tokens or (_GPU_TOKENS if model.device.type == "cuda" else of_cpu)
         self.fits = AdaptiveBatch(10**9, hint)
         self.layers: Layers = UsualLayers(model)
         self.causal = causal and self._padding_is_unseen()
