@@ -22,8 +22,8 @@ from rmlab.models.weights import find_model
 class SequenceClassifier:
     """Scores by the logit of a classifier, such as a reward model.
 
-    batch_tokens: the size of a batch in tokens, with padding; null: 512 on a CPU (1,024 in bfloat16), 65,536 on a
-    GPU. dtype null: the experiment's.
+    batch_tokens: the size of a batch in tokens, with padding; null: 512 on a CPU (1,024 in bfloat16), 65,536
+    on a GPU. dtype null: the experiment's.
     """
 
     name: ClassVar[str] = "sequence_classifier"
