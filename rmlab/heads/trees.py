@@ -269,8 +269,8 @@ class PairLoss:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Single responses for a classifier. rows: [r] of the pool, which may repeat; label: [r] 1 if good, else 0;
-    weight: [r] > 0.
+    """Single responses for a classifier. rows: [r] of the pool, which may repeat; label: [r] 1 if good, else
+    0; weight: [r] > 0.
 
     The order of the rows does not depend on the answers, so that fits on the same pairs have their data, and
     its bins, in common.
@@ -295,9 +295,7 @@ class Labelled:
         return cls(rows[counts], label[counts], weight[counts])
 
 
-def _datasets(
-    lgb: Any, data: FitData, sides: list[np.ndarray], parameters: dict[str, Any]
-) -> list[Any]:
+def _datasets(lgb: Any, data: FitData, sides: list[np.ndarray], parameters: dict[str, Any]) -> list[Any]:
     """LightGBM's data of the responses of each split, in the bins of the first. sides: their rows.
 
     They are made once for fits on the same x with the same rows and parameters: labels are set anew.

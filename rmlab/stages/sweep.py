@@ -1,5 +1,5 @@
-"""sweep: many cells, each a head fitted and judged; the embeddings are mapped into memory once for all, and read
-once for each group of cells."""
+"""sweep: many cells, each a head fitted and judged; the embeddings are mapped into memory once for all, and
+read to be scored once for each group of cells."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Cells that read the same data, together: fitted one after the other, scored in one pass over the embeddings.
+"""Cells that read the same data, together: fitted one after the other, scored in one pass over embeddings.
 
-The row of a cell is the same to the last bit whichever cells are beside it. A cell that fails is a row with its
-reason, and takes no other with it.
+The row of a cell is the same to the last bit whichever cells are beside it. A cell that fails is a row with
+its reason, and takes no other with it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def groups_of(cells: Sequence[Cell], workers: int) -> list[tuple[Cell, ...]]:
 
 
 def _cut(several: Sequence[Sequence[Cell]], size: int) -> Iterator[tuple[Cell, ...]]:
-    """Groups of at most `size` cells; cells that compare the same responses are divided only if they are more."""
+    """Groups of at most `size` cells; those that compare the same responses are divided if they are more."""
     group: list[Cell] = []
     for cells in several:
         if group and len(group) + len(cells) > size:
@@ -114,7 +115,7 @@ class _Run:
             self.seconds += time.perf_counter() - started
 
     def row(self) -> Row:
-        found = {"state": "failed", "reason": self.reason}
+        found: dict[str, Any] = {"state": "failed", "reason": self.reason}
         if self.fitted is not None and self.columns is not None:
             found = {"state": "ok", "reason": None, **self.fitted.columns, **self.columns}
         return plain({"cell": self.cell.fingerprint, "kind": "head", **found, "seconds": self.seconds})

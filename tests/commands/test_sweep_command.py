@@ -15,9 +15,9 @@ import pytest
 from small_settings import SMALL
 from sweep_helpers import node_of
 
-from rmlab.sweeps.together import run_cell
 from rmlab.sweeps.estimate import START
 from rmlab.sweeps.rows import RowLog
+from rmlab.sweeps.together import run_cell
 
 
 def files(folder: Path) -> dict[str, int]:

@@ -1,5 +1,5 @@
-"""Scores of many responses by LightGBM's trees, a split at a time for thousands of rows: to the last bit those of
-LightGBM, which walks every tree row by row, in a third of its time."""
+"""Scores of many responses by LightGBM's trees, a split at a time for thousands of rows: to the last bit
+what LightGBM gives, which walks every tree row by row, in half of its time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,12 @@ class Tree:
 
     @classmethod
     def of(
-        cls, feature: np.ndarray, threshold: np.ndarray, left: np.ndarray, right: np.ndarray, value: np.ndarray
+        cls,
+        feature: np.ndarray,
+        threshold: np.ndarray,
+        left: np.ndarray,
+        right: np.ndarray,
+        value: np.ndarray,
     ) -> Tree:
         """feature, threshold, left, right: [splits], a child >= 0 a split and ~child a leaf; value: [leaves].
 
@@ -46,11 +51,11 @@ class Tree:
         below: dict[int, list[int]] = {}  # the leaves below a split, from left to right
         splits: list[Split] = []
         for k in range(len(feature) - 1, -1, -1):
-            sides = [int(left[k]), int(right[k])]
-            leaves = [below[side] if side >= 0 else [~side] for side in sides]
-            below[k] = leaves[0] + leaves[1]
-            ends = [side if side >= 0 else None for side in sides]
-            splits.append(Split(int(feature[k]), threshold[k], *ends, np.uint8(len(leaves[0]))))
+            sides = int(left[k]), int(right[k])
+            on_left, on_right = (below[side] if side >= 0 else [~side] for side in sides)
+            below[k] = on_left + on_right
+            first, second = (side if side >= 0 else None for side in sides)
+            splits.append(Split(int(feature[k]), threshold[k], first, second, np.uint8(len(on_left))))
         return cls(tuple(reversed(splits)), value[below[0]] if splits else value)
 
     def leaf(self, columns: Sequence[np.ndarray], place: np.ndarray) -> np.ndarray:
@@ -75,8 +80,8 @@ class Tree:
 
 
 def sum_of_leaves(trees: Sequence[Tree], x: np.ndarray) -> np.ndarray:
-    """Returns the sum of the leaves that each row falls in, in the order of the trees. x: [n, d] float32, finite
-    -> [n] float64."""
+    """Returns the sum of the leaves that each row falls in, in the order of the trees, [n] float64. x: [n, d]
+    float32, finite."""
     n = len(x)
     columns, total, value = list(transposed(x)), np.zeros(n), np.empty(n)
     place = np.empty((max((len(tree.splits) for tree in trees), default=0), n), dtype=np.uint8)

@@ -129,10 +129,11 @@ def check_trees(text: str) -> None:
 
 
 def plain_trees(text: str) -> list[Tree] | None:
-    """Returns the trees of a valid model, or None if some split treats a number as missing or a tree is large."""
+    """Returns the trees of a valid model; None if a split takes numbers for missing, or a tree is large."""
     found = []
     for block in text.partition("\nTree=0\n")[2].partition(_END)[0].split("\nTree="):
-        tree = {key: value for key, mark, value in (line.partition("=") for line in block.split("\n")) if mark}
+        lines = [line.partition("=") for line in block.split("\n")]
+        tree = {key: value for key, mark, value in lines if mark}
         value = np.array(tree["leaf_value"].split(), dtype=float)
         if tree["num_leaves"] == "1":
             none = np.empty(0, dtype=np.int64)
@@ -168,9 +169,7 @@ def _check_tree(tree: dict[str, str], features: int) -> None:
             raise ValueError(f"{key} of a tree of {leaves} leaves are not {wanted} numbers")
     if leaves == 1:
         return
-    split, kind, *children = (
-        _whole(numbers[key]) for key in _STRUCTURE
-    )
+    split, kind, *children = (_whole(numbers[key]) for key in _STRUCTURE)
     if split.min() < 0 or split.max() >= features:
         raise ValueError("a tree splits by a feature that is not there")
     if (kind & _CATEGORICAL).any() or kind.min() < 0 or kind.max() > 15:
