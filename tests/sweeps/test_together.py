@@ -105,7 +105,7 @@ def test_what_waits_to_be_scored_is_bounded(world, monkeypatch):
 
 
 def test_a_kill_between_fitting_and_scoring_loses_no_row(out, inline, monkeypatch):
-    grid = ("seed=0,1,2,3", "noise.error=0.1,0.2,0.3")
+    grid = (f"noise.error={','.join(str(k / 100) for k in range(1, 13))}",)
     calls = []
 
     def killed(fitted, data):
@@ -120,7 +120,7 @@ def test_a_kill_between_fitting_and_scoring_loses_no_row(out, inline, monkeypatc
             swept(out, *grid)
     node = node_of(out, *grid)
     done = RowLog.of(node.folder).done()
-    assert calls == [6, 6] and len(done) == 6 and len(node.sweep_grid.left) == 6
+    assert calls == [8, 4] and len(done) == 8 and len(node.sweep_grid.left) == 4
     found = heads(swept(out, *grid))
     assert len(inline.axes) == 12 and set(found["state"]) == {"ok"}
     kept = found[found["cell"].isin(list(done))]
@@ -136,22 +136,21 @@ def test_groups_are_of_one_data_set_and_hold_cells_that_compare_the_same_beside_
     cells = node_of(
         out,
         "noise.error=0.1,0.2,0.3",
-        "comparisons.n=20,40",
+        "pairing=same_prompt,cross_prompt",
         "seed=0,1",
         "label_golden=sentiment,length",
-        "validation.seed=0,1",
     ).sweep_grid.cells
     groups = groups_of(cells, 1)
     assert sorted(c.fingerprint for g in groups for c in g) == sorted(c.fingerprint for c in cells)
     assert {len(group) for group in groups} == {6}
     for group in groups:
-        assert len({(c.data, c.axes["validation.seed"]) for c in group}) == 1
-        compared = [(c.axes["comparisons.n"], c.axes["seed"]) for c in group]
+        assert len({(c.data, c.settings.validation.seed) for c in group}) == 1
+        compared = [(c.axes["pairing"], c.axes["seed"]) for c in group]
         assert len(set(compared[:3])) == len(set(compared[3:])) == 1
 
 
 def test_every_worker_gets_several_groups(out):
-    cells = node_of(out, "seed=range(0,100)").sweep_grid.cells
+    cells = node_of(out, f"centring={','.join(map(str, range(100)))}").sweep_grid.cells
     assert max(map(len, groups_of(cells, 1))) == 8
     assert {len(group) for group in groups_of(cells, 2)} == {6, 4}
     assert {len(group) for group in groups_of(cells, 16)} == {1}
