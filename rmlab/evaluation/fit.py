@@ -185,12 +185,14 @@ def calibrated(
     head: NormalisedHead, x: np.ndarray, held: Comparisons, reference: np.ndarray
 ) -> tuple[NormalisedHead, dict[str, float]]:
     """The head with the temperature of its validation answers, normalised on some rows of x, and how well it
-    foretells these answers. held: of rows of x."""
-    margin, share, weight = _answered_margins(head.raw, x, held)
+    foretells these answers, of which an unpaired one is none. held: of rows of x."""
+    normalised = head.normalised(x[reference])
+    items, share, weight = held.implied_pairs()
+    rows, at = np.unique(items, return_inverse=True)
+    scores, raw = (found[at.reshape(items.shape)] for found in normalised.score_and_raw(x[rows]))
+    margin, lead = raw[:, 0] - raw[:, 1], scores[:, 0] - scores[:, 1]
     temperature = fit_temperature(margin, share, weight)
-    normalised = head.tempered(temperature).normalised(x[reference])
-    lead, _, _ = _answered_margins(normalised.score, x, held)
-    return normalised, label_agreement(margin / temperature, share, weight, lead)
+    return normalised.tempered(temperature), label_agreement(margin / temperature, share, weight, lead)
 
 
 def finished(settings: Settings, head: NormalisedHead) -> RewardHead:
@@ -201,17 +203,6 @@ def finished(settings: Settings, head: NormalisedHead) -> RewardHead:
 def is_centred(settings: Settings) -> bool:
     """True if the head is given embeddings less the mean of their prompt; see HeadFitter."""
     return settings.head.get("centre", "none") == "prompt"
-
-
-def _answered_margins(
-    score: Callable[[np.ndarray], np.ndarray], x: np.ndarray, comparisons: Comparisons
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs that the answers imply, [p] each: the score of the preferred response less that of the other,
-    the share of annotators, and the weight. Unpaired answers imply no pairs."""
-    items, share, weight = comparisons.implied_pairs()
-    rows, at = np.unique(items, return_inverse=True)
-    scores = score(x[rows])[at.reshape(items.shape)]
-    return scores[:, 0] - scores[:, 1], share, weight
 
 
 def label_agreement(
