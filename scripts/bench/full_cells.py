@@ -6,9 +6,9 @@
 The embeddings are synthetic, of 40,000 prompts x 10 and 2,000 x 500 responses, 2,048 wide, and are kept in
 DIR/true (or DIR/small). Cells run on one thread in groups, as those of the study's sweeps do: a group has the
 same comparisons, answered with each of the study's error rates. The cells of a group share what does not
-depend on the answers, and are scored in one pass over the embeddings; a cell's time is its share of that, with
-a million test responses scored and judged. The smallest and the largest budget are measured, anew each time;
-those between lie on the line through the two, by their number of comparisons.
+depend on the answers, and are scored in one pass over the embeddings; a cell's time has its share of that,
+with a million test responses scored and judged. The smallest and the largest budget are measured, anew each
+time; those between lie on the line through the two, by their number of comparisons.
 
 Prints the block `measured` of conf/full_study.yaml, and as its last line one JSON object: core-hours of the
 whole study. With --small there is no block, and the last line has the seconds.
