@@ -40,18 +40,24 @@ def heads(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 class Inline:
-    """In place of worker processes: counts the cells that are run; Ctrl-C after so many of them."""
+    """In place of worker processes: counts the cells that are run; Ctrl-C after so many rows."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.axes: list[dict[str, str]] = []
+        self.groups: list[int] = []
         self.stop_after: int | None = None
         monkeypatch.setattr("rmlab.stages.sweep.in_workers", self)
 
     def __call__(self, work: Callable, tasks: Iterator, *_: object) -> Iterator:
-        for n, task in enumerate(tasks):
-            if n == self.stop_after:
-                raise KeyboardInterrupt
-            self.axes.append(dict(task[0].axes))
-            told: list[object] = []
-            work(iter([task]), told.append)
-            yield from told
+        n = 0
+        for cells, folder in tasks:
+            self.groups.append(len(cells))
+            told: list[dict[str, str]] = []
+            work(iter([(cells, folder)]), told.append)
+            axes = {cell.fingerprint: dict(cell.axes) for cell in cells}
+            for row in told:
+                if n == self.stop_after:
+                    raise KeyboardInterrupt
+                n += 1
+                self.axes.append(axes[row["cell"]])
+                yield row

@@ -97,7 +97,9 @@ def test_budgets_between_those_measured_lie_on_the_line(content, monkeypatch, tm
     ran = []
     monkeypatch.setattr(full_cells, "make_study", lambda folder, *sizes: ran.append((folder, sizes)))
     monkeypatch.setattr(full_cells, "rmlab", lambda folder, *arguments: "")
-    monkeypatch.setattr(full_cells, "seconds_of", lambda folder, head, budgets: {n: n / 100 for n in budgets})
+    monkeypatch.setattr(
+        full_cells, "seconds_of", lambda folder, head, budgets, _: {n: n / 100 for n in budgets}
+    )
     monkeypatch.setattr("sys.argv", ["full_cells.py", "--folder", str(tmp_path)])
     full_cells.main()
     *lines, last = capsys.readouterr().out.splitlines()
@@ -116,8 +118,9 @@ def test_the_benchmark_takes_no_rows_of_an_earlier_sweep(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(ROOT / "scripts" / "bench"))
     import full_cells
 
-    row = {"kind": "head", "state": "ok", "reason": None, "comparisons.n": "7", "seconds": 1.5}
-    pd.DataFrame([row]).to_parquet(tmp_path / "results.parquet")
+    row = {"kind": "head", "state": "ok", "reason": None, "comparisons.n": "7"}
+    rows = [row | {"seconds": seconds} for seconds in (1.0, 2.0)]  # of a group: the mean counts
+    pd.DataFrame(rows).to_parquet(tmp_path / "results.parquet")
     ran = []
 
     def rmlab(folder, *arguments):
@@ -125,8 +128,8 @@ def test_the_benchmark_takes_no_rows_of_an_earlier_sweep(monkeypatch, tmp_path):
         return json.dumps({"results": "results.parquet"})
 
     monkeypatch.setattr(full_cells, "rmlab", rmlab)
-    assert full_cells.seconds_of(tmp_path, ["head=mlp"], [7]) == {7: 1.5}
-    assert ran[0][0] == "sweep" and "--force" in ran[0]
+    assert full_cells.seconds_of(tmp_path, ["head=mlp"], [7], [0.1, 0.3]) == {7: 1.5}
+    assert ran[0][0] == "sweep" and {"--force", "noise.error=0.1,0.3", "comparisons.n=7"} <= set(ran[0])
 
 
 def test_the_dry_run_lists_all_and_ends_with_one_json_line(capsys, monkeypatch):

@@ -42,6 +42,28 @@ REFERENCE = 20_000  # train responses, at most, on which rewards are normalised
 Relabel = Callable[[Answered], Answered]  # puts other answers in the place of the annotators'
 
 
+class SharedFits:
+    """What fits that compare the same responses of the same data have in common, whatever the answers are.
+
+    Fits in turn are given it; what is kept is that of the last responses that were compared.
+    """
+
+    def __init__(self) -> None:
+        self._needed: np.ndarray | None = None
+        self._kept: dict[Any, Any] = {}
+
+    def of(self, needed: np.ndarray) -> dict[Any, Any]:
+        """What fitters have kept of these rows of the train responses, by keys of their own."""
+        if self._needed is None or not np.array_equal(self._needed, needed):
+            self.forget()
+            self._needed = needed
+        return self._kept
+
+    def forget(self) -> None:
+        """Frees the memory."""
+        self._needed, self._kept = None, {}
+
+
 @dataclass(frozen=True)
 class Fit:
     """train, validation: comparisons of rows of all train responses; diagnostics: [n train] by name.
@@ -107,9 +129,11 @@ def fit_among(
     vectors: Vectors,
     among: np.ndarray,
     answers: Relabel | None = None,
+    shared: SharedFits | None = None,
 ) -> Fit:
     """responses: those of all train prompts; vectors: theirs, in their order; among: [m] bool, the responses
-    that are compared; answers: what puts other answers in the place of the annotators'."""
+    that are compared; answers: what puts other answers in the place of the annotators'; shared: what earlier
+    fits on the same embeddings have left for later ones."""
     is_validation = held_out(settings, responses)
     loss, fitter = loss_of(settings), fitter_of(settings)
     train = answer_train(settings, responses, among & ~is_validation)
@@ -123,7 +147,8 @@ def fit_among(
     x, means = embeddings_of(settings, responses, vectors, needed)
     candidates, held = (renumbered(a.comparisons, needed) for a in (train, validation))
     chosen = _selected(settings, x, candidates, held, loss, fitter) if is_selective(settings) else candidates
-    head, log = fitter.fit(FitData(x, chosen, held), loss, settings.seed)
+    kept = {} if shared is None or means is not None else shared.of(needed)
+    head, log = fitter.fit(FitData(x, chosen, held, kept), loss, settings.seed)
     normalised, agreement = calibrated(head, x, held, np.searchsorted(needed, reference))
     reports = {"train": train.report, "validation": validation.report}
     if is_selective(settings):
@@ -160,12 +185,14 @@ def calibrated(
     head: NormalisedHead, x: np.ndarray, held: Comparisons, reference: np.ndarray
 ) -> tuple[NormalisedHead, dict[str, float]]:
     """The head with the temperature of its validation answers, normalised on some rows of x, and how well it
-    foretells these answers. held: of rows of x."""
-    margin, share, weight = _answered_margins(head.raw, x, held)
+    foretells these answers, of which an unpaired one is none. held: of rows of x."""
+    normalised = head.normalised(x[reference])
+    items, share, weight = held.implied_pairs()
+    rows, at = np.unique(items, return_inverse=True)
+    scores, raw = (found[at.reshape(items.shape)] for found in normalised.score_and_raw(x[rows]))
+    margin, lead = raw[:, 0] - raw[:, 1], scores[:, 0] - scores[:, 1]
     temperature = fit_temperature(margin, share, weight)
-    normalised = head.tempered(temperature).normalised(x[reference])
-    lead, _, _ = _answered_margins(normalised.score, x, held)
-    return normalised, label_agreement(margin / temperature, share, weight, lead)
+    return normalised.tempered(temperature), label_agreement(margin / temperature, share, weight, lead)
 
 
 def finished(settings: Settings, head: NormalisedHead) -> RewardHead:
@@ -176,17 +203,6 @@ def finished(settings: Settings, head: NormalisedHead) -> RewardHead:
 def is_centred(settings: Settings) -> bool:
     """True if the head is given embeddings less the mean of their prompt; see HeadFitter."""
     return settings.head.get("centre", "none") == "prompt"
-
-
-def _answered_margins(
-    score: Callable[[np.ndarray], np.ndarray], x: np.ndarray, comparisons: Comparisons
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs that the answers imply, [p] each: the score of the preferred response less that of the other,
-    the share of annotators, and the weight. Unpaired answers imply no pairs."""
-    items, share, weight = comparisons.implied_pairs()
-    rows, at = np.unique(items, return_inverse=True)
-    scores = score(x[rows])[at.reshape(items.shape)]
-    return scores[:, 0] - scores[:, 1], share, weight
 
 
 def label_agreement(

@@ -17,6 +17,7 @@ from rmlab.evaluation.compare import Answered, answer_train, answer_validation, 
 from rmlab.evaluation.fit import (
     Fit,
     Relabel,
+    SharedFits,
     calibrated,
     embeddings_of,
     finished,
@@ -136,9 +137,11 @@ def fit_head(
     responses: Responses,
     vectors: Vectors,
     objectives: Mapping[str, np.ndarray] | None = None,
+    shared: SharedFits | None = None,
 ) -> Fit:
     """responses: those of all train prompts; vectors: theirs, in their order; objectives: for each name of
-    settings.objectives, [m] the scores of that golden reward, NaN where it failed.
+    settings.objectives, [m] the scores of that golden reward, NaN where it failed; shared: see fit_among,
+    where neither objectives nor a teacher are.
 
     With a teacher, it is fitted on the annotators' answers for half of the prompts, and the head that
     settings.teacher.fit names is fitted on the other half; the teacher itself on its own.
@@ -146,7 +149,7 @@ def fit_head(
     if settings.objectives:
         return fit_objectives(settings, responses, vectors, objectives or {})
     if settings.teacher.n is None:
-        return fit_among(settings, responses, vectors, np.ones(len(responses), dtype=bool))
+        return fit_among(settings, responses, vectors, np.ones(len(responses), dtype=bool), shared=shared)
     is_taught = teachers_half(settings, responses)
     if settings.teacher.fit == "ceiling":
         return fit_among(settings, responses, vectors, ~is_taught)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -25,12 +25,14 @@ Centre = Literal["none", "prompt"]  # the mean to subtract from embeddings befor
 class FitData:
     """The data of a fit. x: [m, d] float32 embeddings of the pool, whose rows train and validation compare.
 
-    The prompts of train and validation are disjoint.
+    The prompts of train and validation are disjoint. kept: what a fitter may leave to later fits on the same
+    x, by a key of its own; another x comes with another dict.
     """
 
     x: np.ndarray
     train: Comparisons
     validation: Comparisons
+    kept: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass

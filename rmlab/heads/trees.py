@@ -51,6 +51,7 @@ class Trees:
     feature_fraction: float = 0.3
     l2: float = 1.0
     early_stopping_rounds: int = 30
+    max_bin: int = 255
     num_threads: int = 1
     centre: Centre = "none"
 
@@ -61,6 +62,7 @@ class Trees:
             ("min_child_samples", 1),
             ("l2", 0),
             ("early_stopping_rounds", 0),
+            ("max_bin", 2),
             ("num_threads", 0),
         ):
             if getattr(self, name) < least:
@@ -93,26 +95,18 @@ class Trees:
 
     def _boost(self, lgb: Any, data: FitData, seed: int, history: dict[str, dict[str, list[float]]]) -> Any:
         """Fits the classifier of single responses."""
-        train = lgb.Dataset(**responses(data.x, data.train))
-        sets, names = [train], ["train"]
-        if len(data.validation):
-            sets.append(lgb.Dataset(**responses(data.x, data.validation), reference=train))
-            names.append("validation")
+        sides = [Labelled.of(side) for side in (data.train, data.validation) if len(side)]
         parameters = self._parameters(seed) | {"objective": "binary", "metric": "binary_logloss"}
-        return self._train(lgb, parameters, sets, names, history)
+        sets = _datasets(lgb, data, [side.rows for side in sides], parameters)
+        for binned, side in zip(sets, sides, strict=True):
+            binned.set_label(side.label).set_weight(side.weight)
+        return self._train(lgb, parameters, sets, history)
 
     def _boost_pairs(
         self, lgb: Any, data: FitData, seed: int, history: dict[str, dict[str, list[float]]]
     ) -> Any:
         """Fits the Bradley-Terry loss of pairs."""
-        sides, names = [PairLoss.of(data.train)], ["train"]
-        sets: list[Any] = []
-        if len(data.validation):
-            sides.append(PairLoss.of(data.validation))
-            names.append("validation")
-        for side in sides:
-            x = data.x[side.rows].astype(np.float32)
-            sets.append(lgb.Dataset(x, label=np.zeros(len(x)), reference=sets[0] if sets else None))
+        sides = [PairLoss.of(side) for side in (data.train, data.validation) if len(side)]
 
         def derivatives(scores: np.ndarray, _: Any) -> tuple[np.ndarray, np.ndarray]:
             return sides[0].derivatives(scores)
@@ -120,16 +114,16 @@ class Trees:
         def loss(scores: np.ndarray, of: Any) -> tuple[str, float, bool]:
             return BRADLEY_TERRY, sides[0 if of is sets[0] else 1].loss(scores), False
 
-        parameters = self._parameters(seed) | {"objective": derivatives, "metric": "None"}
-        parameters["feature_pre_filter"] = False  # LightGBM fails where it leaves no feature
-        return self._train(lgb, parameters, sets, names, history, loss)
+        # LightGBM fails where the filter leaves no feature.
+        parameters = self._parameters(seed) | {"metric": "None", "feature_pre_filter": False}
+        sets = _datasets(lgb, data, [side.rows for side in sides], parameters)
+        return self._train(lgb, parameters | {"objective": derivatives}, sets, history, loss)
 
     def _train(
         self,
         lgb: Any,
         parameters: dict[str, Any],
         sets: list[Any],
-        names: list[str],
         history: dict[str, dict[str, list[float]]],
         loss: Callable[[np.ndarray, Any], tuple[str, float, bool]] | None = None,
     ) -> Any:
@@ -142,7 +136,7 @@ class Trees:
             sets[0],
             num_boost_round=self.n_estimators,
             valid_sets=sets,
-            valid_names=names,
+            valid_names=["train", "validation"][: len(sets)],
             feval=loss,
             callbacks=callbacks,
         )
@@ -154,6 +148,7 @@ class Trees:
             "num_leaves": self.num_leaves,
             "min_child_samples": self.min_child_samples,
             "feature_fraction": self.feature_fraction,
+            "max_bin": self.max_bin,
             "bin_construct_sample_cnt": BIN_ROWS,
             "enable_bundle": False,  # only helps sparse features; the search is a quarter of the set-up
             "lambda_l2": self.l2,
@@ -272,21 +267,52 @@ class PairLoss:
         return scores[self.items[:, 0]] - scores[self.items[:, 1]]
 
 
-def responses(x: np.ndarray, comparisons: Comparisons) -> dict[str, np.ndarray]:
-    """Returns single responses for a classifier, those found good (label 1), then the others (label 0).
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Single responses for a classifier. rows: [r] of the pool, which may repeat; label: [r] 1 if good, else
+    0; weight: [r] > 0.
 
-    n pairs give n winners and n losers. An unpaired response that a share p of annotators found good is in
-    both classes, with weights p and 1 - p.
+    The order of the rows does not depend on the answers, so that fits on the same pairs have their data, and
+    its bins, in common.
     """
-    items, weight = comparisons.items, comparisons.weight
-    if comparisons.kind == "unpaired":
-        rows, by_row = np.tile(items[:, 0], 2), np.concatenate([comparisons.share, 1 - comparisons.share])
-        weight = np.tile(weight, 2) * by_row
-    else:
-        rows, weight = items.T.ravel(), np.tile(weight, 2)
-    label = np.repeat([1.0, 0.0], len(comparisons))
-    counts = weight > 0  # others would count for min_child_samples
-    return {"data": x[rows[counts]].astype(np.float32), "label": label[counts], "weight": weight[counts]}
+
+    rows: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, comparisons: Comparisons) -> Labelled:
+        """n pairs give 2n responses. An unpaired response that a share p of annotators found good is in both
+        classes, with weights p and 1 - p."""
+        items, weight = comparisons.items, np.tile(comparisons.weight, 2)
+        if comparisons.kind == "unpaired":
+            rows, label = np.tile(items[:, 0], 2), np.repeat([1.0, 0.0], len(items))
+            weight = weight * np.concatenate([comparisons.share, 1 - comparisons.share])
+        else:
+            rows, winner = np.sort(items, axis=1).T.ravel(), items[:, 0]
+            label = (rows == np.tile(winner, 2)).astype(float)
+        counts = weight > 0  # others would count for min_child_samples
+        return cls(rows[counts], label[counts], weight[counts])
+
+
+def _datasets(lgb: Any, data: FitData, sides: list[np.ndarray], parameters: dict[str, Any]) -> list[Any]:
+    """LightGBM's data of the responses of each split, in the bins of the first. sides: their rows.
+
+    They are made once for fits on the same x with the same rows and parameters: labels are set anew.
+    """
+    key = ("LightGBM", *sorted(parameters.items()))
+    known: tuple[list[np.ndarray], list[Any]] | None = data.kept.get(key)
+    if known is not None and all(map(np.array_equal, known[0], sides)) and len(known[0]) == len(sides):
+        return known[1]
+    for other in [of for of in data.kept if of[0] == key[0]]:
+        del data.kept[other]  # frees the memory
+    sets: list[Any] = []
+    for rows in sides:
+        x = data.x[rows].astype(np.float32, copy=False)
+        of_first = {"reference": sets[0]} if sets else {}
+        sets.append(lgb.Dataset(x, np.zeros(len(x)), params=dict(parameters), **of_first).construct())
+    data.kept[key] = sides, sets
+    return sets
 
 
 def loss_without_split(comparisons: Comparisons) -> float:

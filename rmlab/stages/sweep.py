@@ -1,9 +1,10 @@
-"""sweep: many cells, each a head fitted and judged; the embeddings are mapped into memory once for all."""
+"""sweep: many cells, each a head fitted and judged; the embeddings are mapped into memory once for all, and
+read to be scored once for each group of cells."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,11 @@ from rmlab.storage.files import plain
 from rmlab.storage.sweep_schema import cell_prompts_table, sweep_table
 from rmlab.storage.table_schema import Row
 from rmlab.sweeps.axes import axis_values
-from rmlab.sweeps.cell import run_cell
 from rmlab.sweeps.data import forget_data, write_data
 from rmlab.sweeps.rows import LiveCells, RowLog, control_rows, prompt_rows
+from rmlab.sweeps.together import groups_of, run_cells
 
-_AHEAD = 1  # cells that a worker has before it while it is at one
+_AHEAD = 1  # groups of cells that a worker has before it while it is at one
 ONE_THREAD = {  # the environment of a worker
     **dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -47,16 +48,17 @@ def run(job: Job) -> None:
     taken_over = {cell: row for cell, row in _taken_over(job).items() if cell not in rows}
     log.append(taken_over.values())
     rows |= taken_over
-    left = _together(grid, [cell for cell in grid.cells if cell.fingerprint not in rows])
+    left = _by_data(grid, [cell for cell in grid.cells if cell.fingerprint not in rows])
     job.progress.say(f"{len(left):,} of {len(grid.cells):,} cells to do")
     folders = {data: write_data(job.inputs, data, work) for data in dict.fromkeys(c.data for c in left)}
     job.progress.start(len(grid.cells), "cells")
     job.progress.skip(len(grid.cells) - len(left))
     live = LiveCells(job.progress, {cell.fingerprint: cell.axes for cell in grid.cells}, rows.values())
-    tasks = ((cell, folders[cell.data]) for cell in left)
+    groups = groups_of(left, grid.workers)
+    tasks = ((group, folders[group[0].data]) for group in groups)
     if left:
-        workers = [ONE_THREAD] * min(grid.workers, len(left))
-        with closing(in_workers(_run_cells, tasks, workers, "--workers", _AHEAD)) as done:
+        workers = [ONE_THREAD] * min(grid.workers, len(groups))
+        with closing(in_workers(_run_groups, tasks, workers, "--workers", _AHEAD)) as done:
             for row in done:
                 log.append([row])
                 rows[row["cell"]] = row
@@ -104,13 +106,14 @@ def _taken_over(job: Job) -> dict[str, Row]:
     return {cell: dict(known.row) for cell, known in rows.items() if known.is_of(data[cell], now)}
 
 
-def _run_cells(tasks: Iterator[tuple[Cell, Path]], tell: Tell[Row]) -> None:
-    """In a worker: its share of the cells."""
-    for cell, folder in tasks:
-        tell(run_cell(cell, folder))
+def _run_groups(tasks: Iterator[tuple[Sequence[Cell], Path]], tell: Tell[Row]) -> None:
+    """In a worker: its share of the groups of cells."""
+    for cells, folder in tasks:
+        for row in run_cells(cells, folder):
+            tell(row)
 
 
-def _together(grid: Grid, cells: list[Cell]) -> list[Cell]:
+def _by_data(grid: Grid, cells: list[Cell]) -> list[Cell]:
     """Cells of the same data one after the other: a worker keeps little more than what it reads now."""
     order = {data: place for place, data in enumerate(grid.data)}
     return sorted(cells, key=lambda cell: order[cell.data])

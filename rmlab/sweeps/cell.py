@@ -1,25 +1,23 @@
-"""One cell of a sweep: a head fitted and judged, as a flat row. Failures are rows too."""
+"""A cell of a sweep, step by step: its head is fitted, scored beside those of other cells, and judged."""
 
 from __future__ import annotations
 
 import json
 import time
-import traceback
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rmlab.errors import RmlabError
-from rmlab.evaluation.fit import Fit, rows_of_splits
+from rmlab.evaluation.fit import Fit, SharedFits, rows_of_splits
 from rmlab.evaluation.fit_head import fit_head
 from rmlab.evaluation.judged_arms import ScoredArm, judge, judge_one
-from rmlab.evaluation.score import is_quick, quick_forms, score_all
+from rmlab.evaluation.score import Scores, is_quick, quick_forms, score_all
 from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.heads.fitted.linear import LaplaceHead
 from rmlab.heads.fitted.several import EnsembleHead
-from rmlab.logs import log
 from rmlab.metrics.calibration import interval_coverage
 from rmlab.metrics.group_mean import within_group_line
 from rmlab.noise.base import Labels
@@ -28,7 +26,8 @@ from rmlab.pipeline.node import Cell
 from rmlab.responses.prompt_means import centred
 from rmlab.responses.vectors import Vectors
 from rmlab.storage.files import plain
-from rmlab.sweeps.data import CellData, read_data
+from rmlab.storage.table_schema import Row
+from rmlab.sweeps.data import CellData
 from rmlab.sweeps.rows import FIELD, packed
 
 MAX_INTERVALS = 5000  # pairs, evenly spaced among those of calibration
@@ -65,45 +64,59 @@ def interval_numbers(
 SPLITS = ("validation", "test")
 
 
-def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
-    """The row as JSON has it."""
+@dataclass(frozen=True)
+class FittedCell:
+    """A cell whose head is fitted; columns: those of its row that the fit gives."""
+
+    cell: Cell
+    fit: Fit
+    columns: Row
+
+
+@dataclass(frozen=True)
+class ScoredCell:
+    """A fitted cell and the scores of its head, of the rows of both splits. quick: as the column is."""
+
+    fitted: FittedCell
+    rows: Mapping[str, np.ndarray]
+    scores: Scores
+    quick: bool
+
+
+def fit_cell(cell: Cell, data: CellData, shared: SharedFits) -> FittedCell:
+    """shared: what fits that compare the same responses have in common."""
     started = time.perf_counter()
-    try:
-        found = {"state": "ok", "reason": None, **fit_and_judge(cell, read_data(folder))}
-    except RmlabError as error:
-        found = {"state": "failed", "reason": " ".join(str(error).split())}
-    except Exception as error:  # a cell's bug must not end the sweep
-        log.trouble(error, cell=cell.fingerprint)
-        found = {"state": "failed", "reason": _unexpected(error)}
-    row = {"cell": cell.fingerprint, "kind": "head", **found, "seconds": time.perf_counter() - started}
-    return plain(row)
+    vectors = data.vectors.of(~data.responses.is_test)
+    fit = fit_head(cell.settings, data.train, vectors, data.train_objectives, shared)
+    return FittedCell(cell, fit, _fit_columns(fit) | {"fit_seconds": time.perf_counter() - started})
 
 
-def _unexpected(error: Exception) -> str:
-    """The error and the line of code that it comes from."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-    return f"{what} ({Path(last.filename).name}:{last.lineno})"
-
-
-def fit_and_judge(cell: Cell, data: CellData) -> dict[str, Any]:
-    started = time.perf_counter()
-    train = data.train
-    fit = fit_head(cell.settings, train, data.vectors.of(~data.responses.is_test), data.train_objectives)
-    row = _fit_columns(fit) | {"fit_seconds": time.perf_counter() - started}
-    rows = rows_of_splits(cell.settings, data.responses)
+def score_cells(cells: Sequence[FittedCell], data: CellData) -> list[ScoredCell]:
+    """Scores the heads of cells in one pass over the embeddings. All have the same settings of validation."""
+    rows = rows_of_splits(cells[0].cell.settings, data.responses)
     wanted = np.zeros(len(data.responses), dtype=bool)
     wanted[rows["validation"]] = wanted[rows["test"]] = True
-    heads = {"head": fit.head}
-    if cell.settings.evaluation.scoring == "quick":
-        heads = quick_forms(heads, data.vectors, wanted)
-    row["quick"] = is_quick(heads["head"])
-    scores = score_all(heads, data.vectors, wanted, threads=1, group=data.responses.group)["head"]
+    heads: dict[str, RewardHead] = {one.cell.fingerprint: one.fit.head for one in cells}
+    quick = [one.cell.fingerprint for one in cells if one.cell.settings.evaluation.scoring == "quick"]
+    heads |= quick_forms({name: heads[name] for name in quick}, data.vectors, wanted)
+    scores = score_all(heads, data.vectors, wanted, threads=1, group=data.responses.group)
+    names = [one.cell.fingerprint for one in cells]
+    return [
+        ScoredCell(one, rows, scores[name], is_quick(heads[name]))
+        for one, name in zip(cells, names, strict=True)
+    ]
+
+
+def judge_cell(scored: ScoredCell, data: CellData) -> Row:
+    """The columns of the row that the head's scores give."""
+    fit, settings = scored.fitted.fit, scored.fitted.cell.settings
+    row: dict[str, Any] = {"quick": scored.quick}
+    scores = scored.scores
     arm = ScoredArm("head", "head", scores.score, scores.raw, fit.head.temperature, fit.annotator)
     for name in SPLITS:
-        split, here = data.split(name, rows[name]), arm.take(rows[name])
-        judged = judge(split, here, cell.settings.seed)
-        found = judge_one(judged, cell.settings.evaluation, cell.settings.seed)
+        split, here = data.split(name, scored.rows[name]), arm.take(scored.rows[name])
+        judged = judge(split, here, settings.seed)
+        found = judge_one(judged, settings.evaluation, settings.seed)
         row |= {f"{name}_{metric}": value for metric, value in found.items()}
         if name == "validation":
             # The line on validation responses that puts the head's own score into golden units.

@@ -101,7 +101,7 @@ class _Trial:
 
     def _seconds(self, cell: Cell, n: int | None, folder: Path) -> tuple[float, float]:
         """Seconds of the fit, of all members by that of one, and of the rest. n: comparisons; None: all."""
-        from rmlab.sweeps.cell import run_cell
+        from rmlab.sweeps.together import run_cell
 
         small = Cell(cell.fingerprint, cell.data, cell.axes, _smaller(cell.settings, n))
         row = run_cell(small, folder)

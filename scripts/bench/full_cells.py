@@ -1,12 +1,14 @@
 """Seconds of one core that a head of the full study takes: cells of the true shape for each head.
 
-    python scripts/bench/full_cells.py --folder DIR          the true shape: 14 GB of disk, two cells a head
+    python scripts/bench/full_cells.py --folder DIR          the true shape: 14 GB of disk, 12 cells a head
     python scripts/bench/full_cells.py --folder DIR --small  a twentieth, to see that it works
 
 The embeddings are synthetic, of 40,000 prompts x 10 and 2,000 x 500 responses, 2,048 wide, and are kept in
-DIR/true (or DIR/small); cells run one at a time on one thread, and a cell's time has scoring and judging a
-million test responses. The smallest and the largest budget are measured, anew each time; those between lie on
-the line through the two, by their number of comparisons.
+DIR/true (or DIR/small). Cells run on one thread in groups, as those of the study's sweeps do: a group has the
+same comparisons, answered with each of the study's error rates. The cells of a group share what does not
+depend on the answers, and are scored in one pass over the embeddings; a cell's time has its share of that,
+with a million test responses scored and judged. The smallest and the largest budget are measured, anew each
+time; those between lie on the line through the two, by their number of comparisons.
 
 Prints the block `measured` of conf/full_study.yaml, and as its last line one JSON object: core-hours of the
 whole study. With --small there is no block, and the last line has the seconds.
@@ -33,7 +35,6 @@ from full_study import PLAN
 from full_study_costs import Costs, costs
 from full_study_plan import Plan
 
-ERROR = 0.22  # of the annotations; it hardly changes the time
 TRUE, SMALL = (40_000, 10, 2_000, 500, 2048), (2_000, 10, 100, 100, 256)
 
 
@@ -48,16 +49,18 @@ def rmlab(folder: Path, *arguments: str) -> str:
     return told.decode()
 
 
-def seconds_of(folder: Path, head: list[str], budgets: list[int]) -> dict[int, float]:
-    n = ",".join(map(str, budgets))
+def seconds_of(folder: Path, head: list[str], budgets: list[int], errors: list[float]) -> dict[int, float]:
+    """The mean over the cells of a group, by budget."""
+    n, error = (",".join(map(str, values)) for values in (budgets, errors))
     common = ["experiment=own_embeddings", f"input={folder}", "comparisons.n_validation=5000"]
-    grid = [*head, f"noise.error={ERROR}", f"comparisons.n={n}", "evaluation.scoring=quick"]
+    grid = [*head, f"noise.error={error}", f"comparisons.n={n}", "evaluation.scoring=quick"]
     found = json.loads(rmlab(folder, "sweep", "--force", "--workers", "1", "--json", *common, *grid))
     rows = pd.read_parquet(folder / found["results"])
     cells = rows[rows["kind"] == "head"]
     if set(cells["state"]) != {"ok"}:
         raise SystemExit(f"cells failed: {sorted(set(cells['reason'].dropna()))}")
-    return {int(row["comparisons.n"]): float(row["seconds"]) for _, row in cells.iterrows()}
+    means = cells.groupby("comparisons.n")["seconds"].mean()
+    return {int(n): float(seconds) for n, seconds in means.items()}
 
 
 def on_a_line(ends: dict[int, float], budgets: list[int]) -> dict[int, float]:
@@ -85,7 +88,8 @@ def main() -> None:
     ends = list(dict.fromkeys([budgets[0], budgets[-1]]))
     rmlab(folder, "run", "experiment=own_embeddings", f"input={folder}", "arms=['head=linear']")
     heads = content["heads"].items()
-    found = {name: on_a_line(seconds_of(folder, head, ends), budgets) for name, head in heads}
+    errors = content["errors"]
+    found = {name: on_a_line(seconds_of(folder, head, ends, errors), budgets) for name, head in heads}
     if given.small:
         print(json.dumps({"seconds": found}))
         return

@@ -21,7 +21,7 @@ from rmlab.logs import log
 from rmlab.logs.records import LogFile
 from rmlab.pipeline.workers import in_workers
 from rmlab.stages import prompts as first_stage
-from rmlab.sweeps import cell as cell_module
+from rmlab.sweeps import together as together_module
 
 QUICK = (*SMALL, "sft=none", "golden=[length]", "arms=[]")
 
@@ -275,10 +275,10 @@ def test_an_unexpected_error_of_a_worker_is_the_same_one_line(cli, tmp_path, mon
 
 
 def test_a_bug_in_a_cell_is_a_row_and_its_trace_is_in_the_log(cli, out, inline, monkeypatch):
-    def judge(cell, data):
+    def judge(scored, data):
         raise KeyError("x")
 
-    monkeypatch.setattr(cell_module, "fit_and_judge", judge)
+    monkeypatch.setattr(together_module, "judge_cell", judge)
     result = cli("sweep", *SMALL, f"out={out}", "seed=0,1", "--json")
     assert result.code == 4
     found = only(records(out), "trouble")

@@ -15,9 +15,9 @@ import pytest
 from small_settings import SMALL
 from sweep_helpers import node_of
 
-from rmlab.sweeps.cell import run_cell
 from rmlab.sweeps.estimate import START
 from rmlab.sweeps.rows import RowLog
+from rmlab.sweeps.together import run_cell
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -31,7 +31,7 @@ def half_a_second(cell, folder):
 
 def test_dry_run_counts_and_estimates_and_writes_nothing(cli, out, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("rmlab.sweeps.cell.run_cell", half_a_second)
+    monkeypatch.setattr("rmlab.sweeps.together.run_cell", half_a_second)
     monkeypatch.setattr("rmlab.sweeps.estimate.time", SimpleNamespace(perf_counter=lambda: 0.0))
     before = files(out)
     grid = ("head=linear,directions", "noise.error=0.1,0.2", "seed=range(0,50)")

@@ -14,7 +14,7 @@ from rmlab.comparisons import Comparisons
 from rmlab.errors import ConfigError, RmlabError
 from rmlab.heads.base import FitData, mean_loss
 from rmlab.heads.trees import Trees
-from rmlab.losses.pairs import Classification, Hinge
+from rmlab.losses.pairs import BradleyTerry, Classification, Hinge
 
 SMALL = Trees(n_estimators=60, num_leaves=7, feature_fraction=0.5, early_stopping_rounds=5, learning_rate=0.3)
 
@@ -127,3 +127,23 @@ def test_says_how_to_install_lightgbm(linear_world, fitted, monkeypatch):
         SMALL.fit(linear_world.data, Classification(), 0)
     with pytest.raises(RmlabError, match=message):
         replace(fitted[0]).score(linear_world.data.x)
+
+
+def test_fits_on_the_same_pairs_share_their_bins_and_give_the_same_trees(linear_world, compare, monkeypatch):
+    x, items, held = linear_world.data.x, linear_world.data.train.items, linear_world.data.validation
+    flipped = np.where(np.random.default_rng(0).random((len(items), 1)) < 0.3, items[:, ::-1], items)
+    made, original = [], lightgbm.Dataset
+    monkeypatch.setattr(lightgbm, "Dataset", lambda *a, **k: made.append(1) or original(*a, **k))
+    for loss in (Classification(), BradleyTerry()):
+        kept, alone = {}, []
+        for answers in (items, flipped):
+            data = FitData(x, compare(answers), held)
+            alone.append(SMALL.fit(data, loss, 0)[0].model)
+        assert alone[0] != alone[1]
+        made.clear()
+        shared = [SMALL.fit(FitData(x, compare(a), held, kept), loss, 0)[0].model for a in (items, flipped)]
+        assert shared == alone and len(made) == 2  # of training and of validation, once
+        other = replace(SMALL, max_bin=15).fit(FitData(x, compare(items), held, kept), loss, 0)[0].model
+        fewer = SMALL.fit(FitData(x, compare(items[1:]), held, kept), loss, 0)[0].model
+        assert len(made) == 6 and other not in alone and fewer not in alone
+        assert fewer == SMALL.fit(FitData(x, compare(items[1:]), held), loss, 0)[0].model

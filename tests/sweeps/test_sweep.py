@@ -13,10 +13,10 @@ from rmlab.config.settings import Settings
 from rmlab.errors import ConfigError
 from rmlab.storage.artifact import open_artifact
 from rmlab.storage.sweep_schema import sweep_table
-from rmlab.sweeps.cell import run_cell
 from rmlab.sweeps.data import read_data, write_data
 from rmlab.sweeps.plan import plan_sweep
 from rmlab.sweeps.rows import RowLog
+from rmlab.sweeps.together import run_cell
 
 GRID = ("head=linear,trees", "loss=hinge,bradley_terry,classification", "seed=0,1")
 
