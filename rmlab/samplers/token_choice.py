@@ -23,7 +23,7 @@ _BLOCK = 256  # tokens, about the square root of a vocabulary's size
 _CLOSE = {torch.float32: 1e-4, torch.bfloat16: 6e-2, torch.float16: 1e-2}
 
 
-class Choice(NamedTuple):
+class DrawnTokens(NamedTuple):
     """Tokens [n], their log-probabilities at temperature 1, and whether rounding could change the choice."""
 
     tokens: Tensor
@@ -31,7 +31,7 @@ class Choice(NamedTuple):
     near: Tensor
 
 
-def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> Choice:
+def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> DrawnTokens:
     """Draws a token for each row: logits [n, V], keys [n] of the noise.
 
     Tokens are eligible in order of probability, equal ones in order of id, up to the first that brings their
@@ -47,9 +47,9 @@ def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> Ch
         vocabulary = _Vocabulary.of(scaled)
         tokens, near = _drawn(vocabulary, keys, top_p, close / min(temperature, 1.0))
         if temperature == 1:
-            return Choice(tokens, vocabulary.at(tokens)[1].log(), near)
+            return DrawnTokens(tokens, vocabulary.at(tokens)[1].log(), near)
     logprobs = logits.log_softmax(dim=-1, dtype=torch.float32).gather(1, tokens[:, None]).squeeze(1)
-    return Choice(tokens, logprobs, near)
+    return DrawnTokens(tokens, logprobs, near)
 
 
 class _Vocabulary(NamedTuple):
