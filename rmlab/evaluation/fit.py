@@ -43,7 +43,7 @@ Relabel = Callable[[Answered], Answered]  # puts other answers in the place of t
 
 
 class SharedFits:
-    """What fits that compare the same responses of the same data have in common, whatever the answers are.
+    """Holds what fits that compare the same responses of the same data have in common, whatever the answers are.
 
     Fits in turn are given it; what is kept is that of the last responses that were compared.
     """
@@ -53,7 +53,7 @@ class SharedFits:
         self._kept: dict[Any, Any] = {}
 
     def of(self, needed: np.ndarray) -> dict[Any, Any]:
-        """What fitters have kept of these rows of the train responses, by keys of their own."""
+        """Returns what fitters have kept of these rows of the train responses, by keys of their own."""
         if self._needed is None or not np.array_equal(self._needed, needed):
             self.forget()
             self._needed = needed
