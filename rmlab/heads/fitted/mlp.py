@@ -17,7 +17,7 @@ FittedLayers = tuple[tuple[np.ndarray, np.ndarray], ...]  # (weight [out, in], b
 
 RANKS = (64, 128, 256, 512)  # of a compressed layer, to be tried in this order
 AGREEMENT = 0.9995  # rank correlation with the exact head that a compressed one needs
-ROWS = 1024  # scored at once by a compressed head: they fit the processor's cache
+ROWS = 1024  # scored at once: they and their hidden units fit the processor's cache
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,7 +34,7 @@ class MlpHead(NormalisedHead):
 
     def _raw_block(self, x: np.ndarray) -> np.ndarray:
         weight, bias = self.layers[-1]
-        return (self._hidden(x) @ weight.T + bias)[:, 0]
+        return np.concatenate([(self._hidden(x[b]) @ weight.T + bias)[:, 0] for b in row_blocks(len(x), ROWS)])
 
     def _hidden(self, x: np.ndarray) -> np.ndarray:
         """Returns the last hidden layer, [b, f]. x: [b, d]."""
@@ -46,7 +46,7 @@ class MlpHead(NormalisedHead):
         return hidden
 
     def features(self, x: np.ndarray) -> np.ndarray:
-        return np.concatenate([self._hidden(x[block]) for block in row_blocks(len(x))])
+        return np.concatenate([self._hidden(x[block]) for block in row_blocks(len(x), ROWS)])
 
     def save(self, folder: Path) -> None:
         tensors = {"mean": self.standardiser.mean, "scale": self.standardiser.scale}
@@ -115,7 +115,7 @@ class CompressedMlp(NormalisedHead):
         return sum(layer.inner.size + layer.outer.size for layer in self.layers)
 
     def _raw_block(self, x: np.ndarray) -> np.ndarray:
-        return np.concatenate([self._scores(x[i : i + ROWS]) for i in range(0, len(x), ROWS)])
+        return np.concatenate([self._scores(x[block]) for block in row_blocks(len(x), ROWS)])
 
     def _scores(self, hidden: np.ndarray) -> np.ndarray:
         for layer in self.layers:
