@@ -15,7 +15,8 @@ from rmlab.heads.base import RewardHead
 from rmlab.heads.baselines import Ridge
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.heads.fitted.load import load_head
-from rmlab.heads.fitted.mlp import CompressedMlp, MlpHead, compressed
+from rmlab.heads.fitted.mlp import MlpHead
+from rmlab.heads.fitted.quick import QuickMlp, quick_mlp
 from rmlab.heads.fitted.several import EnsembleHead
 from rmlab.models.compute import available_cores, one_thread
 from rmlab.pipeline.job import Job
@@ -130,17 +131,17 @@ def quickened(head: RewardHead, sample: np.ndarray) -> RewardHead:
     A head with head.centre=prompt stays as it is: the sample has no whole prompts to try a form on.
     """
     if isinstance(head, MlpHead):
-        return compressed(head, sample)
+        return quick_mlp(head, sample)
     if isinstance(head, EnsembleHead):
-        members = tuple(compressed(m, sample) if isinstance(m, MlpHead) else m for m in head.members)
+        members = tuple(quick_mlp(m, sample) if isinstance(m, MlpHead) else m for m in head.members)
         return replace(head, members=members)
     return head
 
 
 def is_quick(head: RewardHead) -> bool:
-    """True if some part of the head scores by thinner products than were fitted."""
+    """True if some part of the head scores by other products than were fitted, thinner or rounded ones."""
     members = head.members if isinstance(head, EnsembleHead) else (head,)
-    return any(isinstance(member, CompressedMlp) for member in members)
+    return any(isinstance(member, QuickMlp) for member in members)
 
 
 def regression_on_golden(

@@ -126,15 +126,15 @@ class StreamedVectors:
     def sample(self, wanted: np.ndarray, n: int) -> np.ndarray:
         """Runs of rows from a few places, which are spread over the wanted ones.
 
-        Where there are as many row groups as places, a run begins with a group: what is before it in the
-        group would have to be read.
+        Where there are as many row groups as places, a run begins with a group: what is before it there would
+        be read as well.
         """
         rows = np.flatnonzero(wanted)
         run = max(1, n // PLACES)
         if len(rows) <= run * PLACES:
             return self.rows(rows)
-        groups = self._groups(wanted)
-        if len(groups) < PLACES or min(group.n_wanted for group in groups[:-1]) < run:
+        groups = [group for group in self._groups(wanted) if group.n_wanted >= run]
+        if len(groups) < PLACES:
             starts = np.linspace(0, len(rows) - run, PLACES).astype(int)
             return self.rows(rows[np.unique(starts[:, None] + np.arange(run))])
         spread = np.linspace(0, len(groups) - 1, PLACES).astype(int)
