@@ -104,33 +104,37 @@ def quick_mlp(head: MlpHead, sample: np.ndarray) -> MlpHead | QuickMlp:
 
     sample: [b, d] embeddings like those to score. On one half of them the principal directions V of each
     layer's outputs are computed, which give W ≈ V (Vᵀ W), the best approximation of its rank there; on the
-    other half agreement is measured. bfloat16 is tried where this machine multiplies such numbers faster.
+    other half agreement is measured. All is in bfloat16 where this machine multiplies such numbers faster and
+    the head agrees with itself in bfloat16.
     """
     from scipy.stats import spearmanr
 
     fitted, held = sample[::2], sample[1::2]
     exact = head.raw(held)
-    for quick in _candidates(head, fitted):
-        agreement = float(spearmanr(quick.raw(held), exact).statistic)
-        if agreement >= AGREEMENT:
-            return replace(quick, agreement=agreement)
-    return head
 
+    def measured(quick: QuickMlp) -> QuickMlp:
+        return replace(quick, agreement=float(spearmanr(quick.raw(held), exact).statistic))
 
-def _candidates(head: MlpHead, sample: np.ndarray) -> Iterator[QuickMlp]:
-    """Quick forms from the least work to the most, all with less than the head."""
     whole = [Layer([weight], bias) for weight, bias in head.layers[:-1]]
-    pays = bool(whole) and bfloat16_pays(*whole[0].weights[0].shape)
+    rounded = None
+    if whole and bfloat16_pays(*whole[0].weights[0].shape):
+        rounded = measured(in_bfloat16(head, whole))
+    is_rounded = rounded is not None and rounded.agreement >= AGREEMENT
+    for layers in _thinner(head, whole, fitted):
+        thin = measured(in_bfloat16(head, layers) if is_rounded else in_float32(head, layers))
+        if thin.agreement >= AGREEMENT:
+            return thin
+    return rounded if rounded is not None and is_rounded else head
+
+
+def _thinner(head: MlpHead, whole: Sequence[Layer], sample: np.ndarray) -> Iterator[list[Layer]]:
+    """The layers at growing ranks, as long as that is less work than the whole."""
     directions = list(_directions(head, sample))
     for rank in RANKS:
         thin = [_thin(layer, *found, rank) for layer, found in zip(whole, directions, strict=True)]
         if _work(thin) >= _work(whole):
-            break
-        if pays:
-            yield in_bfloat16(head, thin)
-        yield _in_float32(head, thin)
-    if pays:
-        yield in_bfloat16(head, whole)
+            return
+        yield thin
 
 
 def _work(layers: Sequence[Layer]) -> int:
@@ -157,7 +161,7 @@ def _thin(layer: Layer, mean: np.ndarray, vectors: np.ndarray, rank: int) -> Lay
     return Layer([outer.T @ layer.weights[0], outer], layer.bias + rest)
 
 
-def _in_float32(head: MlpHead, layers: Sequence[Layer]) -> CompressedMlp:
+def in_float32(head: MlpHead, layers: Sequence[Layer]) -> CompressedMlp:
     """layers: of low rank, for standardised embeddings."""
     (inner, outer), bias = layers[0]
     inner = inner / head.standardiser.scale
