@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -122,18 +123,18 @@ def quick_forms(
     if wanted.sum() < WORTH_TRYING:
         return dict(heads)
     sample = vectors.sample(wanted, SAMPLE)
-    return {name: quickened(head, sample) for name, head in heads.items()}
+    return {name: quickened(head, sample, int(wanted.sum())) for name, head in heads.items()}
 
 
-def quickened(head: RewardHead, sample: np.ndarray) -> RewardHead:
-    """MLPs, alone or in an ensemble, in a form that scores faster where it agrees with them.
+def quickened(head: RewardHead, sample: np.ndarray, n: float = math.inf) -> RewardHead:
+    """MLPs, alone or in an ensemble, in a form that scores n responses faster, where it agrees with them.
 
     A head with head.centre=prompt stays as it is: the sample has no whole prompts to try a form on.
     """
     if isinstance(head, MlpHead):
-        return quick_mlp(head, sample)
+        return quick_mlp(head, sample, n)
     if isinstance(head, EnsembleHead):
-        members = tuple(quick_mlp(m, sample) if isinstance(m, MlpHead) else m for m in head.members)
+        members = tuple(quick_mlp(m, sample, n) if isinstance(m, MlpHead) else m for m in head.members)
         return replace(head, members=members)
     return head
 

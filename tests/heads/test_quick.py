@@ -161,3 +161,13 @@ def test_the_bfloat16_form_checks_its_input_and_cannot_be_saved(rng, pays, tmp_p
         quick.raw(bad)
     with pytest.raises(RmlabError, match="save the head it was made from"):
         quick.save(tmp_path / "head")
+
+
+def test_for_few_responses_the_layers_are_left_whole(rng, pays):
+    """The trial of thinner ones would take longer; without bfloat16 there is nothing but thinner ones."""
+    head = network(rng, used=10)
+    sample = embeddings(head, 1000, rng)
+    assert quick_mlp(head, sample, 1000).layers[0].weights[0].shape == (64, D)
+    pays[0] = True
+    few, many = (quick_mlp(head, sample, n) for n in (1000, 1e9))
+    assert [len(quick.layers[0][0]) for quick in (few, many)] == [1, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from rmlab.models.compute import one_thread
 
 RANKS = (64, 128, 256, 512)  # of a compressed layer, to be tried in this order
 AGREEMENT = 0.9995  # rank correlation with the exact head that a quick form needs
+MUCH = 4e11  # multiplications in bfloat16; for fewer the trial of thinner layers takes longer than it saves
 PAYS = 0.75  # share of the time of float32 that bfloat16 may take
 TRIED = 256  # rows of the products that are timed
 
@@ -99,13 +101,13 @@ class Bfloat16Mlp(QuickMlp):
         return linear(hidden.float(), *self.last)[:, 0]
 
 
-def quick_mlp(head: MlpHead, sample: np.ndarray) -> MlpHead | QuickMlp:
+def quick_mlp(head: MlpHead, sample: np.ndarray, n: float = math.inf) -> MlpHead | QuickMlp:
     """Returns the quick form of least work that agrees with the head, or the head itself.
 
-    sample: [b, d] embeddings like those to score. On one half of them the principal directions V of each
+    sample: [b, d] embeddings like those to score, of which there are n. On one half of them the principal directions V of each
     layer's outputs are computed, which give W ≈ V (Vᵀ W), the best approximation of its rank there; on the
     other half agreement is measured. All is in bfloat16 where this machine multiplies such numbers faster and
-    the head agrees with itself in bfloat16.
+    the head agrees with itself in bfloat16; it is then made no thinner for few responses.
     """
     from scipy.stats import spearmanr
 
@@ -120,6 +122,8 @@ def quick_mlp(head: MlpHead, sample: np.ndarray) -> MlpHead | QuickMlp:
     if whole and bfloat16_pays(*whole[0].weights[0].shape):
         rounded = measured(in_bfloat16(head, whole))
     is_rounded = rounded is not None and rounded.agreement >= AGREEMENT
+    if rounded is not None and is_rounded and n * _work(whole) < MUCH:
+        return rounded
     for layers in _thinner(head, whole, fitted):
         thin = measured(in_bfloat16(head, layers) if is_rounded else in_float32(head, layers))
         if thin.agreement >= AGREEMENT:
