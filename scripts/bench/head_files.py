@@ -38,7 +38,7 @@ def bench_score(sizes: Sizes, folder: Path) -> dict[str, float]:
     sizes = sizes._replace(d=sizes.score_d)
     paths = make_study(folder / "score", 4, 10, prompts, n, sizes.d, SEED)
     head = _fitted(sizes)
-    naive = _naively(paths.embeddings, head, torch.float32)
+    naive = _naively(paths.embeddings, _as_torch(head))
     ids = naive.response_id
     vectors = StreamedVectors(_as_artifact(paths.embeddings), pa.array(ids.tolist(), pa.string()))
     everything = np.ones(len(ids), dtype=bool)
@@ -54,7 +54,8 @@ def bench_score(sizes: Sizes, folder: Path) -> dict[str, float]:
     agreement = spearmanr(naive.scores[:, 0], ours).statistic
     same = naive
     if isinstance(quick, Bfloat16Mlp):
-        same = _naively(paths.embeddings, head, torch.bfloat16)
+        model = _as_torch(head)
+        same = naive_score(paths.embeddings, model, memory_gib=0, dtype=torch.bfloat16)
     form = "as it is" if quick is head else f"{quick.kind}, ranks {_ranks(quick)}"
     rate = forward_flops(sizes.d) * len(ids) / exact_seconds / 1e9
     print(
@@ -73,11 +74,10 @@ def _ranks(quick: QuickMlp) -> list[int]:
     return [len(layer[0][0]) for layer in quick.layers]
 
 
-def _naively(file: Path, head: MlpHead, dtype: torch.dtype) -> Scores:
-    model = _as_torch(head)
-    found = naive_score(file, model, dtype=dtype)
+def _naively(file: Path, model: torch.nn.Sequential) -> Scores:
+    found = naive_score(file, model)
     if found.whole:
-        found = min(found, naive_score(file, model, memory_gib=0, dtype=dtype), key=lambda s: s.seconds)
+        found = min(found, naive_score(file, model, memory_gib=0), key=lambda scores: scores.seconds)
     return found
 
 

@@ -104,10 +104,10 @@ class Bfloat16Mlp(QuickMlp):
 def quick_mlp(head: MlpHead, sample: np.ndarray, n: float = math.inf) -> MlpHead | QuickMlp:
     """Returns the quick form of least work that agrees with the head, or the head itself.
 
-    sample: [b, d] embeddings like those to score, of which there are n. On one half of them the principal directions V of each
-    layer's outputs are computed, which give W ≈ V (Vᵀ W), the best approximation of its rank there; on the
-    other half agreement is measured. All is in bfloat16 where this machine multiplies such numbers faster and
-    the head agrees with itself in bfloat16; it is then made no thinner for few responses.
+    sample: [b, d] embeddings like those to score, of which there are n. On one half of them the principal
+    directions V of each layer's outputs are computed, which give W ≈ V (Vᵀ W), the best approximation of its
+    rank there; on the other half agreement is measured. All is in bfloat16 where this machine multiplies such
+    numbers faster and the head agrees with itself in bfloat16; it is then made no thinner for few responses.
     """
     from scipy.stats import spearmanr
 
