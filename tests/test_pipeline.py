@@ -133,7 +133,7 @@ def test_quick_scoring_names_the_heads_that_have_such_a_form_whatever_their_embe
     cli, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("rmlab.evaluation.score.WORTH_TRYING", 1)
-    monkeypatch.setattr("rmlab.heads.fitted.mlp.AGREEMENT", 0.5)  # a few responses give few directions
+    monkeypatch.setattr("rmlab.heads.fitted.quick.AGREEMENT", 0.5)  # a few responses give few directions
     mlp = "head=mlp head.hidden=[1024,512] head.epochs=2"
     arms = f"arms=['{mlp}','{mlp} embedder.dimension=32','head=linear']"
     made = cli("run", *SMALL, "sft=none", arms, "evaluation.scoring=quick", f"out={tmp_path}", "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ from rmlab.heads.base import RewardHead
 from rmlab.heads.baselines import Ridge
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.heads.fitted.load import load_head
-from rmlab.heads.fitted.mlp import CompressedMlp, MlpHead, compressed
+from rmlab.heads.fitted.mlp import MlpHead
+from rmlab.heads.fitted.quick import QuickMlp, quick_mlp
 from rmlab.heads.fitted.several import EnsembleHead
 from rmlab.models.compute import available_cores, one_thread
 from rmlab.pipeline.job import Job
@@ -121,26 +123,26 @@ def quick_forms(
     if wanted.sum() < WORTH_TRYING:
         return dict(heads)
     sample = vectors.sample(wanted, SAMPLE)
-    return {name: quickened(head, sample) for name, head in heads.items()}
+    return {name: quickened(head, sample, int(wanted.sum())) for name, head in heads.items()}
 
 
-def quickened(head: RewardHead, sample: np.ndarray) -> RewardHead:
-    """MLPs, alone or in an ensemble, in a form that scores faster where it agrees with them.
+def quickened(head: RewardHead, sample: np.ndarray, n: float = math.inf) -> RewardHead:
+    """MLPs, alone or in an ensemble, in a form that scores n responses faster, where it agrees with them.
 
     A head with head.centre=prompt stays as it is: the sample has no whole prompts to try a form on.
     """
     if isinstance(head, MlpHead):
-        return compressed(head, sample)
+        return quick_mlp(head, sample, n)
     if isinstance(head, EnsembleHead):
-        members = tuple(compressed(m, sample) if isinstance(m, MlpHead) else m for m in head.members)
+        members = tuple(quick_mlp(m, sample, n) if isinstance(m, MlpHead) else m for m in head.members)
         return replace(head, members=members)
     return head
 
 
 def is_quick(head: RewardHead) -> bool:
-    """True if some part of the head scores by thinner products than were fitted."""
+    """True if some part of the head scores by other products than were fitted, thinner or rounded ones."""
     members = head.members if isinstance(head, EnsembleHead) else (head,)
-    return any(isinstance(member, CompressedMlp) for member in members)
+    return any(isinstance(member, QuickMlp) for member in members)
 
 
 def regression_on_golden(

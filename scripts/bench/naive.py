@@ -7,6 +7,7 @@ of its own: torch uses every core.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -170,13 +171,16 @@ def score(
     members: nn.Sequential | Sequence[nn.Sequential],
     batch_size: int = 8192,
     memory_gib: float = MEMORY_GIB,
+    dtype: torch.dtype = torch.float32,
 ) -> Scores:
     """Every row of an embeddings.parquet by every member; prints the reading time and the rate.
 
+    dtype: of the products; members are converted to it.
     Read at once by way of pandas; by row group where the frame and its float32 matrix would not fit.
     """
     started = time.perf_counter()
     models = [members] if isinstance(members, nn.Sequential) else list(members)
+    models = [copy.deepcopy(model).to(dtype) for model in models]
     file = pq.ParquetFile(path)
     rows, d = file.metadata.num_rows, file.schema_arrow.field("embedding").type.list_size
     whole = _reading_gib(rows, d) <= min(memory_gib, 0.8 * _available_gib())
@@ -188,7 +192,7 @@ def score(
         x = _matrix(frame)
         ids.append(frame["response_id"].to_numpy())
         read_at = time.perf_counter()
-        parts.append(_forward(models, x, batch_size))
+        parts.append(_forward(models, x, batch_size, dtype))
         read += read_at - begun
         computed += time.perf_counter() - read_at
         del table, frame, x
@@ -204,12 +208,12 @@ def _matrix(frame: pd.DataFrame) -> np.ndarray:
     return np.stack(frame["embedding"].to_list(), dtype=np.float32, casting="same_kind")
 
 
-def _forward(models: list[nn.Sequential], x: np.ndarray, batch_size: int) -> np.ndarray:
+def _forward(models: list[nn.Sequential], x: np.ndarray, batch_size: int, dtype: torch.dtype) -> np.ndarray:
     """x: [rows, d] -> [rows, members]."""
     with torch.inference_mode():
         batches = torch.from_numpy(x).split(batch_size)
-        scored = [torch.cat([m(batch) for m in models], dim=1) for batch in batches]
-    return np.asarray(torch.cat(scored))
+        scored = [torch.cat([m(batch.to(dtype)) for m in models], dim=1) for batch in batches]
+    return np.asarray(torch.cat(scored).float())
 
 
 def _reading_gib(rows: int, d: int) -> float:

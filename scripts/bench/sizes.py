@@ -12,6 +12,7 @@ class Sizes(NamedTuple):
     comparisons: int  # a fifth of them for validation
     members: int  # of the ensemble
     epochs: int  # of the naive fit, at most; ours stops by itself
+    pairs_of: tuple[int, int]  # prompts of ten responses and their width, which the naive loop draws from
     naive_pairs: int  # pairs that the naive loop draws
     our_pairs: int  # pairs that ours draws, from a pool of the study's shape
     best_of_n: tuple[int, int]  # prompts and responses
@@ -31,6 +32,7 @@ FULL = Sizes(
     comparisons=10_000,
     members=10,
     epochs=30,
+    pairs_of=(1000, 2048),
     naive_pairs=20_000,
     our_pairs=400_000,
     best_of_n=(2000, 500),
@@ -43,16 +45,17 @@ FULL = Sizes(
     sweep_comparisons=10_000,
 )
 QUICK = Sizes(
-    d=256,
+    d=1024,
     pool=(1000, 10),
     held_out=400,
-    comparisons=2000,
-    members=2,
-    epochs=10,
-    naive_pairs=5000,
+    comparisons=3000,
+    members=1,
+    epochs=20,
+    pairs_of=(1000, 2048),
+    naive_pairs=20_000,
     our_pairs=400_000,
     best_of_n=(100, 500),
-    score_rows=(120, 500),
+    score_rows=(250, 500),  # enough that quick forms are tried
     score_d=1024,
     sweep_cells=20,
     sweep_d=128,

@@ -102,6 +102,40 @@ def test_numpy_scores_equal_the_torch_forward(linear_world):
     np.testing.assert_allclose(head.score(linear_world.data.x), forward(layers, z, 0.0, None), atol=1e-5)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_products_in_bfloat16_are_those_of_autocast(dropout):
+    """Scores and gradients, against torch's own mixed precision with the last layer in float32."""
+    layers = initialise([64, 32, 16, 1], torch.Generator().manual_seed(0))
+    x, place = torch.randn(50, 64), torch.randint(0, 50, (80,))
+    found = forward(layers, x, dropout, torch.Generator().manual_seed(1), place, torch.bfloat16)
+    found.square().mean().backward()
+    gradients = [part.grad.clone() for layer in layers for part in layer]
+    rng = torch.Generator().manual_seed(1)
+    hidden = x[place] if dropout else x
+    for weight, bias in layers[:-1]:
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = torch.nn.functional.linear(hidden, weight.detach(), bias.detach()).clamp(min=0)
+        if dropout:
+            hidden = hidden * (torch.rand(hidden.shape, generator=rng) >= dropout) / (1 - dropout)
+    whole = torch.nn.functional.linear(hidden.float(), *(p.detach() for p in layers[-1]))[:, 0]
+    np.testing.assert_allclose(found.detach(), whole if dropout else whole[place], atol=1e-6)
+    exact = [(w.detach().clone().requires_grad_(), b.detach().clone().requires_grad_()) for w, b in layers]
+    forward(exact, x, dropout, torch.Generator().manual_seed(1), place).square().mean().backward()
+    for gradient, expected in zip(gradients, [p.grad for layer in exact for p in layer], strict=True):
+        assert gradient.dtype == torch.float32
+        assert torch.nn.functional.cosine_similarity(gradient.ravel(), expected.ravel(), dim=0) > 0.999
+        assert not torch.equal(gradient, expected) or gradient.numel() == 1
+
+
+def test_a_fit_in_bfloat16_orders_nearly_as_one_in_float32(linear_world):
+    x = linear_world.data.x
+    whole, _ = SMALL.fit(linear_world.data, BradleyTerry(), 0)
+    rounded, _ = replace(SMALL, products="bfloat16").fit(linear_world.data, BradleyTerry(), 0)
+    assert all(part.dtype == np.float32 for layer in rounded.layers for part in layer)
+    assert np.corrcoef(whole.score(x), rounded.score(x))[0, 1] > 0.99
+    assert not np.array_equal(whole.score(x), rounded.score(x))
+
+
 def test_standardises_by_training_rows_only(linear_world):
     x, used = linear_world.data.x, np.unique(linear_world.data.train.items)
     head, _ = SMALL.fit(linear_world.data, BradleyTerry(), 0)

@@ -130,7 +130,8 @@ def cut(embed, folder, sizes, rows_per_group):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_blocks_are_the_same_however_the_artifact_is_cut(small_run, tmp_path, monkeypatch, masked):
-    monkeypatch.setattr("rmlab.responses.vectors.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("rmlab.responses.vectors.ROWS_AT_ONCE", 9)
+    monkeypatch.setattr("rmlab.responses.vectors.ROWS_IN_CACHE", 10)
     embed = artifact(small_run, "embed")
     rng = np.random.default_rng(2)
     known = embed.read()["response_id"].to_numpy()
@@ -147,8 +148,12 @@ def test_blocks_are_the_same_however_the_artifact_is_cut(small_run, tmp_path, mo
             asked[s : s + 10] for s in range(0, len(asked), 10)
         ]
         assert all(blocks), "no piece without a block"
-        x = np.concatenate([x for _, x in vectors.blocks(wanted)])
-        assert np.array_equal(x, StreamedVectors(embed, pa.array(ids, pa.string())).rows(np.array(asked)))
+        whole = StreamedVectors(embed, pa.array(ids, pa.string())).rows(np.array(asked))
+        assert np.array_equal(
+            np.concatenate([x for piece in vectors.pieces(wanted) for _, x in piece()]), whole
+        )
+        assert np.array_equal(np.concatenate([x for _, x in vectors.blocks(wanted)]), whole)
+        assert [len(at) for at, _ in vectors.blocks(wanted)][:-1] == [9] * ((len(asked) - 1) // 9)
 
 
 def test_a_sample_is_spread_over_the_wanted_rows(small_run):
@@ -163,6 +168,48 @@ def test_a_sample_is_spread_over_the_wanted_rows(small_run):
         assert n >= 76 or len(sample) >= min(n, 8)
         if n > 8:
             assert np.array_equal(sample[[0, -1]], everything[[20, 95]])
+
+
+def test_a_sample_of_many_row_groups_has_the_beginning_of_some(small_run, tmp_path):
+    embed = artifact(small_run, "embed")
+    ids = embed.read()["response_id"].combine_chunks()
+    vectors = StreamedVectors(cut(embed, tmp_path / "cut", (96,), 8), ids)
+    wanted = np.arange(96) >= 20
+    begun = [
+        20,
+        24,
+        32,
+        40,
+        56,
+        64,
+        72,
+        88,
+    ]  # eight of the ten groups with wanted rows, from the first such row
+    assert np.array_equal(
+        vectors.sample(wanted, 16), vectors.rows(np.array([[k, k + 1] for k in begun]).ravel())
+    )
+
+
+@pytest.mark.parametrize("stored", [pa.float16(), pa.float32()])
+def test_vectors_are_read_as_they_were_written(small_run, tmp_path, stored):
+    """Wanted rows in no order, some row groups without one; against numpy's conversion."""
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(stored.to_pandas_dtype())
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), type=pa.list_(stored, 3))
+    ids = np.random.default_rng(1).permutation([f"r{k}" for k in range(50)])
+    table = pa.table({"response_id": ids, "embedding": vectors})
+    (tmp_path / "a").mkdir()
+    path = tmp_path / "a" / "part-00000.parquet"
+    pq.write_table(table, path, row_group_size=7, write_page_checksum=True)
+    record = FileRecord(path.name, path.stat().st_size, "", 50)
+    of_ids = pa.array([f"r{k}" for k in range(50)])
+    found = StreamedVectors(
+        Artifact(tmp_path / "a", replace(artifact(small_run, "embed").manifest, files=[record])), of_ids
+    )
+    wanted = (np.arange(50) % 5 != 0) & (np.arange(50) > 9)
+    for rows, block in found.blocks(wanted):
+        assert block.dtype == np.float32 and wanted[rows].all()
+        expected = np.array([x[list(ids).index(f"r{k}")] for k in rows]).astype(np.float32)
+        np.testing.assert_array_equal(block, expected)
 
 
 def test_responses_without_an_embedding_are_counted(small_run):

@@ -314,7 +314,7 @@ def test_what_cannot_be_swept(grid, message):
 
 def test_heads_are_scored_in_the_form_that_the_settings_name(out, inline, monkeypatch):
     monkeypatch.setattr("rmlab.evaluation.score.WORTH_TRYING", 1)
-    monkeypatch.setattr("rmlab.heads.fitted.mlp.AGREEMENT", 0.9)  # a few responses give few directions
+    monkeypatch.setattr("rmlab.heads.fitted.quick.AGREEMENT", 0.9)  # a few responses give few directions
     grid = ("head=mlp_study", "head.epochs=2", "evaluation.scoring=exact,quick")
     rows = heads(swept(out, *grid)).set_index("evaluation.scoring")
     assert rows["quick"].to_dict() == {"exact": False, "quick": True}
