@@ -43,7 +43,7 @@ Relabel = Callable[[Answered], Answered]  # puts other answers in the place of t
 
 
 class SharedFits:
-    """Holds what fits that compare the same responses of the same data have in common, whatever the answers are.
+    """Holds what fits on the same comparisons have in common, whatever the answers are.
 
     Fits in turn are given it; what is kept is that of the last responses that were compared.
     """
