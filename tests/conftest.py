@@ -68,24 +68,35 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 @pytest.fixture(autouse=True, scope="session")
 def settings_read_once() -> Iterator[None]:
     """Hydra reads and parses each file of settings once in a session, for it takes most of a short command."""
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # which imports the sources anew: those of before are no longer used
     from hydra._internal.core_plugins.file_config_source import FileConfigSource
-
-    true, known = FileConfigSource.load_config, {}
-
-    def load_config(source: Any, config_path: str) -> Any:
-        file = Path(source.path, source._normalize_file_name(config_path))
-        try:
-            seen = file.stat()
-        except OSError:
-            return true(source, config_path)
-        key = (source.provider, config_path, str(file), seen.st_mtime_ns, seen.st_size)
-        if key not in known:
-            known[key] = true(source, config_path)
-        return copy.deepcopy(known[key])
+    from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FileConfigSource, "load_config", load_config)
+        for kind in (FileConfigSource, ImportlibResourcesConfigSource):
+            patch.setattr(kind, "load_config", _read_once(kind.load_config))
         yield
+
+
+def _read_once(load_config: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    known: dict[Any, Any] = {}
+
+    def read(source: Any, config_path: str) -> Any:
+        place: tuple[Any, ...] = (source.provider, source.path, config_path)
+        if source.scheme() == "file":
+            file = Path(source.path, source._normalize_file_name(config_path))
+            try:
+                seen = file.stat()
+            except OSError:
+                return load_config(source, config_path)
+            place += (seen.st_mtime_ns, seen.st_size)
+        if place not in known:
+            known[place] = load_config(source, config_path)
+        return copy.deepcopy(known[place])
+
+    return read
 
 
 @pytest.fixture(autouse=True)
