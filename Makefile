@@ -37,13 +37,18 @@ ALL_SEEDS ?= range(0,5)
 reproduce-all: setup  ## every finding on all eight set-ups with 5 seeds: about an hour on 2 cores; goes on where it was stopped
 	@$(BIN)/rmlab reproduce experiment=embedding_set input=$(SET) --all-setups 'seed=$(ALL_SEEDS)'
 
-test: setup-dev  ## the tests, on up to 4 cores; those that need the machine for themselves come after (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not alone and not slow"
-	@$(BIN)/python -m pytest -m "alone and not slow"
+# What is compiled is kept for the next start, whatever the environment says; and files without such tests are not read.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+FILES_WITH = $(shell grep -rlE --include='test_*.py' 'mark\.$(1)\b' tests --exclude-dir=with_vllm)
+IN_PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+
+test: setup-dev  ## the tests, on up to 4 cores; those that need the machine for themselves come after (under 9 minutes on 2 cores)
+	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "not alone and not slow"
+	@$(BIN)/python -m pytest -m "alone and not slow" $(call FILES_WITH,alone)
 
 test-slow: setup-dev  ## the long tests that `make test` leaves out
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "slow and not alone"
-	@$(BIN)/python -m pytest -m "slow and alone"
+	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "slow and not alone" $(call FILES_WITH,slow)
+	@$(BIN)/python -m pytest -m "slow and alone" $(call FILES_WITH,alone)
 
 test-all: test test-slow test-vllm faults siege fuzz  ## every test, fault and attack, and the fuzzer at length: hours
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import os
 import signal
@@ -65,27 +66,52 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
     return call
 
 
+def pytest_collection_finish() -> None:
+    """Leaves what all test modules have made out of every later search for garbage, which took half a second."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def settings_read_once() -> Iterator[None]:
-    """Hydra reads and parses each file of settings once in a session, for it takes most of a short command."""
-    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    """Hydra reads each file of settings once in a session, and looks into its own package once for each name:
+    that is most of a composition, and a composition most of a short command."""
+    from hydra.core.plugins import Plugins
 
-    true, known = FileConfigSource.load_config, {}
+    Plugins.instance()  # which imports both modules anew: their classes of before are used no more
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource as OfFolder
+    from hydra._internal.core_plugins.importlib_resources_config_source import (
+        ImportlibResourcesConfigSource as OfPackage,
+    )
 
-    def load_config(source: Any, config_path: str) -> Any:
+    def of_file(source: Any, config_path: str) -> Any:
         file = Path(source.path, source._normalize_file_name(config_path))
-        try:
-            seen = file.stat()
-        except OSError:
-            return true(source, config_path)
-        key = (source.provider, config_path, str(file), seen.st_mtime_ns, seen.st_size)
-        if key not in known:
-            known[key] = true(source, config_path)
-        return copy.deepcopy(known[key])
+        seen = file.stat() if file.exists() else None
+        return seen and (source.path, source.provider, config_path, seen.st_mtime_ns, seen.st_size)
+
+    def of_package(source: Any, config_path: str) -> Any:
+        return source.path, source.provider, config_path
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FileConfigSource, "load_config", load_config)
+        patch.setattr(OfFolder, "load_config", _once(OfFolder.load_config, of_file))
+        for name in ("load_config", "is_config", "is_group"):
+            patch.setattr(OfPackage, name, _once(getattr(OfPackage, name), of_package))
         yield
+
+
+def _once(method: Callable[[Any, str], Any], key_of: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """The method, called once for each key; what has none is looked at each time."""
+    known: dict[Any, Any] = {}
+
+    def call(source: Any, config_path: str) -> Any:
+        key = key_of(source, config_path)
+        if key is None:
+            return method(source, config_path)
+        if key not in known:
+            known[key] = method(source, config_path)
+        return copy.deepcopy(known[key])
+
+    return call
 
 
 @pytest.fixture(autouse=True)
