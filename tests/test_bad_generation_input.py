@@ -23,6 +23,7 @@ from rmlab.goldens.sequence_classifier import SequenceClassifier
 from rmlab.models.bundled import random_tiny, stored
 from rmlab.models.bundled.random_tiny import byte_tokenizer, write_random_model
 from rmlab.models.compute import Compute
+from rmlab.models.decoding.fused import FusedLayers
 from rmlab.models.text.rendering import Exchange
 from rmlab.models.weights import find_model
 from rmlab.samplers.base import SamplingTask
@@ -139,7 +140,16 @@ def small_memory(monkeypatch, kind, room):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return forward(self, *args, **inputs)
 
+    states = FusedLayers._states
+
+    def small_fused(self, ids, *args):
+        seen.append(len(ids))
+        if seen[-1] > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return states(self, ids, *args)
+
     monkeypatch.setattr(kind, "forward", small)
+    monkeypatch.setattr(FusedLayers, "_states", small_fused)
     monkeypatch.setattr("rmlab.models.compute.try_model", lambda model: None)  # reads no batch
     return seen
 

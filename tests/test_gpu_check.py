@@ -103,12 +103,18 @@ def test_wrong_logprobs_are_found(llama, monkeypatch):
     assert not check_logprobs(llama, "cpu").ok
 
 
+def _certain(tokens):
+    from rmlab.samplers.token_choice import DrawnTokens
+
+    return DrawnTokens(tokens, torch.zeros(len(tokens)), torch.zeros(len(tokens), dtype=torch.bool))
+
+
 def _second_best(logits, uniform, temperature, top_p):
-    return logits.topk(2, dim=-1).indices[:, 1], torch.zeros(len(logits), dtype=torch.bool)
+    return _certain(logits.topk(2, dim=-1).indices[:, 1])
 
 
 def _by_batch(logits, uniform, temperature, top_p):
-    return logits.topk(2, dim=-1).indices[:, len(logits) % 2], torch.zeros(len(logits), dtype=torch.bool)
+    return _certain(logits.topk(2, dim=-1).indices[:, len(logits) % 2])
 
 
 def test_wrong_greedy_tokens_are_found(llama, monkeypatch):

@@ -100,7 +100,12 @@ def _deciding(composer: Composer, *overrides: str) -> dict[str, set[str]]:
     return {stage: {_own(node) for node in nodes if node.stage == stage} for stage in BY_NAME}
 
 
-_BASE = ("golden=[sentiment,length,judge]", "golden.judge.model=random-tiny", "crossval.folds=2")
+_BASE = (
+    "dtype=float32",
+    "golden=[sentiment,length,judge]",
+    "golden.judge.model=random-tiny",
+    "crossval.folds=2",
+)
 
 
 def test_decided_by_names_the_settings_that_the_fingerprint_of_a_stage_is_made_of(monkeypatch):

@@ -191,7 +191,7 @@ def test_errors_of_libraries_and_debugging_pass_the_door(cli, monkeypatch, tmp_p
 
     from rmlab.commands import doctor
 
-    def broken(as_json: bool) -> None:
+    def broken(as_json: bool, measured_model: str | None) -> None:
         logging.getLogger("stranger").error("%s", HOSTILE)
         warnings.warn(HOSTILE, UserWarning, stacklevel=1)
         raise KeyError(HOSTILE)
