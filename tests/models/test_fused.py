@@ -60,7 +60,9 @@ def test_other_families_keep_their_layers_with_products_that_are_laid_out(family
     model = small(family)
     assert fuse_model(model, 0) is None
     assert may_share(model, 0)
-    laid_out = [layer for layer in model.modules() if isinstance(getattr(layer, "forward", None), Product)]
+    laid_out = [
+        layer for layer in model.modules() if isinstance(layer.__dict__.get("forward"), products._LaidOut)
+    ]
     assert len(laid_out) > (1 if family != "gpt2" else 0)  # which has one linear layer
     check(small(family), SharedDecoder(model, 0))
 
@@ -99,11 +101,23 @@ def test_a_product_that_is_laid_out_is_the_product(rows, dtype):
     assert torch.allclose(found.double(), expected, atol=1e-5 if dtype == torch.float32 else 0.3)
 
 
+def test_a_model_whose_weights_change_their_type_multiplies_by_the_new_ones():
+    model, expected, ids = (
+        small("gemma").bfloat16(),
+        small("gemma").bfloat16().float(),
+        torch.arange(3, 30)[None],
+    )
+    lay_out_products(model)
+    with torch.inference_mode():
+        model(input_ids=ids)
+        assert torch.equal(model.float()(input_ids=ids).logits, expected(input_ids=ids).logits)
+
+
 def test_products_are_not_laid_out_where_memory_is_short(monkeypatch):
     monkeypatch.setattr(products.os, "sysconf", lambda name: 1)
     model = small("gemma")
     lay_out_products(model)
-    assert not any(isinstance(layer.__dict__.get("forward"), Product) for layer in model.modules())
+    assert not any(isinstance(layer.__dict__.get("forward"), products._LaidOut) for layer in model.modules())
 
 
 def test_a_torch_without_such_products_multiplies_as_usual(monkeypatch):

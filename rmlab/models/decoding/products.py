@@ -39,7 +39,20 @@ def lay_out_products(model: Any) -> None:
     layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear]
     if has_room(layer.weight for layer in layers):
         for layer in layers:
-            layer.forward = Product(layer.weight, layer.bias, lay_out=True)
+            layer.forward = _LaidOut(layer)
+
+
+class _LaidOut:
+    """The forward pass of a linear layer by a Product, as long as the layer keeps its weight."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer, self.product = layer, Product(layer.weight, layer.bias, lay_out=True)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        weight = self.layer.weight
+        if weight.data_ptr() == self.product.weight.data_ptr():
+            return self.product(x)
+        return torch.nn.functional.linear(x, weight, self.layer.bias)  # it was moved, or has another type
 
 
 def has_room(weights: Iterable[Tensor]) -> bool:
