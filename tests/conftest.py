@@ -72,6 +72,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # or libraries complain at the end of what was not freed
+
+
 @pytest.fixture(autouse=True, scope="session")
 def settings_read_once() -> Iterator[None]:
     """Hydra reads each file of settings once in a session, and looks into its own package once for each name:
