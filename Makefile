@@ -42,7 +42,7 @@ test test-slow: export PYTHONDONTWRITEBYTECODE =
 FILES_WITH = $(shell grep -rlE --include='test_*.py' 'mark\.$(1)\b' tests --exclude-dir=with_vllm)
 IN_PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
-test: setup-dev  ## the tests, on up to 4 cores; those that need the machine for themselves come after (under 9 minutes on 2 cores)
+test: setup-dev  ## the tests, on up to 4 cores; those that need the machine for themselves come after (under 10 minutes on 2 cores)
 	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "not alone and not slow"
 	@$(BIN)/python -m pytest -m "alone and not slow" $(call FILES_WITH,alone)
 
