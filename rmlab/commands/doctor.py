@@ -104,7 +104,11 @@ def _default_model() -> dict[str, Any]:
 def _precision() -> dict[str, Any]:
     """Tells what dtype=auto is on this machine, as far as that was measured."""
     what = "dtype=auto"
-    if has_gpu():
+    try:
+        is_gpu = has_gpu()
+    except (ImportError, OSError):
+        return _check(what, True, "not known without torch")
+    if is_gpu:
         return _check(what, True, f"{'bfloat16' if gpu_has_bfloat16() else 'float32'} on the GPU")
     known = known_rates()
     if not known:
@@ -129,7 +133,7 @@ def measured(model: str) -> dict[str, Any]:
             f"model={model}: its shapes are not known here; give a local folder, or a model of a package"
         )
     note("measuring products and memory for some seconds")
-    rates(*widths, again=True)
+    rates(*widths)
     return {
         "model": model,
         "hidden_size": widths[0],

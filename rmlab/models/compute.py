@@ -23,6 +23,11 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def memory_bytes() -> int:
+    """Returns the size of this machine's memory; what depends on it is the same in each run."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 @contextmanager
 def torch_threads_kept() -> Iterator[None]:
     """Restores torch's number of threads at the end."""

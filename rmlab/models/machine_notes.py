@@ -23,11 +23,14 @@ _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 class MachineNotes:
     """Values by kind and name in a file of the cache. What is damaged there was never measured."""
 
-    file: Path
+    file: Path | None  # None where there is no cache
 
     @classmethod
     def here(cls) -> MachineNotes:
-        return cls(cache_folder("machines") / f"{digest(described_machine())[:16]}.json")
+        try:
+            return cls(cache_folder("machines") / f"{digest(described_machine())[:16]}.json")
+        except RmlabError:  # what needs the cache says so
+            return cls(None)
 
     def all(self, kind: str) -> dict[str, Any]:
         """Returns all values of a kind by name."""
@@ -39,6 +42,8 @@ class MachineNotes:
 
     def put(self, kind: str, name: str, value: Any) -> None:
         """Keeps a value. Where the cache cannot be written, it is measured again next time."""
+        if self.file is None:
+            return
         values = self._read()
         values = {**values, "machine": described_machine(), kind: {**self.all(kind), name: value}}
         try:
@@ -47,6 +52,8 @@ class MachineNotes:
             return
 
     def _read(self) -> dict[str, Any]:
+        if self.file is None:
+            return {}
         try:
             found = parse_json(read_plain_text(self.file))
         except (OSError, ValueError, RmlabError):

@@ -6,23 +6,21 @@ texts, stay close to those in float32. Both are found once and kept in the cache
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from rmlab.errors import RmlabError
-from rmlab.models.compute import Compute, has_gpu
+from rmlab.models.compute import Compute, has_gpu, memory_bytes
 from rmlab.models.machine_notes import MachineNotes, is_positive, may_have_gpu
-from rmlab.models.product_rates import rates
-from rmlab.models.weights import Model, widths_of
+from rmlab.models.product_rates import LARGE, PRECISIONS, rates
+from rmlab.models.weights import Model, base_folder, is_adapter, widths_of
 from rmlab.terminal import note
 
 GAIN = 1.2  # times as fast as float32 that bfloat16 must be, so that the choice does not hang on noise
 NARROW = 256  # width of a model below which the precision of its products hardly counts
 FAR = 0.1  # relative distance of states in bfloat16 from those in float32 that is too far
 _NO_NUMBERS = 1e9  # stands for states that are not finite
-_GENERIC = (1024, 4096)  # the shapes of a model whose configuration is not known
 _TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
     "Question: how do I bake bread at home?\nAnswer: mix flour, water, salt and yeast, and let it rest.",
@@ -35,14 +33,24 @@ _TEXTS = (
 def resolve(device: str, model: Model) -> str:
     """Returns float32 or bfloat16, whichever suits this machine, device and model.
 
-    A model that was not fetched yet is judged by usual shapes, and its accuracy is looked at when it is here.
+    The answer is kept, so that all commands have the same. A model that was not fetched when it was first
+    planned with is judged by usual shapes, and counts as accurate.
     """
-    if _uses_gpu(device):
-        return "bfloat16" if gpu_has_bfloat16() and is_accurate(model, device) else "float32"
-    hidden, inner = widths_of(model.name) or _GENERIC
-    if hidden < NARROW or rates(hidden, inner).gain < GAIN:
-        return "float32"
-    return "bfloat16" if is_accurate(model, "cpu") else "float32"
+    on_gpu = _uses_gpu(device)
+    notes, key = MachineNotes.here(), f"{model.identity} on {'a GPU' if on_gpu else 'the CPU'}"
+    if (known := notes.get("dtype", key)) in PRECISIONS:
+        return str(known)
+    found = "bfloat16" if _is_fast(model, on_gpu) and is_accurate(model, device) else "float32"
+    notes.put("dtype", key, found)
+    return found
+
+
+def _is_fast(model: Model, on_gpu: bool) -> bool:
+    if on_gpu:
+        return gpu_has_bfloat16()
+    folder = None if model.is_bundled else model.folder_here()
+    hidden, inner = widths_of(str(folder or model.name)) or LARGE
+    return hidden >= NARROW and rates(hidden, inner).gain >= GAIN
 
 
 def _uses_gpu(device: str) -> bool:
@@ -78,32 +86,38 @@ def distance(model: Model, device: str) -> float | None:
 
     None where that cannot be told; _NO_NUMBERS where some states are not finite.
     """
-    folder = model.folder_here()
-    if folder is None:
-        return None
     notes, key = MachineNotes.here(), f"{model.identity} on {device}"
     known = notes.get("distance", key)
     if is_positive(known):
         return float(known)
-    if _is_too_large(folder):
-        return None
-    note(f"{model.name}: comparing bfloat16 with float32 on a few texts, once, for dtype=auto")
-    try:
-        expected = _states(folder, Compute("float32", device, model.trust_remote_code))
-    except (RmlabError, MemoryError):
-        return None
-    try:
-        found = _far(_states(folder, Compute("bfloat16", device, model.trust_remote_code)), expected)
-    except RmlabError:  # some are no numbers
-        found = _NO_NUMBERS
-    notes.put("distance", key, found)
+    found = _compared(model, device)
+    if found is not None:
+        notes.put("distance", key, found)
     return found
 
 
+def _compared(model: Model, device: str) -> float | None:
+    """Loads the model twice for `distance`."""
+    float32, bfloat16 = (Compute(p, device, model.trust_remote_code) for p in PRECISIONS)
+    folder = model.folder_here()
+    try:
+        if folder is None or _is_too_large(folder):
+            return None
+        note(f"{model.name}: comparing bfloat16 with float32 on a few texts, once, for dtype=auto")
+        expected = _states(folder, float32)
+    except (RmlabError, MemoryError):  # its stage tells what is wrong with it
+        return None
+    try:
+        return _far(_states(folder, bfloat16), expected)
+    except RmlabError as error:
+        is_the_model = isinstance(error.__cause__, ValueError)  # and not too little memory, say
+        return _NO_NUMBERS if is_the_model else None
+
+
 def _is_too_large(folder: Path) -> bool:
-    """Tells whether the weights in float32 might take more than half of the memory that is free."""
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return 2 * size > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2
+    """Tells whether the weights in float32 might take more than a quarter of the memory."""
+    whole = base_folder(folder) if is_adapter(folder) else folder
+    return 2 * sum(file.stat().st_size for file in whole.glob("*.safetensors")) > memory_bytes() / 4
 
 
 def _states(folder: Path, compute: Compute) -> Any:

@@ -19,8 +19,9 @@ from rmlab.storage.digest import digest
 _INCREMENT = -7046029254386353131  # 0x9E3779B97F4A7C15, of splitmix64, as a signed number
 _FIRST, _SECOND = -4658895280553007687, -7723592293110705685  # multipliers of splitmix64
 _BLOCK = 256  # tokens, about the square root of a vocabulary's size
-# Bounds on the effect of batching on logits, by their type; on a probability mass it is less.
-_CLOSE = {torch.float32: 1e-4, torch.bfloat16: 6e-2, torch.float16: 1e-2}
+# Bounds on the effect of batching on logits, by their type: at least, and as a share of the row's largest
+# logit; on a probability mass it is less.
+_CLOSE = {torch.float32: (1e-4, 0.0), torch.bfloat16: (6e-2, 2**-7), torch.float16: (1e-2, 2**-10)}
 
 
 class DrawnTokens(NamedTuple):
@@ -38,7 +39,8 @@ def choose(logits: Tensor, keys: Tensor, temperature: float, top_p: float) -> Dr
     mass to top_p (Holtzman et al. 2020). A near tie is a choice that rounding could change: between two
     nearly equal candidates, or of a token at the boundary of the eligible mass.
     """
-    close = _CLOSE.get(logits.dtype, _CLOSE[torch.float32])
+    least, share = _CLOSE.get(logits.dtype, _CLOSE[torch.float32])
+    close = (share * logits.amax(dim=-1).float().abs()).clamp(min=least)
     if temperature == 0:
         top = logits.topk(min(2, logits.shape[-1]), dim=-1).values.float()
         tokens, near = logits.argmax(dim=-1), top[:, 0] - top[:, -1] < close
@@ -78,7 +80,7 @@ class _Vocabulary(NamedTuple):
         return logits, mass
 
 
-def _drawn(all_rows: _Vocabulary, keys: Tensor, top_p: float, close: float) -> tuple[Tensor, Tensor]:
+def _drawn(all_rows: _Vocabulary, keys: Tensor, top_p: float, close: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the first eligible draw of each row, and whether it or one before was a near tie."""
     tokens, near = _draw(all_rows, step_keys(keys, 0), close)
     if top_p >= 1:
@@ -89,14 +91,14 @@ def _drawn(all_rows: _Vocabulary, keys: Tensor, top_p: float, close: float) -> t
         near[rows] |= edge
         if not outside.any():
             return tokens, near
-        rows, left = rows[outside], left.rows(outside)
+        rows, left, close = rows[outside], left.rows(outside), close[outside]
         drawn, again = _draw(left, step_keys(keys[rows], attempt), close)
         tokens[rows] = drawn
         near[rows] |= again
     raise AssertionError("the most likely token is never outside")
 
 
-def _draw(vocabulary: _Vocabulary, keys: Tensor, close: float) -> tuple[Tensor, Tensor]:
+def _draw(vocabulary: _Vocabulary, keys: Tensor, close: Tensor) -> tuple[Tensor, Tensor]:
     """Draws by the largest log-probability plus Gumbel noise, first a block of tokens, then a token in it.
 
     The draw is proportional to probability and, unlike inverse transform sampling, depends on no order.
@@ -111,10 +113,10 @@ def _draw(vocabulary: _Vocabulary, keys: Tensor, close: float) -> tuple[Tensor, 
     return ids.gather(1, place[:, None]).squeeze(1), near | also_near
 
 
-def _winner(logits: Tensor, ids: Tensor, keys: Tensor, close: float) -> tuple[Tensor, Tensor]:
+def _winner(logits: Tensor, ids: Tensor, keys: Tensor, close: Tensor | float) -> tuple[Tensor, Tensor]:
     """Returns the index of the largest noisy logit, [n], and whether another is close.
 
-    logits, ids: [n, k].
+    logits, ids: [n, k]; close: [n], or one for all.
     """
     noisy = logits.double() + gumbel(keys, ids)
     top = noisy.topk(min(2, noisy.shape[1]), dim=-1)
@@ -123,7 +125,7 @@ def _winner(logits: Tensor, ids: Tensor, keys: Tensor, close: float) -> tuple[Te
     return top.indices[:, 0], top.values[:, 0] - top.values[:, 1] < close
 
 
-def _outside(vocabulary: _Vocabulary, tokens: Tensor, top_p: float, close: float) -> tuple[Tensor, Tensor]:
+def _outside(vocabulary: _Vocabulary, tokens: Tensor, top_p: float, close: Tensor) -> tuple[Tensor, Tensor]:
     """Returns whether more likely tokens already make up top_p, and whether rounding could change that.
 
     First the mass of all tokens that could be more likely is computed; only few rows need more than this.
@@ -133,7 +135,7 @@ def _outside(vocabulary: _Vocabulary, tokens: Tensor, top_p: float, close: float
     outside, edge = torch.zeros_like(tokens, dtype=torch.bool), torch.zeros_like(tokens, dtype=torch.bool)
     unsure = (most >= top_p - close / 2).nonzero().squeeze(1)
     if len(unsure):
-        few, own = vocabulary.rows(unsure), own[unsure]
+        few, own, close = vocabulary.rows(unsure), own[unsure], close[unsure]
         above = _mass_above(few, own) + _mass_of_equal(few, own, tokens[unsure])
         least = _mass_above(few, own + close)
         outside[unsure] = above >= top_p

@@ -137,7 +137,8 @@ def _scored(runs: Sequence[_Run], folder: Path) -> Iterator[tuple[_Run, ScoredCe
         started = time.perf_counter()
         try:
             found = score_cells([run.fitted for run in runs if run.fitted], read_data(folder))
-        except Exception:  # told of the cell that it is of, which fails again
+        except Exception as error:  # each is scored alone, which says which of them it is of
+            log.trouble(error, cells=len(runs))
             found = []
         for run in runs:
             run.seconds += (time.perf_counter() - started) / len(runs)

@@ -14,6 +14,7 @@ from rmlab.heads.fitted import quick as quick_forms
 from rmlab.heads.fitted.base import Standardiser
 from rmlab.heads.fitted.mlp import MlpHead
 from rmlab.heads.fitted.quick import AGREEMENT, Bfloat16Mlp, CompressedMlp, bfloat16_pays, quick_mlp
+from rmlab.models.product_rates import Rates
 
 D, WIDTHS = 300, (256, 128)
 
@@ -140,15 +141,10 @@ def test_bfloat16_that_orders_otherwise_is_not_taken(rng, pays, monkeypatch):
     assert quick_mlp(head, embeddings(head, 1000, rng)) is head
 
 
-@pytest.mark.parametrize(
-    ("seconds", "pays_off"), [((1.0, 0.5), True), ((1.0, 0.9), False), ((1.0, 8.0), False)]
-)
-def test_bfloat16_must_be_clearly_faster(monkeypatch, seconds, pays_off):
-    times = iter(seconds)
-    monkeypatch.setattr(quick_forms, "_seconds", lambda work: next(times))
-    bfloat16_pays.cache_clear()
+@pytest.mark.parametrize(("gain", "pays_off"), [(2.0, True), (1.1, False), (0.12, False)])
+def test_bfloat16_must_be_clearly_faster(monkeypatch, gain, pays_off):
+    monkeypatch.setattr(quick_forms, "rates", lambda hidden, inner: Rates(100.0, 100.0 * gain))
     assert bfloat16_pays(32, 16) is pays_off
-    bfloat16_pays.cache_clear()
 
 
 def test_the_bfloat16_form_checks_its_input_and_cannot_be_saved(rng, pays, tmp_path):

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from test_decoder import FAMILIES, check, small
@@ -10,6 +11,8 @@ from rmlab.models.decoding import fused, products
 from rmlab.models.decoding.decoder import FusedDecoder, SharedDecoder, fuse_model, may_share
 from rmlab.models.decoding.fused import fuse
 from rmlab.models.decoding.products import Product, lay_out_products
+from rmlab.models.decoding.text_reader import ClassifierReader
+from rmlab.models.text.tokens import Encoded
 
 FUSED = ("llama", "mistral", "qwen2")
 
@@ -114,7 +117,7 @@ def test_a_model_whose_weights_change_their_type_multiplies_by_the_new_ones():
 
 
 def test_products_are_not_laid_out_where_memory_is_short(monkeypatch):
-    monkeypatch.setattr(products.os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(products, "memory_bytes", lambda: 1)
     model = small("gemma")
     lay_out_products(model)
     assert not any(isinstance(layer.__dict__.get("forward"), products._LaidOut) for layer in model.modules())
@@ -126,3 +129,33 @@ def test_a_torch_without_such_products_multiplies_as_usual(monkeypatch):
     product = Product(torch.eye(4), None, lay_out=True)
     products.can_lay_out.cache_clear()
     assert product.laid_out is None and torch.equal(product(torch.ones(2, 4)), torch.ones(2, 4))
+
+
+def test_layers_of_which_some_have_a_bias_are_not_joined():
+    model = biased("llama").model
+    model.layers[1].self_attn.k_proj.bias = torch.nn.Parameter(torch.ones(16))
+    assert fuse(model) is None
+
+
+def test_the_keys_of_prompts_take_no_more_memory_than_they_need():
+    layers = fuse(biased("llama").model)
+    keys = layers.keys(torch.arange(3, 43)[None]).layers[0].keys
+    assert keys.untyped_storage().nbytes() == keys.numel() * keys.element_size()
+
+
+def test_a_classifier_that_is_an_encoder_is_read_as_it_is():
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=90, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_labels=1, pad_token_id=0,
+    )  # fmt: skip
+    model = BertForSequenceClassification(config).eval()
+    rows = [Encoded(list(range(5, 5 + n)), list(range(40, 40 + n))) for n in (3, 9, 20)]
+    with torch.inference_mode():
+        expected = [model(input_ids=torch.tensor([r.prompt + r.response])).logits.item() for r in rows]
+    found = np.empty(3)
+    for numbers, scores in ClassifierReader(model, 0, None).score(rows):
+        found[numbers] = scores
+    assert np.allclose(found, expected, atol=1e-5)

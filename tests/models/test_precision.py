@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from rmlab.errors import RmlabError
 from rmlab.models import machine_notes, precision, product_rates
 from rmlab.models.bundled import catalogue
 from rmlab.models.bundled.random_tiny import write_random_model
@@ -89,7 +90,7 @@ def test_the_comparison_is_made_once(tmp_path, monkeypatch):
 
 def test_a_model_too_large_to_be_loaded_twice_is_not(tmp_path, monkeypatch):
     model = wide_model(tmp_path / "model")
-    monkeypatch.setattr(precision.os, "sysconf", lambda name: 1)
+    monkeypatch.setattr(precision, "memory_bytes", lambda: 1)
     assert distance(model, "cpu") is None and precision.is_accurate(model, "cpu")
 
 
@@ -108,13 +109,44 @@ def test_bundled_models_are_as_accurate_as_is_taken_for_granted(name):
     assert widths_of(name) == (config["hidden_size"], config["intermediate_size"])
 
 
-def test_rates_are_measured_once_and_again_when_asked(monkeypatch):
+def test_rates_are_measured_once_and_those_of_large_models_by_smaller_products(monkeypatch):
     found = measure(256, 512)
     assert 0.1 < found.float32 < 1e5 and 0.01 < found.bfloat16 < 1e6
     measured = []
     monkeypatch.setattr(product_rates, "measure", lambda *shape: measured.append(shape) or Rates(10.0, 20.0))
-    assert rates(64, 128) == rates(64, 128) == rates(64, 128, again=True) == Rates(10.0, 20.0)
-    assert measured == [(64, 128)] * 2 and product_rates.known_rates() == {"64x128": Rates(10.0, 20.0)}
+    assert rates(64, 128) == rates(64, 128) == rates(8192, 28672) == Rates(10.0, 20.0)
+    assert measured == [(64, 128), product_rates.LARGE]
+    assert product_rates.known_rates()["64x128"] == Rates(10.0, 20.0)
+
+
+def test_what_auto_became_is_kept(tmp_path, monkeypatch):
+    """Whatever a later measurement would say, since artifacts hang on it."""
+    model = wide_model(tmp_path / "model")
+    for gain in (4.0, 0.1):
+        gains(monkeypatch, gain)
+        resolve.cache_clear()
+        assert resolve("cpu", model) == "bfloat16"
+
+
+def test_without_a_cache_there_are_no_notes(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RMLAB_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(product_rates, "measure", lambda *shape: Rates(10.0, 80.0))
+    assert rates(64, 128) == Rates(10.0, 80.0) and product_rates.known_rates() == {}
+
+
+def test_too_little_memory_is_no_fault_of_the_model(tmp_path, monkeypatch):
+    model, states = wide_model(tmp_path / "model"), precision._states
+
+    def short(folder, compute):
+        if compute.dtype == "bfloat16":
+            raise RmlabError("out of memory") from torch.OutOfMemoryError()
+        return states(folder, compute)
+
+    monkeypatch.setattr(precision, "_states", short)
+    assert distance(model, "cpu") is None and precision.is_accurate(model, "cpu")
+    monkeypatch.setattr(precision, "_states", states)
+    assert 0 < distance(model, "cpu") < FAR
 
 
 @pytest.mark.parametrize(

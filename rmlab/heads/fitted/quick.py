@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -18,13 +16,12 @@ from torch.nn.functional import linear
 from rmlab.errors import RmlabError
 from rmlab.heads.fitted.base import NormalisedHead, row_blocks
 from rmlab.heads.fitted.mlp import ROWS, MlpHead
-from rmlab.models.compute import one_thread
+from rmlab.models.product_rates import rates
 
 RANKS = (64, 128, 256, 512)  # of a compressed layer, to be tried in this order
 AGREEMENT = 0.9995  # rank correlation with the exact head that a quick form needs
 MUCH = 4e11  # multiplications in bfloat16; for fewer the trial of thinner layers takes longer than it saves
-PAYS = 0.75  # share of the time of float32 that bfloat16 may take
-TRIED = 256  # rows of the products that are timed
+GAIN = 1.4  # times as fast as float32 that products in bfloat16 must be
 
 
 class Layer(NamedTuple):
@@ -195,26 +192,7 @@ def _scale(head: MlpHead) -> dict[str, float]:
     return {"gain": head.gain, "bias": head.bias, "temperature": head.temperature}
 
 
-@lru_cache
 def bfloat16_pays(n_out: int, n_in: int) -> bool:
-    """Tells, by products of TRIED rows with one thread, whether bfloat16 is clearly faster on this machine.
-
-    The rounding of the rows counts. Processors without such products take several times as long as in
-    float32.
-    """
-    x, weight = torch.randn(TRIED, n_in), torch.randn(n_out, n_in)
-    small = weight.bfloat16()
-    with torch.inference_mode(), one_thread():
-        whole = _seconds(lambda: linear(x, weight))
-        return _seconds(lambda: linear(x.bfloat16(), small)) < PAYS * whole
-
-
-def _seconds(work: Callable[[], Tensor]) -> float:
-    """The fastest of three runs, after one that is not timed."""
-    work()
-    found = []
-    for _ in range(3):
-        started = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - started)
-    return min(found)
+    """Tells whether products of these shapes are clearly faster in bfloat16 on this machine, the rounding of
+    embeddings included; the answer is kept, so that all processes have the same."""
+    return rates(n_in, n_out).gain >= GAIN

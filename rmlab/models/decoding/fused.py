@@ -57,7 +57,7 @@ class FusedLayers:
     def whole(self, ids: Tensor, wanted: Sequence[int], mask: Tensor | None = None) -> list[Tensor]:
         if mask is not None:
             raise ValueError("fused layers read texts whose padding is not seen")
-        return self.read(ids, wanted)[0]
+        return self._read(ids, wanted, lambda keys, values: None)
 
     def keys(self, ids: Tensor) -> KeptKeys:
         return self.read(ids, [-1])[1]
@@ -66,15 +66,23 @@ class FusedLayers:
         """Reads whole texts; returns the states of the wanted layers, and the keys and values of all."""
         kept: list[LayerKeys] = []
 
+        def keep(keys: Tensor, values: Tensor) -> None:
+            kept.append(LayerKeys(keys.contiguous(), values.contiguous()))  # not the whole product of them
+
+        return self._read(ids, wanted, keep), KeptKeys(kept)
+
+    def _read(
+        self, ids: Tensor, wanted: Sequence[int], keep: Callable[[Tensor, Tensor], None]
+    ) -> list[Tensor]:
         def attend(number: int, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            kept.append(LayerKeys(keys, values))
+            keep(keys, values)
             read = scaled_dot_product_attention(
                 query, keys, values, is_causal=True, scale=self.scale, enable_gqa=True
             )
             return read.transpose(1, 2)
 
         positions = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
-        return self._states(ids, positions, attend, wanted), KeptKeys(kept)
+        return self._states(ids, positions, attend, wanted)
 
     def after(
         self, prefix: SharedPrefix, ids: Tensor, positions: Tensor, wanted: Sequence[int]
@@ -143,10 +151,12 @@ def _turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _joined(layers: Sequence[Any], lay_out: bool) -> Product:
     """Joins layers that read the same input; each keeps its part of the joined weight, so that it takes no
     more memory."""
+    biases = [layer.bias for layer in layers]
+    if len({bias is None for bias in biases}) > 1:
+        raise AttributeError("some of the layers have a bias, and some have none")
     weight = torch.cat([layer.weight.detach() for layer in layers])
     for layer, part in zip(layers, weight.split([len(layer.weight) for layer in layers]), strict=True):
         layer.weight.data = part
-    biases = [layer.bias for layer in layers]
     return Product(weight, None if biases[0] is None else torch.cat(biases).detach(), lay_out)
 
 
@@ -168,6 +178,6 @@ def fuse(model: Any) -> FusedLayers | None:
             expected = UsualLayers(model).whole(ids, [after])[0]  # before its weights move
         with torch.no_grad():
             fused = FusedLayers(model)
-    except (AttributeError, RuntimeError):  # of its kind by name alone
+    except (AttributeError, RuntimeError, TypeError, ValueError):  # of its kind by name alone
         return None
     return fused if agree(lambda: fused.whole(ids, [after])[0], lambda: expected, model.dtype) else None

@@ -7,7 +7,7 @@ faster than `linear`, and bfloat16 ones a tenth. oneDNN, which comes with torch,
 
 from __future__ import annotations
 
-import os
+import weakref
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_SHARE = 0.25  # of the free memory that a model's second copy of its weights may take
+from rmlab.models.compute import memory_bytes
+
+_SHARE = 0.125  # of the machine's memory that a second copy of a model's weights may take
 
 
 class Product:
@@ -36,29 +38,36 @@ class Product:
 
 def lay_out_products(model: Any) -> None:
     """Makes the linear layers of a model use Product; from then on it gives no derivatives."""
-    layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear]
+    layers = [
+        layer
+        for layer in model.modules()
+        if type(layer) is torch.nn.Linear and can_lay_out(layer.weight.device.type, layer.weight.dtype)
+    ]
     if has_room(layer.weight for layer in layers):
         for layer in layers:
             layer.forward = _LaidOut(layer)
 
 
 class _LaidOut:
-    """The forward pass of a linear layer by a Product, as long as the layer keeps its weight."""
+    """The forward pass of a linear layer by a Product, until the layer's weight is moved or has another type.
+
+    A weight that is changed in its place is not seen: rmlab loads models to read with them alone.
+    """
 
     def __init__(self, layer: Any) -> None:
-        self.layer, self.product = layer, Product(layer.weight, layer.bias, lay_out=True)
+        self.layer, self.product = weakref.proxy(layer), Product(layer.weight, layer.bias, lay_out=True)
 
     def __call__(self, x: Tensor) -> Tensor:
         weight = self.layer.weight
         if weight.data_ptr() == self.product.weight.data_ptr():
             return self.product(x)
-        return torch.nn.functional.linear(x, weight, self.layer.bias)  # it was moved, or has another type
+        return torch.nn.functional.linear(x, weight, self.layer.bias)
 
 
 def has_room(weights: Iterable[Tensor]) -> bool:
-    """Tells whether the memory that is free has room for a second copy of the weights."""
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    return sum(weight.numel() * weight.element_size() for weight in weights) <= _SHARE * free
+    """Tells whether this machine has room for a second copy of the weights, whatever else it does now: the
+    last bits of results hang on it."""
+    return sum(weight.numel() * weight.element_size() for weight in weights) <= _SHARE * memory_bytes()
 
 
 @cache

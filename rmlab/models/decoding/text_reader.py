@@ -213,7 +213,7 @@ class _Classified:
     """Wraps an encoder with a head of its own, whose logits [n, 1, 1] take the place of states."""
 
     def __init__(self, model: Any) -> None:
-        self.model, self.device = model, model.device
+        self.model, self.device, self.dtype, self.modules = model, model.device, model.dtype, model.modules
 
     def __call__(self, **inputs: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutput
