@@ -79,7 +79,8 @@ def test_a_command_is_watched(tmp_path):
     ended = ground.python(
         "import sys; print(input()); x = bytearray(1 << 27); sys.exit('rmlab: no')", stdin="hi\n"
     )
-    assert ended.refused(1, "no").out == "hi\n" and 1 << 27 < ended.peak < 1 << 31
+    assert ended.refused(1, "no").out == "hi\n"
+    assert 1 << 27 < ended.peak < 1 << 33  # with what the process of the tests takes, which it is forked from
     with pytest.raises(AssertionError, match="does not say 'yes'"):
         ended.refused(1, "yes")
     with pytest.raises(AssertionError, match="no end within 1 s"):
