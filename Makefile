@@ -20,7 +20,7 @@ setup-dev: $(VENV)/.ready-dev  ## the same, and the tools for tests and checks
 $(VENV)/.ready-%: pyproject.toml constraints.txt locks/build.txt locks/demo.txt locks/dev.txt scripts/setup.sh
 	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/setup.sh $(VENV) $*
 
-demo: setup  ## SFT, sampling, annotation, embedding, heads, evaluation, report: about 6 minutes on 2 cores
+demo: setup  ## SFT, sampling, annotation, embedding, heads, evaluation, report: about 5 minutes on 2 cores
 	@$(BIN)/rmlab run experiment=demo
 
 smoke: setup  ## every stage with stand-ins for the models, in seconds
