@@ -49,8 +49,8 @@ class Mlp:
     left as noise in the scores; with few or noisy comparisons this is most of what an MLP loses to a linear
     head.
     products: bfloat16 rounds what the products of hidden layers take, and sums in float32; weights, their
-    gradients and their steps, the last layer and the fitted head are in float32 all the same. It is twice as
-    fast where the processor multiplies such numbers, and much slower where it does not.
+    gradients and their steps, the last layer and the fitted head are in float32 all the same. It is
+    faster where the processor multiplies such numbers, and much slower where it does not.
     """
 
     name: ClassVar[str] = "mlp"

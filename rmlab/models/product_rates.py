@@ -18,9 +18,9 @@ from rmlab.models.machine_notes import MachineNotes, is_positive
 
 PRECISIONS = ("float32", "bfloat16")
 _ROWS = (64, 512)  # a step of decoding, and a batch of texts that are read
-LARGE = (1024, 4096)
+LARGE = (1024, 4096)  # the widths of a model beyond which its products have no other rates
 _COPIED = 2**27  # bytes, more than caches hold
-_CLEAR = 4.0
+_CLEAR, _LONG = 4.0, 0.2  # times as slow, and seconds of a turn, from which one turn is enough
 _TURNS, _LEAST = 7, 0.004  # turns of each product, and seconds that a turn takes at least
 
 
@@ -39,8 +39,8 @@ class Rates:
 def rates(hidden: int, inner: int) -> Rates:
     """Returns the rates of products of these shapes, from the cache if they were measured before.
 
-    hidden: the width of a model's states; inner: that of the layers between them. Products of large models
-    are as fast as those of LARGE, which are measured in their place.
+    hidden: the width of a model's states; inner: that of the layers between them. For a larger model than
+    LARGE its products are measured, as larger ones would take long.
     """
     hidden, inner = min(hidden, LARGE[0]), min(inner, LARGE[1])
     notes, key = MachineNotes.here(), f"{hidden}x{inner}"
@@ -106,14 +106,18 @@ def _products(shapes: tuple[tuple[int, int], ...], rows: int, dtype: Any) -> Cal
 
 
 def _fastest(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Returns the seconds of each work's fastest turn; a turn repeats short works."""
-    once = {name: min(_seconds(work, 1) for _ in range(2)) for name, work in works.items()}
+    """Returns the seconds of each work's fastest turn; a turn repeats short works.
+
+    Turns are left out only where one work is far slower and its turns would be long: the first runs of a
+    process, or of a busy machine, may be slow by themselves.
+    """
+    once = {name: min(_seconds(work, 1) for _ in range(3)) for name, work in works.items()}
     turns = {
         name: partial(_seconds, work, max(1, round(_LEAST / once[name]))) for name, work in works.items()
     }
     best = once
-    if max(once.values()) > _CLEAR * min(once.values()):
-        return best  # more turns would not change which is faster
+    if max(once.values()) > max(_LONG, _CLEAR * min(once.values())):
+        return best
     for _ in range(_TURNS):
         best = {name: min(best[name], turn()) for name, turn in turns.items()}
     return best

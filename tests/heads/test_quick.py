@@ -80,13 +80,16 @@ def test_where_all_directions_count_the_head_itself_is_kept(rng):
     assert quick_mlp(head, embeddings(head, 1000, rng)) is head
 
 
-def test_it_checks_its_input_and_cannot_be_saved(rng, tmp_path):
+@pytest.mark.parametrize(("in_bfloat16", "wrong"), [(False, np.nan), (True, np.inf)])
+def test_it_checks_its_input_and_cannot_be_saved(in_bfloat16, wrong, rng, pays, tmp_path):
+    pays[0] = in_bfloat16
     head = network(rng, used=10)
     quick = quick_mlp(head, embeddings(head, 1000, rng))
+    assert isinstance(quick, Bfloat16Mlp if in_bfloat16 else CompressedMlp)
     with pytest.raises(InputError, match="width 300"):
         quick.raw(np.zeros((3, D + 1), dtype=np.float32))
     bad = embeddings(head, 3, rng)
-    bad[1, 2] = np.nan
+    bad[1, 2] = wrong
     with pytest.raises(InputError, match="NaN or infinity"):
         quick.raw(bad)
     with pytest.raises(RmlabError, match="save the head it was made from"):
@@ -145,18 +148,6 @@ def test_bfloat16_that_orders_otherwise_is_not_taken(rng, pays, monkeypatch):
 def test_bfloat16_must_be_clearly_faster(monkeypatch, gain, pays_off):
     monkeypatch.setattr(quick_forms, "rates", lambda hidden, inner: Rates(100.0, 100.0 * gain))
     assert bfloat16_pays(32, 16) is pays_off
-
-
-def test_the_bfloat16_form_checks_its_input_and_cannot_be_saved(rng, pays, tmp_path):
-    pays[0] = True
-    head = network(rng, used=10)
-    quick = quick_mlp(head, embeddings(head, 1000, rng))
-    bad = embeddings(head, 3, rng)
-    bad[1, 2] = np.inf
-    with pytest.raises(InputError, match="NaN or infinity"):
-        quick.raw(bad)
-    with pytest.raises(RmlabError, match="save the head it was made from"):
-        quick.save(tmp_path / "head")
 
 
 def test_for_few_responses_the_layers_are_left_whole(rng, pays):
