@@ -11,6 +11,7 @@ import numpy as np
 from rmlab.config.settings import TemplateName
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
+from rmlab.models.text.tokens import Encoded
 
 
 @dataclass(frozen=True)
@@ -59,4 +60,20 @@ class Embedder(Protocol):
 
     def open(self, model: str, template: TemplateName, compute: Compute) -> OpenEmbedder:
         """Loads the model. model: the policy's, for embedders that name none of their own."""
+        ...
+
+
+@runtime_checkable
+class ReadsTokens(Protocol):
+    """An opened embedder that also reads texts which are tokens already.
+
+    limit: the most tokens of a text; pooling: as in the embedder's settings.
+    """
+
+    tokenizer: Any
+    limit: int
+    pooling: str
+
+    def embed_tokens(self, rows: Sequence[Encoded], tick: Tick) -> Embedded:
+        """Embeds texts of prompt and response; what is longer than the limit is cut."""
         ...

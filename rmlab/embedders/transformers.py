@@ -1,4 +1,4 @@
-"""Embeddings by a transformers model: the mean or the last of the response's tokens, at any layer."""
+"""Embeddings by a transformers model: the mean or the last of the response's tokens, or the text's end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
 from rmlab.errors import ConfigError
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange, template_hash
-from rmlab.models.text.tokens import context_length, encode_all
+from rmlab.models.text.tokens import Encoded, begin_tokens, context_length, encode_all, fit
+from rmlab.models.text.whole_text import encode_whole
 from rmlab.models.weights import find_model
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ _VIEW = {"view": True}  # embedders that differ in these alone share a pass
 
 @dataclass(frozen=True)
 class TransformersEmbedder:
-    """Pools the hidden states of the response's tokens.
+    """Pools hidden states: the mean over the response's tokens, the last of them, or the end of the text.
+
+    The end is the last token of the text with the template's closing tokens, tokenised as a whole: the token
+    that sequence classifiers of transformers, TRL and vLLM pool.
 
     model null: the policy's base model; layer: 0 for the input embeddings, -1 for the last; batch_tokens: the
     size of a batch in tokens, with padding; null: 512 on a CPU (1,024 in bfloat16), 65,536 on a
@@ -39,7 +43,7 @@ class TransformersEmbedder:
     revision: str | None = None
     template: TemplateName | None = None
     layer: int = field(default=-1, metadata=_VIEW)
-    pooling: Literal["mean", "last"] = field(default="mean", metadata=_VIEW)
+    pooling: Literal["mean", "last", "end"] = field(default="mean", metadata=_VIEW)
     max_tokens: int | None = None
     storage: Literal["float32", "float16"] = field(default="float32", metadata=_VIEW)
     batch_tokens: int | None = field(default=None, metadata={"runtime": True})
@@ -68,7 +72,7 @@ class EmbeddingSession:
         from rmlab.models.decoding.text_reader import TextReader
 
         self.model, self.tokenizer, self.template = model, tokenizer, template
-        self.how, self.name = how, name
+        self.how, self.name, self.pooling = how, name, how.pooling
         self.dimension = int(model.config.hidden_size)
         self.template_hash = template_hash(template, tokenizer)
         self.limit = min(how.max_tokens or 10**9, context_length(model.config, tokenizer))
@@ -92,15 +96,38 @@ class EmbeddingSession:
         """Embeds by several views in one pass; a causal model reads each prompt once."""
         for view in views:
             self.check_layer(view)
-        rows = encode_all(exchanges, self.template, self.tokenizer, self.limit)
+        found: dict[int, Embedded] = {}
+        for encode, is_end in ((encode_all, False), (encode_whole, True)):
+            numbers = [k for k, view in enumerate(views) if (view.pooling == "end") is is_end]
+            if numbers:
+                rows = encode(exchanges, self.template, self.tokenizer, self.limit)
+                read = self._read(rows, [views[k] for k in numbers], _untold if found else tick)
+                found |= zip(numbers, read, strict=True)
+        return [found[k] for k in range(len(views))]
+
+    def embed_tokens(self, rows: Sequence[Encoded], tick: Tick) -> Embedded:
+        """Embeds texts that are tokens already; those that are too long are cut as texts are.
+
+        With pooling=end a whole text may be given as a prompt alone.
+        """
+        begin = begin_tokens(self.tokenizer)
+        return self._read([fit(row, self.limit, begin) for row in rows], [self.how], tick)[0]
+
+    def _read(
+        self, rows: Sequence[Encoded], views: Sequence[TransformersEmbedder], tick: Tick
+    ) -> list[Embedded]:
         layers = list(dict.fromkeys(view.layer for view in views))
         vectors = np.empty((len(views), len(rows), self.dimension), dtype=np.float32)
         for batch, found in self.reader.read(rows, layers, partial(_pooled, views, layers)):
             vectors[:, batch] = found
             tick(len(batch), sum(len(rows[i].response) for i in batch))
-        counts = np.array([len(r.response) for r in rows], dtype=np.int32)
+        counts = np.array([len(r.response) - r.closing for r in rows], dtype=np.int32)
         truncated = np.array([r.truncated for r in rows], dtype=bool)
         return [Embedded(of_view, counts, truncated) for of_view in vectors]
+
+
+def _untold(rows: int, tokens: int) -> None:
+    """The tick of a second pass over texts that were counted in the first."""
 
 
 def _pooled(

@@ -5,23 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from rmlab.embedders.base import Embedded, OpenEmbedder
+from rmlab.embedders.base import Embedded, OpenEmbedder, ReadsTokens, Tick
 from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.base import NormalisedHead
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.logs.progress import Progress
 from rmlab.models.text.rendering import Exchange, Message
+from rmlab.models.text.tokens import Encoded
 from rmlab.reward.origin import Origin
-from rmlab.reward.scored import ComparedResponses, Long, ScoredTexts, check_read, compared, warn_of_cut
+from rmlab.reward.scored import (
+    ComparedResponses,
+    Long,
+    ScoredTexts,
+    check_long,
+    check_read,
+    compared,
+    warn_of_cut,
+)
 from rmlab.reward.texts import as_exchanges, folder_of_model, one_prompt
 from rmlab.storage.artifact import Artifact, open_artifact
 
 TEXTS_AT_ONCE = 2048
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -137,14 +147,45 @@ class RewardModel:
 
         tick: called with the rows and tokens just embedded; named: what errors call a text by its number.
         """
+        return self._scored(exchanges, self.embedder.embed, tick, long, named)
+
+    def score_tokens(
+        self,
+        rows: Sequence[Encoded],
+        tick: Callable[[int, int], None] = lambda rows, tokens: None,
+        long: Long = "cut",
+        named: Callable[[int], str] = "text {}".format,
+    ) -> ScoredTexts:
+        """Scores texts that are tokens already, of a prompt and a response.
+
+        With pooling=end the whole text may be given as the prompt.
+        """
+        embedder = self.embedder
+        if not isinstance(embedder, ReadsTokens):
+            raise ConfigError(f"the embedder {self.origin.name} reads texts and no tokens; use score")
+        if isinstance(self.head, CentredHead):
+            raise ConfigError("this head was fitted with head.centre=prompt, so it needs prompts; use score")
+        return self._scored(rows, embedder.embed_tokens, tick, long, named)
+
+    def _scored(
+        self,
+        texts: Sequence[T],
+        embed: Callable[[Sequence[T], Tick], Embedded],
+        tick: Tick,
+        long: Long,
+        named: Callable[[int], str],
+    ) -> ScoredTexts:
+        """Embeds and scores texts, a block at a time."""
         centred = isinstance(self.head, CentredHead)
         found = []
-        for at in range(0, len(exchanges), TEXTS_AT_ONCE):
-            block = exchanges[at : at + TEXTS_AT_ONCE]
-            done = self._embedded(block, tick, long, lambda k, at=at: named(at + k + 1))  # type: ignore[misc]
+        for at in range(0, len(texts), TEXTS_AT_ONCE):
+            block = texts[at : at + TEXTS_AT_ONCE]
+            check_long(long)
+            done = embed(block, tick)
+            check_read(done, long, lambda k, at=at: named(at + k + 1))  # type: ignore[misc]
             x = self._as_stored(done.vectors)
             found.append((x if centred else self.head.score_and_raw(x), done))
-        score, raw = self._joined([scored for scored, _ in found], exchanges, centred)
+        score, raw = self._joined([scored for scored, _ in found], texts, centred)
         n_tokens, truncated = (
             np.concatenate([getattr(done, name) for _, done in found]) for name in ("n_tokens", "truncated")
         )
@@ -206,38 +247,24 @@ class RewardModel:
                 "are no log-odds; fit it with comparisons.n_validation above 0, or use rank"
             )
         exchanges = as_exchanges([prompt, prompt], [a, b])
-        done = self._embedded(exchanges, lambda rows, tokens: None, long, lambda k: f"response {'ab'[k]}")
+        check_long(long)
+        done = self.embedder.embed(exchanges, lambda rows, tokens: None)
+        check_read(done, long, lambda k: f"response {'ab'[k]}")
         warn_of_cut(done.truncated)
         return compared(self.head, self._as_stored(done.vectors), self.temperature)
-
-    def _embedded(
-        self,
-        exchanges: Sequence[Exchange],
-        tick: Callable[[int, int], None],
-        long: Long,
-        named: Callable[[int], str],
-    ) -> Embedded:
-        """Embeds texts. named: what errors call a text by its place, from 0."""
-        if long not in ("cut", "refuse"):
-            raise ConfigError(f"long must be cut or refuse, got {long}")
-        done = self.embedder.embed(exchanges, tick)
-        check_read(done, long, named)
-        return done
 
     def _as_stored(self, vectors: np.ndarray) -> np.ndarray:
         """The vectors rounded as the head's own were when they were stored."""
         storage = self.origin.embedder.get("storage") or "float32"
         return vectors.astype(storage).astype(np.float32)
 
-    def _joined(
-        self, found: list[Any], exchanges: Sequence[Exchange], centred: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _joined(self, found: list[Any], texts: Sequence[Any], centred: bool) -> tuple[np.ndarray, np.ndarray]:
         """Rewards and scores as fitted of all blocks; a centred head scores all at once, by their prompts."""
         if not centred:
             score, raw = zip(*found, strict=True)
             return np.concatenate(score), np.concatenate(raw)
         assert isinstance(self.head, CentredHead)
-        group = np.unique([e.prompt_id for e in exchanges], return_inverse=True)[1]
+        group = np.unique([e.prompt_id for e in texts], return_inverse=True)[1]
         if (np.bincount(group) == 1).any():
             raise InputError(
                 "this head compares the responses to a prompt with each other (head.centre=prompt); give at "

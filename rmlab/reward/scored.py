@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from rmlab.embedders.base import Embedded
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.heads.base import RewardHead
 from rmlab.heads.fitted.centred import CentredHead
 from rmlab.heads.fitted.linear import LaplaceHead
@@ -44,6 +44,12 @@ class ComparedResponses:
     probability: float
     margin: float
     std: float | None
+
+
+def check_long(long: str) -> None:
+    """Raises ConfigError for what says nothing of texts that are too long."""
+    if long not in get_args(Long):
+        raise ConfigError(f"long must be cut or refuse, got {long}")
 
 
 def check_read(done: Embedded, long: Long, named: Callable[[int], str]) -> None:

@@ -52,7 +52,7 @@ def render_chats(tokenizer: Any, jobs: Sequence[Job]) -> list[str]:
     if not getattr(tokenizer, "chat_template", None):
         raise InputError(f"{name} has no chat template; use a template that needs none: plain or hh")
     try:
-        template = _undated(tokenizer.get_chat_template())
+        template = undated(tokenizer.get_chat_template())
         variables = tuple((k, str(v)) for k, v in tokenizer.special_tokens_map.items())
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: it has no chat template for a plain conversation ({error})") from None
@@ -65,6 +65,6 @@ def _renderer(template: str, variables: tuple[tuple[str, str], ...], name: str, 
     return _Renderer(template, variables, name)
 
 
-def _undated(chat_template: str) -> str:
+def undated(chat_template: str) -> str:
     """Fixes the date that the template shows, so that stages on different days show the same prompt."""
     return _TODAY.sub(lambda call: repr(_ONE_DAY.strftime(call[2])), chat_template)

@@ -107,6 +107,15 @@ def _chats(conversations: Sequence[Sequence[Message]], tokenizer: Any) -> list[R
     return [_chat(prompt, whole) for prompt, whole in zip(texts[::2], texts[1::2], strict=True)]
 
 
+def whole_chats(exchanges: Sequence[Exchange], tokenizer: Any) -> list[Rendered]:
+    """Renders prompts with their responses by the chat template, each as one text, the `prompt` of what is
+    returned."""
+    talks = [[*e.messages, {"role": "assistant", "content": e.response}] for e in exchanges]
+    marked = [_marked(messages, tokenizer) for messages in talks]
+    texts = render_chats(tokenizer, [(messages, False) for messages, _ in marked])
+    return [_unmarked(Rendered(t, "", ""), mark) for t, (_, mark) in zip(texts, marked, strict=True)]
+
+
 def _chat(prompt: str, whole: str) -> Rendered:
     before, found, closing = whole.rpartition(_STAND_IN)
     lead = before[len(prompt) :] if before.startswith(prompt) else ""

@@ -7,7 +7,7 @@ follows other text, so it is tokenised without that space.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,11 +31,15 @@ _UNPREFIXED: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # tokenizer -> i
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of prompt and response. truncated: whether something was cut."""
+    """Token ids of prompt and response.
+
+    truncated: whether something was cut; closing: how many of the response's last tokens are the template's.
+    """
 
     prompt: list[int]
     response: list[int]
     truncated: bool = False
+    closing: int = 0
 
 
 def encode(
@@ -58,24 +62,24 @@ def encode_all(
     """Tokenises many as `encode` does, faster: each prompt is rendered once, and texts are batched."""
     if max_tokens < 1:
         raise InputError(f"a limit of {max_tokens} tokens leaves no room for a prompt; raise max_tokens")
-    keys = [_key(e.messages) for e in exchanges]
+    keys = [prompt_key(e.messages) for e in exchanges]
     distinct = dict(zip(keys, (e.messages for e in exchanges), strict=True))
     framed = dict(zip(distinct, frames(list(distinct.values()), template, tokenizer), strict=True))
     begin = begin_tokens(tokenizer)
-    prompts = dict(zip(framed, _prompts(list(framed.values()), tokenizer, begin), strict=True))
-    ends = _closings(framed.values(), tokenizer) if closing else {}
+    prompts = dict(zip(framed, prompt_ids(list(framed.values()), tokenizer, begin), strict=True))
+    ends = closing_ids(framed.values(), tokenizer) if closing else {}
     names = special_names(tokenizer)
     texts = [answered(framed[key], e.response).response for key, e in zip(keys, exchanges, strict=True)]
     responses = token_ids([apart(text, breaks_in(text, names)) for text in texts], tokenizer, opens=False)
     return [
-        _fit(prompts[key], response + ends.get(framed[key].closing, []), max_tokens, begin)
+        fit(Encoded(prompts[key], response + ends.get(framed[key].closing, [])), max_tokens, begin)
         for key, response in zip(keys, responses, strict=True)
     ]
 
 
 def encode_prompt(rendered: Rendered, template: TemplateName, tokenizer: Any) -> list[int]:
     """Tokenises a prompt, with one begin-of-sequence token if the tokenizer uses one."""
-    return _prompts([rendered], tokenizer, begin_tokens(tokenizer))[0]
+    return prompt_ids([rendered], tokenizer, begin_tokens(tokenizer))[0]
 
 
 def cut_prompt(prompt: list[int], limit: int, tokenizer: Any) -> list[int]:
@@ -83,11 +87,13 @@ def cut_prompt(prompt: list[int], limit: int, tokenizer: Any) -> list[int]:
     return _cut(prompt, limit, begin_tokens(tokenizer)) if len(prompt) > limit else prompt
 
 
-def _key(messages: Sequence[Message]) -> tuple[tuple[str, str], ...]:
+def prompt_key(messages: Sequence[Message]) -> tuple[tuple[str, str], ...]:
+    """Returns what equal prompts share."""
     return tuple((m["role"], m["content"]) for m in messages)
 
 
-def _prompts(framed: list[Rendered], tokenizer: Any, begin: list[int]) -> list[list[int]]:
+def prompt_ids(framed: list[Rendered], tokenizer: Any, begin: list[int]) -> list[list[int]]:
+    """Tokenises prompts, each with the begin tokens before it."""
     rows = token_ids([apart(f.prompt, f.breaks) for f in framed], tokenizer, opens=True)
     rows = [ids if ids[: len(begin)] == begin else begin + ids for ids in rows]
     if not all(rows):
@@ -95,19 +101,23 @@ def _prompts(framed: list[Rendered], tokenizer: Any, begin: list[int]) -> list[l
     return rows
 
 
-def _closings(framed: Any, tokenizer: Any) -> dict[str, list[int]]:
+def closing_ids(framed: Iterable[Rendered], tokenizer: Any) -> dict[str, list[int]]:
+    """Returns the tokens of each closing by its text."""
     texts = list({f.closing for f in framed})
     return dict(zip(texts, token_ids([[text] for text in texts], tokenizer, opens=False), strict=True))
 
 
-def _fit(prompt: list[int], response: list[int], limit: int, begin: list[int]) -> Encoded:
-    """Cuts prompt and response to the limit."""
+def fit(row: Encoded, limit: int, begin: list[int]) -> Encoded:
+    """Cuts the start of the prompt, then the end of the response, but no closing, to the limit in tokens."""
+    prompt, response = row.prompt, row.response
     if len(prompt) + len(response) <= limit:
-        return Encoded(prompt, response)
+        return row
     begins = bool(begin) and prompt[: len(begin)] == begin
     least = min(len(prompt), 1 + len(begin) * begins)  # its begin tokens and its last one
-    response = response[: max(0, limit - least)]
-    return Encoded(_cut(prompt, limit - len(response), begin), response, truncated=True)
+    room = max(0, limit - least)
+    closing = response[len(response) - row.closing :][:room]
+    kept = response[: len(response) - row.closing][: room - len(closing)] + closing
+    return Encoded(_cut(prompt, limit - len(kept), begin), kept, truncated=True, closing=len(closing))
 
 
 def _cut(prompt: list[int], limit: int, begin: list[int]) -> list[int]:
