@@ -68,7 +68,7 @@ def check_read(done: Embedded, long: Long, named: Callable[[int], str]) -> None:
 def warn_of_cut(truncated: np.ndarray) -> None:
     """Warns the caller of the reward model that some texts were cut."""
     if n := int(truncated.sum()):
-        warnings.warn(f"{n} texts were longer than the embedding model reads and were cut", stacklevel=4)
+        warnings.warn(f"{n} texts were longer than the embedding model reads and were cut", stacklevel=5)
 
 
 def compared(head: RewardHead, x: np.ndarray, temperature: float) -> ComparedResponses:

@@ -8,7 +8,10 @@ from rmlab.errors import ConfigError
 from rmlab.models.bundled.random_tiny import byte_tokenizer, write_random_model
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange
+from rmlab.models.text.tokens import Encoded
+from rmlab.models.text.whole_text import encode_whole
 
+POOLINGS = ("mean", "last", "end")
 PAIRS = [
     ("Hello", " there"),
     ("Hello", " you, over by the wall"),
@@ -53,7 +56,7 @@ def bidirectional(tmp_path_factory):
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 20, None])
-@pytest.mark.parametrize("pooling", ["mean", "last"])
+@pytest.mark.parametrize("pooling", ["mean", "last", "end"])
 @pytest.mark.parametrize("layer", [-1, 0, 1, 2])
 def test_vectors_equal_an_unbatched_reference(tiny_model, layer, pooling, batch_tokens):
     found = embed(tiny_model, layer=layer, pooling=pooling, batch_tokens=batch_tokens).vectors
@@ -66,6 +69,32 @@ def test_a_bidirectional_model_reads_prompt_and_response_together(bidirectional,
     found = embed(bidirectional, pooling=pooling).vectors
     expected = reference(bidirectional, -1, pooling)
     assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 1e-4
+
+
+def test_one_pass_serves_the_end_beside_other_poolings(tiny_model):
+    views = [TransformersEmbedder(pooling=pooling, layer=layer) for layer in (1, -1) for pooling in POOLINGS]
+    session = TransformersEmbedder().open(str(tiny_model), "plain", Compute())
+    told = []
+    found = session.embed_views(EXCHANGES, views, lambda rows, tokens: told.append(rows))
+    assert sum(told) == len(EXCHANGES)
+    for view, one in zip(views, found, strict=True):
+        alone = embed(tiny_model, layer=view.layer, pooling=view.pooling)
+        assert np.allclose(one.vectors, alone.vectors, atol=1e-5)
+        assert one.n_tokens.tolist() == alone.n_tokens.tolist()
+
+
+def test_tokens_are_read_as_the_text_is(tiny_model):
+    session = TransformersEmbedder(pooling="end").open(str(tiny_model), "plain", Compute())
+    rows = encode_whole(EXCHANGES, "plain", session.tokenizer, session.limit)
+    expected = session.embed(EXCHANGES, lambda *_: None)
+    for given in (rows, [Encoded(row.prompt + row.response, []) for row in rows]):
+        found = session.embed_tokens(given, lambda *_: None)
+        assert np.allclose(found.vectors, expected.vectors, atol=1e-5)
+    long = Encoded(list(range(5, 9)) * session.limit, [])
+    cut = session.embed_tokens([long, rows[0]], lambda *_: None)
+    kept = session.embed_tokens([Encoded(long.prompt[-session.limit :], [])], lambda *_: None)
+    assert cut.truncated.tolist() == [True, False]
+    assert np.allclose(cut.vectors[0], kept.vectors[0], atol=1e-5)
 
 
 def test_pad_being_the_end_token_changes_nothing(tiny_model, tmp_path):

@@ -16,7 +16,9 @@ ANSWERS = ("yes", "no maybe", "The dough rose", "\n\nyes", " no", "")
 
 
 def encoded(tokenizer, prompts, answers, template="chat", limit=10_000):
-    exchanges = [Exchange(f"p{k}", f"r{k}", p, a) for k, (p, a) in enumerate(zip(prompts, answers, strict=True))]
+    exchanges = [
+        Exchange(f"p{k}", f"r{k}", p, a) for k, (p, a) in enumerate(zip(prompts, answers, strict=True))
+    ]
     return encode_whole(exchanges, template, tokenizer, limit)
 
 
