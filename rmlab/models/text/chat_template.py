@@ -53,9 +53,15 @@ def render_chats(tokenizer: Any, jobs: Sequence[Job]) -> list[str]:
         raise InputError(f"{name} has no chat template; use a template that needs none: plain or hh")
     try:
         template = undated(tokenizer.get_chat_template())
-        variables = tuple((k, str(v)) for k, v in tokenizer.special_tokens_map.items())
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: it has no chat template for a plain conversation ({error})") from None
+    return render_by(template, tokenizer, jobs)
+
+
+def render_by(template: str, tokenizer: Any, jobs: Sequence[Job]) -> list[str]:
+    """The texts of conversations by a template of any origin, with the tokenizer's special tokens."""
+    name = str(getattr(tokenizer, "name_or_path", "") or "this model")
+    variables = tuple((k, str(v)) for k, v in tokenizer.special_tokens_map.items())
     return _renderer(template, variables, name, os.getpid())(jobs)
 
 
