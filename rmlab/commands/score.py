@@ -117,7 +117,7 @@ def _ready(source: str, how: ScoreOptions, as_json: bool) -> tuple[RewardModel, 
             allow_modules=how.allow_modules,
             trust_remote_code=how.trust_remote_code,
         )
-        model.origin.find(how.base_model, how.trust_remote_code)
+        model.find_model()
     rows: ScoreRows | None = None
     with problems.caught(), _file(source) as path:
         rows = _read(path, how)

@@ -13,7 +13,8 @@ from rmlab.models.text.whole_text import encode_whole
 
 _PLAIN = (
     "{%- for message in messages -%}"
-    "{%- if not loop.first and not (loop.last and message['role'] == 'assistant') -%}{{ '\\n\\n' }}{%- endif -%}"
+    "{%- set answers = loop.last and message['role'] == 'assistant' -%}"
+    "{%- if not (loop.first or answers) -%}{{ '\\n\\n' }}{%- endif -%}"
     "{{ message['content'] }}"
     "{%- endfor -%}"
 )
@@ -45,7 +46,8 @@ def chat_template_of(template: TemplateName, tokenizer: Any) -> str:
     """
     own = {"plain": _PLAIN, "hh": _HH}.get(template)
     shown = own if own is not None else undated(tokenizer.get_chat_template())
-    for before in ("", "{{- bos_token -}}", "{{- bos_token + ' ' -}}"):  # the space that some tokenizers put
+    begins = ("{{- bos_token -}}", "{{- bos_token + ' ' -}}") if tokenizer.bos_token else ()
+    for before in ("", *begins):  # a space, as some tokenizers put one before a text
         candidate = before + shown
         if _renders_alike(candidate, template, tokenizer):
             return candidate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,41 +73,48 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
 
 def write_folder(folder: Path, head: RewardHead, origin: Origin, facts: dict[str, Any]) -> None:
     """Writes a head with its record into a folder that appears whole or not at all."""
+    with new_folder(folder) as made:
+        write_into(made, head, origin, facts)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder that becomes `folder`, which may not exist, whole or not at all."""
     try:
-        _write(folder, head, origin, facts)
+        with only_writer(folder) as target:
+            if target.exists() or target.is_symlink():
+                raise InputError(f"{folder} exists already; name a new folder")
+            with staged_folder(target) as made:
+                yield made
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror or error}); name another") from None
 
 
-def _write(folder: Path, head: RewardHead, origin: Origin, facts: dict[str, Any]) -> None:
-    with only_writer(folder) as target:
-        if target.exists() or target.is_symlink():
-            raise InputError(f"{folder} exists already; name a new folder")
-        with staged_folder(target) as made:
-            head.save(made / HEAD)
-            described = read_description(made / HEAD)
-            record = {
-                "format": FORMAT,
-                "head": digest(described),
-                "origin": origin.to_json(),
-                "facts": facts,
-            }
-            write_text(made / RECORD, json_text(sealed(record)))
+def write_into(made: Path, head: RewardHead, origin: Origin, facts: dict[str, Any], copy: str = "") -> None:
+    """Writes a head and its record. copy: the identity of a copy of its embedding model in the folder."""
+    head.save(made / HEAD)
+    record = {
+        "format": FORMAT,
+        "head": digest(read_description(made / HEAD)),
+        "origin": origin.to_json(),
+        "facts": facts,
+    }
+    write_text(made / RECORD, json_text(sealed(record | ({"copy": copy} if copy else {}))))
 
 
 def is_saved(folder: Path) -> bool:
     return (folder / RECORD).is_file()
 
 
-def read_folder(folder: Path) -> tuple[RewardHead, Origin, dict[str, Any]]:
-    """Reads what `write_folder` wrote; InputError where a file of it has changed."""
+def read_folder(folder: Path) -> tuple[RewardHead, Origin, dict[str, Any], str]:
+    """Reads what `write_into` wrote; InputError where a file of it has changed."""
     try:
         text = read_plain_text(folder / RECORD)
         if parse_json(text).get("format") != FORMAT:
             raise ValueError(f"expected format {FORMAT}")
         record = unsealed(text)
         origin = Origin.from_json(record["origin"])
-        facts = dict(record["facts"])
+        facts, copy = dict(record["facts"]), str(record.get("copy", ""))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{folder / RECORD} cannot be read ({why}); save the reward model again") from None
@@ -114,4 +123,4 @@ def read_folder(folder: Path) -> tuple[RewardHead, Origin, dict[str, Any]]:
     head = load_head(folder / HEAD)
     if head.d != origin.d:
         raise InputError(f"{folder}: its head is of width {head.d}, its record of {origin.d}; save it again")
-    return head, origin, facts
+    return head, origin, facts, copy

@@ -17,6 +17,7 @@ from rmlab.heads.fitted.centred import CentredHead
 from rmlab.logs.progress import Progress
 from rmlab.models.text.rendering import Exchange, Message
 from rmlab.models.text.tokens import Encoded
+from rmlab.models.weights import Model
 from rmlab.reward.origin import Origin
 from rmlab.reward.scored import (
     ComparedResponses,
@@ -27,10 +28,11 @@ from rmlab.reward.scored import (
     compared,
     warn_of_cut,
 )
-from rmlab.reward.texts import as_exchanges, folder_of_model, one_prompt
-from rmlab.storage.artifact import Artifact, open_artifact
+from rmlab.reward.texts import artifact_of, as_exchanges, folder_of_model, one_prompt, shape_of
+from rmlab.storage.artifact import Artifact
 
 TEXTS_AT_ONCE = 2048
+MODEL_COPY = "model"  # beside a saved head
 T = TypeVar("T")
 
 
@@ -40,13 +42,14 @@ class RewardModel:
 
     head: the fitted head; origin: that of the embeddings it was fitted on; facts: what is known of it: the
     settings and data of its fit, its metrics, and `temperature`, null if no comparisons were held out to fit
-    it on; place: where it was read from.
+    it on; place: where it was read from; copy: the identity of a copy of its embedding model that lies there.
     """
 
     head: RewardHead
     origin: Origin
     facts: dict[str, Any] = field(default_factory=dict)
     place: str = ""
+    copy: str = ""
     device: str = "auto"
     base_model: str | Path | None = None
     allow_modules: Sequence[str] = ()
@@ -60,12 +63,12 @@ class RewardModel:
             raise ConfigError(f"base_model must be a name or a path, got {type(self.base_model).__name__}")
 
     @classmethod
-    def from_artifact(cls, path: str | Path, **how: Any) -> RewardModel:
+    def fromartifact_of(cls, path: str | Path, **how: Any) -> RewardModel:
         """Reads the head of an artifact of `rmlab fit-rm`, artifacts/fit_rm/NAME. how: device, base_model,
         allow_modules, trust_remote_code, as for `load`."""
         from rmlab.reward.folder import read_artifact
 
-        head, origin, facts = read_artifact(folder_of_model(path))
+        head, origin, facts = readartifact_of(folder_of_model(path))
         return cls(head, origin, facts, str(path), **how)
 
     @classmethod
@@ -79,9 +82,9 @@ class RewardModel:
 
         place = folder_of_model(folder)
         if not is_saved(place):
-            return cls.from_artifact(place, **how)
-        head, origin, facts = read_folder(place)
-        return cls(head, origin, facts, str(folder), **how)
+            return cls.fromartifact_of(place, **how)
+        head, origin, facts, copy = read_folder(place)
+        return cls(head, origin, facts, str(folder), copy, **how)
 
     def save(self, folder: str | Path) -> None:
         """Writes the head and its record into a new folder; the embedding model stays where it is."""
@@ -102,10 +105,25 @@ class RewardModel:
     def embedder(self) -> OpenEmbedder:
         """The embedder, opened at first use."""
         if not self._opened:
-            base = None if self.base_model is None else str(self.base_model)
-            how = (self.device, base, self.allow_modules, self.trust_remote_code)
+            base, copy = self._base
+            how = (self.device, base, self.allow_modules, self.trust_remote_code, copy)
             self._opened.append(self.origin.open(*how))
         return self._opened[0]
+
+    def find_model(self) -> Model | None:
+        """Finds the embedding model, which is not loaded; None for an embedder that reads none.
+
+        Raises an error where texts cannot be embedded as they were.
+        """
+        base, copy = self._base
+        return self.origin.find(base, self.trust_remote_code, copy)
+
+    @property
+    def _base(self) -> tuple[str | None, str]:
+        """Where the embedding model lies, if not where it was, and the identity that a copy has there."""
+        if self.base_model is not None:
+            return str(self.base_model), ""
+        return (str(folder_of_model(self.place) / MODEL_COPY), self.copy) if self.copy else (None, "")
 
     def score(
         self,
@@ -205,7 +223,7 @@ class RewardModel:
         if isinstance(self.head, CentredHead):
             raise ConfigError("this head was fitted with head.centre=prompt, so it needs prompts; use score")
         if not isinstance(embeddings, np.ndarray):
-            artifact = _artifact(embeddings, "embeddings must be a numpy array")
+            artifact = artifact_of(embeddings, "embeddings must be a numpy array")
             self.origin.check(Origin.of(artifact), f"the embeddings in {artifact.path}")
             return self._score_artifact(artifact)
         if origin is None:
@@ -214,11 +232,11 @@ class RewardModel:
                 "were made as those that the head was fitted on, or the artifact that they are from"
             )
         if embeddings.ndim != 2 or embeddings.dtype.kind != "f":
-            raise InputError(f"embeddings must be an array [n, d] of floats, got {_shown(embeddings)}")
+            raise InputError(f"embeddings must be an array [n, d] of floats, got {shape_of(embeddings)}")
         self.origin.check(
             origin
             if isinstance(origin, Origin)
-            else Origin.of(_artifact(origin, "origin must be that of a model")),
+            else Origin.of(artifact_of(origin, "origin must be that of a model")),
             "the embeddings",
         )
         return self.head.score(embeddings)
@@ -281,15 +299,3 @@ class RewardModel:
         for rows, x in StreamedVectors(artifact, ids).blocks():
             scores[rows] = self.head.score(x)
         return scores
-
-
-def _artifact(given: str | Path | Artifact, or_else: str) -> Artifact:
-    if isinstance(given, Artifact):
-        return given
-    if not isinstance(given, str | Path):
-        raise InputError(f"{or_else}, an artifact of embed, or its folder, got {type(given).__name__}")
-    return open_artifact(Path(given).expanduser())
-
-
-def _shown(x: np.ndarray) -> str:
-    return f"{x.dtype} of shape {list(x.shape)}"

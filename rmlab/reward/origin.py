@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rmlab.config.components import as_component, build, recorded_name
+from rmlab.config.settings import TemplateName
 from rmlab.embedders.base import OpenEmbedder
 from rmlab.errors import ConfigError, InputError
 from rmlab.models.compute import Compute
@@ -34,7 +35,7 @@ class Origin:
     """
 
     embedder: dict[str, Any]
-    template: str
+    template: TemplateName
     dtype: str
     model: str
     identity: str
@@ -55,7 +56,7 @@ class Origin:
         model = next((record for record in outside if record.kind == "model"), None)
         return cls(
             embedder=dict(manifest.config["embedder"]),
-            template=str(manifest.config["template"]),
+            template=manifest.config["template"],
             dtype=str(manifest.config["dtype"]),
             model=_found_name(model, manifest.folder) if model else "",
             identity=model.fingerprint if model else "",
@@ -102,12 +103,13 @@ class Origin:
         base_model: str | None = None,
         allow_modules: Sequence[str] = (),
         trust_remote_code: bool = False,
+        copy: str = "",
     ) -> OpenEmbedder:
         """Loads the embedding model, so that texts can be embedded as they were; InputError if it is another.
 
-        base_model: where the model lies now, if not where it was.
+        base_model, copy: as for `find`.
         """
-        model = self.find(base_model, trust_remote_code)
+        model = self.find(base_model, trust_remote_code, copy)
         component = as_component(self.embedder, "embedder")
         compute = Compute(self.dtype, device, trust_remote_code)
         if model:
@@ -115,15 +117,18 @@ class Origin:
             if self.own_model:
                 component |= {"model": model.name, **({"revision": revision} if revision else {})}
             compute = Compute(self.dtype, device, trust_remote_code, revision)
-        name = base_model or self.model
+        name = model.name if model else ""
         opened: OpenEmbedder = build(component, allow_modules, "embedder").open(name, self.template, compute)
         self._check_opened(opened)
         return opened
 
-    def find(self, base_model: str | None = None, trust_remote_code: bool = False) -> Model | None:
+    def find(
+        self, base_model: str | None = None, trust_remote_code: bool = False, copy: str = ""
+    ) -> Model | None:
         """Finds the embedding model, which is not loaded; None for an embedder that reads no model.
 
-        Raises an error where texts cannot be embedded as they were.
+        Raises an error where texts cannot be embedded as they were. base_model: where the model lies now, if
+        not where it was; copy: the identity that a copy of it has there.
         """
         if self.name in _RECORDED:
             raise InputError(
@@ -131,7 +136,7 @@ class Origin:
                 "text as they were; score embeddings of the same origin with score_embeddings"
             )
         if self.model:
-            found = self._model(base_model or self.model, trust_remote_code)
+            found = self._model(base_model or self.model, trust_remote_code, copy)
             check_available(found.name)
             return found
         if base_model:
@@ -140,7 +145,7 @@ class Origin:
             )
         return None
 
-    def _model(self, name: str, trust_remote_code: bool) -> Model:
+    def _model(self, name: str, trust_remote_code: bool, copy: str) -> Model:
         """Finds the model and compares its contents with those recorded."""
         hub = self.identity.startswith("hub:") and not home_path(name).is_dir()
         commit = self.identity.rpartition("@")[2] if hub else None
@@ -150,7 +155,7 @@ class Origin:
             raise InputError(
                 f"the base model of the head is not there: {error}; say where with base_model"
             ) from None
-        if found.identity != self.identity:
+        if found.identity not in (self.identity, copy or self.identity):
             raise InputError(
                 f"the model {name} has other contents than the one that the head was fitted on "
                 f"({found.identity[:40]} in place of {self.identity[:40]}); say where it is with base_model"

@@ -1,4 +1,4 @@
-"""Prompts and responses given from Python, checked and put together."""
+"""What is given from Python, checked and put together: prompts, responses, artifacts, arrays."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rmlab.data.forms.base import answer_text
 from rmlab.data.messages import check_messages
 from rmlab.data.reader import check_text
 from rmlab.errors import InputError
 from rmlab.models.text.rendering import Exchange, Message
+from rmlab.storage.artifact import Artifact, open_artifact
 from rmlab.storage.digest import digest
 
 
@@ -59,6 +62,20 @@ def folder_of_model(given: Any) -> Path:
             f"give the folder of a reward model, such as artifacts/fit_rm/NAME, as text or a path; got {got}"
         )
     return Path(given).expanduser()
+
+
+def artifact_of(given: str | Path | Artifact, or_else: str) -> Artifact:
+    """The artifact that is given, or lies in the folder that is; or_else: begins the error for others."""
+    if isinstance(given, Artifact):
+        return given
+    if not isinstance(given, str | Path):
+        raise InputError(f"{or_else}, an artifact of embed, or its folder, got {type(given).__name__}")
+    return open_artifact(Path(given).expanduser())
+
+
+def shape_of(x: np.ndarray) -> str:
+    """The type and shape of an array, for errors."""
+    return f"{x.dtype} of shape {list(x.shape)}"
 
 
 def _exchange(prompt: Any, response: Any, k: int) -> Exchange:
