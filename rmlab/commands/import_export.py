@@ -9,11 +9,19 @@ from typing import Annotated
 import typer
 
 from rmlab.commands.options import AsJson, ConfigDir, DryRun, Force, Overrides
+from rmlab.errors import ConfigError
 
 
 class Form(StrEnum):
     trl = "trl"
     datasets = "datasets"
+    transformers = "transformers"
+    folder = "folder"
+
+
+class Dtype(StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
 
 
 class Unusable(StrEnum):
@@ -54,9 +62,28 @@ def import_(
 def export(
     out: Annotated[Path, typer.Argument(help="The file (.jsonl, .parquet) or the folder to write.")],
     overrides: Overrides = None,
-    to: Annotated[Form, typer.Option("--to", help="trl: a file of preference rows; datasets: a folder.")] = (
-        Form.trl
-    ),
+    to: Annotated[
+        Form,
+        typer.Option(
+            "--to",
+            help="trl: a file of preference rows; datasets: a folder of them; transformers: a head as a "
+            "sequence classifier; folder: a head with all it needs.",
+        ),
+    ] = Form.trl,
+    head: Annotated[
+        Path | None, typer.Option("--head", help="The head: artifacts/fit_rm/NAME, or a saved reward model.")
+    ] = None,
+    dtype: Annotated[Dtype, typer.Option("--dtype", help="Of a classifier's weights.")] = Dtype.float32,
+    device: Annotated[str, typer.Option("--device", help="For a head: auto, cpu or cuda.")] = "auto",
+    base_model: Annotated[
+        str | None, typer.Option("--base-model", help="Where a head's embedding model lies, if it has moved.")
+    ] = None,
+    allow_modules: Annotated[
+        list[str] | None, typer.Option("--allow-module", help="A module of your own that holds the embedder.")
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the code that comes with a head's model.")
+    ] = False,
     source: Annotated[
         Path | None, typer.Option("--from", help="The folder of an annotate artifact, instead of settings.")
     ] = None,
@@ -71,8 +98,41 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Write prompts, responses and scores as preferences that TRL and datasets read; ties are left out."""
+    """Write what other programs read: preferences for TRL and datasets, or a fitted head as a model.
+
+      rmlab export pairs.jsonl experiment=demo
+
+      rmlab export my-rm --to transformers --head artifacts/fit_rm/NAME
+
+      rmlab export my-rm --to folder --head artifacts/fit_rm/NAME
+
+    Preferences leave ties out. transformers, vLLM, TRL and OpenRLHF load a sequence classifier; it is made of
+    a head that is linear in embeddings of embedder.pooling=end at the last layer. --to folder keeps any head
+    together with its embedding model, for `rmlab score`, `rmlab serve` and RewardModel.load.
+    """
+    if to in (Form.transformers, Form.folder):
+        from rmlab.commands.export_head import HeadExport, export_head_command
+
+        if overrides or source or force:
+            given = "--from" if source else "--force" if force else (overrides or [""])[0]
+            raise ConfigError(f"--to {to.value} writes a head into a new folder; leave out {given}")
+        how = HeadExport(
+            "transformers" if to is Form.transformers else "folder",
+            head,
+            dtype.value,
+            licence,
+            device,
+            base_model,
+            allow_modules or (),
+            trust_remote_code,
+        )
+        export_head_command(out, how, as_json)
+        return
+    if head:
+        raise ConfigError(
+            f"--to {to.value} writes preferences and no head; add --to transformers or --to folder"
+        )
     from rmlab.commands.exporting import ExportOptions, export_command
 
-    options = ExportOptions(to.value, pairs.value, licence, force)
+    options = ExportOptions("trl" if to is Form.trl else "datasets", pairs.value, licence, force)
     export_command(out, overrides or [], source, options, as_json, config_dir)

@@ -13,9 +13,11 @@ from rmlab.heads.fitted.linear_form import LinearForm, linear_form
 from rmlab.models.compute import Compute
 from rmlab.models.folder_check import told_of
 from rmlab.models.text.rendering import Exchange
+from rmlab.models.text.tokens import Encoded
 from rmlab.models.text.whole_text import encode_whole
 from rmlab.reward.chat_templates import chat_template_of
 from rmlab.reward.model import RewardModel
+from rmlab.storage.files import parse_json, read_plain_text, write_json
 
 _NEW_PAD = "<|rmlab_pad|>"
 _FAR = 0.05  # of scores; a base in bfloat16 may be a few hundredths away from itself in float32
@@ -84,11 +86,8 @@ def write_classifier(model: RewardModel, folder: Path, dtype: str = "float32") -
         template = chat_template_of(origin.template, tokenizer)
         pad = _set_pad(tokenizer, template, network)
         classifier = _classifier(network, form, tokenizer, dtype)
-        tokenizer.chat_template = template
-        tokenizer.padding_side, tokenizer.truncation_side = "right", "left"
-        tokenizer.model_max_length = session.limit
         classifier.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        _save_tokenizer(tokenizer, template, session.limit, folder)
     return Exported(form.constant, pad, session.limit, dtype, _difference(model, folder, form))
 
 
@@ -163,6 +162,16 @@ def _set_pad(tokenizer: Any, template: str, network: Any) -> str:
     return str(pad)
 
 
+def _save_tokenizer(tokenizer: Any, template: str, limit: int, folder: Path) -> None:
+    """Texts that are cut lose their beginning, as with rmlab, and not the token that is pooled."""
+    tokenizer.chat_template = template
+    tokenizer.model_max_length = limit
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    sides = {"padding_side": "right", "truncation_side": "left"}
+    write_json(file, parse_json(read_plain_text(file)) | sides)
+
+
 def _difference(model: RewardModel, folder: Path, form: LinearForm) -> float:
     """The largest difference of the folder's scores from the head's, less the constant, on a few texts."""
     import torch
@@ -176,11 +185,11 @@ def _difference(model: RewardModel, folder: Path, form: LinearForm) -> float:
         for k, (prompt, answer) in enumerate(_TRIED)
     ]
     limit = int(tokenizer.model_max_length)
-    rows = encode_whole(exchanges, model.origin.template, tokenizer, limit)
-    batch = tokenizer.pad({"input_ids": [r.prompt + r.response for r in rows]}, return_tensors="pt")
+    rows = [r.prompt + r.response for r in encode_whole(exchanges, model.origin.template, tokenizer, limit)]
+    batch = tokenizer.pad({"input_ids": rows}, return_tensors="pt")
     with torch.inference_mode():
         theirs = classifier(**batch).logits[:, 0].double().numpy() + form.constant
-    far = float(np.abs(theirs - model.score_tokens(rows).score).max())
+    far = float(np.abs(theirs - model.score_tokens([Encoded(row, []) for row in rows]).score).max())
     if not far <= _FAR:
         raise RmlabError(
             f"the sequence classifier scores texts {far:.3g} away from the head, whose scores have the "

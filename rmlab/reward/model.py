@@ -63,12 +63,12 @@ class RewardModel:
             raise ConfigError(f"base_model must be a name or a path, got {type(self.base_model).__name__}")
 
     @classmethod
-    def fromartifact_of(cls, path: str | Path, **how: Any) -> RewardModel:
+    def from_artifact(cls, path: str | Path, **how: Any) -> RewardModel:
         """Reads the head of an artifact of `rmlab fit-rm`, artifacts/fit_rm/NAME. how: device, base_model,
         allow_modules, trust_remote_code, as for `load`."""
         from rmlab.reward.folder import read_artifact
 
-        head, origin, facts = readartifact_of(folder_of_model(path))
+        head, origin, facts = read_artifact(folder_of_model(path))
         return cls(head, origin, facts, str(path), **how)
 
     @classmethod
@@ -82,7 +82,7 @@ class RewardModel:
 
         place = folder_of_model(folder)
         if not is_saved(place):
-            return cls.fromartifact_of(place, **how)
+            return cls.from_artifact(place, **how)
         head, origin, facts, copy = read_folder(place)
         return cls(head, origin, facts, str(folder), copy, **how)
 

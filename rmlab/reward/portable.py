@@ -12,6 +12,7 @@ from rmlab.models.folder_check import check_files
 from rmlab.models.weights import find_model, is_adapter
 from rmlab.reward.folder import write_into
 from rmlab.reward.model import MODEL_COPY, RewardModel
+from rmlab.storage.integrity import FOLDER_SEAL
 
 _CODE = ".py"
 _TAKEN = (".json", ".safetensors", ".model", ".txt", ".jinja", _CODE)
@@ -54,6 +55,7 @@ def _left_behind(with_code: bool) -> Callable[[str, list[str]], list[str]]:
     endings = tuple(e for e in _TAKEN if with_code or e != _CODE)
 
     def ignored(place: str, names: list[str]) -> list[str]:
-        return [n for n in names if not ((Path(place) / n).is_dir() or n.endswith(endings)) or n[0] == "."]
+        taken = {n for n in names if (Path(place) / n).is_dir() or n.endswith(endings)}
+        return [n for n in names if n not in taken or n[0] == "." or n == FOLDER_SEAL]
 
     return ignored
