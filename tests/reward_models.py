@@ -45,21 +45,21 @@ def small_model(folder: Path, tokenizer: Any, seed: int = 0, **changes: Any) -> 
 
 
 def reward_model(
-    folder: Path, template: str = "chat", head: Any = None, dtype: str = "float32", **embedder: Any
+    folder: Path, template: str = "chat", head: Any = None, d: int = 32, **embedder: Any
 ) -> RewardModel:
-    """The reward model of a head over the model in a folder. embedder: changes of its settings."""
+    """The reward model of a head over the model of width d in a folder. embedder: changes of its settings."""
     from rmlab.models.compute import Compute
 
     tokenizer = Compute().load_tokenizer(folder)
     origin = Origin(
         embedder=EMBEDDER | embedder,
         template=template,
-        dtype=dtype,
+        dtype="float32",
         model=str(folder),
         identity=find_model(str(folder)).identity,
         own_model=False,
         template_hash=template_hash(template, tokenizer),
-        d=32,
+        d=d,
         files={},
     )
-    return RewardModel(head or linear_head(32), origin, {"temperature": None}, str(folder))
+    return RewardModel(head or linear_head(d), origin, {"temperature": None}, str(folder))
