@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from rmlab.report.use_it import UseIt
+
 
 @dataclass(frozen=True)
 class StageRow:
@@ -70,6 +72,7 @@ class ReportContent:
     facts: texts by name, shown below the verdict (policy, comparisons, annotator error, …).
     designs: one for each head; without any, the page has no section of designs.
     heldout: accuracy on held-out pairs; without it, the page has no section of them.
+    use: how the chosen head is used; without it, the page has no section of that.
     """
 
     title: str
@@ -96,6 +99,7 @@ class ReportContent:
     facts: dict[str, str] = field(default_factory=dict)
     designs: list[ComparisonDesign] = field(default_factory=list)
     heldout: HeldOutFrames | None = None
+    use: UseIt | None = None
 
     @property
     def split(self) -> str:

@@ -11,12 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from rmlab.config.components import recorded_name
+from rmlab.heads.fitted.linear import LinearHead
+from rmlab.heads.fitted.storage import HEAD, read_description
 from rmlab.pipeline.job import Job
 from rmlab.pipeline.stages import BY_NAME
 from rmlab.provenance import git_state, now, versions
 from rmlab.report.content import ComparisonDesign, HeldOutFrames, ReportContent, StageRow
 from rmlab.report.render import render
-from rmlab.storage.artifact import Artifact
+from rmlab.report.use_it import UseIt, use_of
+from rmlab.storage.artifact import Artifact, open_artifact, upstream
 from rmlab.storage.files import write_text
 from rmlab.storage.manifest import Manifest
 
@@ -68,7 +72,20 @@ def _content(job: Job) -> ReportContent:
         facts=_facts(job),
         designs=_designs(job),
         heldout=heldout,
+        use=_use(job, summary["chosen"]),
     )
+
+
+def _use(job: Job, chosen: str) -> UseIt | None:
+    """The lines that use the chosen head; None where a control was chosen, as no head is above it."""
+    if (fit := job.several("fit_rm").get(chosen)) is None:
+        return None
+    record = next(r for r in fit.manifest.inputs if r.role == "embed")
+    place = upstream(fit.path, record)
+    embedder = open_artifact(place).manifest.config["embedder"]
+    is_linear = read_description(fit.path / HEAD)["kind"] == LinearHead.kind
+    is_classifier = is_linear and embedder.get("pooling") == "end"
+    return use_of(str(fit.path), str(place), recorded_name(embedder), is_classifier)
 
 
 def heldout_frames(heldout: Artifact) -> HeldOutFrames:
