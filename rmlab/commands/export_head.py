@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rmlab.errors import ConfigError
+from rmlab.hub.card import LIBRARY, head_card
+from rmlab.hub.measured import metrics_of
 from rmlab.models.compute import check_device
 from rmlab.paths import home_path
 from rmlab.reward.classifier import Exported, check_exportable, write_classifier
 from rmlab.reward.folder import new_folder
 from rmlab.reward.model import RewardModel
 from rmlab.reward.portable import write_portable
-from rmlab.storage.files import plain, write_json
+from rmlab.storage.files import plain, write_json, write_text
 from rmlab.storage.integrity import seal_folder
 from rmlab.terminal import say, say_json
 
@@ -71,8 +73,34 @@ def export_head_command(out: Path, how: HeadExport, as_json: bool) -> None:
         else:
             done = write_classifier(model, made, how.dtype)
             write_json(made / RECORD, _record(model, done))
+        write_text(made / "README.md", _card(out.name, model, how, done))
+        if done:
             seal_folder(made)
     _tell(out, how, done, as_json)
+
+
+def _card(name: str, model: RewardModel, how: HeadExport, done: Exported | None) -> str:
+    """The model card; of a classifier with what it lacks of the head."""
+    more = {}
+    if done:
+        more = {
+            "Constant that its scores lack": f"{done.constant:+.6g}",
+            "Largest length": f"{done.max_tokens:,} tokens; longer texts must be cut or refused",
+            "Pad token": done.pad,
+            "Precision of the weights": done.dtype,
+            "Largest difference from the head's scores": f"{done.difference:.1e}, of a few texts",
+        }
+    return head_card(
+        model.facts,
+        model.origin,
+        model.head,
+        name,
+        how.licence,
+        use=_USE[how.to].format(folder=name),
+        metrics=metrics_of(Path(model.place)),
+        more=more,
+        library="transformers" if done else LIBRARY,
+    )
 
 
 def _record(model: RewardModel, done: Exported) -> dict[str, Any]:
