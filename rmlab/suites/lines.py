@@ -1,0 +1,116 @@
+"""The results of a suite with intervals: prompts are resampled, and all results computed from each resample.
+
+A resample draws as many prompts as there are from the whole file, each with all of its rows, so that results
+that share prompts move together. Intervals are widened as all over prompts are, with the standard error of a
+sum of ratios (`rmlab/metrics/intervals.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rmlab.metrics.group_mean import ratio_parts
+from rmlab.metrics.intervals import Resamples, widened
+from rmlab.suites.base import Kind, Line, Question, Scores, Suite, Tally, Term, is_equal
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class ScoredLine:
+    """A result. low, high: its 95 % interval, None where a part of it has one prompt; rows, prompts: the numbers
+    of those that it is made of."""
+
+    name: str
+    kind: Kind
+    score: float
+    low: float | None
+    high: float | None
+    rows: int
+    prompts: int
+
+
+@dataclass(frozen=True)
+class SuiteResults:
+    """lines: the last is the overall result; equal: rows where a right and a wrong answer score the same."""
+
+    lines: list[ScoredLine]
+    notes: list[str]
+    equal: int
+
+    @property
+    def overall(self) -> ScoredLine:
+        return self.lines[-1]
+
+
+def suite_results(
+    suite: Suite, questions: Sequence[Question], scores: Scores, seed: int = 0, n: int = RESAMPLES
+) -> SuiteResults:
+    """The results of scores of the answers of each question. n: resamples."""
+    measured = suite.measure(questions, scores)
+    _, unit = np.unique([q.unit for q in questions], return_inverse=True)
+    equal = sum(is_equal(q, s) for q, s in zip(questions, scores, strict=True))
+    return SuiteResults(scored_lines(measured, unit, seed, n), list(measured.notes), equal)
+
+
+def scored_lines(measured: Tally, unit: np.ndarray, seed: int, n: int) -> list[ScoredLine]:
+    """unit: [m] the prompt of each question, numbered from 0."""
+    n_units = int(unit.max()) + 1
+    names = list(measured.terms)
+    sums, sizes = (np.zeros((n_units, len(names))) for _ in range(2))
+    for column, term in enumerate(measured.terms.values()):
+        sums[:, column] = np.bincount(unit[term.rows], term.values, minlength=n_units)
+        sizes[:, column] = np.bincount(unit[term.rows], minlength=n_units)
+    means = _resampled(sums, sizes, Resamples.draw(n_units, np.random.default_rng(seed), n))
+    found = []
+    for line in measured.lines:
+        columns = [names.index(name) for name in line.weights]
+        weights = np.array(list(line.weights.values()))
+        value = float(sums[:, columns].sum(axis=0) / sizes[:, columns].sum(axis=0) @ weights)
+        parts = _parts(sums[:, columns], sizes[:, columns], weights)
+        low, high = widened(np.array([value]), (means[:, columns] @ weights)[None], parts[:, None])
+        is_known = bool(((sizes[:, columns] > 0).sum(axis=0) > 1).all())
+        rows = _rows(line, measured.terms)
+        found.append(
+            ScoredLine(
+                line.name,
+                line.kind,
+                value,
+                _end(low[0], line) if is_known else None,
+                _end(high[0], line) if is_known else None,
+                len(rows),
+                len(np.unique(unit[rows])),
+            )
+        )
+    return found
+
+
+def _resampled(sums: np.ndarray, sizes: np.ndarray, resamples: Resamples) -> np.ndarray:
+    """The means of all terms on each resample, [n, terms]; NaN where it has none of a term's prompts."""
+    means = np.empty((resamples.n, sums.shape[1]))
+    for rows, counts in resamples.blocks():
+        weights = counts.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            means[rows] = (weights @ sums) / (weights @ sizes)
+    return means
+
+
+def _parts(sums: np.ndarray, sizes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A value for each prompt, whose mean is the result, and whose spread gives its standard error, [P]."""
+    counted = sizes.sum(axis=1) > 0
+    columns = zip(sums.T, sizes.T, weights, strict=True)
+    found: np.ndarray = np.sum([w * ratio_parts(s, size, counted) for s, size, w in columns], axis=0)
+    return found
+
+
+def _rows(line: Line, terms: Mapping[str, Term]) -> np.ndarray:
+    """The places of the questions that a result is made of."""
+    return np.unique(np.concatenate([terms[name].rows for name in line.weights]))
+
+
+def _end(value: float, line: Line) -> float:
+    """An end of an interval; few prompts widen it beyond what the result can be."""
+    return float(np.clip(value, line.least, line.most))
