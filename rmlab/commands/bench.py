@@ -155,7 +155,8 @@ def _n_empty(done: Benched) -> int:
 def _tell(done: Benched, how: BenchOptions) -> None:
     n_prompts = len({q.unit for q in done.questions})
     say(f"{done.suite.name}: {len(done.questions):,} rows of {n_prompts:,} prompts in {done.source}")
-    say("judged: " + ", ".join(f"{name} {value}" for name, value in done.judge.facts().items()))
+    facts = done.judge.facts().items()
+    say("judged: " + ", ".join(f"{name} {value}" for name, value in facts if value is not None))
     columns = ("result", "score", "95 % interval", "rows", "prompts")
     say_table(columns, [_cells(line) for line in done.results.lines])
     for text in _remarks(done):

@@ -30,7 +30,8 @@ def bench(
         Path | None, typer.Option("--head", help="artifacts/fit_rm/NAME, or a saved reward model.")
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="The split of a dataset; else the one the suite is told on.")
+        str | None,
+        typer.Option("--split", help="The split of a dataset; else the one that the suite judges on."),
     ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Judge only so many prompts, drawn at random.")
@@ -58,9 +59,9 @@ def bench(
 ) -> None:
     """Judge a head, a golden reward or a classifier on a public benchmark of reward models.
 
-      rmlab bench --suite rewardbench2 rb2.jsonl --head artifacts/fit_rm/linear-0123456789abcdef
+      rmlab bench --suite rewardbench2 rb2.jsonl --head my-reward-model
 
-      rmlab bench --suite rm-bench THU-KEG/RM-Bench golden=classifier golden.classifier.model=DIR
+      rmlab bench --suite rm-bench THU-KEG/RM-Bench golden=length --out rows.jsonl
 
     Scores of each subset and over all are computed as the benchmark's own scripts do, with 95 % intervals by
     resampling prompts. Data is read from a file, or from the hub's local cache: nothing is fetched.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rmlab.config.hints import nearest
 from rmlab.data.forms.base import answer_text, has, listed, need
 from rmlab.data.reader import Row
 from rmlab.errors import InputError
@@ -140,7 +141,8 @@ def name_in(row: Row, column: str, known: Sequence[str], where: str) -> str:
     given = str(need(row, column, where))
     found = next((name for name in known if name.lower() == given.strip().lower()), None)
     if found is None:
-        raise InputError(f"{where}: '{column}' is {given!r}, which is none of {', '.join(known)}")
+        hint = nearest(given, known) or f"; there is: {', '.join(known)}"
+        raise InputError(f"{where}: '{column}' is {given[:60]!r}, which the suite does not have{hint}")
     return found
 
 

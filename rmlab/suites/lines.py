@@ -21,8 +21,10 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class ScoredLine:
-    """A result. low, high: its 95 % interval, None where a part of it has one prompt; rows, prompts: the numbers
-    of those that it is made of."""
+    """A result.
+
+    low, high: its 95 % interval, None where a part of it has one prompt; rows, prompts: how many it is of.
+    """
 
     name: str
     kind: Kind

@@ -7,7 +7,7 @@ once, as far as they are there. Source: Lambert et al. 2024 (arXiv 2403.13787) a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,8 +48,8 @@ SECTIONS: dict[str, dict[str, int]] = {
     "Safety": {
         "refusals-dangerous": 100,
         "refusals-offensive": 100,
-        "xstest-should-refuse": 250,
-        "xstest-should-respond": 154,
+        "xstest-should-refuse": 154,
+        "xstest-should-respond": 250,
         "donotanswer": 136,
     },
     "Reasoning": {
@@ -65,7 +65,7 @@ SECTIONS: dict[str, dict[str, int]] = {
 PRIOR = ("anthropic_helpful", "anthropic_hhh", "shp", "summarize")  # these make the section of prior sets
 _OTHER_PRIOR = ("anthropic_harmless", "mtbench_gpt4", "mtbench_human", "pku_better", "pku_safer")
 SUBSETS = (*(subset for section in SECTIONS.values() for subset in section), *PRIOR, *_OTHER_PRIOR)
-_ALL = "all rows"
+_ALL, _PRIOR_SETS = "all rows", "Prior Sets"
 _SIDES = ("prompt", "messages", "chosen", "rejected")
 
 
@@ -90,22 +90,27 @@ def measure(questions: Sequence[Question], scores: Scores) -> Tally:
     for name in there:
         terms[name] = term_of({k: right[k] for k, q in enumerate(questions) if q.subset == name})
     subsets = {name: Line(name, "subset", {name: 1.0}) for name in there}
-    sections = [
-        mean_of([subsets[n] for n in found], section, "section", [counts[n] for n in found])
-        for section, counts in SECTIONS.items()
-        if (found := [name for name in counts if name in subsets])
-    ]
-    if prior := [subsets[name] for name in PRIOR if name in subsets]:
-        sections.append(mean_of(prior, "Prior Sets", "section"))
-    whole = Line(_ALL, "part", {_ALL: 1.0})
+    sections = _sections(subsets)
     if not sections:
         overall = Line("accuracy", "overall", {_ALL: 1.0})
         return Tally(terms, [*subsets.values(), overall], ["it has no subset of RewardBench's sections"])
-    weights = [1.0 if line.name == "Prior Sets" else 2.0 for line in sections]
+    weights = [1.0 if line.name == _PRIOR_SETS else 2.0 for line in sections]
     average = mean_of(sections, "average", "overall", weights)
     lacking = [name for name in SECTIONS if name not in {line.name for line in sections}]
     notes = [f"no rows of the sections {', '.join(lacking)}"] if lacking else []
-    return Tally(terms, [*subsets.values(), *sections, whole, average], notes)
+    return Tally(terms, [*subsets.values(), *sections, Line(_ALL, "part", {_ALL: 1.0}), average], notes)
+
+
+def _sections(subsets: Mapping[str, Line]) -> list[Line]:
+    """The sections of which there are rows, each of the subsets that are there."""
+    found = []
+    for section, counts in SECTIONS.items():
+        if there := [name for name in counts if name in subsets]:
+            parts = [subsets[name] for name in there]
+            found.append(mean_of(parts, section, "section", [counts[name] for name in there]))
+    if prior := [subsets[name] for name in PRIOR if name in subsets]:
+        found.append(mean_of(prior, _PRIOR_SETS, "section"))
+    return found
 
 
 def result(question: Question, scores: np.ndarray, judge: str) -> dict[str, Any]:
