@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,20 +173,21 @@ class _GoldenJudge:
                 raise InputError(f"golden reward {self.name} gave no score for {named(k)} ({score.reason})")
         if isinstance(scorer, TextScorer) and (cut := scorer.counts["truncated"]):
             if long == "refuse":
+                first = named(self._first_cut(scorer, scorer.counts, part))
                 raise InputError(
-                    f"{named(self._first_cut(scorer, part))} is longer than the model of golden reward "
-                    f"{self.name} reads; shorten it, or allow it to be cut with --long cut"
+                    f"{first} is longer than the model of golden reward {self.name} reads; shorten it, or "
+                    "allow it to be cut with --long cut"
                 )
             self.cut += cut
             scorer.counts.clear()
         return [float(score) for score in scores if not isinstance(score, Failed)]
 
-    def _first_cut(self, scorer: TextScorer, part: Sequence[Exchange]) -> int:
-        """The place of the first text that is cut, which is found by scoring them one by one."""
+    def _first_cut(self, scorer: Scorer, counts: Counter[str], part: Sequence[Exchange]) -> int:
+        """The place of the first text that is cut when scored by itself, else 0. counts: the scorer's."""
         for k, exchange in enumerate(part):
-            scorer.counts.clear()
-            score_rows(scorer, [exchange], self.name)  # type: ignore[arg-type]
-            if scorer.counts["truncated"]:
+            counts.clear()
+            score_rows(scorer, [exchange], self.name)
+            if counts["truncated"]:
                 return k
         return 0
 

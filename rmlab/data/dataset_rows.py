@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.config.optional_packages import require
+from rmlab.data.dataset_card import check_cards
 from rmlab.errors import InputError
 from rmlab.storage.digest import digest, file_digest
 from rmlab.storage.files import parse_json, read_plain_text
@@ -101,6 +102,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 def _found(folder: Path) -> dict[str, list[str]]:
     """The data files of each split, as `datasets` takes them from their names and the folder's card."""
+    check_cards(folder)
     with _datasets(folder) as datasets:
         return {
             str(k): list(v) for k, v in datasets.load_dataset_builder(str(folder)).config.data_files.items()

@@ -19,6 +19,10 @@ SUITES: dict[str, Suite] = {
 }
 
 
+_READ = ("messages", "id", "chosen_model", "rejected_model", "pair_id", "original_id", "response_model")
+COLUMNS = tuple({name: None for s in SUITES.values() for name in (*s.columns.split(", "), *_READ)})
+
+
 def suite_named(name: str) -> Suite:
     if name not in SUITES:
         raise ConfigError(f"there is no suite {name}; give one of {', '.join(SUITES)}")
@@ -46,12 +50,12 @@ def _rows(suite: Suite, source: str, split: str | None) -> Iterator[tuple[int, R
     if not is_dataset(path):
         if split is not None:
             raise ConfigError(f"--split {split}: {source} is a file, which has no splits; leave it out")
-        yield from read_rows(path)
+        yield from read_rows(path, COLUMNS)
         return
     folder = path if path.is_dir() else cached_dataset(source)
     number = 0
     for file in split_files(folder, split, suite.split):
-        for _, row in read_rows(file):
+        for _, row in read_rows(file, COLUMNS):
             number += 1
             yield number, row
 
@@ -80,7 +84,7 @@ def _check_suite(suite: Suite, row: Row, source: str) -> None:
     found = suite_of(row)
     if found == suite.name:
         return
-    columns = ", ".join(sorted(name for name in map(str, row) if has(row, name))) or "nothing"
+    columns = ", ".join(sorted(map(str, row))) or "nothing"
     if found is None:
         raise InputError(
             f"{source}: its columns ({columns}) are of no suite; {suite.name} needs those of the dataset "

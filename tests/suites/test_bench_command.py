@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from printed_pages import ROOT, run_page
 from small_settings import SMALL
 from suite_files import ROWS, write_rows, write_tiny_classifier
 
@@ -433,3 +434,52 @@ def test_the_suites_are_those_of_the_command_line():
     from rmlab.commands.suites import SuiteName
 
     assert sorted(SuiteName) == sorted(SUITES) == sorted(ROWS)
+
+
+def test_the_page_on_benchmarks_runs_as_printed(cli, head, tmp_path, monkeypatch):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    for suite in SUITES.values():
+        rows = ROWS[suite.name]()
+        if suite.name == "rewardbench":  # a file of a dataset has one type in a column
+            rows = [{**row, "prompt": f"Question {k // 2}?"} for k, row in enumerate(rows)]
+        root = tmp_path / "hub" / f"datasets--{suite.dataset.replace('/', '--')}"
+        splits = {"gpt": rows, "claude": rows[:6]} if suite.split == "gpt" else {suite.split: rows}
+        dataset(root / "snapshots" / commit, splits)
+        (root / "refs").mkdir()
+        (root / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+    RewardModel.load(head).save(tmp_path / "my-reward-model")
+    write_rows(tmp_path / "rb2.jsonl", ROWS["rewardbench2"]())
+    write_tiny_classifier(tmp_path / "ORG" / "NAME")
+    names = run_page("bench.md", cli)
+    assert len(names["printed"]) == 4 and all("judged: " in text for text in names["printed"])
+    assert len(read(tmp_path / "rows.jsonl")) == 21
+    assert 0 < names["results"].overall.low < names["results"].overall.score < 1.01
+
+
+def test_the_page_on_benchmarks_names_every_dataset_and_option():
+    text = (ROOT / "docs" / "bench.md").read_text(encoding="utf-8")
+    for suite in SUITES.values():
+        assert f"| `{suite.name}` |" in text and f"`{suite.dataset}`, {suite.split}" in text
+
+
+@pytest.mark.parametrize(
+    "place", ["../other.jsonl", "https://127.0.0.1:9/x.jsonl", "hf://datasets/a/b/x.jsonl"]
+)
+def test_a_card_leads_nowhere_else(cli, tmp_path, place):
+    folder = dataset(tmp_path / "set", {"test": ROWS["rm-bench"]()})
+    shutil.copy(folder / "test.jsonl", tmp_path / "other.jsonl")
+    card = (folder / "README.md").read_text()
+    (folder / "README.md").write_text(card.replace("path: test.jsonl", f"path: '{place}'"))
+    found = cli("bench", "--suite", "rm-bench", folder, LENGTH)
+    assert found.code == 3 and f"names data outside of its folder ({place})" in found.line
+    (folder / "README.md").write_text("---\n[\n---\n")
+    assert "README.md cannot be read" in cli("bench", "--suite", "rm-bench", folder, LENGTH).line
+    (folder / "README.md").unlink()
+    many = "".join(f"- &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 30))
+    (folder / ".huggingface.yaml").write_text(
+        f"x:\n- &a0 ['{place}']\n{many}configs:\n- config_name: default\n  data_files: *a29\n"
+    )
+    found = cli("bench", "--suite", "rm-bench", folder, LENGTH)
+    assert f".huggingface.yaml names data outside of its folder ({place})" in found.line

@@ -109,7 +109,7 @@ def test_judgebench_by_scores():
     assert any(row["scores"][0] == row["scores"][1] for row in official["rows"])
     assert set(found) == set(official["by_scores"])
     for name, expected in official["by_scores"].items():
-        assert 100 * found[name] == pytest.approx(expected, abs=1e-9), name
+        assert 100 * found[name] == pytest.approx(expected, abs=1e-10), name
 
 
 def test_judgebench_by_verdicts_that_depend_on_the_order():
@@ -119,4 +119,4 @@ def test_judgebench_by_verdicts_that_depend_on_the_order():
     for name, expected in official["free"].items():
         start = judgebench.SOURCES.get(name, "")
         kept = [row["source"].startswith(start) for row in official["rows"]]
-        assert 100 * right[kept].mean() == pytest.approx(expected, abs=1e-9), name
+        assert 100 * right[kept].mean() == pytest.approx(expected, abs=1e-10), name
