@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,23 +62,22 @@ def bench_command(
     as_json: bool,
     config_dir: Path | None,
 ) -> None:
-    done = benched(source, overrides, head, how, config_dir)
+    done = benched(source, lambda: judge_of(head, overrides, config_dir), how)
     if how.out is not None:
         _write(done, how.out)
     if as_json:
-        say_json(plain(_document(done, how)))
+        say_json(document(done, how))
     else:
         _tell(done, how)
 
 
 def benched(
-    source: str,
-    overrides: Sequence[str],
-    head: HeadOptions | None,
-    how: BenchOptions,
-    config_dir: Path | None = None,
+    source: str, find_judge: Callable[[], RewardJudge], how: BenchOptions, quiet: bool = False
 ) -> Benched:
-    """Scores all answers and computes the results; all that is wrong is told before a model is loaded."""
+    """Scores all answers and computes the results; all that is wrong is told before a model is loaded.
+
+    find_judge: returns what is judged, or raises what is wrong with it; quiet: show no progress.
+    """
     suite = suite_named(how.suite)
     problems = Problems()
     judge: RewardJudge | None = None
@@ -87,18 +86,18 @@ def benched(
         if how.out is not None:
             check_out_file(how.out, (".jsonl",), user_path(source))
     with problems.caught():
-        judge = judge_of(head, overrides, config_dir)
+        judge = find_judge()
     with problems.caught():
         read = read_questions(suite, source, how.split)
     problems.raise_all()
     assert judge is not None
     questions = drawn(read, how.limit, how.seed)
-    scores = _scored(judge, questions, how.long)
+    scores = _scored(judge, questions, how.long, quiet)
     results = suite_results(suite, questions, scores, how.seed)
     return Benched(suite, source, judge, questions, scores, results, len(read))
 
 
-def _scored(judge: RewardJudge, questions: Sequence[Question], long: Long) -> list[np.ndarray]:
+def _scored(judge: RewardJudge, questions: Sequence[Question], long: Long, quiet: bool) -> list[np.ndarray]:
     """The scores of the answers of each question."""
     owner = [(q, k) for q in questions for k in range(len(q.answers))]
     exchanges = [
@@ -109,7 +108,7 @@ def _scored(judge: RewardJudge, questions: Sequence[Question], long: Long) -> li
         question, k = owner[at]
         return f"{question.where}: answer {k + 1}"
 
-    with Progress("bench", "texts") as progress:
+    with Progress("bench", "texts", quiet) as progress:
         progress.start(len(exchanges))
         found = judge.score(exchanges, progress, long, named)
     return np.split(found, np.cumsum([len(q.answers) for q in questions])[:-1])
@@ -119,15 +118,21 @@ def _write(done: Benched, out: Path) -> None:
     """A line of JSON for each row."""
     try:
         with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-            for question, scores in zip(done.questions, done.scores, strict=True):
-                row = plain(done.suite.result(question, scores, done.judge.name))
+            for row in result_rows(done):
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
     except OSError as error:
         raise unwritable(out, error) from None
 
 
-def _document(done: Benched, how: BenchOptions) -> dict[str, Any]:
-    return {
+def result_rows(done: Benched) -> list[dict[str, Any]]:
+    """The rows with their scores, in the suite's own shape."""
+    pairs = zip(done.questions, done.scores, strict=True)
+    return [plain(done.suite.result(question, scores, done.judge.name)) for question, scores in pairs]
+
+
+def document(done: Benched, how: BenchOptions) -> dict[str, Any]:
+    """All that is known of the results, as plain values."""
+    found = {
         "suite": done.suite.name,
         "source": done.source,
         "judged": done.judge.facts(),
@@ -146,6 +151,7 @@ def _document(done: Benched, how: BenchOptions) -> dict[str, Any]:
         "notes": done.results.notes,
         "out": None if how.out is None else str(how.out),
     }
+    return dict(plain(found))
 
 
 def _n_empty(done: Benched) -> int:

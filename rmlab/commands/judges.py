@@ -38,10 +38,10 @@ class HeadOptions:
     """The options of a head, as of `rmlab score`; place: None where none was named."""
 
     place: Path | None
-    device: str
-    base_model: str | None
-    allow_modules: tuple[str, ...]
-    trust_remote_code: bool
+    device: str = "auto"
+    base_model: str | None = None
+    allow_modules: tuple[str, ...] = ()
+    trust_remote_code: bool = False
 
 
 class RewardJudge(Protocol):
@@ -65,8 +65,7 @@ class RewardJudge(Protocol):
 def judge_of(head: HeadOptions | None, overrides: Sequence[str], config_dir: Path | None) -> RewardJudge:
     """The one judge that options or settings name, checked and not loaded yet."""
     if head is not None and head.place is not None:
-        if overrides:
-            raise ConfigError(f"--head takes no settings, got {overrides[0]}; leave out one of the two")
+        _check_alone(overrides)
         return _head(head, head.place)
     if not any(o.lstrip("+").startswith("golden=") for o in overrides):
         raise ConfigError(
@@ -80,6 +79,18 @@ def judge_of(head: HeadOptions | None, overrides: Sequence[str], config_dir: Pat
     return _golden(load_settings(overrides, config_dir))
 
 
+def judge_of_model(model: RewardModel, overrides: Sequence[str] = ()) -> RewardJudge:
+    """A reward model as a judge. overrides: settings, which it takes none of."""
+    _check_alone(overrides)
+    model.origin.find(None if model.base_model is None else str(model.base_model), model.trust_remote_code)
+    return _HeadJudge(model.place or repr(model), model)
+
+
+def _check_alone(overrides: Sequence[str]) -> None:
+    if overrides:
+        raise ConfigError(f"a head takes no settings, got {overrides[0]}; leave out one of the two")
+
+
 def _head(how: HeadOptions, place: Path) -> RewardJudge:
     check_device(how.device)
     model = RewardModel.load(
@@ -89,8 +100,7 @@ def _head(how: HeadOptions, place: Path) -> RewardJudge:
         allow_modules=how.allow_modules,
         trust_remote_code=how.trust_remote_code,
     )
-    model.origin.find(how.base_model, how.trust_remote_code)
-    return _HeadJudge(str(place), model)
+    return judge_of_model(model)
 
 
 def _golden(settings: Settings) -> RewardJudge:

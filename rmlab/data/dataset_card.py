@@ -1,4 +1,4 @@
-"""The card of a dataset in a folder: it may say which data files each split has, and must lead to no others."""
+"""The card of a dataset in a folder: it may name the data files of each split, and must lead nowhere else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLACES = ("data_files", "data_dir")
 
 
 def check_cards(folder: Path) -> None:
-    """Raises InputError if a card names data outside of its folder, which `datasets` would look for or fetch."""
+    """Raises InputError if a card names data outside of its folder, which `datasets` would read or fetch."""
     for name in _CARDS:
         card = folder / name
         configs = _settings(card).get("configs")

@@ -15,6 +15,7 @@ from printed_pages import ROOT, run_page
 from small_settings import SMALL
 from suite_files import ROWS, write_rows, write_tiny_classifier
 
+import rmlab
 from rmlab import RewardModel
 from rmlab.cli import app
 from rmlab.reward.model import RewardModel as Model
@@ -346,7 +347,7 @@ BAD_CALLS = [
     (("texts.jsonl", LENGTH), 3, "its columns (prompt, response) are of no suite; rewardbench needs"),
     (("rows.jsonl",), 2, "name what is judged: --head artifacts/fit_rm/NAME, or a golden reward"),
     (("rows.jsonl", "seed=1"), 2, "name what is judged"),
-    (("rows.jsonl", LENGTH, "--head", "HEAD"), 2, "--head takes no settings, got golden=length"),
+    (("rows.jsonl", LENGTH, "--head", "HEAD"), 2, "a head takes no settings, got golden=length"),
     (("rows.jsonl", LENGTH, "--device", "cpu"), 2, "give settings, such as device=cpu"),
     (("rows.jsonl", "golden=[length,sentiment]"), 2, "judges one golden reward, got length, sentiment"),
     (("rows.jsonl", "golden=weighted", "golden.weighted.weights={length:1}"), 2, "name one of its parts"),
@@ -483,3 +484,38 @@ def test_a_card_leads_nowhere_else(cli, tmp_path, place):
     )
     found = cli("bench", "--suite", "rm-bench", folder, LENGTH)
     assert f".huggingface.yaml names data outside of its folder ({place})" in found.line
+
+
+def test_from_python(cli, head, suite, tmp_path):
+    source, out = file_of(tmp_path, suite), tmp_path / "out.jsonl"
+    told = cli("bench", "--suite", suite, source, "--head", head, "--out", out, "--json").json
+    by_folder = rmlab.bench(suite, source, head=str(head), progress=False)
+    by_model = rmlab.bench(suite, source, head=RewardModel.load(head), progress=False)
+    assert by_folder.facts == by_model.facts == told | {"out": None}
+    assert by_model.rows == read(out) and list(by_model.scores["score"]) == [
+        x["score"] for x in told["scores"]
+    ]
+    assert f"{by_model.overall.score:.3f}" in repr(by_model) and "<table" in by_model._repr_html_()
+    plain = rmlab.bench(suite, source, LENGTH, limit=5, seed=2, progress=False)
+    assert plain.facts["prompts"] == 5 and plain.facts["judged"]["golden"] == "length"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "said"),
+    [
+        (
+            ("rewardbench3", "rows.jsonl", LENGTH),
+            {},
+            "there is no suite rewardbench3; give one of rewardbench,",
+        ),
+        (("rewardbench", "rows.jsonl"), {}, "name what is judged"),
+        (("rewardbench", "rows.jsonl", LENGTH), {"limit": 0}, "draw at least 1 prompt"),
+        (("rewardbench", "rows.jsonl", LENGTH), {"long": "drop"}, "long must be cut or refuse"),
+        (("rewardbench", "rows.jsonl", LENGTH, 3), {}, "an override must be text"),
+    ],
+)
+def test_a_bad_call_from_python(tmp_path, monkeypatch, arguments, options, said):
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "rows.jsonl", ROWS["rewardbench"]())
+    with pytest.raises(rmlab.ConfigError, match=said):
+        rmlab.bench(*arguments, **options)
