@@ -18,6 +18,7 @@ from suite_files import ROWS, write_rows, write_tiny_classifier
 import rmlab
 from rmlab import RewardModel
 from rmlab.cli import app
+from rmlab.embedders.hashing import _HashingSession as Hashing
 from rmlab.reward.model import RewardModel as Model
 from rmlab.suites.questions import SUITES
 
@@ -25,20 +26,12 @@ LENGTH = "golden=length"
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    """The artifacts of two linear heads, on hashed words and on a language model that reads 24 tokens."""
+def head(tmp_path_factory):
+    """A linear head on hashed words."""
     out = tmp_path_factory.mktemp("bench")
-    few = (*SMALL, "sft=none", "arms=['head=linear']", f"out={out}")
-    model = ("embedder=transformers", "embedder.model=random-tiny", "embedder.max_tokens=24")
-    for arguments in (few, (*few, *model)):
-        for stage in ("sample", "annotate", "embed", "fit-rm"):
-            app([stage, *arguments], standalone_mode=False)
-    return {RewardModel.load(path).origin.name: path for path in (out / "fit_rm").glob("[!.]*")}
-
-
-@pytest.fixture
-def head(fitted):
-    return fitted["hashing"]
+    for stage in ("sample", "annotate", "embed", "fit-rm"):
+        app([stage, *SMALL, "sft=none", "arms=['head=linear']", f"out={out}"], standalone_mode=False)
+    return next((out / "fit_rm").glob("[!.]*"))
 
 
 @pytest.fixture(params=ROWS)
@@ -221,26 +214,33 @@ def test_a_limit_draws_prompts_by_seed(cli, tmp_path):
     assert "--limit" not in whole
 
 
-def test_long_texts_are_cut_and_counted_or_refused(cli, fitted, tmp_path):
+def test_long_texts_are_cut_and_counted_or_refused(cli, head, tmp_path, monkeypatch):
     rows = ROWS["rewardbench"]()
     rows[1]["rejected"] = "long " * 40
     source, out = write_rows(tmp_path / "f.jsonl", rows), tmp_path / "out.jsonl"
     folder = write_tiny_classifier(tmp_path / "c")
     golden = ("golden=classifier", f"golden.classifier.model={folder}", "golden.classifier.template=plain")
-    for judge in (("--head", fitted["transformers"]), (*golden, "golden.classifier.max_tokens=60")):
-        told = cli("bench", "--suite", "rewardbench", source, *judge, "--json").json
-        assert told["cut"] >= 1 and told["judged"]["template_hash"] and told["judged"]["max_tokens"] <= 60
+    whole = Hashing.embed
+
+    def embed(session, exchanges, tick):
+        """As a model embeds that reads 24 tokens."""
+        found = whole(session, exchanges, tick)
+        return replace(found, truncated=found.n_tokens > 24)
+
+    monkeypatch.setattr(Hashing, "embed", embed)
+    monkeypatch.setattr(Hashing, "limit", 24, raising=False)
+    for judge in (("--head", head), (*golden, "golden.classifier.max_tokens=60")):
+        call = ("bench", "--suite", "rewardbench", source, *judge)
+        told = cli(*call, "--json").json
         assert (
-            "were longer than the model reads and were cut"
-            in cli("bench", "--suite", "rewardbench", source, *judge).out
+            told["cut"] == 1 and told["judged"]["template_hash"] and 20 < told["judged"]["max_tokens"] <= 60
         )
-        refused = cli("bench", "--suite", "rewardbench", source, *judge, "--long", "refuse", "--out", out)
-        assert (
-            refused.code == 3 and f"{source}, row " in refused.line and "is longer than the" in refused.line
-        )
+        refused = cli(*call, "--long", "refuse", "--out", out)
+        assert refused.code == 3 and f"{source}, row 2: answer 2 is longer than the" in refused.line
         assert not out.exists()
-    assert "row 2: answer 2 is longer" in refused.line and told["cut"] == 1
     assert told["judged"]["model"] == str(folder) and told["judged"]["dtype"] == "float32"
+    shown = cli("bench", "--suite", "rewardbench", source, "--head", head).out
+    assert "1 of 40 texts were longer than the model reads and were cut" in shown
 
 
 def dataset(folder, splits):
