@@ -65,7 +65,7 @@ def flipped(verdict: str | None) -> str | None:
 
 
 def is_right(label: str, first: str | None, second: str | None) -> bool:
-    """Whether two verdicts together prefer the correct answer.
+    """True if two verdicts together prefer the correct answer.
 
     second: given with the answers in the other order; None: a judge gave no verdict.
     """

@@ -7,14 +7,14 @@ sum of ratios (`rmlab/metrics/intervals.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rmlab.metrics.group_mean import ratio_parts
 from rmlab.metrics.intervals import Resamples, widened
-from rmlab.suites.base import Kind, Line, Question, Scores, Suite, Tally, Term, is_equal
+from rmlab.suites.base import Kind, Line, Question, Scores, Suite, Tally, is_equal
 
 RESAMPLES = 2000
 
@@ -69,24 +69,11 @@ def scored_lines(measured: Tally, unit: np.ndarray, seed: int, n: int) -> list[S
     means = _resampled(sums, sizes, Resamples.draw(n_units, np.random.default_rng(seed), n))
     found = []
     for line in measured.lines:
-        columns = [names.index(name) for name in line.weights]
-        weights = np.array(list(line.weights.values()))
-        value = float(sums[:, columns].sum(axis=0) / sizes[:, columns].sum(axis=0) @ weights)
-        parts = _parts(sums[:, columns], sizes[:, columns], weights)
-        low, high = widened(np.array([value]), (means[:, columns] @ weights)[None], parts[:, None])
-        is_known = bool(((sizes[:, columns] > 0).sum(axis=0) > 1).all())
-        rows = _rows(line, measured.terms)
-        found.append(
-            ScoredLine(
-                line.name,
-                line.kind,
-                value,
-                _end(low[0], line) if is_known else None,
-                _end(high[0], line) if is_known else None,
-                len(rows),
-                len(np.unique(unit[rows])),
-            )
-        )
+        of = [names.index(name) for name in line.weights]
+        value, low, high = _interval(line, sums[:, of], sizes[:, of], means[:, of])
+        rows = np.unique(np.concatenate([measured.terms[name].rows for name in line.weights]))
+        n_prompts = len(np.unique(unit[rows]))
+        found.append(ScoredLine(line.name, line.kind, value, low, high, len(rows), n_prompts))
     return found
 
 
@@ -100,19 +87,24 @@ def _resampled(sums: np.ndarray, sizes: np.ndarray, resamples: Resamples) -> np.
     return means
 
 
+def _interval(
+    line: Line, sums: np.ndarray, sizes: np.ndarray, means: np.ndarray
+) -> tuple[float, float | None, float | None]:
+    """A result with the ends of its interval. sums, sizes: [P, k] of its terms; means: [n, k] resampled."""
+    weights = np.array(list(line.weights.values()))
+    value = float(sums.sum(axis=0) / sizes.sum(axis=0) @ weights)
+    if ((sizes > 0).sum(axis=0) < 2).any():
+        return value, None, None
+    parts = _parts(sums, sizes, weights)
+    ends = widened(np.array([value]), (means @ weights)[None], parts[:, None])
+    # few prompts widen it beyond what the result can be
+    low, high = (float(np.clip(end[0], line.least, line.most)) for end in ends)
+    return value, low, high
+
+
 def _parts(sums: np.ndarray, sizes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """A value for each prompt, whose mean is the result, and whose spread gives its standard error, [P]."""
     counted = sizes.sum(axis=1) > 0
     columns = zip(sums.T, sizes.T, weights, strict=True)
     found: np.ndarray = np.sum([w * ratio_parts(s, size, counted) for s, size, w in columns], axis=0)
     return found
-
-
-def _rows(line: Line, terms: Mapping[str, Term]) -> np.ndarray:
-    """The places of the questions that a result is made of."""
-    return np.unique(np.concatenate([terms[name].rows for name in line.weights]))
-
-
-def _end(value: float, line: Line) -> float:
-    """An end of an interval; few prompts widen it beyond what the result can be."""
-    return float(np.clip(value, line.least, line.most))

@@ -83,7 +83,7 @@ def ties_measured(questions: Sequence[Question], scores: Scores, rows: Sequence[
     parts = [Line(name, "part", {name: 1.0}, -1.0 if name.endswith("ratio") else 0.0) for name in terms]
     total = Line(NAME, "subset", weights, -0.01, 1.01)
     alone = len(numbers["ref"] ^ numbers["tied"])
-    notes = [f"{alone} rows of {NAME} have no companion, which lowers the score of {NAME}"] if alone else []
+    notes = [f"{alone} rows of {NAME} have no companion, and count in its accuracies alone"] if alone else []
     return Tally(terms, [*parts, total], notes)
 
 

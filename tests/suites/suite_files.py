@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+LENGTH = "golden=length"
 KINDS = ("Factuality", "Precise IF", "Math", "Safety", "Focus")
 
 
@@ -114,4 +115,24 @@ def write_tiny_classifier(folder: Path) -> Path:
         torch.manual_seed(0)
         LlamaForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def file_of(folder: Path, suite: str) -> Path:
+    return write_rows(folder / "rows.jsonl", ROWS[suite]())
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def dataset(folder: Path, splits: dict[str, list[dict[str, Any]]]) -> Path:
+    """A dataset as the hub has it, with the splits named in its card."""
+    folder.mkdir(parents=True)
+    lines = [f"  - split: {name}\n    path: {name}.jsonl\n" for name in splits]
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n" + "".join(lines) + "---\n"
+    )
+    for name, rows in splits.items():
+        write_rows(folder / f"{name}.jsonl", rows)
     return folder
