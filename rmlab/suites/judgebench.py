@@ -69,8 +69,8 @@ def is_right(label: str, first: str | None, second: str | None) -> bool:
 
     second: given with the answers in the other order; None: a judge gave no verdict.
     """
-    verdicts = (first, flipped(second))
-    return sum((v == label) - (v == flipped(label)) for v in verdicts) > 0
+    both = (first, flipped(second))
+    return sum((v == label) - (v == flipped(label)) for v in both) > 0
 
 
 def verdicts(scores: np.ndarray) -> tuple[str, str]:
