@@ -6,6 +6,8 @@ rmlab waits for nothing.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rmlab.api.benching import BenchResult as BenchResult
+    from rmlab.api.benching import bench as bench
     from rmlab.api.experiments import RunResult as RunResult
     from rmlab.api.experiments import run as run
     from rmlab.api.experiments import settings as settings
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _WHERE = {
+    "BenchResult": "api.benching",
     "Comparisons": "comparisons",
     "ConfigError": "errors",
     "InputError": "errors",
@@ -30,6 +33,7 @@ _WHERE = {
     "RmlabError": "errors",
     "RunResult": "api.experiments",
     "SweepResult": "api.sweeping",
+    "bench": "api.benching",
     "open_artifact": "storage.artifact",
     "read": "api.tables",
     "run": "api.experiments",
@@ -38,6 +42,7 @@ _WHERE = {
 }
 _PACKAGES = ("heads", "losses", "metrics", "noise", "pairing", "selection")
 __all__ = [
+    "BenchResult",
     "Comparisons",
     "ConfigError",
     "InputError",
@@ -47,6 +52,7 @@ __all__ = [
     "RunResult",
     "SweepResult",
     "__version__",
+    "bench",
     "heads",
     "losses",
     "metrics",

@@ -14,6 +14,7 @@ from rmlab import __version__
 from rmlab.commands import import_export as data_cli
 from rmlab.commands import looking
 from rmlab.commands import sets as sets_cli
+from rmlab.commands import suites as suites_cli
 from rmlab.commands.help import StageCommand, WholeSummaries
 from rmlab.commands.options import AsJson, Column, ConfigDir, DryRun, Force, Overrides, Workers, columns_of
 from rmlab.pipeline.stages import STAGES, Stage
@@ -197,6 +198,7 @@ def score(
     score_command(source, options, as_json)
 
 
+app.command()(suites_cli.bench)
 app.command()(looking.settings)
 app.command()(looking.status)
 app.command()(looking.inspect)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -17,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 
 from rmlab.commands.options import as_options
+from rmlab.commands.out_file import check_out_file, unwritable
 from rmlab.errors import ConfigError, InputError
 from rmlab.logs.progress import Progress
 from rmlab.models.compute import check_device
-from rmlab.paths import nearest
 from rmlab.pipeline.problems import Problems
 from rmlab.reward.model import RewardModel
 from rmlab.reward.rows import Accuracy, ScoreRows, read_score_rows
@@ -87,18 +86,7 @@ def _check_out(source: str, out: Path | None, as_json: bool) -> None:
         if as_json:
             raise ConfigError("--json prints the summary where the scores would go; give a file with --out")
         return
-    if out.suffix not in (".parquet", ".jsonl"):
-        raise ConfigError(f"--out {out}: write a file that ends with .parquet or .jsonl")
-    try:
-        if out.is_dir():
-            raise ConfigError(f"--out {out} is a folder; give the name of a file")
-        there = nearest(out.absolute().parent)
-        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-            raise InputError(f"--out {out}: nothing can be written into {there}; give another file")
-        if source != _STDIN and out.exists() and out.samefile(Path(source).expanduser()):
-            raise ConfigError(f"--out {out} is the file that is scored; give another name")
-    except OSError as error:  # of a folder that may not be looked into, or a name that is too long
-        raise _unwritable(out, error) from None
+    check_out_file(out, (".parquet", ".jsonl"), None if source == _STDIN else Path(source).expanduser())
 
 
 def _ready(source: str, how: ScoreOptions, as_json: bool) -> tuple[RewardModel, ScoreRows]:
@@ -169,12 +157,7 @@ def _write(rows: ScoreRows, scored: ScoredTexts, out: Path | None) -> None:
             with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
                 file.writelines(f"{_line(row)}\n" for row in table.to_pylist())
     except OSError as error:
-        raise _unwritable(out, error) from None
-
-
-def _unwritable(out: Path, error: OSError) -> InputError:
-    why = os.strerror(error.errno) if error.errno else str(error)
-    return InputError(f"--out {out} cannot be written ({why}); give another file")
+        raise unwritable(out, error) from None
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.config.optional_packages import require
+from rmlab.data.dataset_card import check_cards
 from rmlab.errors import InputError
 from rmlab.storage.digest import digest, file_digest
 from rmlab.storage.files import parse_json, read_plain_text
@@ -33,21 +34,45 @@ def dataset_files(path: Path) -> list[tuple[Path, str | None]]:
 
     They are read as a user's own files are. No code of a dataset is ever run.
     """
-    if (path / _STATE).is_file():
-        splits = {"train": _saved(path)}
-    elif (path / _SPLITS_FILE).is_file():
-        splits = {
-            str(name): _saved(path / str(name)) for name in _json(path / _SPLITS_FILE).get("splits", [])
-        }
-    elif path.is_dir():
-        _check_folder(path)
-        splits = {name: [Path(f) for f in files] for name, files in _found(path).items()}
-    else:
-        splits = {name: _files_of(rows) for name, rows in _fetched(path).items()}
+    splits = _local(path) if path.is_dir() else {n: _files_of(rows) for n, rows in _fetched(path).items()}
     several = len(splits) > 1
     return [
         (file, _split(path, name) if several else None) for name, files in splits.items() for file in files
     ]
+
+
+def split_files(folder: Path, wanted: str | None, usual: str) -> list[Path]:
+    """The data files of one split of a folder: the wanted one, else the usual one, else the only one."""
+    splits = _local(folder)
+    name = wanted or (usual if usual in splits else next(iter(splits)) if len(splits) == 1 else usual)
+    if name not in splits:
+        known = ", ".join(splits) or "none"
+        raise InputError(f"{folder} has no split '{name}'; name one of its splits: {known}")
+    return splits[name]
+
+
+def cached_dataset(name: str) -> Path:
+    """The folder of a dataset in the local cache of the hub; nothing is fetched."""
+    require(name, "datasets")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", local_files_only=True))
+    except Exception:  # it says many things of a connection that was never tried
+        raise InputError(
+            f"{name} is no file here, and no dataset in the local cache of the hub; fetch it with "
+            f"`hf download {name} --repo-type dataset`, or give a file"
+        ) from None
+
+
+def _local(path: Path) -> dict[str, list[Path]]:
+    """The data files of each split of a folder."""
+    if (path / _STATE).is_file():
+        return {"train": _saved(path)}
+    if (path / _SPLITS_FILE).is_file():
+        return {str(name): _saved(path / str(name)) for name in _json(path / _SPLITS_FILE).get("splits", [])}
+    _check_folder(path)
+    return {name: [Path(f) for f in files] for name, files in _found(path).items()}
 
 
 def _saved(folder: Path) -> list[Path]:
@@ -77,6 +102,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 def _found(folder: Path) -> dict[str, list[str]]:
     """The data files of each split, as `datasets` takes them from their names and the folder's card."""
+    check_cards(folder)
     with _datasets(folder) as datasets:
         return {
             str(k): list(v) for k, v in datasets.load_dataset_builder(str(folder)).config.data_files.items()

@@ -72,13 +72,13 @@ def _sampled(s: Settings) -> dict[str, Node]:
     chain = {"prompts": prompts}
     if component_class(s.sampler, s.allow_modules, "sampler").needs_model:  # type: ignore[attr-defined]
         model = {"model": model_source(s.model, s.revision, s)}
-        s = _with_dtype(s, model)
+        s = with_dtype(s, model)
         if s.sft.method != "none":
             chain["sft"] = _sft(s, model)
         else:
             sources |= model
     else:
-        s = _with_dtype(s, sources)
+        s = with_dtype(s, sources)
     sample_config = {
         "sampler": sampler,
         "sampling": s.sampling.model_dump(),
@@ -146,7 +146,7 @@ def _annotate(
         golden = build(s.golden[name], s.allow_modules, where)
         parts = golden.parts if isinstance(golden, Combination) else ()
         read = {f"part:{part}": _annotate(s, part, inputs, made, path) for part in parts}
-        s = _with_dtype(s, sources)
+        s = with_dtype(s, sources)
         dtype = {"dtype": s.dtype} if any(x.kind == "model" for x in sources.values()) else {}
         config = {"golden": config, **dtype}
         made[name] = _node(s, ANNOTATE, name, config, inputs | read, _plain_roles(sources))
@@ -159,12 +159,12 @@ def _embed(s: Settings, inputs: dict[str, Node]) -> Node:
     if "model" in config and "embedder.model" not in sources:
         config.pop("model")
         sources["embedder.model"] = model_source(s.model, s.revision, s)
-    s = _with_dtype(s, sources)
+    s = with_dtype(s, sources)
     embed_config = {"embedder": config, "template": s.prompts.template, "dtype": s.dtype}
     return _node(s, EMBED, name, embed_config, inputs, _plain_roles(sources))
 
 
-def _with_dtype(s: Settings, sources: Mapping[str, Source]) -> Settings:
+def with_dtype(s: Settings, sources: Mapping[str, Source]) -> Settings:
     """These settings with the precision that dtype=auto stands for, by the model among the sources.
 
     A stage that reads no model computes in float32, whatever the machine.
