@@ -140,14 +140,10 @@ def _interval(metric: Metric) -> str:
 
 def _data(facts: Mapping[str, Any]) -> str:
     settings, counts = _mapping(facts.get("settings")), _mapping(facts.get("counts"))
-    rows = [
-        (words(f"input {role}"), code(_input(record))) for role, record in _mapping(facts.get("data")).items()
-    ]
-    rows += [
-        (words(part), code(recorded_name(settings[part])))
-        for part in _FITTED_BY
-        if _mapping(settings.get(part))
-    ]
+    inputs = _mapping(facts.get("data"))
+    rows = [(words(f"input {role}"), code(_input(record))) for role, record in inputs.items()]
+    known = [part for part in _FITTED_BY if _mapping(settings.get(part))]
+    rows += [(words(part), code(recorded_name(settings[part]))) for part in known]
     rows += [(words(key.replace("_", " ")), code(value)) for key, value in counts.items()]
     if "seed" in settings:
         rows.append(("seed", code(settings["seed"])))
@@ -157,15 +153,17 @@ def _data(facts: Mapping[str, Any]) -> str:
 def _input(record: Any) -> str:
     """An input by its name without a folder, and the start of its fingerprint."""
     known = _mapping(record)
-    return f"{known.get('name', '')} {str(known.get('fingerprint', ''))[:16]}".strip()
+    name = str(known.get("name", ""))
+    own = PurePath(name).name if PurePath(name).is_absolute() else name
+    return f"{own} {str(known.get('fingerprint', ''))[:16]}".strip()
 
 
 def _limits(origin: Origin) -> str:
     lines = [
         "Scores have mean 0 and standard deviation 1 on the responses that the head was fitted on; they say "
         "nothing of other prompts by their size, and order responses to one prompt.",
-        "A head reads embeddings of its own base model, template, layer and pooling alone; others are refused.",
-        "A reward that is optimised hard is optimised past what it measures: look at responses, not at rewards.",
+        "A head reads embeddings of its own base model, template, layer and pooling alone.",
+        "A reward that is optimised hard is optimised past what it measures; look at the responses as well.",
     ]
     if origin.embedder.get("max_tokens"):
         lines.append("Texts longer than the largest length lose the start of their prompt, with a warning.")
