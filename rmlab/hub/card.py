@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from rmlab.config.components import recorded_name
+from rmlab.errors import one_line
 from rmlab.heads.base import RewardHead
 from rmlab.hub.markdown import code, fenced, table, words
 from rmlab.hub.measured import Metric
@@ -78,12 +79,12 @@ def _front(origin: Origin, name: str, licence: str, metrics: Sequence[Metric], l
         for metric in metrics
     ]
     data = ModelCardData(
-        license=licence.lower(),
+        license=one_line(licence).lower(),
         base_model=base_name(origin) if is_of_hub(origin) else None,
         library_name=library,
         pipeline_tag="text-classification",
         tags=list(TAGS),
-        model_name=name if results else None,
+        model_name=one_line(name) if results else None,
         eval_results=results or None,
     )
     return data.to_yaml().strip()

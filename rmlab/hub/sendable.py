@@ -23,6 +23,7 @@ from rmlab.hub.contents import (
     kind_of,
 )
 from rmlab.hub.measured import metrics_of
+from rmlab.paths import without_folders
 from rmlab.reward.folder import RECORD, write_folder
 from rmlab.reward.model import RewardModel
 from rmlab.storage.digest import file_digest, read_sealed, sealed, unsealed, write_sealed
@@ -141,14 +142,3 @@ def _public_origin(origin: dict[str, Any]) -> dict[str, Any]:
     if embedder.get("model") == model:
         embedder["model"] = public
     return {**origin, "model": public, "embedder": embedder}
-
-
-def without_folders(value: Any) -> Any:
-    """The value with the last part of each path in the place of an absolute one."""
-    if isinstance(value, dict):
-        return {key: without_folders(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_folders(part) for part in value]
-    if isinstance(value, str) and value.startswith(("/", "~")) and len(PurePath(value).parts) > 1:
-        return PurePath(value).name
-    return value

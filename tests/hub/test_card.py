@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from rmlab import RewardModel
+from rmlab.errors import one_line
 from rmlab.hub.card import head_card
 from rmlab.hub.markdown import code, fenced, table, words
 from rmlab.hub.measured import Metric, metrics_of
@@ -29,8 +30,8 @@ def test_names_cannot_end_a_line_or_become_markup(model):
         facts, model.origin, model.head, NASTY, NASTY, use=NASTY + "\n```", metrics=[metric], more=more
     )
     _, front, body = card.split("---\n", 2)
-    assert yaml.safe_load(front)["license"] == NASTY.lower()
-    assert yaml.safe_load(front)["model-index"][0]["name"] == NASTY
+    assert yaml.safe_load(front)["license"] == one_line(NASTY).lower()
+    assert yaml.safe_load(front)["model-index"][0]["name"] == one_line(NASTY)
     outside = body.replace(fenced(NASTY + "\n```", "python"), "")
     assert "<script>" not in outside.replace(code(NASTY), "") and "\n---\nlicense" not in outside
     assert "````python" in body
