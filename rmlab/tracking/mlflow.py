@@ -1,4 +1,4 @@
-"""MLflow: into a local folder of files, or to a tracking server."""
+"""MLflow: into a local database, or to a tracking server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _AT_ONCE = 100  # parameters of one request
 
 @dataclass(frozen=True)
 class Mlflow:
-    """Logs with MLflow. project: its experiment; uri: of a server, http(s)://..., or of a store of its own,
-    such as sqlite:///mlflow.db; null for files in artifacts/track/mlflow. MLFLOW_TRACKING_URI is not read."""
+    """Logs with MLflow. project: its experiment; uri: of a server, http(s)://..., or of a database of its
+    own, such as sqlite:////DISK/mlflow.db; null for one in artifacts/track/mlflow. The environment's
+    MLFLOW_TRACKING_URI is not read."""
 
     name: ClassVar[str] = "mlflow"
     needs: ClassVar[str] = "mlflow"
@@ -31,17 +32,20 @@ class Mlflow:
 
     def check(self) -> None:
         if self.uri is not None and not urlsplit(self.uri).scheme:
-            raise ConfigError("track.uri is no address; write https://HOST, file:///FOLDER or sqlite:///FILE")
+            raise ConfigError(
+                "track.uri is no address; write https://HOST, file:///FOLDER or sqlite:////FILE"
+            )
 
     def begin(self, name: str, settings: Mapping[str, Any], out: Path) -> _Run:
         from mlflow import MlflowClient
 
-        folder = out / "track" / "mlflow"
-        if self.uri is None:
+        folder = (out / "track" / "mlflow").absolute()
+        if not self.sends:
             folder.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=self.uri or folder.absolute().as_uri())
+        client = MlflowClient(tracking_uri=self.uri or f"sqlite:///{folder / 'mlflow.db'}")
         known = client.get_experiment_by_name(self.project)
-        experiment = known.experiment_id if known else client.create_experiment(self.project)
+        files = None if self.sends else (folder / "files").as_uri()
+        experiment = known.experiment_id if known else client.create_experiment(self.project, files)
         run = client.create_run(experiment, run_name=name)
         _log_settings(client, run.info.run_id, settings)
         return _Run(client, run.info.run_id)

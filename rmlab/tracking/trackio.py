@@ -32,7 +32,7 @@ class Trackio:
             raise ConfigError("track.space is no name of a Space; write OWNER/NAME, or null to send nothing")
         if self.space is None and (there := os.environ.get("TRACKIO_SPACE_ID")):
             raise ConfigError(
-                f"TRACKIO_SPACE_ID is set, so Trackio would send to it; unset it, or say so: track.space={there}"
+                f"TRACKIO_SPACE_ID is set, so Trackio would send there; unset it, or set track.space={there}"
             )
 
     def begin(self, name: str, settings: Mapping[str, Any], out: Path) -> _Run:
