@@ -1,6 +1,6 @@
 """Trackers are told of a run, keep it local unless told otherwise, change no fingerprint and stop no run.
 
-The packages are stand-ins here; scripts/check_trackers.py runs the real ones.
+The packages are stand-ins here.
 """
 
 from __future__ import annotations
