@@ -72,7 +72,7 @@ def _front(origin: Origin, name: str, licence: str, metrics: Sequence[Metric], l
             dataset_name="test prompts of the experiment",
             dataset_split=metric.split,
             metric_type=metric.name,
-            metric_name=metric.meaning,
+            metric_name=one_line(metric.meaning),
             metric_value=metric.value,
             metric_args=None if metric.low is None else {"low": metric.low, "high": metric.high},
         )

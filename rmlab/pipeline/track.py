@@ -15,9 +15,9 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rmlab.config.components import build
-from rmlab.config.optional_packages import is_installed, lacking
+from rmlab.config.optional_packages import require
 from rmlab.config.settings import Settings
-from rmlab.errors import ConfigError, one_line
+from rmlab.errors import one_line
 from rmlab.logs import log
 from rmlab.paths import home_path, without_folders
 from rmlab.pipeline.run import Outcome
@@ -34,11 +34,11 @@ _UNFIT = re.compile(r"[^A-Za-z0-9_./ -]+")  # for names of metrics; MLflow takes
 
 
 def tracker_of(settings: Settings) -> Tracker:
-    """The tracker of these settings; ConfigError where it cannot be used."""
+    """The tracker of these settings; an error where it cannot be used."""
     tracker: Tracker = build(settings.track, settings.allow_modules, "track")
     tracker.check()
-    if tracker.needs and not is_installed(tracker.needs):
-        raise ConfigError(str(lacking(f"track={tracker.needs}", tracker.needs)))
+    if tracker.needs:
+        require(f"track={tracker.needs}", tracker.needs)
     return tracker
 
 
