@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from rmlab import __version__
+from rmlab.commands import hub as hub_cli
 from rmlab.commands import import_export as data_cli
 from rmlab.commands import looking
 from rmlab.commands import sets as sets_cli
@@ -259,6 +260,8 @@ def clean(
 app.command()(sets_cli.release)
 app.command(help=sets_cli.VALIDATE)(sets_cli.validate)
 app.command()(sets_cli.merge)
+app.command()(hub_cli.push)
+app.command()(hub_cli.pull)
 app.command()(looking.doctor)
 
 

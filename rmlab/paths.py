@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from rmlab.errors import InputError, RmlabError
 
@@ -41,6 +42,18 @@ def shipped(name: str) -> Path:
         if (root / name).exists():
             return root / name
     raise RmlabError(f"{name} is not shipped with this installation of rmlab; install it again")
+
+
+def without_folders(value: Any) -> Any:
+    """Returns a plain value with the last part of each absolute path in the place of the path, for others who
+    need not know this machine."""
+    if isinstance(value, dict):
+        return {key: without_folders(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(part) for part in value]
+    if isinstance(value, str) and value.startswith(("/", "~")) and "\n" not in value:
+        return PurePath(value).name or value
+    return value
 
 
 def user_path(text: str) -> Path:

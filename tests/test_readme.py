@@ -111,7 +111,10 @@ def test_a_command_of_the_pages_can_be_run(cli, place, monkeypatch, words):
 
 
 # What a machine or a folder may lack on which a page's command is right all the same.
-LACKS = re.compile(r"which is not done: run `|is not done: first `| needs vllm; |no CUDA GPU|shows \d+ GPUs")
+LACKS = re.compile(
+    r"which is not done: run `|is not done: first `| needs (vllm|mlflow); |no CUDA GPU|shows \d+ GPUs"
+    r"|: no such folder; give artifacts/fit_rm/NAME"
+)
 
 
 def only_lacks(told: str) -> bool:

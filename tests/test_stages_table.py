@@ -84,7 +84,7 @@ CHANGES = {
 # only fill in other settings, or list the arms.
 UNDECISIVE = {
     "allow_modules", "allow_env", "trust_remote_code", "out", "device", "workers", "prompts_per_shard",
-    "input", "form", "unusable", "columns", "set", "release", "arms",
+    "input", "form", "unusable", "columns", "set", "release", "arms", "track",
 }  # fmt: skip
 
 

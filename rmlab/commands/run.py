@@ -18,6 +18,7 @@ from rmlab.pipeline.plan import load_arms, plan
 from rmlab.pipeline.problems import Problems, gathering
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.pipeline.stages import BY_NAME, EVAL_RM, HELDOUT, REPORT, Stage
+from rmlab.pipeline.track import tracked, tracker_of
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import plain
 from rmlab.terminal import say, say_json
@@ -64,6 +65,8 @@ def planned(
     """Plans one stage, or the whole experiment if stage is None, and looks for all that would stop it."""
     with gathering() as problems:
         arms = load_arms(overrides, config_dir)
+        with problems.caught():
+            tracker_of(arms[""])
         every = plan(arms)
         nodes = every if stage is None else [n for n in every if _is_asked(n, stage)]
         if stage and not nodes:
@@ -83,7 +86,10 @@ def outcomes_of(
     if dry_run:
         return [Outcome.expected(n, force) for n in prepared.nodes]
     prepared.problems.raise_all()
-    return run_nodes(prepared.nodes, command, force, quiet, alone=stage is not None)
+    with tracked(prepared.settings) as tell:
+        outcomes = run_nodes(prepared.nodes, command, force, quiet, alone=stage is not None)
+        tell(outcomes)
+    return outcomes
 
 
 def _is_asked(node: Node, stage: Stage) -> bool:

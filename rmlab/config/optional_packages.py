@@ -18,6 +18,9 @@ EXTRAS = {
     "textblob": "descriptiveness",
     "gguf": "gguf",
     "vllm": "vllm",
+    "trackio": "trackio",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
 }
 
 

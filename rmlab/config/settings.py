@@ -159,6 +159,7 @@ class Settings(Section):
     device: str
     workers: int | str
     prompts_per_shard: int = Field(ge=1)
+    track: Component
 
     @model_validator(mode="before")
     @classmethod

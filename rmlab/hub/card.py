@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from rmlab.config.components import recorded_name
+from rmlab.errors import one_line
 from rmlab.heads.base import RewardHead
 from rmlab.hub.markdown import code, fenced, table, words
 from rmlab.hub.measured import Metric
@@ -71,19 +72,19 @@ def _front(origin: Origin, name: str, licence: str, metrics: Sequence[Metric], l
             dataset_name="test prompts of the experiment",
             dataset_split=metric.split,
             metric_type=metric.name,
-            metric_name=metric.meaning,
+            metric_name=one_line(metric.meaning),
             metric_value=metric.value,
             metric_args=None if metric.low is None else {"low": metric.low, "high": metric.high},
         )
         for metric in metrics
     ]
     data = ModelCardData(
-        license=licence.lower(),
+        license=one_line(licence).lower(),
         base_model=base_name(origin) if is_of_hub(origin) else None,
         library_name=library,
         pipeline_tag="text-classification",
         tags=list(TAGS),
-        model_name=name if results else None,
+        model_name=one_line(name) if results else None,
         eval_results=results or None,
     )
     return data.to_yaml().strip()
@@ -140,14 +141,10 @@ def _interval(metric: Metric) -> str:
 
 def _data(facts: Mapping[str, Any]) -> str:
     settings, counts = _mapping(facts.get("settings")), _mapping(facts.get("counts"))
-    rows = [
-        (words(f"input {role}"), code(_input(record))) for role, record in _mapping(facts.get("data")).items()
-    ]
-    rows += [
-        (words(part), code(recorded_name(settings[part])))
-        for part in _FITTED_BY
-        if _mapping(settings.get(part))
-    ]
+    inputs = _mapping(facts.get("data"))
+    rows = [(words(f"input {role}"), code(_input(record))) for role, record in inputs.items()]
+    known = [part for part in _FITTED_BY if _mapping(settings.get(part))]
+    rows += [(words(part), code(recorded_name(settings[part]))) for part in known]
     rows += [(words(key.replace("_", " ")), code(value)) for key, value in counts.items()]
     if "seed" in settings:
         rows.append(("seed", code(settings["seed"])))
@@ -157,15 +154,17 @@ def _data(facts: Mapping[str, Any]) -> str:
 def _input(record: Any) -> str:
     """An input by its name without a folder, and the start of its fingerprint."""
     known = _mapping(record)
-    return f"{known.get('name', '')} {str(known.get('fingerprint', ''))[:16]}".strip()
+    name = str(known.get("name", ""))
+    own = PurePath(name).name if PurePath(name).is_absolute() else name
+    return f"{own} {str(known.get('fingerprint', ''))[:16]}".strip()
 
 
 def _limits(origin: Origin) -> str:
     lines = [
         "Scores have mean 0 and standard deviation 1 on the responses that the head was fitted on; they say "
         "nothing of other prompts by their size, and order responses to one prompt.",
-        "A head reads embeddings of its own base model, template, layer and pooling alone; others are refused.",
-        "A reward that is optimised hard is optimised past what it measures: look at responses, not at rewards.",
+        "A head reads embeddings of its own base model, template, layer and pooling alone.",
+        "A reward that is optimised hard is optimised past what it measures; look at the responses as well.",
     ]
     if origin.embedder.get("max_tokens"):
         lines.append("Texts longer than the largest length lose the start of their prompt, with a warning.")

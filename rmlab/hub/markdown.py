@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rmlab.errors import one_line
 
 _LONGEST = 300  # characters of a value in a card
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#!|~$])")
 
 
 def words(value: object) -> str:

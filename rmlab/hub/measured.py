@@ -22,7 +22,7 @@ _TOLD = {  # of the metrics of an evaluation, those that a card shows, and their
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of a head on the prompts of one split; low, high: its 95 % interval, None where it has none."""
+    """A metric of a head on the prompts of one split. low, high: its 95 % interval, None without."""
 
     name: str
     meaning: str
