@@ -12,7 +12,7 @@ import typer
 
 from rmlab import __version__
 from rmlab.commands import import_export as data_cli
-from rmlab.commands import looking
+from rmlab.commands import looking, serving
 from rmlab.commands import sets as sets_cli
 from rmlab.commands.help import StageCommand, WholeSummaries
 from rmlab.commands.options import AsJson, Column, ConfigDir, DryRun, Force, Overrides, Workers, columns_of
@@ -197,6 +197,7 @@ def score(
     score_command(source, options, as_json)
 
 
+app.command()(serving.serve)
 app.command()(looking.settings)
 app.command()(looking.status)
 app.command()(looking.inspect)

@@ -18,6 +18,8 @@ EXTRAS = {
     "textblob": "descriptiveness",
     "gguf": "gguf",
     "vllm": "vllm",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 
