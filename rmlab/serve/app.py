@@ -36,6 +36,7 @@ _FORMS: dict[str, Callable[[dict[str, Any], Desk], Asked]] = {
 _SMALL = 32768  # bytes of a body that is read at once; larger ones are read beside the event loop
 _GONE = 499  # the status of a request whose client has left, which nobody sees
 Log = Callable[[str], None]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Service:
@@ -52,16 +53,37 @@ class Service:
 
     def app(self) -> ASGIApp:
         """The application that a server of ASGI runs."""
-        routes = [Route(path, self._scoring(path), methods=["POST"]) for path in _FORMS]
-        routes += [Route("/health", self._health), Route("/metrics", self._metrics)]
-        return _Counted(self, Starlette(routes=routes, exception_handlers={HTTPException: _unrouted}))
+        routes = [Route(path, self._safely(self._scoring(path)), methods=["POST"]) for path in _FORMS]
+        routes += [Route(path, self._safely(show)) for path, show in self._pages().items()]
+        return _Watched(self, Starlette(routes=routes, exception_handlers={HTTPException: _unrouted}))
 
-    def _scoring(self, path: str) -> Callable[[Request], Awaitable[Response]]:
-        read = _FORMS[path]
+    def refused(self, refusal: RefusedError) -> Response:
+        """Counts a refusal and returns its response."""
+        self.metrics.rejected[refusal.kind] += 1
+        headers = dict(refusal.headers)
+        if refusal.status == 401:
+            headers["www-authenticate"] = "Bearer"
+        return _json(refusal.to_json(), refusal.status, headers)
+
+    def _safely(self, handle: Handler) -> Handler:
+        """The handler, with a response for all that goes wrong in it."""
 
         async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RefusedError as refusal:
+                return self.refused(refusal)
+            except ClientDisconnect:
+                return self.refused(RefusedError(_GONE, "the client has left", "gone"))
+            except Exception as error:
+                return self.refused(RefusedError(500, f"the server failed ({type(error).__name__})", "error"))
+
+        return answer
+
+    def _scoring(self, path: str) -> Handler:
+        async def answer(request: Request) -> Response:
             async with self.intake.body(request) as body:
-                asked = await self._read(read, body)
+                asked = await self._read(_FORMS[path], body)
                 scored = await self.batcher.score(asked.job)
                 if self.shows_requests and self.log:
                     self.log(body.decode("utf-8"))
@@ -89,22 +111,25 @@ class Service:
                 f"text {first} is longer than the embedding model reads, and may not be (--strict)", "long"
             )
 
-    async def _health(self, request: Request) -> Response:
-        if self.is_draining:
-            raise RefusedError(503, "the server is ending", "draining", 1)
-        return _json({"status": "ok", "model": self.desk.scorer.name})
+    def _pages(self) -> dict[str, Handler]:
+        async def health(request: Request) -> Response:
+            if self.is_draining:
+                raise RefusedError(503, "the server is ending", "draining", 1)
+            return _json({"status": "ok", "model": self.desk.scorer.name})
 
-    async def _metrics(self, request: Request) -> Response:
-        now = {
-            "queue_texts": self.batcher.waiting,
-            "held_bytes": self.intake.held,
-            "ready": int(not self.is_draining),
-        }
-        return PlainTextResponse(self.metrics.text(now), media_type="text/plain; version=0.0.4")
+        async def metrics(request: Request) -> Response:
+            now = {
+                "queue_texts": self.batcher.waiting,
+                "held_bytes": self.intake.held,
+                "ready": int(not self.is_draining),
+            }
+            return PlainTextResponse(self.metrics.text(now), media_type="text/plain; version=0.0.4")
+
+        return {"/health": health, "/metrics": metrics}
 
 
-class _Counted:
-    """Guards, times and counts what the application answers, and turns refusals into responses."""
+class _Watched:
+    """Guards an application, and times and counts what it answers."""
 
     def __init__(self, service: Service, app: ASGIApp) -> None:
         self.service, self.app = service, app
@@ -121,18 +146,13 @@ class _Counted:
                 status = message["status"]
             await send(message)
 
+        app = self.app
         try:
             self.service.guard.check(scope["path"], dict(scope["headers"]))
-            await self.app(scope, receive, sent)
-        except ClientDisconnect:
-            self.service.metrics.rejected["gone"] += 1
         except RefusedError as refusal:
-            self.service.metrics.rejected[refusal.kind] += 1
-            await _refused(refusal)(scope, receive, sent)
-        except Exception as error:
-            self.service.metrics.rejected["error"] += 1
-            reason = f"the server failed ({type(error).__name__})"
-            await _refused(RefusedError(500, reason, "error"))(scope, receive, sent)
+            app = self.service.refused(refusal)
+        try:
+            await app(scope, receive, sent)
         finally:
             self._tell(scope, status, time.perf_counter() - began)
 
@@ -142,13 +162,6 @@ class _Counted:
         if self.service.log:
             texts, tokens = scope.get("rmlab", (0, 0))
             self.service.log(f"{route} {status} texts={texts} tokens={tokens} ms={1000 * seconds:.1f}")
-
-
-def _refused(refusal: RefusedError) -> Response:
-    headers = dict(refusal.headers)
-    if refusal.status == 401:
-        headers["www-authenticate"] = "Bearer"
-    return _json(refusal.to_json(), refusal.status, headers)
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
