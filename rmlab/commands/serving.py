@@ -44,7 +44,7 @@ def serve(
     ] = False,
     batch_tokens: Annotated[
         int,
-        typer.Option("--batch-tokens", min=0, help="Tokens scored together; 0: 4,096, on a GPU 65,536."),
+        typer.Option("--batch-tokens", min=0, help="Tokens scored together; 0: 8,192, on a GPU 65,536."),
     ] = 0,
     queue: Annotated[int, typer.Option("--queue", min=1, help="Texts that may wait; then 503.")] = 8192,
     max_body: Annotated[int, typer.Option("--max-body", min=1, help="Bytes of a request.")] = 8 * 2**20,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rmlab.errors import ConfigError
 
-ON_CPU, ON_GPU = 4096, 65536  # tokens of a batch
+ON_CPU, ON_GPU = 8192, 65536  # tokens of a batch
 
 
 @dataclass(frozen=True)
