@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -127,11 +127,13 @@ def live(
     token: str | None = None,
     hosts: frozenset[str] | None = frozenset(),
     log: Callable[[str], None] | None = None,
+    grace: float = 0.0,
 ) -> Iterator[Live]:
     """Serves within, and waits for the end of the server after."""
     listener = address.bound("127.0.0.1", 0)
     address.listen(listener, "127.0.0.1", 0)
-    service = Service(scorer, limits or Limits(), Guard(token, hosts), log)
+    within = replace(limits or Limits(), grace_seconds=grace)
+    service = Service(scorer, within, Guard(token, hosts), log)
     is_up = threading.Event()
     server = Server(service, is_up.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -31,7 +31,9 @@ def on_hashes(centred: bool = False) -> RewardModel:
     return RewardModel(CentredHead(linear(64)) if centred else linear(64), origin)
 
 
-def on_model(folder: Path, pooling: str, template: str = "plain", layer: int = -1, max_tokens: int = 200) -> RewardModel:
+def on_model(
+    folder: Path, pooling: str, template: str = "plain", layer: int = -1, max_tokens: int = 200
+) -> RewardModel:
     """A head on the states of a transformer."""
     how = {"model": str(folder), "pooling": pooling, "layer": layer, "max_tokens": max_tokens}
     opened = TransformersEmbedder(**how).open("", template, Compute("float32", "cpu", False))

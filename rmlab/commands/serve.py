@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,9 +116,10 @@ def _try(scorer: ModelScorer) -> None:
     """Loads the model and scores a text, so that what is wrong with it shows before anybody asks."""
     message = {"role": "user", "content": "How are you?"}
     texts = [Exchange("first", f"first-{k}", [message], text) for k, text in enumerate(_ANSWERS)]
-    scores = scorer.score_exchanges(texts).score
-    assert len(scores) == len(texts)
-    _ = scorer.tokens
+    for score in scorer.score_exchanges(texts).score:
+        if not math.isfinite(score):
+            raise InputError(f"the head gave {score} for a short text; it can score nothing, fit it again")
+    scorer.load()
 
 
 _ANSWERS = ("I am well, thank you.", "Go away.")

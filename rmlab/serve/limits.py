@@ -17,7 +17,8 @@ class Limits:
     request; max_texts: texts of a request; max_chars: characters of a text; held: bytes of requests that are
     in memory at once; connections: that are open at once; header_seconds, body_seconds: in which a request
     must arrive; idle_seconds: after which an unused connection is closed; drain_seconds: the longest that
-    requests which were accepted keep a server that is ending; strict: refuse texts that are too long for the
+    requests which were accepted keep a server that is ending; grace_seconds: in which a server that
+    is ending still lets requests in that are on their way; strict: refuse texts that are too long for the
     model, and empty responses.
     """
 
@@ -32,6 +33,7 @@ class Limits:
     body_seconds: float = 30.0
     idle_seconds: int = 75
     drain_seconds: int = 300
+    grace_seconds: float = 0.3
     strict: bool = False
 
     def check(self) -> None:

@@ -77,9 +77,12 @@ class ModelScorer:
         self.about = repr(self.model)
         self.compares = isinstance(self.model.head, CentredHead)
 
+    def load(self) -> None:
+        """Loads the embedding model, if that was not done."""
+        assert self.tokens is None or self.tokens.limit > 0
+
     @cached_property
     def tokens(self) -> Tokens | None:
-        """Loads the embedding model, if that was not done."""
         found = self.model.embedder
         if not isinstance(found, ReadsTokens):
             return None

@@ -9,13 +9,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import uvicorn
 
 from rmlab.serve.app import Service
 from rmlab.serve.connection import protocol_within
 
-_GRACE = 0.3  # seconds in which requests that are on their way still come in
 _HEADERS = 16384  # bytes of a request's headers
 _SPARE = 64  # files that are open besides connections
 
@@ -65,12 +65,26 @@ class Server(uvicorn.Server):
         self._on_start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes no more connections, answers what those that there are ask within the grace, and ends."""
         self.service.is_draining = True
         self.server_state.default_headers.append((b"connection", b"close"))
-        await asyncio.sleep(_GRACE)
+        last = [link for listener in sockets or () for link in _connected(listener)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for link in last:
+            await loop.connect_accepted_socket(self._protocol, link)
+        await asyncio.sleep(self.service.limits.grace_seconds)
         await super().shutdown(sockets)
         if not self.force_exit:
             await asyncio.to_thread(self.service.batcher.close)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = kind(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
@@ -89,6 +103,13 @@ class Server(uvicorn.Server):
     def _end(self, number: int, frame: object) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _connected(listener: socket.socket) -> Iterator[socket.socket]:
+    """Connections that clients have made and nobody has accepted; to close the listener would lose them."""
+    with suppress(OSError):  # there is none left
+        while True:
+            yield listener.accept()[0]
 
 
 def _files() -> int:

@@ -10,7 +10,11 @@ from random_rewards import on_hashes, on_model
 from rmlab.models.text.tokens import Encoded
 from rmlab.serve.scorer import ModelScorer
 
-PROMPTS = ["How are you?", [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Where?"}], "So?"]
+PROMPTS = [
+    "How are you?",
+    [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Where?"}],
+    "So?",
+]
 ANSWERS = ["I am well, thank you.", [{"role": "assistant", "content": "Over there."}], ""]
 
 
@@ -134,7 +138,10 @@ def test_a_centred_head_compares_within_a_request():
         for reply in (
             server.score(["Hi", "Hi", "Ho"], answers),
             server.ask("/score", {"prompt": "Hi", "response": "good"}),
-            server.ask("/classify", {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}),
+            server.ask(
+                "/classify",
+                {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+            ),
         ):
             assert reply.status == 400 and "at least two responses to every prompt" in reply.reason
 
