@@ -18,8 +18,8 @@ from rmlab.models.text.rendering import Exchange
 from rmlab.models.text.tokens import Encoded
 from rmlab.reward.scored import ScoredTexts
 from rmlab.serve import address
+from rmlab.serve.admission import Guard
 from rmlab.serve.app import Service
-from rmlab.serve.guard import Guard
 from rmlab.serve.limits import Limits
 from rmlab.serve.server import Server
 

@@ -73,7 +73,7 @@ class RewardClient:
         return found
 
     async def ascore(self, prompts: Sequence[Text], responses: Sequence[Text]) -> list[float]:
-        """The same as `score`, for programs with an event loop; requests go out together."""
+        """Returns what `score` returns, for programs with an event loop; requests go out together."""
         parts = [self._awaited(body, n) for body, n in self._bodies(prompts, responses)]
         return [score for part in await asyncio.gather(*parts) for score in part]
 

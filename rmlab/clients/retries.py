@@ -1,4 +1,4 @@
-"""What a client does with an answer that is no score: try again, later and elsewhere, or tell why not."""
+"""Answers of a server that are no scores: which of them may pass, when to try again, and what to tell."""
 
 from __future__ import annotations
 

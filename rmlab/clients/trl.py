@@ -19,7 +19,7 @@ class TrlReward:
 
 
 class AsyncTrlReward:
-    """The same, without waiting: TRL runs it beside other reward functions."""
+    """Returns rewards without waiting for them: TRL runs it beside other reward functions."""
 
     def __init__(self, client: RewardClient, name: str) -> None:
         self.client, self.__name__ = client, name

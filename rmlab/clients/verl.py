@@ -44,7 +44,7 @@ async def acompute_score(
     prompt_key: str = "prompt",
     **others: Any,
 ) -> float:
-    """The same as `compute_score`, for verl's reward loop, which awaits it."""
+    """Returns what `compute_score` returns, for verl's reward loop, which awaits it."""
     return (await _client(url, token).ascore([_prompt(extra_info, prompt_key)], [solution_str]))[0]
 
 

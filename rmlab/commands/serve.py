@@ -90,8 +90,8 @@ def _ready(how: ServeOptions) -> tuple[RewardModel, socket, str | None]:
 
 
 def _serve(model: RewardModel, listener: socket, token: str | None, how: ServeOptions) -> None:
+    from rmlab.serve.admission import Guard
     from rmlab.serve.app import Service
-    from rmlab.serve.guard import Guard
     from rmlab.serve.scorer import ModelScorer
     from rmlab.serve.server import run_server
 
@@ -126,7 +126,7 @@ _ANSWERS = ("I am well, thank you.", "Go away.")
 
 
 def _greeting(scorer: ModelScorer, listener: socket, has_token: bool) -> list[str]:
-    """Where the server listens, what it serves, and a command that scores texts."""
+    """Tells where the server listens, what it serves, and a command that scores texts."""
     place = address.url(listener)
     body: dict[str, Any] = {"prompts": ["How are you?"] * 2, "responses": list(_ANSWERS)}
     token = f' -H "Authorization: Bearer ${address.TOKEN}"' if has_token else ""

@@ -1,4 +1,4 @@
-"""Where a server listens, and the token that it asks for."""
+"""The address that a server listens at, and the token that it asks for."""
 
 from __future__ import annotations
 

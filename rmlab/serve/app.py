@@ -16,10 +16,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rmlab.reward.scored import ScoredTexts
+from rmlab.serve.admission import Guard
 from rmlab.serve.asked import Asked, Desk
 from rmlab.serve.batching import Batcher
 from rmlab.serve.body import Intake, parsed
-from rmlab.serve.guard import Guard
 from rmlab.serve.limits import Limits
 from rmlab.serve.metrics import Metrics
 from rmlab.serve.openrlhf_form import read_reward

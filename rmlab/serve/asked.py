@@ -1,4 +1,4 @@
-"""What a request asks for: its texts, and the response that their scores become."""
+"""The texts that a request asks about, and the response that their scores become."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rmlab.models.text.rendering import Exchange
 from rmlab.models.text.tokens import Encoded
 from rmlab.reward.scored import ScoredTexts
 from rmlab.reward.texts import as_exchanges
-from rmlab.serve.batching import Job
+from rmlab.serve.batching import TextJob
 from rmlab.serve.body import check_text
 from rmlab.serve.limits import Limits
 from rmlab.serve.refusals import bad
@@ -26,18 +26,18 @@ _AROUND = 8  # tokens that a template puts around a text, roughly
 class Asked:
     """The job of a request, and how its scores are told."""
 
-    job: Job
+    job: TextJob
     reply: Callable[[ScoredTexts], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Desk:
-    """What is needed to read a request: the model that it is for, and the limits."""
+    """Reads the texts of requests for a model, within limits."""
 
     scorer: Scorer
     limits: Limits
 
-    def texts(self, prompts: Sequence[Any], responses: Sequence[Any]) -> Job:
+    def texts(self, prompts: Sequence[Any], responses: Sequence[Any]) -> TextJob:
         """A job of prompts, texts or messages, with their responses."""
         try:
             exchanges = as_exchanges(prompts, responses)
@@ -50,7 +50,7 @@ class Desk:
                 "this head compares the responses to a prompt with each other (head.centre=prompt); send at "
                 "least two responses to every prompt, in one request to /score"
             )
-        return Job(exchanges, sum(map(_cost, exchanges)))
+        return TextJob(exchanges, sum(map(_cost, exchanges)))
 
     def _check(self, exchange: Exchange, where: str) -> None:
         for text in (*(m["content"] for m in exchange.messages), exchange.response):
@@ -58,7 +58,7 @@ class Desk:
         if self.limits.strict and not exchange.response.strip():
             raise bad(f"{where}: its response is empty, which this server refuses (--strict)", "empty")
 
-    def tokens(self, rows: Sequence[Encoded]) -> Job:
+    def tokens(self, rows: Sequence[Encoded]) -> TextJob:
         """A job of texts that are tokens already."""
         if self.scorer.compares:
             raise bad(
@@ -68,7 +68,7 @@ class Desk:
         for k, row in enumerate(rows, start=1):
             if not row.prompt and not row.response:
                 raise bad(f"text {k} has no tokens; send some text", "empty")
-        return Job(rows, sum(len(row.prompt) + len(row.response) for row in rows))
+        return TextJob(rows, sum(len(row.prompt) + len(row.response) for row in rows))
 
 
 def _cost(exchange: Exchange) -> int:

@@ -30,7 +30,7 @@ _LONGEST_WAIT = 30  # seconds that a client is told to wait at most
 
 
 @dataclass(frozen=True)
-class Job:
+class TextJob:
     """The texts of a request, all with tokens or all without. cost: their tokens, or an estimate of them."""
 
     texts: Sequence[Exchange] | Sequence[Encoded]
@@ -43,7 +43,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    job: Job
+    job: TextJob
     future: asyncio.Future[ScoredTexts]
     since: float = field(default_factory=time.perf_counter)
 
@@ -78,7 +78,7 @@ class Batcher:
         """How many texts wait."""
         return self._texts
 
-    async def score(self, job: Job) -> ScoredTexts:
+    async def score(self, job: TextJob) -> ScoredTexts:
         """Waits for the scores of a job; RefusedError where it cannot be scored, or too many wait."""
         entry = _Waiting(job, asyncio.get_running_loop().create_future())
         n = len(job.texts)
@@ -149,7 +149,7 @@ class Batcher:
                 entry.future.set_result(outcome)
 
 
-def _scored(jobs: Sequence[Job], scorer: Scorer) -> list[ScoredTexts | RefusedError]:
+def _scored(jobs: Sequence[TextJob], scorer: Scorer) -> list[ScoredTexts | RefusedError]:
     """Scores jobs together, texts and tokens apart."""
     found: list[ScoredTexts | RefusedError] = [bad("nothing to score")] * len(jobs)
     for has_tokens in (False, True):
@@ -168,7 +168,7 @@ def _scored(jobs: Sequence[Job], scorer: Scorer) -> list[ScoredTexts | RefusedEr
     return found
 
 
-def _joined(jobs: Sequence[Job], compares: bool) -> list[Exchange | Encoded]:
+def _joined(jobs: Sequence[TextJob], compares: bool) -> list[Exchange | Encoded]:
     """The texts of all jobs. compares: prompts get names of their own in each job, since the responses of one
     request are not compared with those of another."""
     if not compares:
@@ -190,7 +190,7 @@ def _part(scores: ScoredTexts, start: int, end: int) -> ScoredTexts | RefusedErr
 
 
 def _refusal(error: Exception) -> RefusedError:
-    """What the model raised for one request: the fault of its texts, or of the model."""
+    """Turns what the model raised for one request into the fault of its texts, or of the model."""
     if isinstance(error, NotFiniteError):
         return RefusedError(500, str(error), "not_finite")
     if isinstance(error, RmlabError):

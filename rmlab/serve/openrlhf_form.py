@@ -11,7 +11,7 @@ from typing import Any
 from rmlab.models.text.tokens import Encoded
 from rmlab.reward.scored import ScoredTexts
 from rmlab.serve.asked import Asked, Desk
-from rmlab.serve.batching import Job
+from rmlab.serve.batching import TextJob
 from rmlab.serve.body import texts_under
 from rmlab.serve.refusals import bad
 from rmlab.serve.scorer import Tokens
@@ -26,7 +26,7 @@ def read_reward(body: dict[str, Any], desk: Desk) -> Asked:
     return Asked(_job(queries, prompts, desk), _reply)
 
 
-def _job(queries: list[str], prompts: list[str] | None, desk: Desk) -> Job:
+def _job(queries: list[str], prompts: list[str] | None, desk: Desk) -> TextJob:
     tokens = desk.scorer.tokens
     if tokens is not None and tokens.pooling == "end":
         return desk.tokens(_whole(queries, prompts, tokens))

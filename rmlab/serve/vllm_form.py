@@ -9,7 +9,7 @@ from uuid import uuid4
 from rmlab.models.text.tokens import Encoded
 from rmlab.reward.scored import ScoredTexts
 from rmlab.serve.asked import Asked, Desk
-from rmlab.serve.batching import Job
+from rmlab.serve.batching import TextJob
 from rmlab.serve.body import check_text, listed
 from rmlab.serve.refusals import bad
 from rmlab.serve.score_form import split_talk
@@ -29,7 +29,7 @@ def read_classify(body: dict[str, Any], desk: Desk) -> Asked:
     return Asked(job, lambda scored: _reply(scored, job, desk.scorer.name))
 
 
-def _of_messages(body: dict[str, Any], desk: Desk) -> Job:
+def _of_messages(body: dict[str, Any], desk: Desk) -> TextJob:
     given = listed(body, "messages", desk.limits)
     talks = given if all(isinstance(talk, list) for talk in given) else [given]
     pairs = [split_talk(talk, k) for k, talk in enumerate(talks, start=1)]
@@ -37,7 +37,7 @@ def _of_messages(body: dict[str, Any], desk: Desk) -> Job:
     return desk.texts(prompts, responses)
 
 
-def _of_input(body: dict[str, Any], desk: Desk) -> Job:
+def _of_input(body: dict[str, Any], desk: Desk) -> TextJob:
     tokens = desk.scorer.tokens
     if tokens is None or tokens.pooling != "end":
         pooling = "" if tokens is None else f" (embedder.pooling={tokens.pooling})"
@@ -76,7 +76,7 @@ def _is_token(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _reply(scored: ScoredTexts, job: Job, name: str) -> dict[str, Any]:
+def _reply(scored: ScoredTexts, job: TextJob, name: str) -> dict[str, Any]:
     used = job.cost if job.has_tokens else int(scored.n_tokens.clip(min=0).sum())
     data = [
         {"index": k, "label": _LABEL, "probs": [score], "num_classes": 1}

@@ -7,7 +7,8 @@ import pytest
 from live_server import live
 from random_rewards import on_hashes, on_model
 
-from rmlab.models.text.tokens import Encoded
+from rmlab.models.text.tokens import Encoded, begin_tokens
+from rmlab.reward.model import RewardModel
 from rmlab.serve.scorer import ModelScorer
 
 PROMPTS = [
@@ -172,3 +173,41 @@ def test_health_and_metrics(servers):
     assert lines["rmlab_ready"] == "1"
     buckets = [int(v) for k, v in lines.items() if k.startswith("rmlab_batch_texts_bucket")]
     assert buckets == sorted(buckets)
+
+
+def test_every_kind_of_head_is_served(small_run):
+    fits = sorted((small_run / "fit_rm").glob("[!.]*"))
+    assert len(fits) == 2  # a linear one and trees
+    for fit in fits:
+        model = RewardModel.from_artifact(fit)
+        answers = ["good happy day", "bad", "table and chair", ""]
+        with live(ModelScorer(model, fit.name)) as server:
+            found = server.score(["Hi"] * 4, answers).json["scores"]
+        np.testing.assert_allclose(found, model.score(["Hi"] * 4, answers), atol=1e-6)
+
+
+def test_messages_and_what_a_chat_template_makes_of_them_score_alike(tiny_model):
+    """By texts and by tokens, as transformers and vLLM make them."""
+    model = on_model(tiny_model, "end", template="chat")
+    tokenizer = model.embedder.tokenizer
+    talks = [
+        [*PROMPTS[1], *ANSWERS[1]],
+        [{"role": "user", "content": "Hi\n\n"}, {"role": "assistant", "content": " yes "}],
+    ]
+    texts = [tokenizer.apply_chat_template(talk, tokenize=False) for talk in talks]
+    begin = begin_tokens(tokenizer)
+    ids = [begin + tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    with live(ModelScorer(model, "chat")) as server:
+
+        def rewards(**body):
+            return [row["probs"][0] for row in server.ask("/classify", body).json["data"]]
+
+        wanted = rewards(messages=talks)
+        np.testing.assert_allclose(rewards(input=ids), wanted, atol=1e-5)
+        if not begin:
+            np.testing.assert_allclose(rewards(input=texts), wanted, atol=1e-5)
+            found = server.ask("/get_reward", {"query": texts}).json["rewards"]
+            np.testing.assert_allclose(found, wanted, atol=1e-5)
+        np.testing.assert_allclose(
+            [model.score([talk[:-1]], [talk[-1:]])[0] for talk in talks], wanted, atol=1e-5
+        )
