@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import signal
 import time
@@ -29,7 +30,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import psutil
 from serve_load import Found, arrivals, crowd, until_closed
-from serve_real import Real
 
 from rmlab.processes import Child
 
@@ -37,6 +37,7 @@ STUB_SECONDS = 0.005  # of a batch
 
 
 def main() -> None:
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as for rmlab's commands, before torch is loaded
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="under a minute: fewer requests and texts")
@@ -49,7 +50,7 @@ def main() -> None:
         "overhead": lambda: overhead(1000, 200, 5 if quick else 30),
         "memory": lambda: memory(4000 if quick else 20000),
         "drain": lambda: drain(200),
-        "embed": lambda: of_embed(8 if quick else 24, 2 if quick else 3),
+        "embed": lambda: of_embed(4 if quick else 24, 2 if quick else 3),
     }
     for name, work in works.items():
         if given.only in (None, name):
@@ -139,6 +140,8 @@ async def _drained(child: Child, port: int, clients: int) -> Found:
 
 
 def of_embed(prompts: int, repeats: int) -> dict[str, float]:
+    from serve_real import Real
+
     with TemporaryDirectory() as folder:
         real = Real(Path(folder) / "model", prompts)
         with server("rmlab", "serve", str(real.folder), "--port", "0") as (_, port):
