@@ -13,7 +13,7 @@ import typer
 from rmlab import __version__
 from rmlab.commands import hub as hub_cli
 from rmlab.commands import import_export as data_cli
-from rmlab.commands import looking
+from rmlab.commands import looking, serving
 from rmlab.commands import sets as sets_cli
 from rmlab.commands import suites as suites_cli
 from rmlab.commands.help import StageCommand, WholeSummaries
@@ -200,6 +200,7 @@ def score(
 
 
 app.command()(suites_cli.bench)
+app.command()(serving.serve)
 app.command()(looking.settings)
 app.command()(looking.status)
 app.command()(looking.inspect)

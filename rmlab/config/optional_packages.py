@@ -21,6 +21,8 @@ EXTRAS = {
     "trackio": "trackio",
     "wandb": "wandb",
     "mlflow": "mlflow",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 

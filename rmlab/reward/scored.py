@@ -46,6 +46,10 @@ class ComparedResponses:
     std: float | None
 
 
+class NotFiniteError(InputError):
+    """The embedding model gave no numbers for a text."""
+
+
 def check_long(long: str) -> None:
     """Raises ConfigError for what says nothing of texts that are too long."""
     if long not in get_args(Long):
@@ -56,7 +60,7 @@ def check_read(done: Embedded, long: Long, named: Callable[[int], str]) -> None:
     """Raises an error for vectors that are no numbers, and where it is asked for, for texts that were cut."""
     odd = np.flatnonzero(~np.isfinite(done.vectors).all(axis=1))
     if len(odd):
-        raise InputError(f"the embedding model gave NaN or infinity for {named(odd[0])}")
+        raise NotFiniteError(f"the embedding model gave NaN or infinity for {named(odd[0])}")
     cut = np.flatnonzero(done.truncated)
     if long == "refuse" and len(cut):
         raise InputError(

@@ -195,23 +195,26 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError(f"it is nested more than {DEEPEST} levels deep") from None
     # Only texts with many brackets are checked, so that short rows cost nothing.
-    if len(text) > 2 * DEEPEST and text.count("[") + text.count("{") > DEEPEST and not _is_shallow(found):
+    if len(text) > 2 * DEEPEST and text.count("[") + text.count("{") > DEEPEST and not is_shallow(found):
         raise ValueError(f"it is nested more than {DEEPEST} levels deep")
     return found
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object of JSON; ValueError if it has a key twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        name = next(name for k, (name, _) in enumerate(pairs) if name in dict(pairs[:k]))
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"it has the key {name[:100]!r} twice; keep one of them")
     return found
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)
 
 
-def _is_shallow(value: Any) -> bool:
+def is_shallow(value: Any) -> bool:
+    """Tells whether a value is nested no deeper than JSON of others may be."""
     level = [value]
     for _ in range(DEEPEST + 1):
         parts = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]

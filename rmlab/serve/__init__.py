@@ -1,0 +1,1 @@
+"""Serves a reward model over HTTP: `rmlab serve HEAD`."""
