@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rmlab.commands.run import command_line
-from rmlab.evaluation.frontier import METHODS
+from rmlab.evaluation.frontier import ENOUGH, METHODS
 from rmlab.pipeline.costs import costs_of, wording
 from rmlab.pipeline.foresee import foresee
 from rmlab.pipeline.plan import in_order, load_arms, plan
 from rmlab.pipeline.problems import Problems, gathering
 from rmlab.pipeline.run import Outcome, run_nodes
 from rmlab.pipeline.stages import FRONTIER
+from rmlab.stages.frontier import FILE
 from rmlab.storage.artifact import Artifact
 from rmlab.storage.files import plain
 from rmlab.terminal import note, say, say_json, say_table
@@ -66,34 +67,41 @@ def _document(
         "golden": made.manifest.metrics["golden"],
         "frontier": made.read("frontier").to_pylist(),
         "overoptimisation": made.read("overoptimisation").to_pylist(),
-        "report": str(made.path / "frontier.html"),
+        "report": str(made.path / FILE),
     }
 
 
 def _print(made: Artifact) -> None:
-    """Prints the tilts and the best of the largest N of each reward, and the over-optimisation scores."""
+    """Prints the trusted tilts of each reward, and the over-optimisation scores."""
     golden, reference = made.manifest.metrics["golden"], made.manifest.metrics["reference"]
-    rows = [r for r in made.read("frontier").to_pylist() if not r["is_half"] and r["n"] != 1]
-    scores = {(r["arm"], r["kind"], r["method"]): r for r in made.read("overoptimisation").to_pylist()}
-    table = []
-    for row in rows:
-        if row["method"] == "soft_best_of_n":
-            continue
-        parameter = f"beta {row['beta']:g}" if row["method"] == "tilt" else f"N {row['n']}"
-        name = row["arm"] if row["kind"] == "head" else f"({row['arm']})"
-        table.append(
-            (
-                name, METHODS[row["method"]], parameter, f"{row['kl']:.2f}", f"{row['golden']:.3f}",
-                f"{row['golden_low']:.3f} to {row['golden_high']:.3f}", f"{row['proxy'] - row['proxy_mean']:+.2f}",
-                f"{row['effective_size']:.0f}", "" if row["is_trusted"] else "too few samples",
-            )
-        )  # fmt: skip
-    columns = ("reward", "method", "at", "KL", golden, "95% interval", "own gain", "samples", "trust")
-    first = rows[0]
-    say_table(columns, table, f"reference: {reference}; test prompts: {first['n_prompts']}; samples: {first['k']}")
-    told = [(r["arm"], METHODS[m], _gamma(r), f"{r['kl']:.2f}") for (_, _, m), r in scores.items()]
-    say_table(("reward", "method", "gamma", "up to KL"), told, "over-optimisation: 0 keeps what it promises")
-    say(f"in brackets: golden rewards; {golden} of the reference: {first['golden_mean']:.3f}")
+    every = [r for r in made.read("frontier").to_pylist() if not r["is_half"]]
+    first = every[0]
+    columns = ("tilt by", "beta", "KL", golden, "95% interval", "gain", "promised", "carried by")
+    table = [_cells(row) for row in every if row["method"] == "tilt" and row["is_trusted"]]
+    extent = f"reference: {reference}; {first['n_prompts']} test prompts, {first['k']} samples each"
+    say_table(columns, table, f"{extent}, on which {golden} has mean {first['golden']:.3f}")
+    scores: dict[str, dict[str, str]] = {}
+    for row in made.read("overoptimisation").to_pylist():
+        scores.setdefault(_name(row), {})[row["method"]] = _gamma(row)
+    told = [(name, *(of.get(method, "-") for method in METHODS)) for name, of in scores.items()]
+    say_table(("gamma of", *METHODS.values()), told, "over-optimisation, 0: gives all that it promises")
+    say("in brackets: golden rewards; gains over the reference are in deviations of its samples")
+    if left := sum(not row["is_trusted"] for row in every):
+        say(f"not trusted, as fewer than {ENOUGH:g} samples carry them: {left} of {len(every)} policies")
+    if reference != "exact":
+        say(f"reference: {reference}; KL is that from what drew the samples, not from the whole model")
+    say(f"report: {made.path / FILE}")
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    numbers = (f"{row['beta']:g}", f"{row['kl']:.2f}", f"{row['golden']:.3f}")
+    ends = "-" if math.isnan(row["golden_low"]) else f"{row['golden_low']:.3f} to {row['golden_high']:.3f}"
+    gains = ("-" if math.isnan(x) else f"{x:+.2f}" for x in (row["golden_gain"], row["proxy_gain"]))
+    return (_name(row), *numbers, ends, *gains, f"{row['effective_size']:.0f}")
+
+
+def _name(row: dict[str, Any]) -> str:
+    return str(row["arm"]) if row["kind"] == "head" else f"({row['arm']})"
 
 
 def _gamma(row: dict[str, Any]) -> str:

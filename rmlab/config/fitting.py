@@ -104,7 +104,7 @@ class Crossval(Section):
 
 
 class Frontier(Section):
-    """The policies without training that `rmlab frontier` draws: N of best-of-N, the temperatures of tilts."""
+    """The policies without training that `rmlab frontier` draws: the N of best-of-N, the beta of tilts."""
 
     ns: list[int] | None
     betas: list[float]
@@ -123,8 +123,8 @@ class Frontier(Section):
         """A beta below 0.001 would be best-of-N, and 0 divides by it."""
         if not all(LEAST_BETA <= beta <= MOST_BETA for beta in values):
             raise ValueError(
-                f"e^(r / beta) needs every beta from {LEAST_BETA:g} to {MOST_BETA:,.0f}; for the best response "
-                "alone, which beta 0 stands for, read best_of_n at the largest N"
+                f"e^(r / beta) needs every beta from {LEAST_BETA:g} to {MOST_BETA:,.0f}; for the best "
+                "response alone, which beta 0 stands for, read best_of_n at the largest N"
             )
         return values
 

@@ -1,4 +1,4 @@
-"""Measures the policies that a reward makes of cached samples: KL, golden reward and promise of each prompt."""
+"""Measures the policies that a reward makes of cached samples: KL, golden reward and promise by prompt."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ ENOUGH = 10.0  # samples that must carry a policy for its figures to be trusted
 BEST, SOFT, TILT = "best_of_n", "soft_best_of_n", "tilt"
 METHODS = {BEST: "best-of-N", SOFT: "soft best-of-N", TILT: "tilt"}
 _KL, _GOLDEN, _PROXY, _SIZE = range(4)  # what is measured of a policy on a prompt
+_COLUMNS = ("kl", "golden", "proxy", "golden_gain", "proxy_gain")
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def points_of(how: Frontier, k: int) -> list[Point]:
     ns = sorted({1, *(how.ns or default_ns(k))})
     if ns[-1] > k:
         raise InputError(
-            f"frontier.ns asks for the best of {ns[-1]}, but there are prompts with {k} responses; lower it, or "
-            "draw more with sampling.n_test"
+            f"frontier.ns asks for the best of {ns[-1]}, but there are prompts with {k} responses; "
+            "lower it, or draw more with sampling.n_test"
         )
     best = [Point(BEST, n, 0.0) for n in ns]
     soft = [Point(SOFT, n, beta) for beta in sorted(set(how.soft_betas), reverse=True) for n in ns if n > 1]
@@ -100,8 +101,8 @@ def measure(samples: Samples, of: Rewarded, how: Frontier) -> Curves:
     enough = size > 1
     if not enough.any():
         raise InputError(
-            f"{of.arm}: no test prompt has two responses with a reward, so that there is nothing to choose from; "
-            "draw more with sampling.n_test"
+            f"{of.arm}: no test prompt has two responses with a reward, so that there is nothing to choose "
+            "from; draw more with sampling.n_test"
         )
     kept = enough[group]
     rows, group = rows[kept], np.unique(group[kept], return_inverse=True)[1]
@@ -126,7 +127,8 @@ def _measured(r: np.ndarray, g: np.ndarray, points: Sequence[Point]) -> np.ndarr
     there = [j for j, p in enumerate(points) if p.n <= r.shape[1]]
     for j, policy in zip(there, _policies(r, [points[j] for j in there]), strict=True):
         found[:, j] = np.stack(
-            [kl_from_samples(policy), (policy * g).sum(1), (policy * r).sum(1), effective_size(policy)], axis=1
+            [kl_from_samples(policy), (policy * g).sum(1), (policy * r).sum(1), effective_size(policy)],
+            axis=1,
         )
     best = [j for j in there if points[j].method == BEST]
     ns = [points[j].n for j in best]
@@ -156,7 +158,14 @@ def frontier_rows(curves: Curves, samples: Samples, draws: Resamples, reference:
     """The rows of the table frontier, with all samples and with half of them."""
     rows = []
     for is_half, values in ((False, curves.whole), (True, curves.halves)):
-        ends = [draws.intervals(values[:, :, i]) for i in (_KL, _GOLDEN, _PROXY)]
+        unit = samples.golden_deviation if samples.golden_deviation > 0 else np.nan
+        gains = values - (values if is_half else curves.whole)[:, :1]
+        measured = (
+            *(values[:, :, i] for i in (_KL, _GOLDEN, _PROXY)),
+            gains[:, :, _GOLDEN] / unit,
+            gains[:, :, _PROXY],
+        )
+        ends = draws.intervals_of(measured)
         size = values[:, :, _SIZE]
         k = curves.k // 2 if is_half else curves.k
         for j, point in enumerate(curves.points):
@@ -165,14 +174,12 @@ def frontier_rows(curves: Curves, samples: Samples, draws: Resamples, reference:
                 continue
             row: Row = {"arm": curves.of.arm, "kind": curves.of.kind, "method": point.method}
             row |= {"n": point.n, "beta": point.beta, "k": k, "is_half": is_half}
-            for name, (mean, low, high) in zip(("kl", "golden", "proxy"), ends, strict=True):
+            for name, (mean, low, high) in zip(_COLUMNS, ends, strict=True):
                 row |= {name: mean[j], f"{name}_low": low[j], f"{name}_high": high[j]}
             effective = float(size[there, j].mean())
             row |= {
                 "kl_bound": kl_of_n(point.n) if point.method == BEST else float(np.log(k)),
-                "golden_mean": float(curves.reference[:, _GOLDEN].mean()),
                 "golden_deviation": samples.golden_deviation,
-                "proxy_mean": float(curves.reference[:, _PROXY].mean()),
                 "effective_size": effective,
                 "share_below_10": float((size[there, j] < ENOUGH).mean()),
                 "is_trusted": effective >= ENOUGH,
@@ -198,7 +205,8 @@ def score_rows(curves: Curves, samples: Samples, draws: Resamples, reference: st
         rows.append(
             {
                 "arm": curves.of.arm, "kind": curves.of.kind, "method": method, "gamma": score.gamma,
-                "low": score.low, "high": score.high, "kl": score.kl, "n_points": len(js), "reference": reference,
+                "low": score.low, "high": score.high, "kl": score.kl, "n_points": len(js),
+                "reference": reference,
             }
         )  # fmt: skip
     return rows

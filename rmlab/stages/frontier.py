@@ -21,9 +21,14 @@ from rmlab.pipeline.counts import responses_a_prompt
 from rmlab.pipeline.job import Job, note_left_out
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import Problems
+from rmlab.provenance import now
+from rmlab.report.frontier import FrontierContent, render_frontier
 from rmlab.responses.table import Responses, golden_of, positions, read_responses
+from rmlab.storage.files import write_text
 from rmlab.storage.frontier_schema import FRONTIER, OVEROPTIMISATION
 from rmlab.storage.table_schema import Row
+
+FILE = "frontier.html"
 
 
 def run(job: Job) -> None:
@@ -47,9 +52,21 @@ def run(job: Job) -> None:
         scores += score_rows(curves, samples, draws, reference)
         _warn(job, curves)
         job.progress.advance(1)
-    job.writer.table(FRONTIER, pa.Table.from_pylist(rows, schema=FRONTIER.schema))
-    job.writer.table(OVEROPTIMISATION, pa.Table.from_pylist(scores, schema=OVEROPTIMISATION.schema))
-    job.writer.metrics.update({"reference": job.config["reference"], "golden": job.settings.labelling})
+    tables = {FRONTIER: rows, OVEROPTIMISATION: scores}
+    made = {table: pa.Table.from_pylist(found, schema=table.schema) for table, found in tables.items()}
+    for table, found in made.items():
+        job.writer.table(table, found)
+    content = FrontierContent(
+        experiment=job.name,
+        golden=_labels(job)[job.settings.labelling],
+        policy=job.inputs["sample"].manifest.name,
+        rows=made[FRONTIER].to_pandas(),
+        scores=made[OVEROPTIMISATION].to_pandas(),
+        warnings=job.writer.warnings,
+        created=now(),
+    )
+    write_text(job.writer.output(FILE), render_frontier(content))
+    job.writer.metrics |= {"reference": job.config["reference"], "golden": content.golden, "report": FILE}
 
 
 def foresee(node: Node, problems: Problems) -> None:
@@ -60,7 +77,7 @@ def foresee(node: Node, problems: Problems) -> None:
 
 
 def _samples(job: Job, responses: Responses) -> Samples:
-    """The test responses; golden rewards are scaled by their deviation over train responses, as heads' are."""
+    """The test responses; golden rewards are scaled by train responses, as the rewards of heads are."""
     test = responses.is_test
     reference = responses.golden[~test] if (~test).any() else responses.golden
     order = np.random.default_rng([job.settings.seed, 1]).permutation(int(test.sum()))
@@ -85,17 +102,23 @@ def _heads(job: Job, responses: Responses) -> list[Rewarded]:
 
 def _golden(job: Job, responses: Responses) -> list[Rewarded]:
     """Every golden reward as the reward of a policy, that which judges first: its tilt is the ceiling."""
-    judge = job.settings.labelling
-    names = sorted(job.several("annotate"), key=lambda name: name != judge)
+    labels = _labels(job)
     found = []
-    for name in names:
+    for name in sorted(labels, key=lambda name: name != job.settings.labelling):
         golden = golden_of(job.inputs[f"annotate:{name}"], responses.ids)
         reference = golden[~responses.is_test] if (~responses.is_test).any() else golden
         reference = reference[np.isfinite(reference)]
         mean, deviation = float(reference.mean()), float(reference.std())
         scaled = (golden[responses.is_test] - mean) / (deviation if deviation > 0 else 1.0)
-        found.append(Rewarded(name, "golden", scaled))
+        found.append(Rewarded(labels[name], "golden", scaled))
     return found
+
+
+def _labels(job: Job) -> dict[str, str]:
+    """What the golden rewards are called: one that is read from a file has the name that it has there."""
+    golden = job.settings.golden
+    labels = {name: str(golden[name].get("reward") or name) for name in job.several("annotate")}
+    return labels if len(set(labels.values())) == len(labels) else {name: name for name in labels}
 
 
 def _draws(job: Job, n_prompts: int) -> Resamples:
@@ -106,7 +129,9 @@ def _draws(job: Job, n_prompts: int) -> Resamples:
 def _warn(job: Job, curves: Curves) -> None:
     arm = curves.of.arm
     if curves.left_out:
-        job.writer.warnings.append(f"{arm}: {curves.left_out} test prompts have one response and are left out")
+        job.writer.warnings.append(
+            f"{arm}: {curves.left_out} test prompts have one response and are left out"
+        )
     if n := int(curves.constant.sum()):
         of = "all" if n == len(curves.constant) else f"{n} of {len(curves.constant)}"
         job.writer.warnings.append(

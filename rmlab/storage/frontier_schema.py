@@ -36,13 +36,14 @@ FRONTIER = Table(
         *ends("the 95% bootstrap interval over prompts", name="golden_"),
         number("proxy", "expected reward of the policy's own kind, in deviations of its reference samples"),
         *ends("the 95% bootstrap interval over prompts", name="proxy_"),
-        number("golden_mean", "golden reward of the reference"),
+        number("golden_gain", "golden less that of the reference, in deviations of reference samples"),
+        *ends("the paired 95% bootstrap interval over prompts", name="golden_gain_"),
+        number("proxy_gain", "proxy less that of the reference: what the reward promises"),
+        *ends("the paired 95% bootstrap interval over prompts", name="proxy_gain_"),
         number(
             "golden_deviation",
-            "deviation of golden rewards over reference samples; (golden - golden_mean) / golden_deviation "
-            "is in the unit of proxy - proxy_mean; 0 if they are all equal",
+            "deviation of golden rewards over reference samples; 0 if they are all equal: no golden_gain",
         ),
-        number("proxy_mean", "the reward, proxy, of the reference"),
         number("effective_size", "1 / sum of w^2, the samples of a prompt that carry it, mean over prompts"),
         number("share_below_10", "share of prompts on which fewer than 10 samples carry it"),
         flag("is_trusted", "true where 10 samples or more carry it on average"),
