@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-LEAST_BETA, MOST_BETA = 1e-3, 1e3  # of a tilt, in standard deviations of the reward
+LEAST_BETA, MOST_BETA = 1e-2, 1e3  # of a tilt, in standard deviations of the reward
 Component = dict[str, Any]  # the class that `_target_` names, with its parameters
 
 
@@ -120,7 +120,6 @@ class Frontier(Section):
     @field_validator("betas", "soft_betas")
     @classmethod
     def _betas_tilt(cls, values: list[float]) -> list[float]:
-        """A beta below 0.001 would be best-of-N, and 0 divides by it."""
         if not all(LEAST_BETA <= beta <= MOST_BETA for beta in values):
             raise ValueError(
                 f"e^(r / beta) needs every beta from {LEAST_BETA:g} to {MOST_BETA:,.0f}; for the best "

@@ -16,7 +16,6 @@ from rmlab.errors import InputError
 
 _STEP = 0.25  # between the points of the integral over log t; its error is about e^{-pi^2 / step}
 _LEFT, _RIGHT = 40.0, 5.0  # how far the integral reaches beyond the weights, in log t
-_LOWEST = -600.0  # a lower log-weight against the best of the prompt counts as this one
 _CELLS = 2**22  # numbers in memory at once
 
 
@@ -65,7 +64,7 @@ def soft_best_of_n(rewards: np.ndarray, beta: float, ns: Sequence[int]) -> np.nd
     for n in ns:
         _check_n(n, rewards.shape[1])
     found = np.empty((len(ns), *rewards.shape))
-    logs = np.maximum((rewards - rewards.max(axis=1, keepdims=True)) / beta, _LOWEST)
+    logs = (rewards - rewards.max(axis=1, keepdims=True)) / beta
     points = np.arange(-_LEFT, _RIGHT - float(logs.min()), _STEP)
     at_once = max(1, _CELLS // (len(points) * rewards.shape[1]))
     for start in range(0, len(rewards), at_once):
@@ -76,9 +75,9 @@ def soft_best_of_n(rewards: np.ndarray, beta: float, ns: Sequence[int]) -> np.nd
 
 def _integral(logs: np.ndarray, points: np.ndarray, ns: Sequence[int]) -> np.ndarray:
     """logs: [b, K] log-weights; points: [T] of log t -> [len(ns), b, K], up to a factor of each prompt."""
-    product = points[:, None, None] + logs  # log (t a)
-    decay = np.exp(-np.exp(np.minimum(product, 50.0)))
-    integrand = np.exp(np.minimum(product, 50.0)) * decay
+    product = np.exp(np.minimum(points[:, None, None] + logs, 50.0))  # t a, beyond which e^{-ta} is 0
+    decay = np.exp(-product)
+    integrand = product * decay
     phi = decay.mean(axis=2)
     powers = np.stack([n * phi ** (n - 1) for n in ns])
     return np.asarray(np.einsum("ntb,tbk->nbk", powers, integrand))

@@ -62,7 +62,7 @@ class FrontierContent:
     """What the page shows.
 
     rows, scores: the tables FRONTIER and OVEROPTIMISATION; golden: name of the golden reward that judges;
-    policy: what drew the samples; warnings: of the stage; created: a time stamp.
+    policy: what drew the samples; warnings: of the stage.
     """
 
     experiment: str
@@ -71,7 +71,6 @@ class FrontierContent:
     rows: pd.DataFrame
     scores: pd.DataFrame
     warnings: list[str]
-    created: str
 
     @property
     def reference(self) -> str:

@@ -21,7 +21,6 @@ from rmlab.pipeline.counts import responses_a_prompt
 from rmlab.pipeline.job import Job, note_left_out
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import Problems
-from rmlab.provenance import now
 from rmlab.report.frontier import FrontierContent, render_frontier
 from rmlab.responses.table import Responses, golden_of, positions, read_responses
 from rmlab.storage.files import write_text
@@ -63,7 +62,6 @@ def run(job: Job) -> None:
         rows=made[FRONTIER].to_pandas(),
         scores=made[OVEROPTIMISATION].to_pandas(),
         warnings=job.writer.warnings,
-        created=now(),
     )
     write_text(job.writer.output(FILE), render_frontier(content))
     job.writer.metrics |= {"reference": job.config["reference"], "golden": content.golden, "report": FILE}

@@ -58,8 +58,11 @@ def _paint_plane(figure: Figure, content: FrontierContent, wide: bool) -> None:
         )
     _finish(axes, f"mean {shorten(content.golden, 30)}")
     handles, labels = axes.get_legend_handles_labels()
-    place = "outside right upper" if wide else "outside lower center"
-    figure.legend(handles[::-1], labels[::-1], frameon=False, fontsize=11, loc=place)
+    legend = partial(figure.legend, handles[::-1], labels[::-1], frameon=False, fontsize=11)
+    if wide:
+        legend(loc="outside right upper")
+    else:
+        legend(loc="outside lower center")
 
 
 def _label(name: str, shown: Shown, content: FrontierContent) -> str:
