@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmlab.errors import InputError
+from rmlab.errors import ConfigError, InputError
 from rmlab.evaluation.frontier import (
     Curves,
     Rewarded,
@@ -71,6 +71,11 @@ def foresee(node: Node, problems: Problems) -> None:
     """Checks the largest N against the responses that prompts will have."""
     if each := responses_a_prompt(node.inputs["sample"]):
         with problems.caught():
+            if each["test"] < 2:
+                raise ConfigError(
+                    "test prompts have one response each, so that there is nothing to choose from; draw "
+                    "more with sampling.n_test"
+                )
             points_of(node.settings.frontier, each["test"])
 
 
