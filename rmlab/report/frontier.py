@@ -119,6 +119,7 @@ def render_frontier(content: FrontierContent) -> str:
         said_of_reference=REFERENCES[content.reference],
         plane=Markup(figures.plane(content)),
         plane_narrow=Markup(figures.plane(content, wide=False)),
+        all_bands=all(figures.has_band(content, shown) for shown in content.shown),
         methods_panels=[Markup(figures.methods_of(content, s, i)) for i, s in enumerate(paneled)],
         promise_panels=[Markup(figures.promise_of(content, s, i)) for i, s in enumerate(paneled)],
         n_rest=max(0, len(content.heads) - N_PANELS),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rmlab.report.frontier import FrontierContent, Shown
 
 WIDE, NARROW, PANEL = (1040, 500), (380, 400), (340, 310)
-_X = "KL from the reference (nats)"
+_BANDS = 3  # heads whose bands can be told apart on one plane
 _LOOKS = {
     "tilt": ("", 1.9),
     "soft_best_of_n": ("d", 1.2),
@@ -26,7 +26,7 @@ _LOOKS = {
 
 
 def plane(content: FrontierContent, wide: bool = True) -> str:
-    """The tilts by every reward on one plane, with their intervals."""
+    """The tilts by every reward on one plane."""
     name = "plane-wide" if wide else "plane-narrow"
     ends = []
     for shown in content.shown:
@@ -49,20 +49,25 @@ def _paint_plane(figure: Figure, content: FrontierContent, wide: bool) -> None:
         if not len(curve):
             continue
         colour = COLOURS[shown.role]
-        if len(content.shown) <= 6:
+        if has_band(content, shown):
             _band(axes, curve, "golden", colour)
         _broken(axes, curve, "golden", colour, 2.2 if not shown.is_head else 1.8, shown.marker)
         label = shorten_name(shown.name, 34 if wide else 26)
         axes.plot(
             [], [], color=colour, marker=shown.marker, markersize=5, label=_label(label, shown, content)
         )
-    _finish(axes, f"mean {shorten(content.golden, 30)}")
+    _finish(axes, content, f"mean {shorten(content.golden, 30)}")
     handles, labels = axes.get_legend_handles_labels()
     legend = partial(figure.legend, handles[::-1], labels[::-1], frameon=False, fontsize=11)
     if wide:
         legend(loc="outside right upper")
     else:
         legend(loc="outside lower center")
+
+
+def has_band(content: FrontierContent, shown: Shown) -> bool:
+    """True if its interval is drawn on the plane; the bands of many heads would hide one another."""
+    return shown is content.ceiling or len(content.shown) <= _BANDS + 1
 
 
 def _label(name: str, shown: Shown, content: FrontierContent) -> str:
@@ -93,7 +98,8 @@ def _paint_methods(figure: Figure, content: FrontierContent, shown: Shown) -> No
             _band(axes, curve, "golden", colour)
         if len(curve):
             _broken(axes, curve, "golden", colour, width, marker)
-    _finish(axes, f"mean {shorten(content.golden, 24)}")
+    _finish(axes, content, f"mean {shorten(content.golden, 24)}")
+    _fit(axes, [s.rows for s in content.shown], "golden")
     entitle(axes, shorten_name(shown.name, 34), f"gamma of the tilt: {shown.gamma('tilt')}")
 
 
@@ -104,10 +110,12 @@ def promise_of(content: FrontierContent, shown: Shown, place: int) -> str:
     if len(curve):
         own, golden = (number(curve[name].iloc[-1], 2) for name in ("proxy_gain", "golden_gain"))
         alt += f" At the end: {own} promised, {golden} golden."
-    return draw(f"promise-{place}", alt, PANEL, partial(_paint_promise, shown=shown, curve=curve))
+    return draw(
+        f"promise-{place}", alt, PANEL, partial(_paint_promise, content=content, shown=shown, curve=curve)
+    )
 
 
-def _paint_promise(figure: Figure, shown: Shown, curve: pd.DataFrame) -> None:
+def _paint_promise(figure: Figure, content: FrontierContent, shown: Shown, curve: pd.DataFrame) -> None:
     axes, colour = figure.add_subplot(), COLOURS[shown.role]
     for name, tint, marker in (("proxy_gain", COLOURS["muted"], "^"), ("golden_gain", colour, "o")):
         _band(axes, curve, name, tint)
@@ -119,7 +127,8 @@ def _paint_promise(figure: Figure, shown: Shown, curve: pd.DataFrame) -> None:
                 said, (last["kl"], last[name]), (-6, 7), textcoords="offset points", ha="right",
                 color=COLOURS["muted"] if name == "proxy_gain" else colour, fontsize=11,
             )  # fmt: skip
-    _finish(axes, "gain in deviations")
+    _finish(axes, content, "gain in deviations")
+    _fit(axes, [s.rows for s in content.heads or content.shown], "proxy_gain", "golden_gain")
     entitle(axes, shorten_name(shown.name, 34), "along its tilt")
 
 
@@ -142,8 +151,21 @@ def _band(axes: Axes, curve: pd.DataFrame, name: str, colour: str) -> None:
     )
 
 
-def _finish(axes: Axes, y: str) -> None:
-    axes.set(xlabel=_X, ylabel=y)
+def _finish(axes: Axes, content: FrontierContent, y: str) -> None:
+    note = "" if content.reference == "exact" else f"{content.reference} "
+    axes.set(xlabel=f"KL from the {note}reference (nats)", ylabel=y)
     axes.set_xlim(left=0)
     axes.grid(axis="y")
     axes.locator_params(axis="both", nbins=7)
+
+
+def _fit(axes: Axes, frames: list[pd.DataFrame], *names: str) -> None:
+    """Gives all panels of a figure the same scales, wide enough for all points of these rewards."""
+    rows = pd.concat(frames)
+    rows = rows[~rows["is_half"]]
+    ends = rows[[f"{name}_{end}" for name in names for end in ("low", "high")]].to_numpy(dtype=float)
+    if np.isfinite(ends).any():
+        low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+        pad = 0.04 * (high - low) or 0.5
+        axes.set_ylim(low - pad, high + pad)
+    axes.set_xlim(0, 1.04 * float(rows["kl"].max()) or 1.0)
