@@ -165,7 +165,7 @@ def frontier(
 
       rmlab frontier experiment=demo head=mlp ensemble.members=5 arms=[]
 
-      rmlab frontier experiment=embedding_set input=data/released/openings-smollm2
+      rmlab frontier experiment=embedding_set input=SET
 
     Cached samples and scores are all that it needs; heads that are missing are fitted first. Each policy has
     its KL from the reference, its golden reward and what its own reward promises, with intervals, and is

@@ -27,10 +27,14 @@ REFERENCES = {
 
 @dataclass(frozen=True)
 class Shown:
-    """A reward with its style. rows, scores: its rows of the tables frontier and overoptimisation."""
+    """A reward with its style. rows, scores: its rows of the tables frontier and overoptimisation.
+
+    is_rest: a head beyond those that have a colour and a panel of their own.
+    """
 
     name: str
     is_head: bool
+    is_rest: bool
     role: str
     marker: str
     rows: pd.DataFrame
@@ -91,12 +95,12 @@ class FrontierContent:
         for (name, kind), rows in self.rows.groupby(["arm", "kind"], sort=False):
             is_head = kind == "head"
             place = sum(s.is_head == is_head for s in found)
-            role = (
-                f"series-{place % N_COLOURS + 1}" if is_head else ("ink" if name == self.golden else "quiet")
-            )
-            marker = MARKERS[(place + place // N_COLOURS) % len(MARKERS)] if is_head else ""
+            is_rest = is_head and place >= N_PANELS
+            role = f"series-{place % N_COLOURS + 1}" if is_head else "quiet"
+            role = "quiet" if is_rest else "ink" if not is_head and name == self.golden else role
+            marker = MARKERS[place % len(MARKERS)] if is_head else ""
             scores = self.scores[(self.scores["arm"] == name) & (self.scores["kind"] == kind)]
-            found.append(Shown(str(name), is_head, role, marker, rows, scores))
+            found.append(Shown(str(name), is_head, is_rest, role, marker, rows, scores))
         return sorted(found, key=lambda s: s.is_head)
 
     @property

@@ -49,13 +49,16 @@ def _paint_plane(figure: Figure, content: FrontierContent, wide: bool) -> None:
         if not len(curve):
             continue
         colour = COLOURS[shown.role]
+        if shown.is_rest:
+            axes.plot(curve["kl"], curve["golden"], color=colour, linewidth=0.7, alpha=0.6)
+            continue
         if has_band(content, shown):
             _band(axes, curve, "golden", colour)
-        _broken(axes, curve, "golden", colour, 2.2 if not shown.is_head else 1.8, shown.marker)
-        label = shorten_name(shown.name, 34 if wide else 26)
-        axes.plot(
-            [], [], color=colour, marker=shown.marker, markersize=5, label=_label(label, shown, content)
-        )
+        if shown is content.ceiling:
+            _dots(axes, shown.curve("tilt", is_half=True))
+        _broken(axes, curve, "golden", colour, 1.8 if shown.is_head else 2.2, shown.marker)
+        label = _label(shorten_name(shown.name, 34 if wide else 26), shown, content)
+        axes.plot([], [], color=colour, marker=shown.marker, markersize=5, label=label)
     _finish(axes, content, f"mean {shorten(content.golden, 30)}")
     handles, labels = axes.get_legend_handles_labels()
     legend = partial(figure.legend, handles[::-1], labels[::-1], frameon=False, fontsize=11)
@@ -90,8 +93,7 @@ def _paint_methods(figure: Figure, content: FrontierContent, shown: Shown) -> No
     ceiling = content.ceiling.curve("tilt")
     if shown is not content.ceiling:
         _broken(axes, ceiling, "golden", COLOURS["fill"], 1.6, "")
-    half = shown.curve("tilt", is_half=True)
-    axes.plot(half["kl"], half["golden"], color=COLOURS["ink"], linewidth=1.3, linestyle=(0, (1, 1.6)))
+    _dots(axes, shown.curve("tilt", is_half=True))
     for method, (marker, width) in _LOOKS.items():
         curve = shown.curve(method)
         if method == "tilt":
@@ -143,6 +145,11 @@ def _broken(axes: Axes, curve: pd.DataFrame, name: str, colour: str, width: floa
         start = max(n - 1, 0)
         axes.plot(x[start:], y[start:], linestyle=(0, (3, 2)), alpha=0.75, **style)
         axes.plot(x[n:], y[n:], linestyle="", marker=marker, markersize=4.5, markerfacecolor="none", **style)
+
+
+def _dots(axes: Axes, curve: pd.DataFrame) -> None:
+    """A dotted line, for half of the samples."""
+    axes.plot(curve["kl"], curve["golden"], color=COLOURS["ink"], linewidth=1.3, linestyle=(0, (1, 1.6)))
 
 
 def _band(axes: Axes, curve: pd.DataFrame, name: str, colour: str) -> None:
