@@ -153,6 +153,31 @@ def reproduce(
     raise typer.Exit(code)
 
 
+@app.command(cls=StageCommand)
+def frontier(
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    force: Force = False,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Draw golden reward over KL for policies that need no training: best-of-N and tilts, by every reward.
+
+      rmlab frontier experiment=demo
+
+      rmlab frontier experiment=demo head=mlp ensemble.members=5 arms=[]
+
+      rmlab frontier experiment=embedding_set input=SET
+
+    Cached samples and scores are all that it needs; heads that are missing are fitted first. Each policy has
+    its KL from the reference, its golden reward and what its own reward promises, with intervals, and is
+    marked where too few samples carry it. The tilt by the golden reward is the ceiling.
+    """
+    from rmlab.commands.frontier import frontier_command
+
+    frontier_command(overrides or [], dry_run, as_json, force, config_dir)
+
+
 @app.command()
 def score(
     source: Annotated[str, typer.Argument(metavar="FILE", help="JSONL, CSV or Parquet; -: JSON lines.")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rmlab.storage.frontier_schema import FRONTIER_TABLES
 from rmlab.storage.heldout_schema import HELDOUT_TABLES
 from rmlab.storage.schemas import TABLES
 from rmlab.storage.set_schema import SET_TABLES
@@ -37,7 +38,7 @@ The tables of an embedding set (docs/embedding_sets.md) come last.
 
 def page() -> str:
     sweep = (sweep_table(), cell_prompts_table(), SWEEP_MEANS)
-    tables = (*TABLES, *HELDOUT_TABLES, *sweep, *STUDY_TABLES, *SET_TABLES)
+    tables = (*TABLES, *HELDOUT_TABLES, *FRONTIER_TABLES, *sweep, *STUDY_TABLES, *SET_TABLES)
     return HEAD + "".join(section(table) for table in tables)
 
 

@@ -14,10 +14,15 @@ KINDS = tuple(BY_NAME)
 
 
 def every_kind(cli, small_run: Path, to: Path) -> Path:
-    """The small run, which is taken over, with its cross-validation, a sweep and a study."""
+    """The small run, which is taken over, with its cross-validation, its frontier, a sweep and a study."""
     shutil.copytree(small_run, to)
     study = ("reproduce", "seed=0", "--only", "mine", "--config-dir", write_finding(to.parent))
-    for command in (("run", "crossval.folds=2"), ("sweep", "seed=0,1", "head=linear", "arms=[]"), study):
+    for command in (
+        ("run", "crossval.folds=2"),
+        ("frontier",),
+        ("sweep", "seed=0,1", "head=linear", "arms=[]"),
+        study,
+    ):
         result = cli(command[0], *SMALL, f"out={to}", *command[1:])
         assert result.code == 0, result.err
     return to

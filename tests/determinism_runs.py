@@ -13,6 +13,7 @@ from small_settings import SMALL
 from rmlab.commands.sweep import report_node
 from rmlab.pipeline.plan import in_order, load_arms, plan
 from rmlab.pipeline.run import run_nodes
+from rmlab.pipeline.stages import FRONTIER
 from rmlab.storage.artifact import Artifact
 from rmlab.study.finding import load_findings
 from rmlab.study.plan import plan_study
@@ -31,7 +32,7 @@ MODELS = ("sampler=transformers", "embedder=transformers", "golden=length", "out
 
 def run(overrides: Iterable[str], *stages: str) -> dict[str, Artifact]:
     """stage, or stage:name where there are several -> artifact; of these stages, or of all."""
-    nodes = [n for n in plan(load_arms([*SMALL, *overrides])) if n.stage in stages or not stages]
+    nodes = [n for n in plan(load_arms([*SMALL, *overrides]), FRONTIER) if n.stage in stages or not stages]
     made = {}
     for outcome in run_nodes(nodes, "test", quiet=True):
         node, artifact = outcome.node, outcome.artifact

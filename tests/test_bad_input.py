@@ -26,7 +26,7 @@ from rmlab.pipeline.run import run_nodes
 from rmlab.pipeline.stages import STAGES as TABLE
 from rmlab.storage.writer import Writer
 
-ELSEWHERE = ("crossval", "heldout", "sweep", "sweep_report", "study")  # not of SMALL
+ELSEWHERE = ("crossval", "heldout", "frontier", "sweep", "sweep_report", "study")  # not of SMALL
 STAGES = tuple(s.name for s in TABLE if s.name not in ELSEWHERE)
 PART = "part-00000.parquet"
 

@@ -37,7 +37,9 @@ def test_stages_holds_one_module_a_stage_and_nothing_else():
 
 
 def test_nodes_read_what_the_table_says_and_come_in_its_order():
-    nodes = plan(load_arms([*SMALL, "crossval.folds=2", "sft=lora", "objectives={sentiment:1,length:1}"]))
+    arms = load_arms([*SMALL, "crossval.folds=2", "sft=lora", "objectives={sentiment:1,length:1}"])
+    assert "frontier" not in {node.stage for node in plan(arms)}
+    nodes = plan(arms, asked=BY_NAME["frontier"])
     assert {node.stage for node in nodes} == set(BY_NAME) - {"sweep", "sweep_report", "study"}
     for node in nodes:
         stage = BY_NAME[node.stage]
@@ -77,7 +79,7 @@ CHANGES = {
     "label_golden": "label_golden=length", "objectives": "objectives={sentiment:1,length:1}",
     "validation.fraction": "validation.fraction=0.3", "crossval.folds": "crossval.folds=3",
     "crossval.seed": "crossval.seed=1", "evaluation.resamples": "evaluation.resamples=60",
-    "evaluation.select_by": "evaluation.select_by=accuracy", "seed": "seed=5", "name": "name=other",
+    "evaluation.select_by": "evaluation.select_by=accuracy", "frontier.betas": "frontier.betas=[1]", "seed": "seed=5", "name": "name=other",
     "revision": "revision=main",
 }  # fmt: skip
 # Settings that decide no result: permissions, and what changes the speed or the place. Those of another kind
@@ -96,7 +98,7 @@ def _own(node: Node) -> str:
 
 
 def _deciding(composer: Composer, *overrides: str) -> dict[str, set[str]]:
-    nodes = plan({"": composer.settings([Override.parse(text) for text in overrides])})
+    nodes = plan({"": composer.settings([Override.parse(text) for text in overrides])}, BY_NAME["frontier"])
     return {stage: {_own(node) for node in nodes if node.stage == stage} for stage in BY_NAME}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+LEAST_BETA, MOST_BETA = 1e-2, 1e3  # of a tilt, in standard deviations of the reward
 Component = dict[str, Any]  # the class that `_target_` names, with its parameters
 
 
@@ -100,6 +101,31 @@ class Validation(Section):
 class Crossval(Section):
     folds: int | None = Field(ge=2)
     seed: int
+
+
+class Frontier(Section):
+    """The policies without training that `rmlab frontier` draws: the N of best-of-N, the beta of tilts."""
+
+    ns: list[int] | None
+    betas: list[float]
+    soft_betas: list[float]
+
+    @field_validator("ns")
+    @classmethod
+    def _ns_draw_some(cls, values: list[int] | None) -> list[int] | None:
+        if values is not None and not (values and all(n >= 1 for n in values)):
+            raise ValueError("give numbers of responses to choose from, 1 or more, such as [2,4,8]")
+        return values
+
+    @field_validator("betas", "soft_betas")
+    @classmethod
+    def _betas_tilt(cls, values: list[float]) -> list[float]:
+        if not all(LEAST_BETA <= beta <= MOST_BETA for beta in values):
+            raise ValueError(
+                f"e^(r / beta) needs every beta from {LEAST_BETA:g} to {MOST_BETA:,.0f}; for the best "
+                "response alone, which beta 0 stands for, read best_of_n at the largest N"
+            )
+        return values
 
 
 class Evaluation(Section):

@@ -19,6 +19,7 @@ from rmlab.config.fitting import (
     Crossval,
     EnsembleSettings,
     Evaluation,
+    Frontier,
     Section,
     Sft,
     Teacher,
@@ -150,6 +151,7 @@ class Settings(Section):
     validation: Validation
     crossval: Crossval
     evaluation: Evaluation
+    frontier: Frontier
     seed: int = Field(ge=0, le=LARGEST_SEED)
     generation_seed: int = Field(ge=0, le=LARGEST_SEED)
     arms: list[Overrides]

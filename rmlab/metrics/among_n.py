@@ -56,9 +56,10 @@ def _expected_of_best(
 
 
 def kl_of_n(n: int) -> float:
-    """Returns the KL divergence of best-of-n from the policy, log n - (n-1)/n.
+    """Returns log n - (n-1)/n, an upper bound on the KL divergence of best-of-n from the policy.
 
-    It is exact for continuous scores, else an upper bound. Source: Beirami et al. 2024.
+    It is the divergence itself where no two responses have one score; ties lower that.
+    Source: Beirami et al. 2024.
     """
     return float(np.log(n) - (n - 1) / n)
 

@@ -27,7 +27,7 @@ _FITTED = ("pairing", "noise", "selection", "head", "loss")
 # Settings that change a head and nothing before it.
 OF_HEADS = {
     "comparisons", "pairing", "noise", "selection", "head", "ensemble", "loss", "centring", "validation",
-    "crossval", "evaluation", "seed", "arms", "name", "teacher",
+    "crossval", "evaluation", "frontier", "seed", "arms", "name", "teacher",
 }  # fmt: skip
 
 

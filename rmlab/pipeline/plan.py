@@ -19,7 +19,8 @@ from rmlab.errors import ConfigError
 from rmlab.pipeline.chain import Chains, crossval_node, fit_node
 from rmlab.pipeline.node import Node
 from rmlab.pipeline.problems import reported
-from rmlab.pipeline.stages import STAGES, Stage
+from rmlab.pipeline.reference import reference_of
+from rmlab.pipeline.stages import FRONTIER, STAGES, Stage
 
 _SHARED_BY_ARMS = ("prompts", "sample", "judge")  # nodes that must be the same for all arms
 _JUDGED_BY = ("validation", "crossval")  # settings that must be the same for all arms
@@ -69,8 +70,11 @@ def without_selection(settings: Settings) -> Settings:
     return settings.model_copy(update={"selection": {"_target_": UNIFORM}})
 
 
-def plan(arms: dict[str, Settings]) -> list[Node]:
-    """Every node of an experiment, each once, inputs before the nodes that read them."""
+def plan(arms: dict[str, Settings], asked: Stage | None = None) -> list[Node]:
+    """Every node of an experiment, each once, inputs before the nodes that read them.
+
+    asked: a stage that is made on request, whose node is wanted too.
+    """
     base, shared = arms[""], Chains()
     first = shared.of(base)
     named = _named(arms)
@@ -92,7 +96,7 @@ def plan(arms: dict[str, Settings]) -> list[Node]:
         if base.crossval.folds:
             made[f"crossval:{name}"] = crossval_node(head)
     for stage in STAGES:
-        if stage.once and _is_wanted(stage, base):
+        if stage.once and _is_wanted(stage, base, asked):
             made[stage.name] = _once(stage, base, made)
     return in_order(*made.values())
 
@@ -141,13 +145,17 @@ def _distinct(heads: Mapping[str, Node]) -> dict[str, Node]:
     return {name: heads[name] for name in first.values()}
 
 
-def _is_wanted(stage: Stage, s: Settings) -> bool:
+def _is_wanted(stage: Stage, s: Settings, asked: Stage | None) -> bool:
+    if stage.on_request and stage is not asked:
+        return False
     return not stage.wanted_by or _setting(s, stage.wanted_by) is not None
 
 
 def _once(stage: Stage, s: Settings, made: Mapping[str, Node]) -> Node:
     """The node of a stage of which an experiment has one, made from its record in the table of stages."""
     config = {name: _setting(s, name) for name in stage.decided_by}
+    if stage is FRONTIER:
+        config["reference"] = reference_of(made["sample"])
     inputs = {role: made[role] for role in stage.roles(made)}
     return Node(stage.name, stage.version, s.name, config, inputs, {}, s)
 

@@ -24,6 +24,7 @@ class Stage:
     has_checks: its module has `foresee(node, problems)`, which looks for what would stop it before it begins.
     once: an experiment has one node of it, which the planner makes from this record: with the inputs that it
     reads and the settings that it is `decided_by`, and only if the setting `wanted_by` is not null.
+    on_request: its node is made only where its own command asks for it, and not by `rmlab run`.
     is_result: its artifacts are what people look at, so that they are wanted even if no stage reads them.
     absent: why an experiment may have no such stage.
     """
@@ -40,6 +41,7 @@ class Stage:
     once: bool = False
     decided_by: tuple[str, ...] = ()
     wanted_by: str = ""
+    on_request: bool = False
     is_result: bool = False
     absent: str = ""
 
@@ -166,6 +168,18 @@ REPORT = Stage(
     decided_by=("name",),
     is_result=True,
 )
+FRONTIER = Stage(
+    "frontier",
+    1,
+    reads=("sample", "annotate", "annotate:*", "eval_rm"),
+    summary="Draw golden reward over KL for policies that need no training: best-of-N and tilts.",
+    command="frontier",
+    once=True,
+    decided_by=("frontier", "evaluation.resamples", "seed"),
+    on_request=True,
+    is_result=True,
+    has_checks=True,
+)
 SWEEP = Stage(
     "sweep",
     6,
@@ -193,7 +207,7 @@ STUDY = Stage(
 )
 
 STAGES = (
-    PROMPTS, SFT, SAMPLE, ANNOTATE, EMBED, FIT_RM, CROSSVAL, EVAL_RM, HELDOUT, REPORT, SWEEP, SWEEP_REPORT,
-    STUDY,
+    PROMPTS, SFT, SAMPLE, ANNOTATE, EMBED, FIT_RM, CROSSVAL, EVAL_RM, HELDOUT, REPORT, FRONTIER, SWEEP,
+    SWEEP_REPORT, STUDY,
 )  # fmt: skip
 BY_NAME = {stage.name: stage for stage in STAGES}

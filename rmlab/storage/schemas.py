@@ -193,7 +193,11 @@ CURVES = Table(
         KIND,
         _SPLIT,
         Column("n", pa.int32(), "number of responses to choose from (N)"),
-        number("kl", "log n - (n - 1) / n, a bound on the KL divergence of best-of-N from the policy"),
+        number(
+            "kl",
+            "log n - (n - 1) / n, an upper bound on the KL divergence of best-of-N from the policy, which "
+            "ties lower; `rmlab frontier` computes the divergence itself",
+        ),
         number("value", "expected golden score of the chosen response"),
         *ends("the 95% bootstrap interval over prompts"),
         number("proxy", "mean score of the chosen response by the head itself; controls: NaN"),

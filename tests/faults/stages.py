@@ -75,6 +75,7 @@ STAGES = (
         ("embed",),
         is_apart=True,
     ),
+    Stage("frontier", ("frontier", *SMALL), ("artifacts/frontier",), ("eval-rm",)),
     Stage(
         "sweep",
         ("sweep", *SMALL, "name=grid", "head=linear,directions", "seed=0,1,2", "--workers", "2"),
