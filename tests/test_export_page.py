@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -20,7 +21,8 @@ def test_the_page_runs_as_printed(cli, tmp_path, monkeypatch):
         }
         for k in range(40)
     ]
-    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "pairs.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
 
     def tiny(lines):
         """Runs a block with the random model in the place of SmolLM2."""

@@ -11,7 +11,7 @@ from rmlab.errors import ConfigError
 from rmlab.hub.card import LIBRARY, head_card
 from rmlab.hub.measured import metrics_of
 from rmlab.models.compute import check_device
-from rmlab.paths import home_path
+from rmlab.paths import home_path, without_folders
 from rmlab.reward.classifier import Exported, check_exportable, write_classifier
 from rmlab.reward.folder import new_folder
 from rmlab.reward.model import RewardModel
@@ -104,8 +104,9 @@ def _card(name: str, model: RewardModel, how: HeadExport, done: Exported | None)
 
 
 def _record(model: RewardModel, done: Exported) -> dict[str, Any]:
-    """What the folder was made of, for those who ask where its scores come from."""
-    return {"format": 1, "exported": asdict(done), "origin": model.origin.to_json(), "facts": model.facts}
+    """What the folder was made of, without folders of this machine."""
+    record = {"format": 1, "exported": asdict(done), "origin": model.origin.to_json(), "facts": model.facts}
+    return dict(without_folders(record))
 
 
 def _tell(out: Path, how: HeadExport, done: Exported | None, as_json: bool) -> None:
@@ -116,8 +117,9 @@ def _tell(out: Path, how: HeadExport, done: Exported | None, as_json: bool) -> N
         say(f"{out}: the head with all that it needs")
     else:
         say(
-            f"{out}: a sequence classifier in {done.dtype}, whose scores are within {done.difference:.1e} of "
-            f"the head's less the constant {done.constant:+.4f}, which a classifier has no place for",
+            f"{out}: a sequence classifier in {done.dtype}, whose scores of a few texts are within "
+            f"{done.difference:.1e} of the head's less the constant {done.constant:+.4f}, which a classifier has "
+            "no place for",
             f"texts of more than {done.max_tokens:,} tokens must be refused or cut before they reach it; its "
             f"pad token is {done.pad}",
         )

@@ -113,8 +113,15 @@ def export(
     if to in (Form.transformers, Form.folder):
         from rmlab.commands.export_head import HeadExport, export_head_command
 
-        if overrides or source or force:
-            given = "--from" if source else "--force" if force else (overrides or [""])[0]
+        others = {
+            (overrides or [""])[0]: overrides,
+            "--from": source,
+            "--force": force,
+            "--pairs": pairs is not PairsOption.all,
+            "--config-dir": config_dir,
+            "--dtype": to is Form.folder and dtype is not Dtype.float32,
+        }
+        if given := next((name for name, is_given in others.items() if is_given), None):
             raise ConfigError(f"--to {to.value} writes a head into a new folder; leave out {given}")
         how = HeadExport(
             "transformers" if to is Form.transformers else "folder",
@@ -128,9 +135,9 @@ def export(
         )
         export_head_command(out, how, as_json)
         return
-    if head:
+    if head or base_model or allow_modules or trust_remote_code or dtype is not Dtype.float32:
         raise ConfigError(
-            f"--to {to.value} writes preferences and no head; add --to transformers or --to folder"
+            f"--to {to.value} writes preferences and no head; add --to transformers or --to folder to --head"
         )
     from rmlab.commands.exporting import ExportOptions, export_command
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from rmlab.config.settings import TemplateName
 from rmlab.embedders.base import Embedded, OpenEmbedder, Tick
-from rmlab.errors import ConfigError
+from rmlab.errors import ConfigError, InputError
 from rmlab.models.compute import Compute
 from rmlab.models.text.rendering import Exchange, template_hash
 from rmlab.models.text.tokens import Encoded, begin_tokens, context_length, encode_all, fit
@@ -110,6 +110,10 @@ class EmbeddingSession:
 
         With pooling=end a whole text may be given as a prompt alone.
         """
+        known = self.model.get_input_embeddings().num_embeddings
+        for k, row in enumerate(rows):
+            if not row.prompt or not all(0 <= token < known for token in (*row.prompt, *row.response)):
+                raise InputError(f"text {k + 1}: give at least one token, each from 0 to {known - 1:,}")
         begin = begin_tokens(self.tokenizer)
         return self._read([fit(row, self.limit, begin) for row in rows], [self.how], tick)[0]
 

@@ -43,7 +43,7 @@ def head_card(
         "## What it is\n\n" + _facts(facts, origin, head, licence, more or {}),
         "## How well it does\n\n" + _metrics(metrics),
         "## What it was fitted on\n\n" + _data(facts),
-        "## Limits\n\n" + _limits(origin),
+        "## Limits\n\n" + _limits(origin, library),
         "## Versions\n\n" + _versions(facts),
     ]
     return f"---\n{_front(origin, name, licence, metrics, library)}\n---\n\n" + "\n\n".join(parts) + "\n"
@@ -159,7 +159,7 @@ def _input(record: Any) -> str:
     return f"{own} {str(known.get('fingerprint', ''))[:16]}".strip()
 
 
-def _limits(origin: Origin) -> str:
+def _limits(origin: Origin, library: str) -> str:
     lines = [
         "Scores have mean 0 and standard deviation 1 on the responses that the head was fitted on; they say "
         "nothing of other prompts by their size, and order responses to one prompt.",
@@ -168,7 +168,7 @@ def _limits(origin: Origin) -> str:
     ]
     if origin.embedder.get("max_tokens"):
         lines.append("Texts longer than the largest length lose the start of their prompt, with a warning.")
-    if origin.model and not is_of_hub(origin):
+    if library == LIBRARY and origin.model and not is_of_hub(origin):
         lines.append(
             f"The base model was read from a local folder or a package, as {code(base_name(origin))}; "
             "`base_model=` says where yours lies, and one with other contents is refused."

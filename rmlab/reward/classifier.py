@@ -20,7 +20,8 @@ from rmlab.reward.model import RewardModel
 from rmlab.storage.files import parse_json, read_plain_text, write_json
 
 _NEW_PAD = "<|rmlab_pad|>"
-_FAR = 0.05  # of scores; a base in bfloat16 may be a few hundredths away from itself in float32
+# Of scores: rounding in float32, and between bfloat16 and float32, which may be some hundredths apart.
+_FAR = {True: 1e-3, False: 0.1}
 _TRIED = (
     ("Name a colour.", "Blue."),
     ("Name a colour.", "I would rather not, but if I must: green, the colour of the leaves in May."),
@@ -88,7 +89,7 @@ def write_classifier(model: RewardModel, folder: Path, dtype: str = "float32") -
         classifier = _classifier(network, form, tokenizer, dtype)
         classifier.save_pretrained(folder)
         _save_tokenizer(tokenizer, template, session.limit, folder)
-    return Exported(form.constant, pad, session.limit, dtype, _difference(model, folder, form))
+    return Exported(form.constant, pad, session.limit, dtype, _difference(model, folder, form, dtype))
 
 
 def _network(model: RewardModel, folder: Path, dtype: str) -> Any:
@@ -172,7 +173,7 @@ def _save_tokenizer(tokenizer: Any, template: str, limit: int, folder: Path) -> 
     write_json(file, parse_json(read_plain_text(file)) | sides)
 
 
-def _difference(model: RewardModel, folder: Path, form: LinearForm) -> float:
+def _difference(model: RewardModel, folder: Path, form: LinearForm, dtype: str) -> float:
     """The largest difference of the folder's scores from the head's, less the constant, on a few texts."""
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -190,7 +191,7 @@ def _difference(model: RewardModel, folder: Path, form: LinearForm) -> float:
     with torch.inference_mode():
         theirs = classifier(**batch).logits[:, 0].double().numpy() + form.constant
     far = float(np.abs(theirs - model.score_tokens([Encoded(row, []) for row in rows]).score).max())
-    if not far <= _FAR:
+    if not far <= _FAR[dtype == model.origin.dtype == "float32"]:
         raise RmlabError(
             f"the sequence classifier scores texts {far:.3g} away from the head, whose scores have the "
             "standard deviation 1; nothing was written, keep the head whole with --to folder"

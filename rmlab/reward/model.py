@@ -178,6 +178,8 @@ class RewardModel:
 
         With pooling=end the whole text may be given as the prompt.
         """
+        if not rows:
+            raise InputError("there is nothing to score; give at least one text")
         embedder = self.embedder
         if not isinstance(embedder, ReadsTokens):
             raise ConfigError(f"the embedder {self.origin.name} reads texts and no tokens; use score")

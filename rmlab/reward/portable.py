@@ -32,7 +32,7 @@ def write_portable(model: RewardModel, folder: Path) -> None:
         if is_adapter(source):
             _merge(model, source, folder / MODEL_COPY)
         else:
-            shutil.copytree(source, folder / MODEL_COPY, ignore=_left_behind(model.trust_remote_code))
+            shutil.copytree(source, folder / MODEL_COPY, ignore=_left_behind(model))
         if not list((folder / MODEL_COPY).rglob("*.safetensors")):
             raise InputError(
                 f"{source} has no weights in safetensors; save the model again with save_pretrained"
@@ -50,12 +50,13 @@ def _merge(model: RewardModel, source: Path, target: Path) -> None:
     compute.load_tokenizer(source).save_pretrained(target)
 
 
-def _left_behind(with_code: bool) -> Callable[[str, list[str]], list[str]]:
+def _left_behind(model: RewardModel) -> Callable[[str, list[str]], list[str]]:
     """What copytree leaves out."""
-    endings = tuple(e for e in _TAKEN if with_code or e != _CODE)
+    endings = tuple(e for e in _TAKEN if model.trust_remote_code or e != _CODE)
+    nested = model.origin.name == "sentence"  # whose modules have folders of their own
 
     def ignored(place: str, names: list[str]) -> list[str]:
-        taken = {n for n in names if (Path(place) / n).is_dir() or n.endswith(endings)}
+        taken = {n for n in names if n.endswith(endings) or (nested and (Path(place) / n).is_dir())}
         return [n for n in names if n not in taken or n[0] == "." or n == FOLDER_SEAL]
 
     return ignored

@@ -115,7 +115,7 @@ def fit(row: Encoded, limit: int, begin: list[int]) -> Encoded:
     begins = bool(begin) and prompt[: len(begin)] == begin
     least = min(len(prompt), 1 + len(begin) * begins)  # its begin tokens and its last one
     room = max(0, limit - least)
-    closing = response[len(response) - row.closing :][:room]
+    closing = response[len(response) - min(row.closing, room) :]  # its end, which is what is pooled
     kept = response[: len(response) - row.closing][: room - len(closing)] + closing
     return Encoded(_cut(prompt, limit - len(kept), begin), kept, truncated=True, closing=len(closing))
 
