@@ -117,9 +117,9 @@ def _tell(out: Path, how: HeadExport, done: Exported | None, as_json: bool) -> N
         say(f"{out}: the head with all that it needs")
     else:
         say(
-            f"{out}: a sequence classifier in {done.dtype}, whose scores of a few texts are within "
-            f"{done.difference:.1e} of the head's less the constant {done.constant:+.4f}, which a classifier has "
-            "no place for",
+            f"{out}: a sequence classifier in {done.dtype}; its scores of a few texts are within "
+            f"{done.difference:.1e} of the head's less the constant {done.constant:+.4f}, which a classifier "
+            "has no place for",
             f"texts of more than {done.max_tokens:,} tokens must be refused or cut before they reach it; its "
             f"pad token is {done.pad}",
         )

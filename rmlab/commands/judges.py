@@ -82,7 +82,7 @@ def judge_of(head: HeadOptions | None, overrides: Sequence[str], config_dir: Pat
 def judge_of_model(model: RewardModel, overrides: Sequence[str] = ()) -> RewardJudge:
     """A reward model as a judge. overrides: settings, which it takes none of."""
     _check_alone(overrides)
-    model.origin.find(None if model.base_model is None else str(model.base_model), model.trust_remote_code)
+    model.find_model()
     return _HeadJudge(model.place or repr(model), model)
 
 

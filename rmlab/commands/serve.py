@@ -71,7 +71,7 @@ def _ready(how: ServeOptions) -> tuple[RewardModel, socket, str | None]:
             allow_modules=how.allow_modules,
             trust_remote_code=how.trust_remote_code,
         )
-        model.origin.find(how.base_model, how.trust_remote_code)
+        model.find_model()
     token: str | None = None
     listener: socket | None = None
     with problems.caught():

@@ -90,3 +90,14 @@ def test_a_head_that_reads_no_model_needs_none(tmp_path, base):
         write_portable(replace(model, origin=other), made)
     assert not (tmp_path / "whole" / "model").exists()
     assert RewardModel.load(tmp_path / "whole").origin == other
+
+
+def test_every_command_reads_it(base, tmp_path, cli):
+    written(reward_model(base), tmp_path / "whole")
+    shutil.rmtree(base)
+    (tmp_path / "rows.jsonl").write_text(
+        '{"prompt": "yes?", "chosen": "no", "rejected": "maybe", "subset": "alpacaeval-easy"}\n'
+    )
+    for command in (("score",), ("bench", "--suite", "rewardbench")):
+        done = cli(*command, tmp_path / "rows.jsonl", "--head", tmp_path / "whole")
+        assert done.code == 0, done.err
