@@ -6,11 +6,12 @@ text or as messages.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from rmlab.clients.client import RewardClient, Text
+from rmlab.clients.client import TOKEN, URL, RewardClient, Text
 from rmlab.errors import InputError
 
 
@@ -48,8 +49,13 @@ async def acompute_score(
     return (await _client(url, token).ascore([_prompt(extra_info, prompt_key)], [solution_str]))[0]
 
 
-@lru_cache(maxsize=8)
 def _client(url: str | None, token: str | None) -> RewardClient:
+    """The client of a server, the same at each call; the environment may name another server later."""
+    return _known(url or os.environ.get(URL, ""), token if token is not None else os.environ.get(TOKEN))
+
+
+@lru_cache(maxsize=8)
+def _known(url: str, token: str | None) -> RewardClient:
     return RewardClient(url, token)
 
 
