@@ -50,13 +50,12 @@ async def acompute_score(
 
 
 def _client(url: str | None, token: str | None) -> RewardClient:
-    """The client of this server, with the connections that it has open; the environment may change."""
-    given = os.environ.get(URL) if url is None else url
-    return _kept(given, os.environ.get(TOKEN) if token is None else token)
+    """The client of a server, the same at each call; the environment may name another server later."""
+    return _known(url or os.environ.get(URL, ""), token if token is not None else os.environ.get(TOKEN))
 
 
 @lru_cache(maxsize=8)
-def _kept(url: str | None, token: str | None) -> RewardClient:
+def _known(url: str, token: str | None) -> RewardClient:
     return RewardClient(url, token)
 
 

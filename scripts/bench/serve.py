@@ -50,7 +50,7 @@ def main() -> None:
         "overhead": lambda: overhead(1000, 200, 5 if quick else 30),
         "memory": lambda: memory(4000 if quick else 20000),
         "drain": lambda: drain(200),
-        "embed": lambda: of_embed(4 if quick else 24, 2 if quick else 3),
+        "embed": lambda: of_embed(4 if quick else 24, 4 if quick else 3),
     }
     for name, work in works.items():
         if given.only in (None, name):

@@ -70,6 +70,10 @@ def test_for_verl(server, monkeypatch):
     assert asyncio.run(acompute_score(**asked, **more)) == score_of("no")
     array = {"prompt": np.array(TALK, dtype=object)}  # as a Parquet file gives messages
     assert compute_score("gsm8k", "yes", None, array) == score_of("yes")
+    with live(StubModel()) as other:  # another server later
+        monkeypatch.setenv("RMLAB_REWARD_URL", other.url)
+        assert compute_score("gsm8k", "yes", None, array) == score_of("yes")
+        assert other.service.metrics.texts == 1
 
 
 @pytest.mark.parametrize("extra_info", [None, {}, {"prompt": ""}, {"prompt": 3}, {"question": "Hi"}])
