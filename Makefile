@@ -105,7 +105,6 @@ bench: setup-dev  ## the benchmarks at small sizes; --full in scripts/bench is t
 	@$(BIN)/python scripts/bench/generation.py --quick
 	@$(BIN)/python scripts/bench/score.py --quick
 	@$(BIN)/python scripts/bench/serve.py --quick
-	@$(BIN)/python scripts/bench/serve.py --quick
 
 release-data: setup-dev  ## make the embedding set in data/released again: under 90 minutes on 2 cores
 	@$(BIN)/python scripts/release_data.py

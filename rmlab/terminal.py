@@ -12,8 +12,8 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -106,6 +106,13 @@ def flush() -> None:
 def say(*lines: str) -> None:
     """Prints lines of results on standard output."""
     OUT.lines(lines)
+
+
+@contextmanager
+def output_as_notes() -> Iterator[None]:
+    """Within, what libraries print on standard output goes to standard error, where it disturbs no result."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def note(*lines: str) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import Any
 
 from rmlab.config.components import build
@@ -23,7 +22,7 @@ from rmlab.paths import home_path, without_folders
 from rmlab.pipeline.run import Outcome
 from rmlab.pipeline.stages import EVAL_RM, REPORT
 from rmlab.storage.files import plain
-from rmlab.terminal import note
+from rmlab.terminal import note, output_as_notes
 from rmlab.tracking.base import NoTracker, TrackedRun, Tracker
 
 _SECRET = re.compile(r"token|secret|password|passwd|credential|api_?key|auth", re.IGNORECASE)
@@ -85,7 +84,7 @@ class _Careful:
     def _try(self, act: Callable[[], Any]) -> Any:
         """What trackers print on standard output goes to standard error, where it disturbs no result."""
         try:
-            with redirect_stdout(sys.stderr):
+            with output_as_notes():
                 return act()
         except (Exception, SystemExit) as error:
             self._run = None

@@ -55,7 +55,7 @@ class _Run:
 
     def file(self, path: Path) -> None:
         self.place.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, self.place / path.name)
+        shutil.copyfile(path, self.place / path.name)
 
     def end(self, succeeded: bool) -> None:
         self.trackio.finish()
