@@ -44,15 +44,18 @@ def shipped(name: str) -> Path:
     raise RmlabError(f"{name} is not shipped with this installation of rmlab; install it again")
 
 
+_FOLDERS = re.compile(r"""(?<![^\s='"(\[,])((?:file://|sqlite:///)?)((?:~|\.{1,2})?/[^\s'",)\]]*)""")
+
+
 def without_folders(value: Any) -> Any:
-    """Returns a plain value with the last part of each absolute path in the place of the path, for others who
-    need not know this machine."""
+    """Returns a plain value with the last part of each path in the place of the path, for others who need not
+    know this machine: of paths that begin with / or ~ or a dot, anywhere in its texts."""
     if isinstance(value, dict):
         return {key: without_folders(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [without_folders(part) for part in value]
-    if isinstance(value, str) and value.startswith(("/", "~")) and "\n" not in value:
-        return PurePath(value).name or value
+    if isinstance(value, str):
+        return _FOLDERS.sub(lambda found: found[1] + (PurePath(found[2]).name or found[2]), value)
     return value
 
 

@@ -26,6 +26,8 @@ class PushOptions:
 
 
 def push_command(what: str, to: str, how: PushOptions) -> None:
+    if how.as_json and not (how.yes or how.dry_run):
+        raise ConfigError("--json shows nothing before it is sent; add --yes, or --dry-run to look first")
     repo, asked = repository(to)
     hub = Hub.at(how.endpoint)
     with sendable(user_path(what), repo, how.licence) as found:

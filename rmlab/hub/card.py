@@ -155,7 +155,7 @@ def _input(record: Any) -> str:
     """An input by its name without a folder, and the start of its fingerprint."""
     known = _mapping(record)
     name = str(known.get("name", ""))
-    own = PurePath(name).name if PurePath(name).is_absolute() else name
+    own = PurePath(name).name if name.startswith(("/", "~", ".")) else name
     return f"{own} {str(known.get('fingerprint', ''))[:16]}".strip()
 
 

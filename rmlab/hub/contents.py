@@ -108,13 +108,14 @@ def _check_classifier(folder: Path) -> None:
     try:
         config = parse_json(read_plain_text(folder / CONFIG))
         classes = config.get("architectures")
-        has_code = "auto_map" in config
+        names = [name for name in (CONFIG, "tokenizer_config.json") if (folder / name).exists()]
+        has_code = any("auto_map" in parse_json(read_plain_text(folder / name)) for name in names)
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{folder / CONFIG} cannot be read ({str(error)[:200]}); export it again") from None
     if has_code:
-        raise InputError(f"{folder / CONFIG} names code of the model's own (auto_map), which is not trusted")
+        raise InputError(f"{folder} names code of the model's own (auto_map), which is not trusted")
     listed = classes if isinstance(classes, list) else [classes]
-    if not all(str(c).endswith("ForSequenceClassification") for c in listed):
+    if not listed or not all(str(c).endswith("ForSequenceClassification") for c in listed):
         raise InputError(
             f"{folder} is no sequence classifier; write one with `rmlab export DIR --to transformers`"
         )

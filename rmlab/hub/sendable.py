@@ -137,7 +137,7 @@ def _public_origin(origin: dict[str, Any]) -> dict[str, Any]:
     """The origin with its model by the last part of its path. ./NAME is never taken for the name of a hub's
     model, so that whoever loads the head is told to say where the model lies."""
     model = str(origin["model"])
-    public = f"./{PurePath(model).name}" if PurePath(model).is_absolute() or model.startswith("~") else model
+    public = f"./{PurePath(model).name}" if model.startswith(("/", "~", ".")) else model
     embedder = dict(origin["embedder"])
     if embedder.get("model") == model:
         embedder["model"] = public

@@ -26,6 +26,7 @@ from rmlab.terminal import note, output_as_notes
 from rmlab.tracking.base import NoTracker, TrackedRun, Tracker
 
 _SECRET = re.compile(r"token|secret|password|passwd|credential|api_?key|auth", re.IGNORECASE)
+_GIVEN_SECRET = re.compile(rf"(\b[\w.]*(?:{_SECRET.pattern})[\w.]*=)[^\s,]+", re.IGNORECASE)
 _SHORTEST = 6  # characters of an environment variable's value that is looked for in settings
 _HIDDEN = "(left out)"
 _PAGE = "report.html"
@@ -137,8 +138,17 @@ def _flat(values: Mapping[str, Any], at: str = "") -> dict[str, Any]:
         elif _SECRET.search(str(name)) and isinstance(value, str):
             found[where] = _HIDDEN
         else:
-            found[where] = _without_secrets(value) if isinstance(value, str) else value
+            found[where] = _scrubbed(value)
     return found
+
+
+def _scrubbed(value: Any) -> Any:
+    """The value without secrets, also in the overrides of arms, which are texts of a list."""
+    if isinstance(value, list | tuple):
+        return [_scrubbed(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    return _GIVEN_SECRET.sub(rf"\1{_HIDDEN}", _without_secrets(value))
 
 
 def _without_secrets(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +29,14 @@ class Mlflow:
 
     @property
     def sends(self) -> bool:
-        return urlsplit(self.uri or "").scheme not in ("", "file", "sqlite")
+        return urlsplit(self.uri or "").scheme not in ("", "sqlite")
 
     def check(self) -> None:
-        if self.uri is not None and not urlsplit(self.uri).scheme:
-            raise ConfigError(
-                "track.uri is no address; write https://HOST, file:///FOLDER or sqlite:////FILE"
-            )
+        if self.uri is not None and urlsplit(self.uri).scheme in ("", "file"):
+            raise ConfigError("track.uri is no server and no database; write https://HOST or sqlite:////FILE")
 
     def begin(self, name: str, settings: Mapping[str, Any], out: Path) -> _Run:
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # or its import tells its makers of its use
         from mlflow import MlflowClient
 
         folder = (out / "track" / "mlflow").absolute()

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 from rmlab.errors import ConfigError
 
+_ELSEWHERE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")  # by which Trackio sends without being told to
+
 
 @dataclass(frozen=True)
 class Trackio:
@@ -30,16 +32,17 @@ class Trackio:
     def check(self) -> None:
         if self.space is not None and self.space.count("/") != 1:
             raise ConfigError("track.space is no name of a Space; write OWNER/NAME, or null to send nothing")
-        if self.space is None and (there := os.environ.get("TRACKIO_SPACE_ID")):
+        if self.space is None and (there := next(filter(os.environ.get, _ELSEWHERE), None)):
             raise ConfigError(
-                f"TRACKIO_SPACE_ID is set, so Trackio would send there; unset it, or set track.space={there}"
+                f"{there} is set, so Trackio would send there; unset it, or name a Space with track.space"
             )
 
     def begin(self, name: str, settings: Mapping[str, Any], out: Path) -> _Run:
         import trackio
 
         run = trackio.init(project=self.project, name=None, config=dict(settings), space_id=self.space)
-        return _Run(run, trackio, out / "track" / "trackio" / name)
+        place = out / "track" / "trackio" / name / str(getattr(run, "name", None) or "run")
+        return _Run(run, trackio, place)
 
 
 @dataclass(frozen=True)
