@@ -5,7 +5,6 @@ Settings are Hydra overrides at the end of a command.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +16,14 @@ from rmlab.commands import looking, serving
 from rmlab.commands import sets as sets_cli
 from rmlab.commands import suites as suites_cli
 from rmlab.commands.help import StageCommand, WholeSummaries
-from rmlab.commands.options import AsJson, Column, ConfigDir, DryRun, Force, Overrides, Workers, columns_of
+from rmlab.commands.options import (
+    AsJson,
+    ConfigDir,
+    DryRun,
+    Force,
+    Overrides,
+    Workers,
+)
 from rmlab.pipeline.stages import STAGES, Stage
 from rmlab.terminal import say
 
@@ -178,52 +184,7 @@ def frontier(
     frontier_command(overrides or [], dry_run, as_json, force, config_dir)
 
 
-@app.command()
-def score(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="JSONL, CSV or Parquet; -: JSON lines.")],
-    head: Annotated[Path, typer.Option("--head", help="artifacts/fit_rm/NAME, or a saved reward model.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="A .parquet or .jsonl file; else JSON lines are printed.")
-    ] = None,
-    form: Annotated[str, typer.Option("--form", help="The form, if the columns fit several.")] = "auto",
-    column: Column = None,
-    unusable: Annotated[
-        data_cli.Unusable, typer.Option("--unusable", help="What becomes of rows with an empty answer.")
-    ] = data_cli.Unusable.error,
-    long: Annotated[data_cli.Long, typer.Option("--long", help="What becomes of texts too long to read.")] = (
-        data_cli.Long.cut
-    ),
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    base_model: Annotated[
-        str | None, typer.Option("--base-model", help="Where the embedding model lies, if it has moved.")
-    ] = None,
-    allow_modules: Annotated[
-        list[str] | None, typer.Option("--allow-module", help="A module of your own that holds the embedder.")
-    ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run the code that comes with the model.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Score texts with a fitted head: prompts with responses, or preference data of any form.
-
-      rmlab score pairs.jsonl --head artifacts/fit_rm/linear-0123456789abcdef --out scores.parquet
-
-      echo '{"prompt": "Hello", "response": "Hi!"}' | rmlab score - --head my-reward-model
-
-    A line for each response has the number of its row and its score, which has mean 0 and standard
-    deviation 1 on the responses that the head was fitted on. For preferences the accuracy is told.
-    """
-    from rmlab.commands.score import ScoreOptions, score_command
-
-    modules = tuple(allow_modules or ())
-    names = columns_of(column or ())
-    options = ScoreOptions(
-        head, out, form, names, unusable.value, long.value, device, base_model, modules, trust_remote_code
-    )
-    score_command(source, options, as_json)
-
-
+app.command()(serving.score)
 app.command()(suites_cli.bench)
 app.command()(serving.serve)
 app.command()(looking.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary
 from rmlab.clients.retries import Failure, RewardServerError, checked_scores, refused
 from rmlab.errors import ConfigError
 
+_BYTES_AT_ONCE = 4 * 2**20  # of a request, half of what a server takes by default
 URL, TOKEN = "RMLAB_REWARD_URL", "RMLAB_SERVE_TOKEN"  # in the environment
 Text = str | Sequence[dict[str, str]]  # or the messages of a conversation
 
@@ -42,7 +44,7 @@ class RewardClient:
         self.timeout, self.retries, self.texts_at_once = float(timeout), int(retries), int(texts_at_once)
         if not (self.timeout > 0 and self.retries >= 0 and self.texts_at_once > 0):
             raise ConfigError("timeout and texts_at_once must be above 0, and retries 0 or more")
-        self._token = os.environ.get(TOKEN) if token is None else token
+        self._token = _checked_token(os.environ.get(TOKEN, "") if token is None else token)
         self._open()
 
     def _open(self) -> None:
@@ -124,7 +126,7 @@ class RewardClient:
         """The requests for texts, and how many are in each."""
         if isinstance(prompts, str) or isinstance(responses, str) or len(prompts) != len(responses):
             raise ConfigError("prompts and responses must be lists of the same length")
-        for rows in _together(prompts, self.texts_at_once):
+        for rows in _together(prompts, responses, self.texts_at_once):
             some = [prompts[k] for k in rows], [responses[k] for k in rows]
             yield {"prompts": some[0], "responses": some[1]}, len(rows)
 
@@ -182,26 +184,49 @@ def _urls(given: str | Sequence[str]) -> list[str]:
     if not urls:
         raise ConfigError(f"give the url of a reward server, such as http://127.0.0.1:8000, or set {URL}")
     for url in urls:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # half of an address in brackets
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"{url} is no url of a server; write http://HOST:PORT")
     return urls
 
 
-def _together(prompts: Sequence[Text], most: int) -> Iterator[list[int]]:
-    """Numbers of rows in parts of at most so many; rows of one prompt that follow each other stay together,
-    unless they are more than that."""
+def _checked_token(token: str) -> str:
+    """The token without space around it; ConfigError, which does not show it, where no header can hold it."""
+    token = token.strip()
+    if not (token.isascii() and (token.isprintable() or not token)) or " " in token:
+        raise ConfigError(
+            f"the token, of {TOKEN} or token=, must be letters, digits and signs without spaces"
+        )
+    return token
+
+
+def _together(prompts: Sequence[Text], responses: Sequence[Text], most: int) -> Iterator[list[int]]:
+    """Numbers of rows in parts of at most so many, and of no more bytes than a server takes. Rows of one
+    prompt that follow each other stay together, unless they are more than that."""
+    sizes = [_bytes(pair) for pair in zip(prompts, responses, strict=True)]
     rows: list[int] = []
+    held = 0
     for _, group in itertools.groupby(range(len(prompts)), lambda k: prompts[k]):
         some = list(group)
-        if rows and len(rows) + len(some) > most:
-            yield rows
-            rows = []
-        rows += some
-        while len(rows) > most:
-            yield rows[:most]
-            rows = rows[most:]
+        if len(rows) + len(some) > most or held + sum(sizes[k] for k in some) > _BYTES_AT_ONCE:
+            if rows:
+                yield rows
+            rows, held = [], 0
+        for k in some:
+            if rows and (len(rows) == most or held + sizes[k] > _BYTES_AT_ONCE):
+                yield rows
+                rows, held = [], 0
+            rows.append(k)
+            held += sizes[k]
     if rows:
         yield rows
+
+
+def _bytes(texts: Any) -> int:
+    return len(json.dumps(texts, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
 
 
 __all__ = ["RewardClient", "RewardServerError"]

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from rmlab.commands.options import AsJson, ConfigDir, DryRun, Force, Overrides
+from rmlab.commands.options import (
+    AllowModules,
+    AsJson,
+    BaseModel,
+    ConfigDir,
+    Device,
+    DryRun,
+    Force,
+    Overrides,
+    TrustRemoteCode,
+)
 from rmlab.errors import ConfigError
 
 
@@ -74,16 +84,10 @@ def export(
         Path | None, typer.Option("--head", help="The head: artifacts/fit_rm/NAME, or a saved reward model.")
     ] = None,
     dtype: Annotated[Dtype, typer.Option("--dtype", help="Of a classifier's weights.")] = Dtype.float32,
-    device: Annotated[str, typer.Option("--device", help="For a head: auto, cpu or cuda.")] = "auto",
-    base_model: Annotated[
-        str | None, typer.Option("--base-model", help="Where a head's embedding model lies, if it has moved.")
-    ] = None,
-    allow_modules: Annotated[
-        list[str] | None, typer.Option("--allow-module", help="A module of your own that holds the embedder.")
-    ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run the code that comes with a head's model.")
-    ] = False,
+    device: Device = "auto",
+    base_model: BaseModel = None,
+    allow_modules: AllowModules = None,
+    trust_remote_code: TrustRemoteCode = False,
     source: Annotated[
         Path | None, typer.Option("--from", help="The folder of an annotate artifact, instead of settings.")
     ] = None,

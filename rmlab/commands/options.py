@@ -25,6 +25,16 @@ Column = Annotated[
 Workers = Annotated[
     int, typer.Option("--workers", min=0, help="Worker processes of one thread each; 0: one for each core.")
 ]
+Device = Annotated[str, typer.Option("--device", help="Of the embedding model: auto, cpu or cuda.")]
+BaseModel = Annotated[
+    str | None, typer.Option("--base-model", help="Where the embedding model lies, if it has moved.")
+]
+AllowModules = Annotated[
+    list[str] | None, typer.Option("--allow-module", help="A module of your own that holds the embedder.")
+]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run the code that comes with the embedding model.")
+]
 
 
 def columns_of(given: Sequence[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from rmlab.config.optional_packages import require
-from rmlab.errors import InputError
+from rmlab.errors import InputError, RmlabError
 from rmlab.models.compute import check_device, has_gpu
 from rmlab.models.text.rendering import Exchange
 from rmlab.pipeline.problems import Problems
@@ -90,7 +91,7 @@ def _ready(how: ServeOptions) -> tuple[RewardModel, socket, str | None]:
 
 
 def _serve(model: RewardModel, listener: socket, token: str | None, how: ServeOptions) -> None:
-    from rmlab.serve.admission import Guard
+    from rmlab.serve.admission import Guard, host_name
     from rmlab.serve.app import Service
     from rmlab.serve.scorer import ModelScorer
     from rmlab.serve.server import run_server
@@ -101,15 +102,20 @@ def _serve(model: RewardModel, listener: socket, token: str | None, how: ServeOp
     if not limits.batch_tokens:
         on_gpu = how.device == "cuda" or (how.device == "auto" and has_gpu())
         limits = replace(limits, batch_tokens=ON_GPU if on_gpu else ON_CPU)
-    hosts = frozenset(name.lower() for name in (how.host, *how.allow_hosts))
+    hosts = frozenset({how.host.lower(), *map(host_name, how.allow_hosts)})
     is_checked = address.is_loopback(listener) or bool(how.allow_hosts)
     logs = how.access_log or how.log_requests
     service = Service(scorer, limits, Guard(token, hosts if is_checked else None), note if logs else None)
     service.shows_requests = how.log_requests
     address.listen(listener, how.host, how.port)
     warnings.filterwarnings("ignore", message=".*were longer than the embedding model reads")
-    if not run_server(service, listener, lambda: say(*_greeting(scorer, listener, token is not None))):
+    if not run_server(service, listener, lambda: say(*_greeting(scorer, listener, _shell_token(how, token)))):
         raise KeyboardInterrupt
+    if service.cut_off:
+        raise RmlabError(
+            f"{service.cut_off} requests were given up, as they took longer than --drain-seconds "
+            f"{limits.drain_seconds}; give them more time with it"
+        )
 
 
 def _try(scorer: ModelScorer) -> None:
@@ -125,11 +131,18 @@ def _try(scorer: ModelScorer) -> None:
 _ANSWERS = ("I am well, thank you.", "Go away.")
 
 
-def _greeting(scorer: ModelScorer, listener: socket, has_token: bool) -> list[str]:
+def _shell_token(how: ServeOptions, token: str | None) -> str:
+    """How a shell names the token without showing it; "" where none is asked for."""
+    if token is None:
+        return ""
+    return f"${address.TOKEN}" if how.token_file is None else f"$(cat {shlex.quote(str(how.token_file))})"
+
+
+def _greeting(scorer: ModelScorer, listener: socket, shell_token: str) -> list[str]:
     """Tells where the server listens, what it serves, and a command that scores texts."""
     place = address.url(listener)
     body: dict[str, Any] = {"prompts": ["How are you?"] * 2, "responses": list(_ANSWERS)}
-    token = f' -H "Authorization: Bearer ${address.TOKEN}"' if has_token else ""
+    token = f' -H "Authorization: Bearer {shell_token}"' if shell_token else ""
     return [
         f"serving {scorer.name} at {place} ({scorer.about})",
         f"try it: curl {place}/score -H 'Content-Type: application/json'{token} -d '{json.dumps(body)}'",

@@ -1,4 +1,4 @@
-"""The options of `rmlab serve`."""
+"""The command lines of `rmlab score` and `rmlab serve`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,56 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from rmlab.commands.import_export import Long, Unusable
+from rmlab.commands.options import (
+    AllowModules,
+    AsJson,
+    BaseModel,
+    Column,
+    Device,
+    TrustRemoteCode,
+    columns_of,
+)
+
+
+def score(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="JSONL, CSV or Parquet; -: JSON lines.")],
+    head: Annotated[Path, typer.Option("--head", help="artifacts/fit_rm/NAME, or a saved reward model.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A .parquet or .jsonl file; else JSON lines are printed.")
+    ] = None,
+    form: Annotated[str, typer.Option("--form", help="The form, if the columns fit several.")] = "auto",
+    column: Column = None,
+    unusable: Annotated[
+        Unusable, typer.Option("--unusable", help="What becomes of rows with an empty answer.")
+    ] = Unusable.error,
+    long: Annotated[Long, typer.Option("--long", help="What becomes of texts too long to read.")] = (
+        Long.cut
+    ),
+    device: Device = "auto",
+    base_model: BaseModel = None,
+    allow_modules: AllowModules = None,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score texts with a fitted head: prompts with responses, or preference data of any form.
+
+      rmlab score pairs.jsonl --head artifacts/fit_rm/linear-0123456789abcdef --out scores.parquet
+
+      echo '{"prompt": "Hello", "response": "Hi!"}' | rmlab score - --head my-reward-model
+
+    A line for each response has the number of its row and its score, which has mean 0 and standard
+    deviation 1 on the responses that the head was fitted on. For preferences the accuracy is told.
+    """
+    from rmlab.commands.score import ScoreOptions, score_command
+
+    modules = tuple(allow_modules or ())
+    names = columns_of(column or ())
+    options = ScoreOptions(
+        head, out, form, names, unusable.value, long.value, device, base_model, modules, trust_remote_code
+    )
+    score_command(source, options, as_json)
 
 
 def serve(
@@ -29,16 +79,10 @@ def serve(
     name: Annotated[
         str | None, typer.Option("--name", help="What responses call the model; else its folder's name.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    base_model: Annotated[
-        str | None, typer.Option("--base-model", help="Where the embedding model lies, if it has moved.")
-    ] = None,
-    allow_modules: Annotated[
-        list[str] | None, typer.Option("--allow-module", help="A module of your own that holds the embedder.")
-    ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run the code that comes with the model.")
-    ] = False,
+    device: Device = "auto",
+    base_model: BaseModel = None,
+    allow_modules: AllowModules = None,
+    trust_remote_code: TrustRemoteCode = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse texts too long to read, and empty responses.")
     ] = False,

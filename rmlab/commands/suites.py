@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from rmlab.commands.import_export import Long
-from rmlab.commands.options import AsJson, ConfigDir, Overrides
+from rmlab.commands.options import (
+    AllowModules,
+    AsJson,
+    BaseModel,
+    ConfigDir,
+    Overrides,
+    TrustRemoteCode,
+)
 
 
 class SuiteName(StrEnum):
@@ -45,15 +52,9 @@ def bench(
     device: Annotated[
         str | None, typer.Option("--device", help="Of the head's embedder: auto, cpu or cuda.")
     ] = None,
-    base_model: Annotated[
-        str | None, typer.Option("--base-model", help="Where the embedding model lies, if it has moved.")
-    ] = None,
-    allow_modules: Annotated[
-        list[str] | None, typer.Option("--allow-module", help="A module of your own that holds the embedder.")
-    ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run the code that comes with the model.")
-    ] = False,
+    base_model: BaseModel = None,
+    allow_modules: AllowModules = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
     config_dir: ConfigDir = None,
 ) -> None:

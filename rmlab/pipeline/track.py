@@ -33,9 +33,11 @@ _PAGE = "report.html"
 _UNFIT = re.compile(r"[^A-Za-z0-9_./ -]+")  # for names of metrics; MLflow takes no others
 
 
-def tracker_of(settings: Settings) -> Tracker:
-    """The tracker of these settings; an error where it cannot be used."""
-    tracker: Tracker = build(settings.track, settings.allow_modules, "track")
+def tracker_of(settings: Settings) -> Tracker | None:
+    """The tracker of these settings, None for track=none; an error where it cannot be used."""
+    tracker: Tracker | NoTracker = build(settings.track, settings.allow_modules, "track")
+    if isinstance(tracker, NoTracker):
+        return None
     tracker.check()
     if tracker.needs:
         require(f"track={tracker.needs}", tracker.needs)
@@ -46,7 +48,7 @@ def tracker_of(settings: Settings) -> Tracker:
 def tracked(settings: Settings) -> Iterator[Callable[[Sequence[Outcome]], None]]:
     """Within, the experiment runs; yields what its outcomes are given to at the end."""
     tracker = tracker_of(settings)
-    if isinstance(tracker, NoTracker):
+    if tracker is None:
         yield lambda outcomes: None
         return
     to = _Careful(tracker, settings)

@@ -84,7 +84,7 @@ def read_token(file: Path | None) -> str | None:
         given = os.environ.get(TOKEN, "")
         return _checked(given.strip(), TOKEN) if given else None
     try:
-        with file.expanduser().open("rb") as opened:
+        with open(file.expanduser(), "rb", opener=_at_once) as opened:
             found = os.fstat(opened.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise InputError(f"--token-file {file} is no file")
@@ -94,6 +94,11 @@ def read_token(file: Path | None) -> str | None:
     if found.st_mode & 0o044:
         note(f"others on this machine can read {file}; run: chmod 600 {file}")
     return _checked(content.decode("utf-8", "replace").strip(), f"--token-file {file}")
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens a file without waiting, as a named pipe would have it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _checked(token: str, where: str) -> str:

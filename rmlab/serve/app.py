@@ -33,7 +33,8 @@ _FORMS: dict[str, Callable[[dict[str, Any], Desk], Asked]] = {
     "/get_reward": read_reward,
     "/classify": read_classify,
 }
-_SMALL = 32768  # bytes of a body that is read at once; larger ones are read beside the event loop
+_PLAIN = "/score"  # the route whose texts are not tokenised before they wait
+_SMALL = 32768  # bytes of a body of it that is read at once; others are read beside the event loop
 _GONE = 499  # the status of a request whose client has left, which nobody sees
 Log = Callable[[str], None]
 Handler = Callable[[Request], Awaitable[Response]]
@@ -49,13 +50,16 @@ class Service:
         self.batcher = Batcher(scorer, limits, self.metrics)
         self.intake = Intake(limits)
         self.is_draining = False
+        self.cut_off = 0  # requests that were given up at the end
         self.shows_requests = False
 
     def app(self) -> ASGIApp:
         """The application that a server of ASGI runs."""
         routes = [Route(path, self._safely(self._scoring(path)), methods=["POST"]) for path in _FORMS]
         routes += [Route(path, self._safely(show)) for path, show in self._pages().items()]
-        return _Watched(self, Starlette(routes=routes, exception_handlers={HTTPException: _unrouted}))
+        app = Starlette(routes=routes, exception_handlers={HTTPException: _unrouted})
+        app.router.redirect_slashes = False  # to an address that the client's Host header would name
+        return _Watched(self, app)
 
     def refused(self, refusal: RefusedError) -> Response:
         """Counts a refusal and returns its response."""
@@ -83,7 +87,7 @@ class Service:
     def _scoring(self, path: str) -> Handler:
         async def answer(request: Request) -> Response:
             async with self.intake.body(request) as body:
-                asked = await self._read(_FORMS[path], body)
+                asked = await self._read(path, body)
                 scored = await self.batcher.score(asked.job)
                 if self.shows_requests and self.log:
                     self.log(body.decode("utf-8"))
@@ -92,11 +96,12 @@ class Service:
 
         return answer
 
-    async def _read(self, read: Callable[[dict[str, Any], Desk], Asked], body: bytes) -> Asked:
+    async def _read(self, path: str, body: bytes) -> Asked:
         def work() -> Asked:
-            return read(parsed(body), self.desk)
+            return _FORMS[path](parsed(body), self.desk)
 
-        return work() if len(body) <= _SMALL else await asyncio.to_thread(work)
+        is_quick = path == _PLAIN and len(body) <= _SMALL
+        return work() if is_quick else await asyncio.to_thread(work)
 
     def _count(self, scored: ScoredTexts, request: Request) -> None:
         n, tokens = len(scored.score), int(scored.n_tokens.clip(min=0).sum())
@@ -115,6 +120,8 @@ class Service:
         async def health(request: Request) -> Response:
             if self.is_draining:
                 raise RefusedError(503, "the server is ending", "draining", 1)
+            if not self.batcher.is_alive:
+                raise RefusedError(503, "what runs the model has ended; start the server again", "dead")
             return _json({"status": "ok", "model": self.desk.scorer.name})
 
         async def metrics(request: Request) -> Response:
@@ -153,6 +160,9 @@ class _Watched:
             app = self.service.refused(refusal)
         try:
             await app(scope, receive, sent)
+        except asyncio.CancelledError:
+            self.service.cut_off += 1
+            raise
         finally:
             self._tell(scope, status, time.perf_counter() - began)
 

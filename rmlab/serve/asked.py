@@ -53,9 +53,17 @@ class Desk:
         return TextJob(exchanges, sum(map(_cost, exchanges)))
 
     def _check(self, exchange: Exchange, where: str) -> None:
-        for text in (*(m["content"] for m in exchange.messages), exchange.response):
+        texts = [*(m["content"] for m in exchange.messages), exchange.response]
+        for text in texts:
             check_text(text, where, self.limits)
-        if self.limits.strict and not exchange.response.strip():
+        if (size := sum(map(len, texts))) > self.limits.max_chars:
+            most = self.limits.max_chars
+            raise bad(f"{where}: has {size} characters, and a text may have {most}", "length")
+        self.check_response(exchange.response, where)
+
+    def check_response(self, response: str, where: str) -> None:
+        """Refuses an empty response, where that is asked for."""
+        if self.limits.strict and not response.strip():
             raise bad(f"{where}: its response is empty, which this server refuses (--strict)", "empty")
 
     def tokens(self, rows: Sequence[Encoded]) -> TextJob:

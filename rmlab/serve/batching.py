@@ -66,12 +66,17 @@ class Batcher:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread when all that waits is scored."""
+        """Ends the thread when all that somebody waits for is scored."""
         with self._change:
             self._is_closed = True
             self._change.notify()
         if self._thread is not None:
             self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether somebody scores what is asked for."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def waiting(self) -> int:
@@ -99,7 +104,9 @@ class Batcher:
         return int(min(max(math.ceil(seconds), 1), _LONGEST_WAIT))
 
     def _work(self) -> None:
-        while batch := self._next():
+        while (batch := self._next()) or not self._is_closed:
+            if not batch:
+                continue
             began = time.perf_counter()
             outcomes = self._outcomes(batch)
             took = time.perf_counter() - began
@@ -119,17 +126,18 @@ class Batcher:
             cost = 0
             while self._queue and (not batch or cost + self._queue[0].job.cost <= self.limits.batch_tokens):
                 entry = self._queue.popleft()
-                batch.append(entry)
-                cost += entry.job.cost
                 self._texts -= len(entry.job.texts)
-            self._cost -= cost
+                self._cost -= entry.job.cost
+                if not entry.future.done():  # given up, as the server ends
+                    batch.append(entry)
+                    cost += entry.job.cost
             return batch
 
     def _outcomes(self, batch: list[_Waiting]) -> list[ScoredTexts | RefusedError]:
         """The scores of each entry. Where a batch fails, its halves are tried, down to what fails alone."""
         try:
             return _scored([entry.job for entry in batch], self.scorer)
-        except Exception as error:
+        except BaseException as error:  # a tokenizer's panic is no Exception; the thread must go on
             if len(batch) == 1:
                 return [_refusal(error)]
         half = len(batch) // 2
@@ -189,7 +197,7 @@ def _part(scores: ScoredTexts, start: int, end: int) -> ScoredTexts | RefusedErr
     return ScoredTexts(score, scores.raw[rows], scores.n_tokens[rows], scores.truncated[rows])
 
 
-def _refusal(error: Exception) -> RefusedError:
+def _refusal(error: BaseException) -> RefusedError:
     """Turns what the model raised for one request into the fault of its texts, or of the model."""
     if isinstance(error, NotFiniteError):
         return RefusedError(500, str(error), "not_finite")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import h11
@@ -15,14 +16,20 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from rmlab.serve.limits import Limits
 
 
+@dataclass(frozen=True)
+class _Deadlines:
+    """Seconds for headers and for a body; too_late: called for each connection that is closed."""
+
+    headers: float
+    body: float
+    too_late: Callable[[], None]
+
+
 def protocol_within(limits: Limits, too_late: Callable[[], None]) -> type[H11Protocol]:
     """Returns the protocol of connections under these limits. too_late: called for each that is closed."""
 
     class Protocol(_TimedProtocol):
-        seconds: ClassVar = {"headers": limits.header_seconds, "body": limits.body_seconds}
-
-        def count_late(self) -> None:
-            too_late()
+        deadlines: ClassVar = _Deadlines(limits.header_seconds, limits.body_seconds, too_late)
 
     return Protocol
 
@@ -30,10 +37,7 @@ def protocol_within(limits: Limits, too_late: Callable[[], None]) -> type[H11Pro
 class _TimedProtocol(H11Protocol):
     """Closes a connection whose headers or body are not there in time, counted from their first byte."""
 
-    seconds: ClassVar[dict[str, float]]
-
-    def count_late(self) -> None:
-        raise NotImplementedError
+    deadlines: ClassVar[_Deadlines]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -70,9 +74,9 @@ class _TimedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         if part is not None:
-            self._deadline = self.loop.call_later(self.seconds[part], self._close_late)
+            self._deadline = self.loop.call_later(getattr(self.deadlines, part), self._close_late)
 
     def _close_late(self) -> None:
         self._deadline = None
-        self.count_late()
+        self.deadlines.too_late()
         self.transport.abort()

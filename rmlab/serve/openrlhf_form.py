@@ -33,17 +33,27 @@ def _job(queries: list[str], prompts: list[str] | None, desk: Desk) -> TextJob:
     prompts, responses = _apart(queries, prompts)
     if tokens is None:
         return desk.texts(prompts, responses)
+    for k, (prompt, response) in enumerate(zip(prompts, responses, strict=True), start=1):
+        if not prompt:
+            raise bad(f"query {k}: its prompt is empty; send the text before the response", "empty")
+        desk.check_response(response, f"query {k}")
     return desk.tokens(_pieces(prompts, responses, tokens))
 
 
 def _whole(queries: list[str], prompts: list[str] | None, tokens: Tokens) -> list[Encoded]:
-    """The tokens of whole queries; what they share with their prompts is read once for each prompt."""
+    """The tokens of whole queries; what they share with their prompts is read once for each prompt.
+
+    Of those that are too long the beginning is cut, so that the token that is pooled stays.
+    """
     rows = tokens.of_texts(queries, special=False)
     if prompts is None:
         return [Encoded(ids, []) for ids in rows]
     distinct = list(dict.fromkeys(prompts))
     known = dict(zip(distinct, tokens.of_texts(distinct, special=False), strict=True))
-    return [_divided(ids, known[prompt]) for ids, prompt in zip(rows, prompts, strict=True)]
+    return [
+        Encoded(ids, []) if len(ids) > tokens.limit else _divided(ids, known[prompt])
+        for ids, prompt in zip(rows, prompts, strict=True)
+    ]
 
 
 def _divided(ids: list[int], prompt: list[int]) -> Encoded:

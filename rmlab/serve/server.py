@@ -23,7 +23,7 @@ _SPARE = 64  # files that are open besides connections
 def run_server(service: Service, listener: socket.socket, on_start: Callable[[], None]) -> bool:
     """Serves until SIGTERM or SIGINT; a second signal ends it at once. on_start: called when it accepts.
 
-    Returns whether all that was accepted was answered.
+    Returns whether it ended by itself; `service.cut_off` tells how many requests it gave up.
     """
     server = Server(service, on_start)
     server.run(sockets=[listener])

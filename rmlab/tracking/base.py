@@ -45,14 +45,3 @@ class NoTracker:
     """Keeps nothing: artifacts, manifests and the report are the record."""
 
     name: ClassVar[str] = "none"
-    needs: ClassVar[str] = ""
-
-    @property
-    def sends(self) -> bool:
-        return False
-
-    def check(self) -> None:
-        pass
-
-    def begin(self, name: str, settings: Mapping[str, Any], out: Path) -> TrackedRun:
-        raise NotImplementedError("no run is begun without a tracker")

@@ -127,7 +127,7 @@ def test_many_texts_are_several_requests(server):
     ],
 )
 def test_responses_to_a_prompt_stay_together(prompts, most, sizes):
-    parts = list(_together(prompts, most))
+    parts = list(_together(prompts, prompts, most))
     assert [k for part in parts for k in part] == list(range(len(prompts)))
     assert [len(part) for part in parts] == sizes
 
@@ -219,7 +219,26 @@ def test_a_client_works_after_a_fork(server):
     assert client.score(["p"], ["r"]) == [score_of("r")] and client._client() is not before
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://a", [], "http://", " , "])
+def test_requests_are_no_larger_than_a_server_takes(server, monkeypatch):
+    monkeypatch.setattr("rmlab.clients.client._BYTES_AT_ONCE", 2000)
+    texts = [f"{k}" * (300 if k % 5 else 1500) for k in range(20)]
+    parts = list(_together("aaaabbbb" + "c" * 12, texts, 100))
+    assert [k for part in parts for k in part] == list(range(20))
+    assert all(len(part) == 1 or sum(len(texts[k]) for k in part) <= 2000 for part in parts)
+    assert len(parts) > 5
+    assert RewardClient(server.url).score(["p"] * 20, texts) == [score_of(text) for text in texts]
+
+
+def test_a_token_with_a_line_end_is_taken_without_it_and_an_odd_one_is_not_shown(monkeypatch):
+    monkeypatch.setenv("RMLAB_SERVE_TOKEN", "0123456789abcdef\n")
+    assert RewardClient("http://localhost:1")._token == "0123456789abcdef"
+    for odd in ("0123456789\nabcdef", "schlüssel-0123456789", "0123456789 abcdef"):
+        with pytest.raises(ConfigError, match="without spaces") as error:
+            RewardClient("http://localhost:1", odd)
+        assert odd not in str(error.value) and "0123456789" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "http://[::1", "ftp://a", [], "http://", " , "])
 def test_what_is_no_url(url):
     with pytest.raises(ConfigError, match="url of a"):
         RewardClient(url)

@@ -97,7 +97,7 @@ def test_others_need_the_token(head, tmp_path):
     file.chmod(0o644)
     with served(head, "--host", "0.0.0.0", "--token-file", file, "--access-log") as (child, url, curl):
         url = f"http://127.0.0.1:{url.rpartition(':')[2]}"
-        assert "Bearer $RMLAB_SERVE_TOKEN" in curl and TOKEN not in curl
+        assert f"Bearer $(cat {file})" in curl and TOKEN not in curl
         assert RewardClient(url, TOKEN).score(["p"], ["good"]) == on_hashes().score(["p"], ["good"]).tolist()
         with pytest.raises(RewardServerError, match="401, send the server's token"):
             RewardClient(url, "another-token-of-that-length").score(["p"], ["good"])
@@ -112,7 +112,13 @@ def test_others_need_the_token(head, tmp_path):
 
 
 def test_the_token_of_the_environment(head):
-    with served(head, RMLAB_SERVE_TOKEN=TOKEN) as (_, url, _curl):
+    with served(head, "--allow-host", "rm.example:8000", RMLAB_SERVE_TOKEN=TOKEN) as (_, url, curl):
+        assert "Bearer $RMLAB_SERVE_TOKEN" in curl and TOKEN not in curl
+        port = int(url.rpartition(":")[2])
+        for host, status in (("rm.example:8000", 200), ("other.example", 421)):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+                link.sendall(f"GET /health HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+                assert link.recv(65536).startswith(f"HTTP/1.1 {status}".encode())
         assert RewardClient(url, TOKEN).score(["p"], ["good"])
         with pytest.raises(RewardServerError, match="401"):
             RewardClient(url, "").score(["p"], ["good"])
@@ -130,6 +136,7 @@ def test_what_it_does_not_start_with(cli, head, tmp_path, monkeypatch):
     monkeypatch.delenv("RMLAB_SERVE_TOKEN", raising=False)
     short, none = tmp_path / "short", tmp_path / "none"
     short.write_text("abc")
+    os.mkfifo(tmp_path / "pipe")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for words, code, line in [
@@ -148,6 +155,7 @@ def test_what_it_does_not_start_with(cli, head, tmp_path, monkeypatch):
             ((head, "--token-file", short), 2, "a token has 16 to 4096 letters"),
             ((head, "--token-file", none), 3, "cannot be read (No such file"),
             ((head, "--token-file", tmp_path), 3, "--token-file"),
+            ((head, "--token-file", tmp_path / "pipe"), 3, "is no file"),
             ((head, "--max-texts", 9000, "--port", 0), 2, "--max-texts 9000 is more than may wait"),
             ((head, "--max-body", 2**40, "--port", 0), 2, "all requests together may hold"),
             ((head, "--device", "tpu", "--port", 0), 2, "tpu"),
@@ -181,3 +189,13 @@ def test_without_its_packages(cli, head, monkeypatch):
     monkeypatch.setattr("rmlab.config.optional_packages.is_installed", lambda package: package != "starlette")
     result = cli("serve", head)
     assert result.code == 3 and "rmlab serve needs starlette; run: " in result.line and "serve" in result.line
+
+
+def test_requests_that_were_given_up_are_told(cli, head, monkeypatch):
+    def given_up(service, listener, on_start):
+        service.cut_off = 3
+        return True
+
+    monkeypatch.setattr("rmlab.serve.server.run_server", given_up)
+    done = cli("serve", head, "--port", 0, "--drain-seconds", 7)
+    assert done.code == 1 and "3 requests were given up" in done.line and "--drain-seconds 7" in done.line

@@ -9,6 +9,7 @@ from random_rewards import on_hashes, on_model
 
 from rmlab.models.text.tokens import Encoded, begin_tokens
 from rmlab.reward.model import RewardModel
+from rmlab.serve.limits import Limits
 from rmlab.serve.scorer import ModelScorer
 
 PROMPTS = [
@@ -103,6 +104,34 @@ def test_get_reward_of_whole_texts_is_that_of_their_tokens(models, servers):
         found = servers["end"].ask("/get_reward", body).json
         np.testing.assert_allclose(found["rewards"], wanted, atol=1e-5)
         assert found["scores"] == found["rewards"] and found["extra_logs"] == {"truncated": [0.0] * 3}
+
+
+def test_a_query_that_is_too_long_keeps_its_end_with_and_without_its_prompt(models, servers):
+    model = models["end"]
+    tokenizer = model.embedder.tokenizer
+    prompt = "\n\nHuman: Hi\n\nAssistant:"
+    query = f"{prompt} {'good ' * 400}at last{tokenizer.eos_token}"
+    ids = tokenizer(query, add_special_tokens=False)["input_ids"]
+    wanted = model.score_tokens([Encoded(ids[-model.embedder.limit :], [])]).score
+    for body in ({"query": [query], "prompts": [prompt]}, {"query": [query]}):
+        found = servers["end"].ask("/get_reward", body).json
+        np.testing.assert_allclose(found["rewards"], wanted, atol=1e-5)
+        assert found["extra_logs"] == {"truncated": [1.0]}
+
+
+def test_get_reward_names_an_empty_prompt_and_a_strict_server_an_empty_response(models, servers):
+    reply = servers["mean"].ask("/get_reward", {"query": ["hello"], "prompts": [""]})
+    assert reply.status == 400 and "query 1: its prompt is empty" in reply.reason
+    with live(ModelScorer(models["mean"], "mean"), Limits(strict=True)) as server:
+        reply = server.ask("/get_reward", {"query": ["Q"], "prompts": ["Q"]})
+        assert reply.status == 400 and "its response is empty" in reply.reason
+
+
+def test_the_messages_of_a_text_count_together(models):
+    with live(ModelScorer(models["hashing"], "hashing"), Limits(max_chars=100)) as server:
+        talk = [{"role": "user", "content": "x" * 60}, {"role": "assistant", "content": "y" * 60}]
+        reply = server.ask("/score", {"messages": [talk]})
+        assert reply.status == 400 and "has 120 characters, and a text may have 100" in reply.reason
 
 
 def test_get_reward_of_responses_leaves_out_the_end_token(models, servers):

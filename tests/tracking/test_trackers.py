@@ -154,7 +154,7 @@ def test_no_fingerprint_changes(tmp_path, wandb):
 
 
 def test_nothing_is_tracked_by_default():
-    assert tracker_of(load_settings([*SMALL])).needs == ""
+    assert tracker_of(load_settings([*SMALL])) is None
 
 
 def test_settings_are_shown_without_secrets_and_folders(monkeypatch):
